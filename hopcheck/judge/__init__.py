@@ -1,0 +1,1 @@
+"""Pure judges: a Snapshot in, a Judgement out. No I/O, no clock."""
