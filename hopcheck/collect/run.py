@@ -57,7 +57,7 @@ class Run:
         call: Callable[[], Awaitable[T]],
         *,
         classify: Classify | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # narrowed by the deadline here
     ) -> Collected[T]:
         """Await `call()` within the call's timeout and the deadline; never raises.
 
