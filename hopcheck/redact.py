@@ -190,8 +190,10 @@ def redact_text(text: str) -> str:
         return text
     lower = text.lower()
     for needles, pattern, replacement in _PATTERNS:
-        if any(needle in lower for needle in needles):
-            text = pattern.sub(replacement, text)
+        for needle in needles:  # a plain loop: any() costs more than the tests themselves
+            if needle in lower:
+                text = pattern.sub(replacement, text)
+                break
     return text
 
 
