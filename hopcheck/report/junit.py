@@ -1,0 +1,170 @@
+"""junit.xml: what CI systems read; the shipped junit.xsd is its grammar."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+
+from hopcheck.model import Finding, Report, Severity, Status, Step, StepResult
+from hopcheck.report.json import public_url
+from hopcheck.report.labels import label
+from hopcheck.report.text import for_xml
+
+# (host, step) -> the words of a defect of the suite in that step.
+Defects = Mapping[tuple[str, Step], str]
+
+
+def to_junit(reports: Sequence[Report], defects: Defects | None = None) -> bytes:
+    """One <testsuites> with a <testsuite> per report and seven <testcase> in each.
+
+    `defects` names the steps in which the suite itself failed: they become <error>.
+    """
+    root = ET.Element("testsuites", name="hopcheck")
+    for report in reports:
+        root.append(_suite(report, defects or {}))
+    for count in ("tests", "failures", "errors"):
+        root.set(count, str(sum(int(suite.get(count, "0")) for suite in root)))
+    root.set("time", f"{sum(report.duration_s for report in reports):.3f}")
+    ET.indent(root)
+    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def _suite(report: Report, defects: Defects) -> ET.Element:
+    suite = ET.Element(
+        "testsuite",
+        name=for_xml(report.target.host),
+        time=f"{report.duration_s:.3f}",
+        timestamp=for_xml(report.started_at),
+        url=for_xml(public_url(report.target)),
+    )
+    _properties(
+        suite,
+        {
+            "host": report.target.host,
+            "verdict": report.verdict.value,
+            "headline": report.headline,
+            "fingerprint": report.fingerprint,
+            "coverage": f"{report.coverage.seen}/{report.coverage.of}",
+            "complete": str(report.complete).lower(),
+            "root_cause": "; ".join(_cause(finding) for finding in report.root_causes),
+        },
+    )
+    for step in report.steps:
+        suite.append(_case(report, step, defects.get((report.target.host, step.step))))
+    for attribute, element in (
+        ("tests", "testcase"),
+        ("failures", "testcase/failure"),
+        ("errors", "testcase/error"),
+        ("skipped", "testcase/skipped"),
+    ):
+        suite.set(attribute, str(len(suite.findall(element))))
+    return suite
+
+
+def _case(report: Report, step: StepResult, defect: str | None) -> ET.Element:
+    case = ET.Element(
+        "testcase",
+        classname=f"hopcheck.{step.step.value}",
+        name=for_xml(f"{step.step.value}[{report.target.host}]"),
+        time=f"{step.duration_s:.3f}",
+    )
+    findings = sorted(step.findings, key=_weight)
+    _properties(case, _case_properties(report, step, findings))
+    if defect is not None:
+        _result(case, "error", "defect", defect.partition("\n")[0], defect)
+    elif step.status is Status.FAIL:
+        errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+        first = errors[0] if errors else None
+        message = f"{first.code} {first.object}: {first.title}" if first else step.reason or ""
+        text = "\n\n".join(_finding_text(report, finding) for finding in errors)
+        _result(case, "failure", first.code if first else "fail", message, text)
+        findings = [finding for finding in findings if finding.severity is not Severity.ERROR]
+    elif step.status in (Status.UNKNOWN, Status.NOT_APPLICABLE):
+        reason = f"{step.status.value}: {step.reason or label('no_reason')}"
+        _result(case, "skipped", step.status.value, reason, "")
+    said = [_finding_text(report, finding) for finding in findings]
+    if step.reason and step.status not in (Status.UNKNOWN, Status.NOT_APPLICABLE):
+        said.insert(0, step.reason)
+    if said:
+        ET.SubElement(case, "system-out").text = for_xml("\n\n".join(said))
+    return case
+
+
+def _case_properties(
+    report: Report, step: StepResult, findings: Sequence[Finding]
+) -> dict[str, str]:
+    by_id = {one.id: one for other in report.steps for one in other.findings}
+    by_id.update({one.id: one for one in report.root_causes})
+    causes = list(dict.fromkeys(i for one in findings for i in _roots(one, by_id)))
+    roots = [by_id[cause] for cause in causes]
+    owners = [one.owner for one in (*roots, *findings) if one.owner]
+    return {
+        "host": report.target.host,
+        "step": step.step.value,
+        "number": str(step.number),
+        "status": step.status.value,
+        "code": findings[0].code if findings else "",
+        "codes": ",".join(dict.fromkeys(finding.code for finding in findings)),
+        "root_cause": "; ".join(_cause(one) for one in roots),
+        "caused_by": ",".join(dict.fromkeys(i for f in findings for i in f.caused_by)),
+        "owner": "; ".join(dict.fromkeys(owners)),
+    }
+
+
+def _roots(finding: Finding, by_id: Mapping[str, Finding]) -> list[str]:
+    """Ids of the root causes that `finding` is or follows from, over any number of edges."""
+    found: list[str] = []
+    seen: set[str] = set()
+    todo = [finding.id]
+    while todo:
+        one = by_id.get(todo.pop(0))
+        if one is None or one.id in seen:
+            continue
+        seen.add(one.id)
+        if one.root_cause:
+            found.append(one.id)
+        todo.extend(one.caused_by)
+    return found
+
+
+def _weight(finding: Finding) -> tuple[bool, int]:
+    return not finding.root_cause, list(Severity).index(finding.severity)
+
+
+def _cause(finding: Finding) -> str:
+    return f"{finding.code} {finding.object}"
+
+
+def _finding_text(report: Report, finding: Finding) -> str:
+    codes = {one.id: one.code for one in report.root_causes}
+    lines = [f"{finding.code} {finding.title}", f"{label('object')}: {finding.object}"]
+    if finding.message:
+        lines.append(finding.message)
+    if finding.caused_by:
+        causes = ", ".join(codes.get(cause, cause) for cause in finding.caused_by)
+        lines.append(label("caused_by", codes=causes))
+    for key, value in (
+        ("expected", finding.expected),
+        ("actual", finding.actual),
+        ("fix", finding.fix),
+    ):
+        if value:
+            lines.append(f"{label(key)}: {value}")
+    if finding.commands:
+        lines.append(f"{label('confirm')}:")
+        lines.extend(f"  {command}" for command in finding.commands)
+    if finding.docs_url:
+        lines.append(finding.docs_url)
+    return "\n".join(lines)
+
+
+def _properties(parent: ET.Element, values: Mapping[str, str]) -> None:
+    properties = ET.SubElement(parent, "properties")
+    for name, value in values.items():
+        if value:
+            ET.SubElement(properties, "property", name=name, value=for_xml(value))
+
+
+def _result(case: ET.Element, tag: str, kind: str, message: str, text: str) -> None:
+    element = ET.SubElement(case, tag, type=for_xml(kind), message=for_xml(message))
+    element.text = for_xml(text) or None

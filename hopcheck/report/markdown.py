@@ -1,0 +1,57 @@
+"""summary.md: at most ten lines to paste into a ticket."""
+
+from __future__ import annotations
+
+import re
+
+from hopcheck.model import Report
+from hopcheck.report.json import public_url
+from hopcheck.report.labels import label
+from hopcheck.report.text import one_line
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$])")
+_LIMIT = 600  # characters of one field: a ticket is read, not scrolled
+
+
+def escape(text: str, limit: int = _LIMIT) -> str:
+    """`text` on one line, with every character that Markdown or its HTML would interpret escaped.
+
+    A '-', '+' or number acts as a list mark at a line's start only, where no field stands.
+    """
+    return _SPECIAL.sub(r"\\\1", one_line(text, limit))
+
+
+def code(text: str, limit: int = 2 * _LIMIT) -> str:
+    """`text` as a code span; the fence is longer than any run of backquotes in it."""
+    line = one_line(text, limit)
+    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if longest else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def to_markdown(report: Report, where: str | None = None) -> bytes:
+    """The summary, UTF-8; `where` is the path or address of the whole report."""
+    word = label(f"verdict.{report.verdict.value}").upper()
+    seen = label("seen", seen=report.coverage.seen, of=report.coverage.of)
+    took = label("took", seconds=f"{report.duration_s:.1f}")
+    lines = [f"**{word}** {code(public_url(report.target))}: {escape(report.headline)}", ""]
+    causes = report.root_causes
+    if causes:
+        key = "root_cause" if len(causes) == 1 else "root_causes"
+        objects = ", ".join(f"{finding.code} {code(str(finding.object))}" for finding in causes)
+        fixes = " / ".join(escape(finding.fix) for finding in causes if finding.fix)
+        commands = [finding.commands[0] for finding in causes if finding.commands]
+        lines.append(f"- {label(key)}: {objects}")
+        if fixes:
+            lines.append(f"- {label('fix')}: {fixes}")
+        if commands:
+            lines.append(f"- {label('confirm')}: {code(commands[0])}")
+    when = [escape(report.started_at), took, seen]
+    if not report.complete:
+        when.append(label("incomplete"))
+    lines.append(f"- {label('time')}: {', '.join(when)}")
+    lines.append(f"- {label('fingerprint')}: {code(report.fingerprint)}")
+    if where:
+        lines.append(f"- {label('report')}: {code(where)}")
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")

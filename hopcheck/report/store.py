@@ -1,0 +1,203 @@
+"""Writing runs below the reports directory: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from hopcheck.model import Report, Target
+from hopcheck.report.labels import label
+
+LATEST = "latest"
+INDEX = "index.html"
+_RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+_LOCK_WAIT_S = 2.0
+_SLUG_LENGTH = 100
+
+
+class IndexRow(msgspec.Struct, frozen=True):
+    """One line of the index: a slug's newest run. `link` is relative to the reports directory."""
+
+    host: str
+    url: str
+    verdict: str
+    headline: str
+    started_at: str
+    link: str
+
+
+class _Head(msgspec.Struct):
+    host: str
+    url: str
+    verdict: str
+    headline: str
+    started_at: str
+
+
+def slug(target: Target) -> str:
+    """A directory name for `target`: its host, and a short hash unless it is https://host/.
+
+    Letters, digits, dots and hyphens, at most 109 characters. The hash also stands where the host
+    had to be changed (IPv6, too long, hostile); its underscore is in no unchanged host.
+    """
+    safe = re.sub(r"[^a-z0-9.-]", "-", target.host)[:_SLUG_LENGTH].strip(".") or "host"
+    if target.url == f"https://{safe}/" and safe != INDEX:
+        return safe
+    url = target.url.encode("utf-8", "backslashreplace")
+    return f"{safe}_{hashlib.sha256(url).hexdigest()[:8]}"
+
+
+def write_run(
+    base: Path,
+    slug: str,
+    report: Report,
+    files: Mapping[str, bytes],
+    when: datetime,
+    *,
+    all_selected: bool = True,
+) -> Path:
+    """Write `files` (name -> content) as one run and return its directory.
+
+    It appears by one rename, after everything in it is on disk. `latest` then names it, if the
+    report is complete and all seven steps were selected (`all_selected`).
+    Raises OSError if the directory cannot be written; then nothing of the run is left.
+    """
+    home = base / slug
+    home.mkdir(parents=True, exist_ok=True)
+    stamp = when.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    name = f"{stamp}-{secrets.token_hex(2)}"
+    while (home / name).exists():
+        name = f"{stamp}-{secrets.token_hex(2)}"
+    hidden = home / f".{name}-{os.getpid()}"
+    try:
+        hidden.mkdir()
+        for file_name, content in files.items():
+            _write(hidden / file_name, content)
+        _sync_directory(hidden)
+        hidden.rename(home / name)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+    _sync_directory(home)
+    if report.complete and all_selected:
+        _point_latest(home, name)
+    return home / name
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    # Some file systems (SMB, FUSE over S3) have no fsync for directories: a rename is all they do.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _point_latest(home: Path, name: str) -> None:
+    """Make `latest` a relative symlink to `name`, or a copy of it where links do not exist."""
+    new = home / f".{LATEST}-{name}-{os.getpid()}"
+    latest = home / LATEST
+    try:
+        try:
+            new.symlink_to(name, target_is_directory=True)
+        except (OSError, NotImplementedError):
+            shutil.copytree(home / name, new)
+        if latest.is_dir() and not latest.is_symlink():
+            # A directory cannot be replaced by rename: the old copy steps aside first.
+            old = home / f".{LATEST}-old-{name}-{os.getpid()}"
+            latest.rename(old)
+            new.rename(latest)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            new.replace(latest)
+    except BaseException:
+        if new.is_dir() and not new.is_symlink():
+            shutil.rmtree(new, ignore_errors=True)
+        else:
+            new.unlink(missing_ok=True)
+        raise
+    _sync_directory(home)
+
+
+def read_index(base: Path) -> list[IndexRow]:
+    """The newest run of each slug in `base`, sorted by host; an unreadable one says so."""
+    rows = []
+    for home in sorted(path for path in base.iterdir() if path.is_dir()):
+        run = _newest(home)
+        if run is not None:
+            rows.append(_row(home, run))
+    return sorted(rows, key=lambda row: (row.host, row.url))
+
+
+def _newest(home: Path) -> Path | None:
+    latest = home / LATEST
+    if (latest / "report.json").is_file():
+        return latest
+    runs = sorted(path.name for path in home.iterdir() if _RUN.fullmatch(path.name))
+    return home / runs[-1] if runs else None
+
+
+def _row(home: Path, run: Path) -> IndexRow:
+    link = f"{home.name}/{run.name}/report.html"
+    try:
+        head = msgspec.json.decode((run / "report.json").read_bytes(), type=_Head)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return IndexRow(home.name, "", "unknown", label("unreadable"), "", link)
+    return IndexRow(head.host, head.url, head.verdict, head.headline, head.started_at, link)
+
+
+def update_index(base: Path) -> Path:
+    """Write index.html from what is in `base`, atomically, and return its path.
+
+    Raises OSError if it cannot be written.
+    """
+    from hopcheck.report.html import render_index
+
+    index = base / INDEX
+    with _locked(base):
+        hidden = base / f".{INDEX}-{os.getpid()}-{secrets.token_hex(2)}"
+        try:
+            _write(hidden, render_index(read_index(base)))
+            hidden.replace(index)
+        except BaseException:
+            hidden.unlink(missing_ok=True)
+            raise
+    return index
+
+
+@contextlib.contextmanager
+def _locked(base: Path) -> Iterator[None]:
+    """Hold the index's lock, if it can be had soon: a stale index is better than a hang."""
+    import fcntl
+
+    with (base / ".lock").open("w") as file:
+        until = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.02)
+            except OSError:  # a file system without locks
+                break
+        yield

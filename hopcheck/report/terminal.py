@@ -1,0 +1,332 @@
+"""The report on a terminal: verdict, root causes, fix and commands on the first screen."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from hopcheck.model import Finding, Report, Severity, Status, StepResult, Verdict
+from hopcheck.report.json import public_url
+from hopcheck.report.labels import label
+from hopcheck.report.text import for_terminal, in_words, one_line
+
+if TYPE_CHECKING:
+    from rich.status import Status as Spinner
+
+SCREEN = 25  # lines of the first screen
+_PLAIN_WIDTH = 100
+_VERDICT_STYLE = {
+    Verdict.HEALTHY: "bold green",
+    Verdict.DEGRADED: "bold yellow",
+    Verdict.BROKEN: "bold red",
+    Verdict.UNKNOWN: "bold magenta",
+}
+# symbol, its form where the encoding has no such character, style
+_STATUS_LOOK = {
+    Status.PASS: ("✓", "+", "green"),
+    Status.WARN: ("!", "!", "yellow"),
+    Status.FAIL: ("✗", "x", "red"),
+    Status.UNKNOWN: ("?", "?", "magenta"),
+    Status.NOT_APPLICABLE: ("–", "-", "dim"),
+}
+_INDENT = 11  # "Root cause" and a space: the labels' column
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console on standard output or error; 100 columns where that is no terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    # rich reads COLUMNS, NO_COLOR and TERM itself.
+    plain = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(file=stream, width=_PLAIN_WIDTH if plain else None, highlight=False)
+
+
+class _Line:
+    """One logical line: a label column and styled text; `cut` to the width or else wrapped."""
+
+    def __init__(self, *parts: tuple[str, str], indent: int = 0, raw: bool = False) -> None:
+        self.parts = parts
+        self.indent = indent
+        self.raw = raw  # left to the terminal's own wrapping: a command is pasted whole
+
+    def rows(self, console: Console) -> list[Text]:
+        """The lines as they will stand on the screen; only a raw one may exceed the width."""
+        text = Text()
+        for content, style in self.parts:
+            text.append(_sayable(console, content), style)
+        if self.raw:
+            return [text]
+        head, rest = text.divide([self.indent]) if self.indent else (Text(), text)
+        wrapped = rest.wrap(console, max(20, console.width - self.indent))
+        rows = []
+        for number, row in enumerate(wrapped):
+            row.rstrip()
+            rows.append(Text.assemble(head if not number else " " * self.indent, row))
+        return rows
+
+    def height(self, console: Console) -> int:
+        """How many rows of the screen the line takes."""
+        width = max(1, console.width)
+        return sum(max(1, -(-cell_len(row.plain) // width)) for row in self.rows(console))
+
+
+def print_report(
+    report: Report,
+    console: Console,
+    verbose: bool = False,
+    quiet: bool = False,
+    where: str | None = None,
+) -> None:
+    """Print `report`; `where` is the path of the written one.
+
+    At most 25 lines at 100 columns, unless fixes and objects alone need more: these are never
+    cut. `quiet` prints the verdict and each root cause's fix; `verbose` adds every finding with
+    its evidence and the facts.
+    """
+    head = _headline(report, console)
+    if quiet:
+        lines = [head, *(line for one in report.root_causes for line in _named(one))]
+    else:
+        steps = [_step_line(report, step, console) for step in report.steps]
+        foot = _foot(report, where)
+        blanks = 1 if not report.root_causes else 2
+        used = sum(line.height(console) for line in [head, *steps, *foot]) + blanks
+        middle = list(_middle(report, console, SCREEN - used))
+        lines = [head]
+        if middle:
+            lines += [_Line(), *middle]
+        lines += [_Line(), *steps, *foot]
+        if verbose:
+            lines += list(_all_findings(report))
+    for line in lines:
+        for row in line.rows(console):
+            console.print(row, soft_wrap=True, highlight=False)
+
+
+def _sayable(console: Console, text: str) -> str:
+    return text.encode(console.encoding, "replace").decode(console.encoding)
+
+
+def _clean(text: str) -> str:
+    return " ".join(for_terminal(text).split())
+
+
+def _headline(report: Report, console: Console) -> _Line:
+    word = label(f"verdict.{report.verdict.value}").upper()
+    url = one_line(public_url(report.target), console.width)
+    width = 3 * console.width - len(word) - 6
+    headline = one_line(report.headline, max(40, width - len(url)))
+    return _Line(
+        (word, _VERDICT_STYLE[report.verdict]),
+        (f"  {url}", "bold"),
+        (f"  {headline}", ""),
+    )
+
+
+def _labelled(key: str, text: str, style: str = "") -> _Line:
+    return _Line((label(key).ljust(_INDENT), "bold"), (text, style), indent=_INDENT)
+
+
+def _named(finding: Finding) -> Iterator[_Line]:
+    """What is never cut: code, object, fix."""
+    obj = _clean(str(finding.object))
+    field = f" {_clean(finding.object.field)}" if finding.object.field else ""
+    yield _labelled("root_cause", f"{_clean(finding.code)} {obj}{field}", "bold red")
+    if finding.fix:
+        yield _labelled("fix", _clean(finding.fix), "bold")
+
+
+def _command(command: str) -> _Line:
+    return _Line((f"  $ {_clean(command)}", "cyan"), raw=True)
+
+
+def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
+    """Root causes in the order in which to fix them, as much of each as `room` lines hold."""
+    if not report.root_causes:
+        yield from _warnings(report, console, room - 1)
+        return
+    left = room
+    blocks: list[list[tuple[bool, _Line]]] = []
+    for number, finding in enumerate(report.root_causes):
+        must = list(_named(finding))
+        commands = [_command(one) for one in finding.commands]
+        if commands:
+            must.append(commands[0])
+        need = sum(line.height(console) for line in must)
+        reserve = 1 if number + 1 < len(report.root_causes) else 0
+        if number and need + reserve > left:
+            break
+        left -= need
+        named, fix = must[:1], must[1:]
+        blocks.append(
+            [(True, line) for line in named]
+            + [(False, line) for line in _about(finding, console)]
+            + [(True, line) for line in fix]
+            + [(False, line) for line in commands[1:]]
+        )
+    hidden = len(report.root_causes) - len(blocks)
+    left -= 1 if hidden else 0
+    for block in blocks:
+        for required, line in block:
+            height = line.height(console)
+            if required:
+                yield line
+            elif height <= left:
+                left -= height
+                yield line
+    if hidden:
+        yield _Line((label("more_causes", count=hidden), "bold"))
+
+
+def _about(finding: Finding, console: Console) -> Iterator[_Line]:
+    width = 2 * (console.width - _INDENT) - 2
+    if finding.title:
+        title = one_line(finding.title, width)
+        yield _Line((" " * _INDENT, ""), (title, ""), indent=_INDENT)
+    for key, value in (("actual", finding.actual), ("expected", finding.expected)):
+        if value:
+            yield _labelled(key, one_line(value, width))
+
+
+def _warnings(report: Report, console: Console, room: int) -> Iterator[_Line]:
+    width = console.width - _INDENT
+    for step in report.steps:
+        for finding in step.findings:
+            if finding.severity is not Severity.INFO and room > 0:
+                room -= 1
+                text = f"{finding.code} {finding.object}: {finding.title}"
+                key = "warning" if finding.severity is Severity.WARNING else "actual"
+                yield _labelled(key, one_line(text, width), "yellow")
+
+
+def _follows(report: Report, step: StepResult) -> str:
+    codes = {one.id: one.code for other in report.steps for one in other.findings}
+    causes = dict.fromkeys(codes.get(i, i) for one in step.findings for i in one.caused_by)
+    return label("caused_by", codes=", ".join(causes)) if causes else ""
+
+
+def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
+    symbol, plain, style = _STATUS_LOOK[step.status]
+    sign = plain if _sayable(console, symbol) != symbol else symbol
+    head = f" {sign} {step.number} {label(f'status.{step.status.value}'):<8}{step.step.value:<16}"
+    first = next(
+        iter(sorted(step.findings, key=lambda one: list(Severity).index(one.severity))), None
+    )
+    if step.status in (Status.FAIL, Status.WARN) and first is not None:
+        follows = _follows(report, step)
+        text = f"{first.code} {first.title}" + (f" ({follows})" if follows else "")
+    else:
+        text = step.reason or step.title
+    return _Line((head, style), (one_line(text, console.width - len(head)), ""), raw=True)
+
+
+def _foot(report: Report, where: str | None) -> list[_Line]:
+    parts = [
+        label("seen", seen=report.coverage.seen, of=report.coverage.of),
+        label("took", seconds=f"{report.duration_s:.1f}"),
+    ]
+    if not report.complete:
+        parts.append(label("incomplete"))
+    foot = [_Line((", ".join(parts), "dim"), raw=True)]
+    if where:
+        foot.append(_Line((f"{label('report')}: {_clean(where)}", ""), raw=True))
+    return foot
+
+
+def _all_findings(report: Report) -> Iterator[_Line]:
+    for step in report.steps:
+        yield _Line()
+        yield _Line((f"{step.number} {step.step.value}: {_clean(step.title)}", "bold"))
+        if step.reason:
+            yield _Line(("  ", ""), (_clean(step.reason), ""), indent=2)
+        for finding in step.findings:
+            yield from _finding_lines(finding)
+        for key, value in step.facts.items():
+            yield _Line((f"  {_clean(str(key))}: {one_line(in_words(value), 400)}", "dim"))
+
+
+def _finding_lines(finding: Finding) -> Iterator[_Line]:
+    severity = label(f"severity.{finding.severity.value}")
+    yield _Line((f"  {finding.code} {severity} {_clean(str(finding.object))}", "bold"))
+    yield _Line(("    ", ""), (_clean(finding.title), ""), indent=4)
+    yield _Line(("    ", ""), (_clean(finding.message), ""), indent=4)
+    for key, value in (
+        ("expected", finding.expected),
+        ("actual", finding.actual),
+        ("fix", finding.fix),
+    ):
+        if value:
+            yield _Line(("    ", ""), (f"{label(key)}: {_clean(value)}", ""), indent=4)
+    for command in finding.commands:
+        yield _Line((f"    $ {_clean(command)}", "cyan"), raw=True)
+    for proof in finding.evidence:
+        text = f"{_clean(proof.source)}: {one_line(proof.text, 400)}"
+        yield _Line(("    ", ""), (text, "dim"), indent=4)
+
+
+class Progress:
+    """What is going on while a host is looked at: one live line on a terminal, else plain lines.
+
+    Usable as a context manager; `stop` may be called more than once.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = console.is_terminal and not console.is_dumb_terminal
+        self._spinner: Spinner | None = None
+        self._host = ""
+
+    def start(self, host: str) -> None:
+        """Begin with `host`."""
+        self.stop()
+        self._host = _clean(host)
+        words = _sayable(self._console, label("collecting", host=self._host))
+        if self._live:
+            # Not at the top: only a terminal needs it.
+            from rich.status import Status as Spinner
+
+            self._spinner = Spinner(Text(words), console=self._console)
+            self._spinner.start()
+        else:
+            self._say(words)
+
+    def event(self, text: str) -> None:
+        """Say what is being asked; shown on a terminal only, where it replaces the last one."""
+        if self._spinner is not None:
+            line = one_line(f"{self._host}: {text}", max(20, self._console.width - 4))
+            self._spinner.update(Text(_sayable(self._console, line)))
+
+    def step(self, step: StepResult) -> None:
+        """Say how a step ended."""
+        word = label(f"status.{step.status.value}")
+        text = f"{self._host}: {step.number} {step.step.value}: {word}"
+        if self._spinner is None:
+            self._say(text)
+        else:
+            self.event(f"{step.number} {step.step.value}: {word}")
+
+    def stop(self) -> None:
+        """End the live line and give the cursor back."""
+        if self._spinner is not None:
+            self._spinner.stop()
+            self._spinner = None
+
+    def _say(self, text: str) -> None:
+        self._console.print(Text(_sayable(self._console, text)), soft_wrap=True, highlight=False)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
