@@ -144,6 +144,12 @@ def make(
     )
 
 
+class Raw(str):
+    """A parameter that goes into commands unquoted: our own words ("@10.0.0.2 -p 53") alone."""
+
+
 def _quoted(value: object) -> str:
+    if isinstance(value, Raw):
+        return value
     # An empty parameter (no DNS server to name) leaves no '' behind in the command.
     return shlex.quote(str(value)) if str(value) else ""

@@ -1,0 +1,266 @@
+"""From judgements to the report: status of each step, verdict, headline (contract's rules)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from hopcheck import cause
+from hopcheck.catalogue import has_text, text
+from hopcheck.model import (
+    Coverage,
+    Finding,
+    Gap,
+    Judgement,
+    Report,
+    Severity,
+    Snapshot,
+    Status,
+    Step,
+    StepResult,
+    Verdict,
+    Why,
+)
+from hopcheck.options import Options
+from hopcheck.outcome import Outcome, outcomes
+from hopcheck.path import path_of
+
+
+def gap_text(gap: Gap) -> str:
+    """What was not seen, why, and what would make it visible, in one line."""
+    said = text("gap", gap.what, **gap.params)
+    why = text("why", gap.why.value)
+    detail = f"{why}: {gap.detail}" if gap.detail else why
+    line = said if gap.why is Why.NOT_NEEDED else f"{said} ({detail})"
+    party = gap.params.get("party")
+    if party and has_text("advice", f"{party}_{gap.why.value}"):
+        line += f"; {text('advice', f'{party}_{gap.why.value}')}"
+    return line
+
+
+def status_of(judgement: Judgement, findings: Sequence[Finding]) -> Status:
+    """Any error: fail; any warning: warn; required evidence missing: unknown; else pass."""
+    severities = {finding.severity for finding in findings}
+    if Severity.ERROR in severities:
+        return Status.FAIL
+    if Severity.WARNING in severities:
+        return Status.WARN
+    if judgement.not_applicable is not None:
+        return Status.NOT_APPLICABLE
+    if not judgement.seen or any(gap.required for gap in judgement.gaps):
+        return Status.UNKNOWN
+    return Status.PASS
+
+
+def reason_of(judgement: Judgement, status: Status) -> str | None:
+    """Why a step is unknown or not applicable, or what a pass did not see."""
+    if status is Status.NOT_APPLICABLE:
+        return judgement.not_applicable
+    gaps = list(dict.fromkeys(gap_text(gap) for gap in judgement.gaps))
+    if gaps:
+        return "; ".join(gaps)
+    return text("headline", "nothing") if status is Status.UNKNOWN else None
+
+
+def skipped(finding: Finding, rules: Sequence[str]) -> bool:
+    """Whether --skip CODE[=object] leaves the finding out; object is NAME or NS/NAME."""
+    for rule in rules:
+        code, _, name = rule.partition("=")
+        if code.upper() != finding.code:
+            continue
+        full = f"{finding.object.namespace}/{finding.object.name}"
+        if not name or name in (finding.object.name, full):
+            return True
+    return False
+
+
+def assess(
+    snapshot: Snapshot,
+    judgements: Mapping[Step, Judgement],
+    options: Options,
+    *,
+    durations: Mapping[Step, float],
+    duration_s: float,
+    complete: bool = True,
+) -> Report:
+    """The report of a run. Steps without a judgement were not selected: unknown, never gone."""
+    every = [
+        finding for step in Step if step in judgements for finding in judgements[step].findings
+    ]
+    left_out = tuple(finding for finding in every if skipped(finding, options.skip))
+    kept = cause.attribute([finding for finding in every if finding not in left_out])
+    steps = []
+    for step in Step:
+        judgement = judgements.get(step) or Judgement(
+            step, gaps=(Gap("not_selected" if complete else "incomplete", Why.NOT_NEEDED),)
+        )
+        findings = tuple(finding for finding in kept if finding.step is step)
+        status = status_of(judgement, findings)
+        steps.append(
+            StepResult(
+                step=step,
+                number=step.number,
+                title=text("step", step.value),
+                status=status,
+                reason=reason_of(judgement, status),
+                duration_s=round(durations.get(step, 0.0), 3),
+                facts=judgement.facts,
+                findings=findings,
+            )
+        )
+    roots = cause.root_causes(kept)
+    requests = outcomes(snapshot)
+    verdict = _verdict(requests, kept, steps, options)
+    seen = sum(step.status in (Status.PASS, Status.WARN, Status.FAIL) for step in steps)
+    return Report(
+        target=snapshot.target,
+        started_at=snapshot.taken_at,
+        duration_s=round(duration_s, 3),
+        complete=complete,
+        vantage=snapshot.vantage,
+        verdict=verdict,
+        headline=_headline(snapshot, verdict, roots, kept, steps, requests, options, complete),
+        coverage=Coverage(seen=seen),
+        fingerprint=cause.fingerprint(snapshot.target.host, roots),
+        root_causes=tuple(
+            msgspec.structs.replace(finding, owner=options.owner) for finding in roots
+        ),
+        path=path_of(snapshot, steps, kept),
+        steps=tuple(steps),
+        skipped=left_out,
+    )
+
+
+# Errors that by their catalogue entry stop all traffic even where no request could be made.
+STOPS_EVERYTHING = frozenset(
+    {
+        "DNS001",
+        "DNS002",
+        "DNS003",
+        "DNS004",
+        "TGT002",
+        "TGT003",
+        "SVC001",
+        "SVC002",
+        "SVC003",
+        "SVC008",
+        "SVC011",
+        "SVC012",
+        "SVC015",
+        "ING001",
+        "ING002",
+        "ING003",
+        "ING004",
+        "ING005",
+        "ING006",
+        "ING007",
+        "ING010",
+        "ING013",
+        "END001",
+        "END002",
+        "END004",
+        "END007",
+        "END012",
+    }
+)
+
+
+def _verdict(
+    requests: Outcome, findings: Sequence[Finding], steps: Sequence[StepResult], options: Options
+) -> Verdict:
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    unknown = {step.step.value for step in steps if step.status is Status.UNKNOWN}
+    verdict = Verdict.UNKNOWN
+    if requests.made and requests.succeeded == 0:
+        verdict = Verdict.DEGRADED if requests.other_scheme_serves else Verdict.BROKEN
+    elif requests.made and (requests.succeeded < requests.made or errors):
+        verdict = Verdict.DEGRADED
+    elif requests.made:
+        verdict = Verdict.HEALTHY
+    elif any(e.code in STOPS_EVERYTHING and e.share in (None, 1.0) for e in errors):
+        verdict = Verdict.BROKEN
+    required = set(Step) if options.strict else set(options.require_steps)
+    if verdict is Verdict.HEALTHY and unknown & {str(step) for step in required}:
+        return Verdict.UNKNOWN
+    return verdict
+
+
+def _headline(
+    snapshot: Snapshot,
+    verdict: Verdict,
+    roots: Sequence[Finding],
+    findings: Sequence[Finding],
+    steps: Sequence[StepResult],
+    requests: Outcome,
+    options: Options,
+    complete: bool,
+) -> str:
+    host = snapshot.target.display_host or snapshot.target.host
+    unknown = [step.step.value for step in steps if step.status is Status.UNKNOWN]
+    if not complete:
+        return text("headline", "incomplete", host=host)
+    if verdict is Verdict.UNKNOWN:
+        required = set(Step) if options.strict else set(options.require_steps)
+        missing = [step for step in unknown if step in {str(r) for r in required}]
+        if requests.made and missing:
+            return text("headline", "unknown_required", host=host, steps=", ".join(missing))
+        return text("headline", "unknown", host=host, unseen=_unseen(steps))
+    if verdict is Verdict.HEALTHY:
+        seen = sum(step.status in (Status.PASS, Status.WARN) for step in steps)
+        na = sum(step.status is Status.NOT_APPLICABLE for step in steps)
+        key = "healthy_all" if seen == len(steps) else "healthy_unneeded" if na else "healthy_some"
+        return text("headline", key, host=host, seen=seen, na=na)
+    if not roots:
+        symptom = next(
+            (f.message for f in findings if f.severity is Severity.ERROR and not f.caused_by),
+            text("headline", "broken_no_symptom"),
+        ).rstrip(".")
+        if verdict is Verdict.DEGRADED and requests.other_scheme_serves:
+            return text("headline", "degraded_http", host=host)
+        return text(
+            "headline", f"{verdict}_no_cause", host=host, symptom=symptom, unseen=_unseen(steps)
+        )
+    return _accusing(host, verdict, roots, findings, requests)
+
+
+def _accusing(
+    host: str,
+    verdict: Verdict,
+    roots: Sequence[Finding],
+    findings: Sequence[Finding],
+    requests: Outcome,
+) -> str:
+    first = roots[0]
+    said = first.message.rstrip(".")
+    if len(roots) > 1:
+        return text("headline", f"{verdict}_many", host=host, cause=said, more=len(roots) - 1)
+    if verdict is Verdict.DEGRADED:
+        share = first.share or (
+            (requests.made - requests.succeeded) / requests.made if requests.made else 0
+        )
+        if 0 < share < 1:
+            return text(
+                "headline", "degraded_share", host=host, cause=said, percent=round(share * 100)
+            )
+        return text("headline", "degraded", host=host, cause=said)
+    effect = next(
+        (f for f in findings if first.id in f.caused_by and f.step in (Step.TARGET_HEALTH,)), None
+    )
+    if effect is not None:
+        return text(
+            "headline",
+            "broken_because",
+            host=host,
+            effect=effect.title[0].lower() + effect.title[1:],
+            cause=said,
+        )
+    return text("headline", "broken", host=host, cause=said)
+
+
+def _unseen(steps: Sequence[StepResult]) -> str:
+    parts = [f"{s.step.value}: {s.reason}" for s in steps if s.status is Status.UNKNOWN]
+    if not parts:
+        return text("headline", "nothing")
+    shown = "; ".join(parts[:3])
+    return shown if len(parts) <= 3 else f"{shown}; …"

@@ -1,0 +1,265 @@
+"""Which finding explains which: the only place where hops are held against each other.
+
+The knowledge is the table `EDGES`; the code below it only applies it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+import msgspec
+from msgspec import Struct
+
+from hopcheck.model import Finding, ObjectRef, Severity, Step
+
+Condition = Callable[[Finding, Finding], bool]
+
+
+class Edge(Struct, frozen=True):
+    """`causes` explain `effects` (code patterns) where `when` (a name in CONDITIONS) holds."""
+
+    causes: tuple[str, ...]
+    effects: tuple[str, ...]
+    because: str
+    when: str = "always"
+
+
+# Symptoms: never what to fix. With no cause in sight nothing is accused (contract: root_causes).
+SYMPTOMS = frozenset({"REQ004", "REQ009", "REQ012"})
+# Bounded gaps and general observations: root causes only when nothing more precise is known.
+LAST_RESORT = frozenset({"TGT017", "TGT020", "SVC016", "END014", "LOG002", "REQ008", "ING022"})
+
+_ROUTE_DROPPED = ("ING00[1-7]", "ING01[0-4]", "ING02[0-2]")
+_NO_ENDPOINTS = ("END001", "END002", "END004", "END005", "END007", "END012")
+_TRAEFIK_DOWN = (
+    "SVC001",
+    "SVC002",
+    "SVC003",
+    "SVC004",
+    "SVC005",
+    "SVC006",
+    "SVC007",
+    "SVC008",
+    "SVC010",
+    "SVC014",
+    "SVC015",
+)
+_WRONG_PLACE = ("DNS002", "DNS005", "DNS006")
+_LOAD_BALANCER = ("TGT001", "TGT002", "TGT003", "TGT007", "TGT009", "TGT01[0-4]", "TGT018")
+
+EDGES: tuple[Edge, ...] = (
+    Edge(("SVC008", "SVC010"), ("SVC007",), "Traefik does not start or never becomes ready"),
+    Edge(("SVC001", "SVC003", "SVC014"), ("TGT014",), "there is no nodePort for the targets"),
+    Edge(_TRAEFIK_DOWN, ("TGT017",), "no Traefik pod answers behind the targets"),
+    Edge(
+        ("TGT007", "TGT01[0-6]", "TGT018", "TGT001"),
+        ("TGT017",),
+        "the health check cannot succeed",
+    ),
+    Edge(("TGT014", "TGT010"), ("TGT019",), "the targets are not Traefik's"),
+    Edge(("SVC011", "SVC012"), ("LOG00[123]", "ING022"), "the provider delivers nothing"),
+    Edge(_ROUTE_DROPPED, ("LOG002", "ING022"), "Traefik drops the route"),
+    Edge(_NO_ENDPOINTS, ("LOG002", "LOG003", "ING022"), "Traefik drops a route without servers"),
+    Edge(_TRAEFIK_DOWN, ("LOG001", "LOG002"), "Traefik does not run"),
+    Edge(("LOG001",), ("LOG003",), "the replica is stale"),
+    Edge(
+        (
+            *_ROUTE_DROPPED,
+            *_NO_ENDPOINTS,
+            "ING008",
+            "ING009",
+            "SVC005",
+            "SVC011",
+            "SVC012",
+            "LOG00[12]",
+            "TGT004",
+            "TGT005",
+            *_WRONG_PLACE,
+        ),
+        ("REQ009",),
+        "Traefik has no router for the request",
+        "status_404",
+    ),
+    Edge(
+        (*_NO_ENDPOINTS, "ING00[45]", "ING020", "LOG003"),
+        ("REQ009",),
+        "no server is usable",
+        "status_503",
+    ),
+    Edge(
+        ("END003", "END008", "END010", "END013", "END014", "REQ015", "LOG003", "ING008"),
+        ("REQ009",),
+        "the pods refuse or do not answer Traefik",
+        "status_5xx",
+    ),
+    Edge(
+        ("ING014", "END009", "END008", "ING020"),
+        ("REQ009",),
+        "Traefik fails before the pods",
+        "status_500",
+    ),
+    Edge(("TGT018", "TGT005"), ("REQ009", "REQ008"), "PROXY protocol or TLS at one end only"),
+    Edge(("DNS00[1-6]", "DNS008"), ("REQ004", "REQ012"), "the name leads elsewhere"),
+    Edge(
+        (*_WRONG_PLACE, "TGT004", "TGT005", "TGT009"),
+        ("REQ005", "REQ006", "REQ007", "REQ008", "REQ010", "REQ014", "REQ001", "REQ002", "REQ003"),
+        "somebody else answers",
+    ),
+    Edge(
+        (*_LOAD_BALANCER, *_TRAEFIK_DOWN),
+        ("REQ004", "REQ008", "REQ010", "REQ012"),
+        "nothing accepts the connection",
+    ),
+    Edge(
+        ("TGT017", "TGT020", "SVC016"),
+        ("REQ004", "REQ008", "REQ010"),
+        "nothing behind the load balancer answers",
+    ),
+    Edge(
+        ("TGT008",),
+        ("REQ005", "REQ006", "REQ013", "REQ012"),
+        "the listener's certificate is what clients see",
+    ),
+    Edge(("TGT006",), ("REQ011",), "both ends insist on https"),
+    Edge(
+        ("ING016", "ING019", "ING00[1236]", "SVC011", "SVC012", "TGT004", "ING020"),
+        ("REQ005", "REQ006", "REQ007"),
+        "Traefik has no certificate for the host",
+    ),
+    Edge(("ING018",), ("REQ008",), "strict SNI"),
+    Edge(
+        (
+            *_ROUTE_DROPPED,
+            *_TRAEFIK_DOWN,
+            *_NO_ENDPOINTS,
+            *_LOAD_BALANCER,
+            "TGT00[4568]",
+            "REQ005",
+            "REQ007",
+            "REQ008",
+            "ING01[589]",
+            "END003",
+            "END008",
+        ),
+        ("REQ012",),
+        "https takes another way than http",
+    ),
+    Edge(
+        ("ING008", "ING009", "ING014"),
+        ("REQ001", "REQ002", "REQ014", "REQ016"),
+        "another route answers",
+    ),
+    Edge(("ING009",), ("LOG001",), "equal priorities"),
+    Edge(("END003",), ("END013", "REQ015", "END014"), "the port is wrong for all of them"),
+    Edge(("END008", "END010", "REQ015", "END013", "END009"), ("END014",), "the pods' end is known"),
+    Edge(("END010",), ("REQ003", "END013"), "packets are dropped"),
+    Edge(("END001", "END012", "END007"), ("END004", "END005"), "no pod is selected"),
+    Edge(("ING015",), ("REQ004", "REQ014"), "the redirect leads to a closed port"),
+    # The bounded gaps explain symptoms, and everything precise explains the gaps.
+    Edge(
+        (*_LOAD_BALANCER, *_TRAEFIK_DOWN, "TGT00[4568]", "DNS00[568]"),
+        ("TGT020", "SVC016"),
+        "the hop in between is known to be wrong",
+    ),
+    Edge(
+        (*_NO_ENDPOINTS, *_ROUTE_DROPPED, "SVC01[12]"),
+        ("TGT020", "SVC016", "END014"),
+        "the request cannot succeed at any hop",
+    ),
+    Edge(("END014",), ("REQ009",), "Traefik does not reach the pods"),
+    Edge(("SVC016", "TGT020"), ("TGT017",), "the way to the targets is cut"),
+)
+
+CONDITIONS: dict[str, Condition] = {
+    "always": lambda _cause, _effect: True,
+    "status_404": lambda _cause, effect: effect.params.get("status") == 404,
+    "status_503": lambda _cause, effect: effect.params.get("status") == 503,
+    "status_5xx": lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
+    "status_500": lambda _cause, effect: effect.params.get("status") in (500, 502),
+}
+
+
+def explains(cause: Finding, effect: Finding) -> Edge | None:
+    """The first edge of the table by which `cause` explains `effect`."""
+    for edge in EDGES:
+        if (
+            any(fnmatchcase(effect.code, pattern) for pattern in edge.effects)
+            and any(fnmatchcase(cause.code, pattern) for pattern in edge.causes)
+            and CONDITIONS[edge.when](cause, effect)
+        ):
+            return edge
+    return None
+
+
+def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Number the findings, set `caused_by` and mark root causes; the order is kept.
+
+    Only errors explain and only errors are root causes. A general finding (LAST_RESORT) is one
+    only where no precise finding is.
+    """
+    counts: dict[str, int] = {}
+    numbered: list[Finding] = []
+    for finding in findings:
+        counts[finding.code] = counts.get(finding.code, 0) + 1
+        numbered.append(
+            msgspec.structs.replace(finding, id=f"{finding.code}-{counts[finding.code]}")
+        )
+    errors = [finding for finding in numbered if finding.severity is Severity.ERROR]
+    causes = {
+        effect.id: tuple(
+            cause.id for cause in errors if cause.id != effect.id and explains(cause, effect)
+        )
+        for effect in numbered
+    }
+    precise = [
+        finding
+        for finding in errors
+        if not causes[finding.id] and finding.code not in SYMPTOMS | LAST_RESORT
+    ]
+    result = []
+    for finding in numbered:
+        root = (
+            finding.severity is Severity.ERROR
+            and not causes[finding.id]
+            and finding.code not in SYMPTOMS
+            and (finding.code not in LAST_RESORT or not precise)
+        )
+        result.append(
+            msgspec.structs.replace(finding, caused_by=causes[finding.id], root_cause=root)
+        )
+    return tuple(result)
+
+
+_ORDER = list(Step)
+
+
+def root_causes(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The root causes in the order in which to fix them: the way's own order."""
+    return tuple(
+        sorted(
+            (finding for finding in findings if finding.root_cause),
+            key=lambda finding: _ORDER.index(finding.step),
+        )
+    )
+
+
+def stable_owner(finding: Finding) -> ObjectRef:
+    """The nearest object that outlives restarts: workload for a Pod, target group for a Target."""
+    wanted = {
+        "Pod": ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Service"),
+        "Target": ("TargetGroup",),
+    }.get(finding.object.kind)
+    if wanted is None:
+        return finding.object
+    for related in finding.related:
+        if related.kind in wanted:
+            return related
+    return ObjectRef(kind=finding.object.kind, name="", namespace=finding.object.namespace)
+
+
+def fingerprint(host: str, roots: Sequence[Finding]) -> str:
+    """16 hex digits from host, codes and stable owners alone: equal for the same trouble."""
+    parts = sorted(f"{finding.code} {stable_owner(finding)}" for finding in roots)
+    return hashlib.sha256("\n".join([host, *parts]).encode()).hexdigest()[:16]

@@ -1,0 +1,222 @@
+"""What the requests say: who answered, and whether an answer counts as a success."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from hopcheck.model import (
+    ErrorKind,
+    Exchange,
+    Hop,
+    Probe,
+    Snapshot,
+    Target,
+    TlsInfo,
+)
+
+
+class Producer(StrEnum):
+    """Who wrote the answer, as far as the answer itself tells (knowledge: path-rules)."""
+
+    APPLICATION = "application"
+    TRAEFIK = "traefik"
+    ALB = "alb"
+    CLOUDFRONT = "cloudfront"
+    CLOUDFLARE = "cloudflare"
+    NOBODY = "nobody"
+
+
+# Status -> exact body (white space stripped) of Traefik's own answers; bodies seen live on 3.7.15.
+TRAEFIK_BODIES = {
+    400: "400 Bad Request",
+    404: "404 page not found",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "no available server",
+    504: "Gateway Timeout",
+}
+
+
+def producer(exchange: Exchange) -> Producer:
+    """Who wrote this answer. Any Go program can write Traefik's 404: see `application_404`."""
+    if exchange.status is None:
+        return Producer.NOBODY
+    server = (exchange.header("server") or "").lower()
+    if server.startswith("awselb/"):
+        return Producer.ALB
+    if server == "cloudfront" and exchange.status >= 400:
+        return Producer.CLOUDFRONT
+    if server == "cloudflare" and 520 <= exchange.status <= 530:
+        return Producer.CLOUDFLARE
+    body = exchange.body.strip()
+    if server == "" and body == TRAEFIK_BODIES.get(exchange.status):
+        if exchange.status == 404 and exchange.header("x-content-type-options") != "nosniff":
+            return Producer.APPLICATION
+        return Producer.TRAEFIK
+    if exchange.status == 421 and body in ("Misdirected Request", ""):
+        return Producer.TRAEFIK
+    return Producer.APPLICATION
+
+
+def expected(status: int, expect: str) -> bool:
+    """Whether `status` is in a set such as "200-399,401,403"."""
+    for part in expect.split(","):
+        low, _, high = part.strip().partition("-")
+        if low and int(low) <= status <= int(high or low):
+            return True
+    return False
+
+
+class CertificateProblem(StrEnum):
+    """What is wrong with a certificate as presented."""
+
+    DEFAULT = "default"  # Traefik's own default certificate
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    NAME = "name"
+    UNTRUSTED = "untrusted"
+
+
+def name_matches(pattern: str, host: str) -> bool:
+    """RFC 6125: a wildcard stands for exactly one left-most label."""
+    pattern, host = pattern.lower().rstrip("."), host.lower().rstrip(".")
+    if pattern.startswith("*."):
+        return "." in host and host.split(".", 1)[1] == pattern[2:]
+    return pattern == host
+
+
+def certificate_problem(tls: TlsInfo, host: str, now: str) -> CertificateProblem | None:
+    """The gravest problem of the leaf for `host` at `now` (RFC 3339 UTC); None: it is fine."""
+    if not tls.chain:
+        return None
+    leaf = tls.chain[0]
+    if "TRAEFIK DEFAULT CERT" in leaf.subject:
+        return CertificateProblem.DEFAULT
+    if leaf.not_after < now:
+        return CertificateProblem.EXPIRED
+    if leaf.not_before > now:
+        return CertificateProblem.NOT_YET_VALID
+    if not any(name_matches(name, host) for name in leaf.names):
+        return CertificateProblem.NAME
+    return None if tls.verified else CertificateProblem.UNTRUSTED
+
+
+def certificate_fails(problem: CertificateProblem | None) -> bool:
+    """Whether a client would refuse; 'untrusted' may be only this machine's view."""
+    return problem not in (None, CertificateProblem.UNTRUSTED)
+
+
+def probe_certificate(probe: Probe, host: str, now: str) -> CertificateProblem | None:
+    """The first certificate problem on the way of a probe that a client would refuse, or any."""
+    problems = [
+        certificate_problem(exchange.tls, host, now)
+        for exchange in probe.exchanges
+        if exchange.tls is not None
+    ]
+    grave = [problem for problem in problems if certificate_fails(problem)]
+    return grave[0] if grave else next((p for p in problems if p is not None), None)
+
+
+def application_404(snapshot: Snapshot, exchange: Exchange) -> bool:
+    """Whether a 404 that reads like Traefik's is the application's own.
+
+    Proof: an application pod, asked directly, gives the same body; or the access log shows a
+    router for a 404 of the host.
+    """
+    for collected in snapshot.http.hops:
+        if not collected.seen:
+            continue
+        probe = collected.get()
+        if probe.hop is Hop.POD and probe.exchanges:
+            last = probe.exchanges[-1]
+            if last.status == 404 and last.body == exchange.body:
+                return True
+    for replica in snapshot.traefik.replicas:
+        for line in reversed(replica.log.or_else(())):
+            fields = line.fields
+            if (
+                line.kind == "access"
+                and fields.get("RequestHost") == snapshot.target.host
+                and fields.get("DownstreamStatus") == "404"
+            ):
+                return bool(fields.get("RouterName")) and fields.get("OriginStatus") == "404"
+    return False
+
+
+def succeeded(snapshot: Snapshot, probe: Probe, target: Target) -> bool:
+    """Whether a client would call this request a success (contract: verdict)."""
+    if certificate_fails(probe_certificate(probe, target.host, snapshot.taken_at)):
+        return False
+    if probe.redirected_to is not None:
+        return True
+    if not probe.exchanges:
+        return False
+    last = probe.exchanges[-1]
+    if last.error is not None or last.status is None:
+        return False
+    who = producer(last)
+    if who is Producer.TRAEFIK and last.status == 404:
+        who = Producer.APPLICATION if application_404(snapshot, last) else who
+    if who is Producer.TRAEFIK:
+        return False
+    if last.status == 404 and not target.path_asked and who is Producer.APPLICATION:
+        return True
+    return expected(last.status, target.expect_status)
+
+
+class Outcome(Struct, frozen=True):
+    """The requests from here: how many could be made, how many succeeded."""
+
+    made: int = 0
+    succeeded: int = 0
+    not_tried: int = 0  # no IPv6 here, deadline, …
+    other_scheme_serves: bool = False
+
+
+_NO_WAY_IN = (
+    ErrorKind.REFUSED,
+    ErrorKind.CONNECT_TIMEOUT,
+    ErrorKind.UNREACHABLE,
+    ErrorKind.RESET,
+    ErrorKind.TLS_PROTOCOL,
+)
+
+
+def tried(probe: Probe) -> bool:
+    """Whether the request really left this machine."""
+    return bool(probe.exchanges) and probe.exchanges[-1].error not in (
+        ErrorKind.LOCAL,
+        ErrorKind.RESOLVE,
+    )
+
+
+def _no_listener_or_route(probe: Probe) -> bool:
+    last = probe.exchanges[-1]
+    return last.error in _NO_WAY_IN or (last.status == 404 and producer(last) is Producer.TRAEFIK)
+
+
+def outcomes(snapshot: Snapshot) -> Outcome:
+    """Count the host's requests, one for each address."""
+    target = snapshot.target
+    probes = [c.get() for c in snapshot.http.requests if c.seen and tried(c.get())]
+    good = [probe for probe in probes if succeeded(snapshot, probe, target)]
+    other = snapshot.http.other_scheme
+    serves = (
+        not target.scheme_asked
+        and target.scheme == "https"
+        and bool(probes)
+        and not good
+        and all(_no_listener_or_route(probe) for probe in probes)
+        and other.seen
+        and tried(other.get())
+        and all(exchange.tls is None for exchange in other.get().exchanges)
+        and succeeded(snapshot, other.get(), target)
+    )
+    return Outcome(
+        made=len(probes),
+        succeeded=len(good),
+        not_tried=len(snapshot.http.requests) - len(probes),
+        other_scheme_serves=serves,
+    )

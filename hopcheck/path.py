@@ -1,0 +1,109 @@
+"""The path of a report: the hops in order, with this run's names and the state of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from hopcheck.model import (
+    Finding,
+    Hop,
+    PathHop,
+    PathMember,
+    Severity,
+    Snapshot,
+    Status,
+    Step,
+    StepResult,
+)
+
+State = Literal["ok", "partial", "broken", "consequence", "unknown", "not_applicable"]
+
+_STEP_OF_HOP = {
+    Hop.DNS: Step.DNS,
+    Hop.LOAD_BALANCER: Step.TARGET_HEALTH,
+    Hop.TARGET_GROUP: Step.TARGET_HEALTH,
+    Hop.NODE: Step.TARGET_HEALTH,
+    Hop.TRAEFIK_SERVICE: Step.TRAEFIK_SERVICE,
+    Hop.TRAEFIK_POD: Step.TRAEFIK_SERVICE,
+    Hop.ROUTE: Step.INGRESS,
+    Hop.SERVICE: Step.ENDPOINTS,
+    Hop.POD: Step.ENDPOINTS,
+}
+
+_BY_KIND = {
+    Step.TARGET_HEALTH: ({"TargetGroup", "Target"}, Hop.TARGET_GROUP, Hop.LOAD_BALANCER),
+    Step.TRAEFIK_SERVICE: ({"Service"}, Hop.TRAEFIK_SERVICE, Hop.TRAEFIK_POD),
+    Step.ENDPOINTS: ({"Service"}, Hop.SERVICE, Hop.POD),
+}
+
+
+def hop_of(finding: Finding) -> Hop | None:
+    """The hop at which a finding is drawn; None: a symptom of the whole way."""
+    if finding.step is Step.DNS:
+        return Hop.DNS
+    if finding.step in (Step.INGRESS, Step.TRAEFIK_LOGS):
+        return Hop.ROUTE
+    if finding.step is Step.REQUEST:
+        return Hop.POD if finding.object.kind == "Application" else None
+    kinds, inside, outside = _BY_KIND[finding.step]
+    if finding.code in ("TGT007", "SVC016") and "node" in finding.message:
+        return Hop.NODE
+    return inside if finding.object.kind in kinds else outside
+
+
+def _state(hop: Hop, step: StepResult | None, findings: Sequence[Finding]) -> State:
+    here = [f for f in findings if f.severity is Severity.ERROR and hop_of(f) is hop]
+    roots = [finding for finding in here if not finding.caused_by]
+    if any(f.share is None or f.share >= 1 for f in roots):
+        return "broken"
+    if roots:
+        return "partial"
+    if here:
+        return "consequence"
+    if step is None or step.status is Status.UNKNOWN:
+        return "unknown"
+    if step.status is Status.NOT_APPLICABLE:
+        return "not_applicable"
+    return "ok"
+
+
+def _members(facts: dict[str, Any], key: str) -> tuple[PathMember, ...]:
+    rows = facts.get(key)
+    if not isinstance(rows, (list, tuple)):
+        return ()
+    return tuple(
+        PathMember(
+            name=str(row["name"]), state=str(row["state"]), detail=str(row.get("detail", ""))
+        )
+        for row in rows
+        if isinstance(row, dict) and "name" in row and "state" in row
+    )
+
+
+def path_of(
+    snapshot: Snapshot, steps: Sequence[StepResult], findings: Sequence[Finding]
+) -> tuple[PathHop, ...]:
+    """All nine hops; labels and members come from the steps' facts (keys "hop.<hop>")."""
+    by_step = {step.step: step for step in steps}
+    hops = []
+    for hop in Hop:
+        step = by_step.get(_STEP_OF_HOP[hop])
+        facts = step.facts if step is not None else {}
+        label = str(facts.get(f"{hop.value}.label") or "")
+        if hop is Hop.DNS and not label:
+            label = snapshot.target.host
+        state = _state(hop, step, findings)
+        if state == "ok" and not label:
+            state = "unknown" if not facts.get(f"{hop.value}.na") else "not_applicable"
+        members = _members(facts, f"{hop.value}.members")
+        hops.append(
+            PathHop(
+                hop=hop,
+                label=label or hop.value,
+                state=state,
+                detail=str(facts.get(f"{hop.value}.detail") or ""),
+                members=members,
+            )
+        )
+    return tuple(hops)
