@@ -1,0 +1,340 @@
+"""From a host name to its AWS load balancer, and from a listener to its target groups.
+
+Load balancers, listeners, rules, target groups and interfaces are in the AWS APIs' own shapes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import ip_address
+from typing import Literal
+
+from msgspec import Struct
+
+from hopcheck.model import Collected, Obj
+
+# NLB: name-id.elb.region.amazonaws.com; ALB and classic: name-id.region.elb.amazonaws.com;
+# China ends in .com.cn (Elastic Load Balancing user guides, "DNS name").
+_NLB_NAME = re.compile(r"[^.]+\.elb\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+_ALB_NAME = re.compile(r"[^.]+\.([a-z0-9-]+)\.elb\.amazonaws\.com(?:\.cn)?")
+# "ap-northeast-2a", "us-gov-west-1b", the local zone "us-west-2-lax-1a"
+_ZONE = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d+(?:-[a-z]{3}-\d+)?[a-z]")
+_INSTANCE = re.compile(r"i-[0-9a-f]+")
+
+# What stands in front of an origin, by the names its customers point their CNAME at.
+_FRONTS = {
+    "cloudfront.net": "Amazon CloudFront",
+    "awsglobalaccelerator.com": "AWS Global Accelerator",
+    "awsapprunner.com": "AWS App Runner",
+    "cloudflare.net": "Cloudflare",
+    "cloudflare.com": "Cloudflare",
+    "fastly.net": "Fastly",
+    "fastlylb.net": "Fastly",
+    "akamai.net": "Akamai",
+    "akamaiedge.net": "Akamai",
+    "akamaized.net": "Akamai",
+    "akadns.net": "Akamai",
+    "edgekey.net": "Akamai",
+    "edgesuite.net": "Akamai",
+    "azureedge.net": "Azure CDN",
+    "azurefd.net": "Azure Front Door",
+    "trafficmanager.net": "Azure Traffic Manager",
+    "impervadns.net": "Imperva",
+    "incapdns.net": "Imperva",
+    "b-cdn.net": "bunny.net",
+    "cdn77.org": "CDN77",
+    "edgecastcdn.net": "Edgio",
+    "llnwd.net": "Edgio",
+    "sucuri.net": "Sucuri",
+    "vercel-dns.com": "Vercel",
+    "netlify.app": "Netlify",
+    "alikunlun.com": "Alibaba Cloud CDN",
+    "cdngslb.com": "Alibaba Cloud CDN",
+    "gccdn.net": "Gcore",
+    "cdnetworks.net": "CDNetworks",
+    "gscdn.com": "GS Neotek CDN",
+}
+_API_GATEWAY = re.compile(r"(?:.+\.)?execute-api\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
+
+LoadBalancerKind = Literal["nlb", "alb"]  # "alb": application or classic, the name is the same
+How = Literal["cname", "addresses", "interface", "none"]
+# The host's address set against the load balancer's own: equal; subset (some are missing, as
+# when a zone has failed out of DNS); superset (all, and foreign ones); overlap (some of both);
+# disjoint; unknown (one of the sets could not be had or is empty).
+Relation = Literal["equal", "subset", "superset", "overlap", "disjoint", "unknown"]
+
+
+class Match(Struct, frozen=True):
+    """The load balancer that a host leads to, and how that is known.
+
+    `arn` is None with how="none" alone. `missing` are addresses of the load balancer that the
+    host lacks, `foreign` addresses of the host that are not the load balancer's: with a
+    relation of "superset" or "overlap" a part of the requests goes elsewhere.
+    """
+
+    arn: str | None = None
+    how: How = "none"
+    relation: Relation = "unknown"
+    name: str | None = None  # the load balancer's DNS name, lower case
+    zone: str | None = None  # the CNAME names one zone of it
+    missing: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+
+class Forward(Struct, frozen=True):
+    """One target group that a listener sends to; `share` is 0 to 1 of its action's requests."""
+
+    target_group_arn: str
+    weight: int = 1
+    share: float = 1.0
+    rule_arn: str | None = None  # None: the listener's default action
+
+
+def plain_name(name: str) -> str:
+    """A DNS name for comparison: lower case, without trailing dot."""
+    return name.strip().lower().rstrip(".")
+
+
+def balancer_name(name: str) -> tuple[str, str | None]:
+    """A load balancer's own DNS name and the zone, without `dualstack.` and the zone's label."""
+    plain = plain_name(name).removeprefix("dualstack.")
+    label, _, rest = plain.partition(".")
+    if _ZONE.fullmatch(label) and region_from_name(rest):
+        return rest, label
+    return plain, None
+
+
+def region_from_name(name: str) -> tuple[str, LoadBalancerKind] | None:
+    """The region and kind that a load balancer's DNS name tells; None for any other name."""
+    plain = plain_name(name).removeprefix("dualstack.")
+    label, _, rest = plain.partition(".")
+    if _ZONE.fullmatch(label) and rest.count(".elb."):
+        plain = rest
+    if found := _NLB_NAME.fullmatch(plain):
+        return found[1], "nlb"
+    if found := _ALB_NAME.fullmatch(plain):
+        return found[1], "alb"
+    return None
+
+
+def front_of(names: Iterable[str]) -> str | None:
+    """The CDN or accelerator that a chain of names leads through, by its product name."""
+    for name in names:
+        plain = plain_name(name)
+        labels = plain.split(".")
+        for start in range(len(labels)):
+            label = _FRONTS.get(".".join(labels[start:]))
+            if label is not None:
+                return label
+        if _API_GATEWAY.fullmatch(plain):
+            return "Amazon API Gateway"
+    return None
+
+
+def match_load_balancer(
+    chain_names: Iterable[str],
+    addresses: Iterable[str],
+    load_balancers: Sequence[Obj],
+    names: Mapping[str, Collected[tuple[str, ...]]],
+    network_interfaces: Sequence[Obj] = (),
+) -> Match:
+    """The load balancer that the host leads to.
+
+    In this order: a name of the chain (the host itself included) is its DNS name; the host's
+    addresses are among those its DNS name resolves to (an alias; the largest overlap wins, a
+    complete one first); an address is on one of its network interfaces. `names` holds what
+    the DNS names of candidates resolve to, by DNS name in lower case.
+    """
+    host = {_canonical(address) for address in addresses}
+    by_name = {plain_name(str(lb.get("DNSName", ""))): lb for lb in load_balancers}
+    for name in chain_names:
+        own, zone = balancer_name(name)
+        balancer = by_name.get(own)
+        if balancer is not None and own:
+            relation, missing, foreign = compare(host, _known(names, own))
+            return Match(
+                arn=balancer.get("LoadBalancerArn"),
+                how="cname",
+                relation=relation,
+                name=own,
+                zone=zone,
+                missing=missing,
+                foreign=foreign,
+            )
+    return _by_addresses(host, by_name, names) or _by_interface(
+        host, load_balancers, network_interfaces
+    )
+
+
+def compare(
+    host: Iterable[str], balancer: Iterable[str]
+) -> tuple[Relation, tuple[str, ...], tuple[str, ...]]:
+    """How the host's addresses relate to a load balancer's; the missing and the foreign ones.
+
+    Only address families that the host has are compared: a host with A records alone before a
+    dual-stack load balancer lacks nothing.
+    """
+    ours = {_canonical(address) for address in host}
+    families = {":" in address for address in ours}
+    theirs = {a for a in map(_canonical, balancer) if (":" in a) in families}
+    if not ours or not theirs:
+        return "unknown", (), ()
+    missing, foreign = tuple(sorted(theirs - ours)), tuple(sorted(ours - theirs))
+    if not ours & theirs:
+        return "disjoint", missing, foreign
+    relation: Relation = "equal"
+    if missing or foreign:
+        relation = "overlap" if missing and foreign else "subset" if missing else "superset"
+    return relation, missing, foreign
+
+
+def _by_addresses(
+    host: set[str], by_name: Mapping[str, Obj], names: Mapping[str, Collected[tuple[str, ...]]]
+) -> Match | None:
+    best: tuple[tuple[bool, int], Match] | None = None
+    for name, balancer in by_name.items():
+        theirs = _known(names, name)
+        relation, missing, foreign = compare(host, theirs)
+        shared = len(host) - len(foreign)
+        if relation in ("unknown", "disjoint") or shared == 0:
+            continue
+        rank = (not foreign, shared - len(missing))
+        if best is None or rank > best[0]:
+            match = Match(
+                arn=balancer.get("LoadBalancerArn"),
+                how="addresses",
+                relation=relation,
+                name=name,
+                missing=missing,
+                foreign=foreign,
+            )
+            best = rank, match
+    return best[1] if best else None
+
+
+def _by_interface(
+    host: set[str], load_balancers: Sequence[Obj], interfaces: Sequence[Obj]
+) -> Match:
+    for interface in interfaces:
+        # Elastic Load Balancing describes its interfaces "ELB net/<name>/<id>", the end of the
+        # load balancer's ARN.
+        path = str(interface.get("Description", "")).removeprefix("ELB ")
+        held = {_canonical(a) for a in interface_addresses(interface)}
+        if not path or not held & host:
+            continue
+        for balancer in load_balancers:
+            arn = str(balancer.get("LoadBalancerArn", ""))
+            if arn.endswith(f":loadbalancer/{path}"):
+                theirs = [
+                    address
+                    for other in interfaces
+                    if other.get("Description") == interface.get("Description")
+                    for address in interface_addresses(other)
+                ]
+                relation, missing, foreign = _compare_interface(host, theirs)
+                name = plain_name(str(balancer.get("DNSName", "")))
+                return Match(arn, "interface", relation, name, None, missing, foreign)
+    return Match()
+
+
+def _compare_interface(
+    host: set[str], theirs: Iterable[str]
+) -> tuple[Relation, tuple[str, ...], tuple[str, ...]]:
+    """As `compare`; an interface has a private and a public address, the host one of them."""
+    private = {_is_private(address) for address in host}
+    return compare(host, (a for a in theirs if _is_private(a) in private))
+
+
+def _is_private(address: str) -> bool:
+    try:
+        return ip_address(address).is_private
+    except ValueError:
+        return False
+
+
+def interface_addresses(interface: Obj) -> tuple[str, ...]:
+    """All addresses of a network interface: private, public (by association) and IPv6."""
+    found: list[str] = []
+    entries = [interface, *interface.get("PrivateIpAddresses", [])]
+    for entry in entries:
+        found.append(entry.get("PrivateIpAddress", ""))
+        found.append(entry.get("Association", {}).get("PublicIp", ""))
+    found += [entry.get("Ipv6Address", "") for entry in interface.get("Ipv6Addresses", [])]
+    return tuple(dict.fromkeys(address for address in found if address))
+
+
+def _known(names: Mapping[str, Collected[tuple[str, ...]]], name: str) -> tuple[str, ...]:
+    found = names.get(name)
+    return found.or_else(()) if found is not None else ()
+
+
+def _canonical(address: str) -> str:
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
+
+
+def which_listener(listeners: Iterable[Obj], port: int) -> Obj | None:
+    """The listener for streams on `port` (a listener for UDP alone may share the port)."""
+    on_port = [listener for listener in listeners if listener.get("Port") == port]
+    streams = [listener for listener in on_port if listener.get("Protocol") not in ("UDP", "QUIC")]
+    return next(iter(streams), None)
+
+
+def target_groups_of(listener: Obj, rules: Iterable[Obj] = ()) -> tuple[Forward, ...]:
+    """The target groups that a listener forwards to, by its rules and its default action.
+
+    Rules' own actions come first, in their order of evaluation; the default rule, which an
+    application load balancer lists as well, is not repeated. Weight 0 receives nothing.
+    """
+    found: list[Forward] = []
+    ordered = sorted(
+        (rule for rule in rules if not rule.get("IsDefault")), key=lambda rule: _priority(rule)
+    )
+    for rule in ordered:
+        found += _forwards(rule.get("Actions", []), rule.get("RuleArn"))
+    return (*found, *_forwards(listener.get("DefaultActions", []), None))
+
+
+def _priority(rule: Obj) -> int:
+    text = str(rule.get("Priority", ""))
+    return int(text) if text.isdecimal() else 2**31
+
+
+def _forwards(actions: Iterable[Obj], rule_arn: str | None) -> list[Forward]:
+    found: list[Forward] = []
+    for action in actions:
+        if action.get("Type", "forward") != "forward":
+            continue
+        groups = action.get("ForwardConfig", {}).get("TargetGroups", [])
+        if not groups and action.get("TargetGroupArn"):
+            groups = [{"TargetGroupArn": action["TargetGroupArn"]}]
+        total = sum(_weight(group) for group in groups)
+        found += [
+            Forward(
+                target_group_arn=group["TargetGroupArn"],
+                weight=_weight(group),
+                share=_weight(group) / total if total else 0.0,
+                rule_arn=rule_arn,
+            )
+            for group in groups
+            if group.get("TargetGroupArn")
+        ]
+    return found
+
+
+def _weight(group: Obj) -> int:
+    weight = group.get("Weight")
+    return 1 if weight is None else int(weight)
+
+
+def instance_of_node(node: Obj) -> str | None:
+    """The EC2 instance id of a Kubernetes node ("aws:///zone/i-…"); None for any other node.
+
+    A Fargate node's providerID ends in "fargate-…" and is no instance.
+    """
+    provider = str(node.get("spec", {}).get("providerID", ""))
+    last = provider.rpartition("/")[2]
+    return last if provider.startswith("aws://") and _INSTANCE.fullmatch(last) else None
