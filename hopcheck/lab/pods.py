@@ -1,0 +1,132 @@
+"""Application pods: real HTTP servers whose behaviour a fault can change."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+_LOG_LINES = 2000
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What the application does. The default is a healthy one.
+
+    `port` overrides the declared port; `listening` false refuses connections at the pod's
+    address (bound to loopback only); `delay` is seconds; `only_host` answers every other Host
+    with the application's own 404; `exit_code` makes the container end with `exit_log` as its
+    last words (137 with `exit_reason` "OOMKilled" is what the kernel does).
+    """
+
+    status: int = 200
+    body: str = ""
+    delay: float = 0.0
+    hang: bool = False
+    listening: bool = True
+    port: int | None = None
+    redirect_loop: bool = False
+    only_host: str = ""
+    reset: bool = False
+    not_http: bool = False
+    tls: ssl.SSLContext | None = None
+    ready: bool = True
+    exit_code: int | None = None
+    exit_reason: str = "Error"
+    exit_log: str = ""
+
+
+HEALTHY = Behaviour()
+
+
+class AppPod:
+    """One application container at `address`:`port` (or where its behaviour says)."""
+
+    def __init__(self, name: str, address: str, port: int) -> None:
+        self.name = name
+        self.address = address
+        self.port = port
+        self.behaviour = HEALTHY
+        self.exit_code: int | None = None
+        self.exit_reason = "Error"
+        self._lines: deque[str] = deque(maxlen=_LOG_LINES)
+        self._previous: deque[str] = deque(maxlen=_LOG_LINES)
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Run the container. Raises OSError when the address cannot be bound."""
+        behaviour = self.behaviour
+        self._previous, self._lines = self._lines, deque(maxlen=_LOG_LINES)
+        self.exit_code, self.exit_reason = behaviour.exit_code, behaviour.exit_reason
+        if self.exit_code is not None:
+            self._say(behaviour.exit_log or f"exiting with code {self.exit_code}")
+            return
+        port = behaviour.port or self.port
+        self._say(f"listening on {'0.0.0.0' if behaviour.listening else '127.0.0.1'}:{port}")  # noqa: S104
+        if not behaviour.listening:
+            return
+        if behaviour.not_http:
+            self._server = await asyncio.start_server(_greet, self.address, port)
+            return
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(
+            self._runner, self.address, port, ssl_context=behaviour.tls, reuse_address=True
+        ).start()
+
+    async def stop(self) -> None:
+        """End the container."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def not_ready(self) -> str | None:
+        """The words of a failed ``cat /tmp/ready``, the container's readiness probe."""
+        if self.behaviour.ready:
+            return None
+        return "cat: can't open '/tmp/ready': No such file or directory"
+
+    def log(self) -> str:
+        """What this container wrote."""
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def previous_log(self) -> str:
+        """What the container before it wrote."""
+        return "".join(f"{line}\n" for line in self._previous)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        behaviour = self.behaviour
+        if behaviour.delay:
+            await asyncio.sleep(behaviour.delay)
+        if behaviour.hang:
+            await asyncio.Event().wait()
+        if behaviour.reset and request.transport is not None:
+            request.transport.abort()
+        status, text = behaviour.status, behaviour.body or f"{self.name} serves {request.path}\n"
+        headers = {}
+        if behaviour.only_host and request.host.partition(":")[0] != behaviour.only_host:
+            status, text = 404, f"{self.name}: no site named {request.host}\n"
+        if behaviour.redirect_loop:
+            status, text = 301, ""
+            headers["Location"] = f"https://{request.host}{request.path_qs}"
+        self._say(f"{request.method} {request.path} {status}")
+        return web.Response(status=status, text=text, headers=headers)
+
+    def _say(self, text: str) -> None:
+        self._lines.append(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ} {text}")
+
+
+async def _greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 mail.example.com ESMTP ready\r\n")
+    await writer.drain()
+    writer.close()

