@@ -1,0 +1,118 @@
+"""The kinds that are served, with the names and subresources that discovery tells of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource of the API; `short` are kubectl's abbreviations."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+    short: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = tuple(VERBS)
+
+    @property
+    def api_version(self) -> str:
+        """`v1` or `group/version`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def custom(self) -> bool:
+        """Whether a CustomResourceDefinition brings it; list items then keep kind and apiVersion."""
+        return self.group in CUSTOM_GROUPS
+
+
+CUSTOM_GROUPS = frozenset({"traefik.io", "gateway.networking.k8s.io"})
+
+_ALL = ("all",)
+_STATUS = ("status",)
+
+
+def _core(
+    plural: str,
+    kind: str,
+    *short: str,
+    subresources: tuple[str, ...] = (),
+    categories: tuple[str, ...] = (),
+) -> Resource:
+    return Resource(
+        "", "v1", plural, kind, short=short, subresources=subresources, categories=categories
+    )
+
+
+def _apps(plural: str, kind: str, short: str) -> Resource:
+    return Resource(
+        "apps", "v1", plural, kind, short=(short,), subresources=_STATUS, categories=_ALL
+    )
+
+
+def _traefik(plural: str, kind: str) -> Resource:
+    return Resource("traefik.io", "v1alpha1", plural, kind)
+
+
+def _review(plural: str, kind: str, group: str = "authorization.k8s.io") -> Resource:
+    return Resource(group, "v1", plural, kind, namespaced=False, verbs=("create",))
+
+
+_NETWORKING = "networking.k8s.io"
+_GATEWAY = "gateway.networking.k8s.io"
+
+RESOURCES: tuple[Resource, ...] = (
+    _core("pods", "Pod", "po", subresources=("log", "proxy", "status"), categories=_ALL),
+    _core("services", "Service", "svc", subresources=("proxy", "status"), categories=_ALL),
+    _core("endpoints", "Endpoints", "ep"),
+    _core("secrets", "Secret"),
+    _core("configmaps", "ConfigMap", "cm"),
+    _core("events", "Event", "ev"),
+    _core("serviceaccounts", "ServiceAccount", "sa"),
+    Resource("", "v1", "nodes", "Node", namespaced=False, short=("no",), subresources=_STATUS),
+    Resource(
+        "", "v1", "namespaces", "Namespace", namespaced=False, short=("ns",), subresources=_STATUS
+    ),
+    Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
+    Resource(_NETWORKING, "v1", "ingresses", "Ingress", short=("ing",), subresources=_STATUS),
+    Resource(_NETWORKING, "v1", "ingressclasses", "IngressClass", namespaced=False),
+    Resource(_NETWORKING, "v1", "networkpolicies", "NetworkPolicy", short=("netpol",)),
+    _apps("deployments", "Deployment", "deploy"),
+    _apps("daemonsets", "DaemonSet", "ds"),
+    _apps("replicasets", "ReplicaSet", "rs"),
+    _apps("statefulsets", "StatefulSet", "sts"),
+    _traefik("ingressroutes", "IngressRoute"),
+    _traefik("ingressroutetcps", "IngressRouteTCP"),
+    _traefik("ingressrouteudps", "IngressRouteUDP"),
+    _traefik("middlewares", "Middleware"),
+    _traefik("middlewaretcps", "MiddlewareTCP"),
+    _traefik("tlsoptions", "TLSOption"),
+    _traefik("tlsstores", "TLSStore"),
+    _traefik("traefikservices", "TraefikService"),
+    _traefik("serverstransports", "ServersTransport"),
+    _traefik("serverstransporttcps", "ServersTransportTCP"),
+    Resource(_GATEWAY, "v1", "gateways", "Gateway", short=("gtw",), subresources=_STATUS),
+    Resource(_GATEWAY, "v1", "httproutes", "HTTPRoute", subresources=_STATUS),
+    Resource(_GATEWAY, "v1", "gatewayclasses", "GatewayClass", namespaced=False, short=("gc",)),
+    Resource(
+        "apiextensions.k8s.io",
+        "v1",
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        namespaced=False,
+        short=("crd", "crds"),
+    ),
+    _review("selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+    _review("selfsubjectrulesreviews", "SelfSubjectRulesReview"),
+    _review("selfsubjectreviews", "SelfSubjectReview", group="authentication.k8s.io"),
+)
+
+BY_PATH = {(r.group, r.version, r.plural): r for r in RESOURCES}
+BY_KIND = {(r.api_version, r.kind): r for r in RESOURCES}
+BY_PLURAL = {r.plural: r for r in RESOURCES}
