@@ -1,0 +1,405 @@
+"""A small asynchronous client of the Kubernetes API: plain JSON, get and list, log and proxy.
+
+Nothing is connected before the first call. Whatever stops all calls (no kubeconfig, a plugin that
+fails, an API server that refuses, 401) is found by the first one and settles the others at once,
+so that an API that is away costs one timeout, not one a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from hopcheck import __version__
+from hopcheck.collect.kube_credentials import Credentials, credentials_of
+from hopcheck.collect.kube_proxy import proxy_for
+from hopcheck.collect.kubeconfig import KubeAccess, load_access
+from hopcheck.collect.run import Run, Unavailable, in_thread
+from hopcheck.model import Obj, Why
+from hopcheck.redact import redact_text
+
+if TYPE_CHECKING:
+    import httpx
+
+PAGE = 500
+MAX_PAGES = 40
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=1"
+
+_BODY_BYTES = 64 * 1024 * 1024
+_RETRIES = 3
+_CONNECTIONS = 16
+_WORDS = 400
+
+Params = Mapping[str, str | int]
+
+
+class Answer(Struct, frozen=True):
+    """One HTTP answer. `relayed`: it came from the pod or Service behind the proxy."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    relayed: bool = False
+
+    def json(self) -> Any:
+        """The body as JSON. Raises Unavailable(INVALID)."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Unavailable(Why.INVALID, f"the answer is no JSON: {error}") from error
+
+
+class Listing(Struct, frozen=True):
+    """The objects of a list; `truncated`: there are more that were not read."""
+
+    items: tuple[Obj, ...]
+    truncated: bool = False
+
+
+class KubeClient:
+    """One API server, as one user. Use as an asynchronous context manager, in one event loop.
+
+    Every method raises Unavailable with a typed reason and the server's own words.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._http: httpx.AsyncClient | None = None
+        self._access: KubeAccess | None = None
+        self._broken: Unavailable | None = None
+        self._answered = False
+        self._opening = asyncio.Lock()
+
+    @property
+    def access(self) -> KubeAccess | None:
+        """Where the API is, once it is known."""
+        return self._access
+
+    @property
+    def direct_probes(self) -> bool:
+        """Whether pod addresses may be asked from here (--direct-probes; by default in-cluster)."""
+        asked = self._run.options.direct_probes
+        return asked if asked is not None else bool(self._access and self._access.in_cluster)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def get(
+        self, path: str, params: Params | None = None, accept: str = "application/json"
+    ) -> Obj:
+        """One object."""
+        answer = await self._ask(path, params, accept)
+        data = answer.json()
+        if not isinstance(data, dict):
+            raise Unavailable(Why.INVALID, "the answer is no Kubernetes object")
+        return data
+
+    async def list(
+        self, path: str, params: Params | None = None, *, max_pages: int = MAX_PAGES
+    ) -> Listing:
+        """All objects of a collection, in pages; begun again once where a page has expired (410).
+
+        apiVersion and kind, which items of a list lack, are set from the list's.
+        """
+        for attempt in (1, 2):
+            try:
+                return await self._pages(path, dict(params or {}), max_pages)
+            except Unavailable as error:
+                if attempt == 2 or not isinstance(error, _Expired):
+                    raise
+        raise AssertionError  # the loop returns or raises
+
+    async def _pages(self, path: str, params: dict[str, str | int], max_pages: int) -> Listing:
+        items: list[Obj] = []
+        params.setdefault("limit", PAGE)
+        for _ in range(max_pages):
+            page = await self.get(path, params)
+            listed = page.get("items")
+            if listed is None and not str(page.get("kind", "")).endswith("List"):
+                raise Unavailable(Why.INVALID, "the answer is no list")
+            kind, version = str(page.get("kind", "")).removesuffix("List"), page.get("apiVersion")
+            for item in listed or ():
+                item.setdefault("kind", kind)
+                item.setdefault("apiVersion", version)
+                items.append(item)
+            following = (page.get("metadata") or {}).get("continue")
+            if not following:
+                return Listing(tuple(items))
+            params["continue"] = following
+        return Listing(tuple(items), truncated=True)
+
+    async def log(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        tail_lines: int,
+        limit_bytes: int,
+        previous: bool = False,
+    ) -> tuple[bytes, bool]:
+        """A container's last lines with timestamps, and whether `limit_bytes` cut them off.
+
+        The kubelet counts the bytes from the oldest of those lines on: what is cut is the newest.
+        """
+        params: dict[str, str | int] = {
+            "container": container,
+            "tailLines": tail_lines,
+            "limitBytes": limit_bytes,
+            "timestamps": "true",
+        }
+        if previous:
+            params["previous"] = "true"
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
+        answer = await self._ask(path, params, "text/plain, */*")
+        return answer.body, len(answer.body) >= limit_bytes
+
+    async def proxy(
+        self,
+        resource: str,
+        namespace: str,
+        name: str,
+        port: int | str,
+        path: str,
+        *,
+        params: Params | None = None,
+        scheme: str = "",
+    ) -> Answer:
+        """GET `path` of a pod or Service (`resource` "pods" or "services") by the API's proxy.
+
+        Whatever the far end answers is returned; raises where the API server itself answered
+        (DENIED, NOT_FOUND, or UNREACHABLE where it could not connect).
+        """
+        where = f"{scheme}:{name}:{port}" if scheme else f"{name}:{port}"
+        base = f"/api/v1/namespaces/{quote(namespace)}/{resource}/{quote(where, safe=':')}/proxy"
+        return await self._ask(base + path, params, "*/*", relayed=True)
+
+    async def _ask(
+        self, path: str, params: Params | None, accept: str, *, relayed: bool = False
+    ) -> Answer:
+        for attempt in range(_RETRIES):
+            http = await self._ready()
+            limit = min(self._run.options.timeout, self._run.remaining())
+            try:
+                async with asyncio.timeout(limit):
+                    answer = await self._send(http, path, params, accept)
+            except TimeoutError:
+                raise self._note(Why.TIMED_OUT, f"no answer within {limit:.1f} s") from None
+            status = _status(answer)
+            if relayed and status is None:
+                return msgspec.structs.replace(answer, relayed=True)
+            if answer.status == 429 and attempt + 1 < _RETRIES:
+                wait = _retry_after(answer)
+                if wait < min(self._run.options.timeout, self._run.remaining()):
+                    await asyncio.sleep(wait)
+                    continue
+            if answer.status == 401:
+                raise self._note(Why.UNAUTHENTICATED, _words(answer, status))
+            self._answered = True
+            if 200 <= answer.status < 300:
+                return answer
+            raise _refusal(answer, status, relayed=relayed)
+        raise AssertionError  # the last attempt returns or raises
+
+    def _note(self, why: Why, detail: str) -> Unavailable:
+        """The failure; where nothing was ever answered, it is the reason for all later calls."""
+        failure = Unavailable(why, detail)
+        if not self._answered:
+            self._broken = self._broken or failure
+        return failure
+
+    async def _ready(self) -> httpx.AsyncClient:
+        if self._broken is None and self._http is None:
+            async with self._opening:
+                if self._broken is None and self._http is None:
+                    try:
+                        self._http = await self._open()
+                    except Unavailable as failure:
+                        self._broken = failure
+        if self._broken is not None:
+            raise Unavailable(self._broken.why, self._broken.detail)
+        if self._http is None:
+            raise AssertionError  # opened above, or broken
+        return self._http
+
+    async def _open(self) -> httpx.AsyncClient:
+        import httpx
+
+        run = self._run
+        limit = min(run.options.timeout, run.remaining())
+        try:
+            async with asyncio.timeout(limit):
+                access = await in_thread(load_access, run.options)
+        except TimeoutError:
+            raise Unavailable(Why.TIMED_OUT, "the kubeconfig could not be read in time") from None
+        self._access = access
+        limit = min(run.options.timeout, run.remaining())
+        credentials = await credentials_of(access, limit)
+        headers = [("User-Agent", f"hopcheck/{__version__}"), *_identity(access, credentials)]
+        try:
+            return httpx.AsyncClient(
+                base_url=access.server,
+                headers=headers,
+                verify=_tls(access, credentials),
+                proxy=access.proxy_url or proxy_for(access.server),
+                trust_env=False,
+                timeout=None,  # noqa: S113  # asyncio.timeout bounds each call as a whole
+                limits=httpx.Limits(
+                    max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS
+                ),
+            )
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise Unavailable(Why.MISCONFIGURED, redact_text(str(error))) from error
+
+    async def _send(
+        self, http: httpx.AsyncClient, path: str, params: Params | None, accept: str
+    ) -> Answer:
+        import httpx
+
+        access = self._access
+        extensions = {"sni_hostname": access.server_name} if access and access.server_name else None
+        try:
+            async with http.stream(
+                "GET",
+                path,
+                params=dict(params) if params else None,
+                headers={"Accept": accept},
+                extensions=extensions,
+            ) as response:
+                body = bytearray()
+                async for part in response.aiter_bytes():
+                    body += part
+                    if len(body) > _BODY_BYTES:
+                        raise Unavailable(Why.INVALID, "the answer is larger than 64 MiB")
+                return Answer(
+                    status=response.status_code,
+                    headers={key.lower(): value for key, value in response.headers.items()},
+                    body=bytes(body),
+                )
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
+            raise self._note(Why.MISCONFIGURED, redact_text(str(error))) from error
+        except httpx.TimeoutException as error:
+            raise self._note(Why.TIMED_OUT, str(error) or type(error).__name__) from error
+        except httpx.RemoteProtocolError as error:
+            raise self._note(Why.INVALID, f"not HTTP: {error}") from error
+        except httpx.DecodingError as error:
+            raise self._note(Why.INVALID, str(error)) from error
+        except httpx.TransportError as error:
+            raise self._note(Why.UNREACHABLE, _cause(error)) from error
+
+
+class _Expired(Unavailable):
+    """410: the page asked for is older than what the server keeps."""
+
+
+def _identity(access: KubeAccess, credentials: Credentials) -> list[tuple[str, str]]:
+    headers: list[tuple[str, str]] = []
+    if credentials.token:
+        headers.append(("Authorization", f"Bearer {credentials.token}"))
+    elif credentials.basic:
+        plain = ":".join(credentials.basic).encode()
+        headers.append(("Authorization", f"Basic {base64.b64encode(plain).decode()}"))
+    for name, value in access.headers.items():
+        headers += [(name, part) for part in value.split("\n")]
+    return headers
+
+
+def _tls(access: KubeAccess, credentials: Credentials) -> ssl.SSLContext | bool:
+    if access.server.startswith("http://"):
+        return False
+    try:
+        context = ssl.create_default_context(cadata=access.ca)
+        # Python 3.13 refuses CAs without an authority key identifier, which kubeadm's own
+        # may be; client-go does not.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if access.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if credentials.client_cert and credentials.client_key:
+            _load_pair(context, credentials.client_cert, credentials.client_key)
+    except (ssl.SSLError, ValueError, OSError) as error:
+        raise Unavailable(
+            Why.MISCONFIGURED, f"certificates of the kubeconfig cannot be used: {error}"
+        ) from error
+    return context
+
+
+def _load_pair(context: ssl.SSLContext, cert: str, key: str) -> None:
+    """OpenSSL reads a pair from files alone: a private directory, gone when they are loaded."""
+    with tempfile.TemporaryDirectory(prefix="hopcheck-") as directory:
+        cert_file, key_file = Path(directory) / "cert.pem", Path(directory) / "key.pem"
+        cert_file.write_text(cert)
+        key_file.touch(mode=0o600)
+        key_file.write_text(key)
+        context.load_cert_chain(cert_file, key_file)
+
+
+def _status(answer: Answer) -> Obj | None:
+    """The body where it is a Status of the API server (and not a far end's own answer)."""
+    if answer.status < 400 or not answer.body.startswith(b"{"):
+        return None
+    try:
+        data = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return data if isinstance(data, dict) and data.get("kind") == "Status" else None
+
+
+def _words(answer: Answer, status: Obj | None) -> str:
+    if status is not None and status.get("message"):
+        return redact_text(str(status["message"]))[:_WORDS]
+    text = " ".join(answer.body[:_WORDS].decode("utf-8", "replace").split())
+    return redact_text(text or f"HTTP {answer.status}")
+
+
+def _retry_after(answer: Answer) -> float:
+    given = answer.headers.get("retry-after", "")
+    return float(given) if given.isdigit() else 1.0
+
+
+def _refusal(answer: Answer, status: Obj | None, *, relayed: bool) -> Unavailable:
+    words = _words(answer, status)
+    if answer.status == 410:
+        return _Expired(Why.ERROR, words)
+    if 300 <= answer.status < 400:
+        return Unavailable(
+            Why.INVALID, f"HTTP {answer.status}, a redirect: is this the API server?"
+        )
+    if answer.status == 404 and status is None:
+        return Unavailable(Why.NOT_FOUND, "no such API")
+    why = {403: Why.DENIED, 404: Why.NOT_FOUND, 429: Why.THROTTLED, 504: Why.TIMED_OUT}.get(
+        answer.status, Why.ERROR
+    )
+    # By the proxy: "error trying to reach service: dial tcp …" (apimachinery's proxy errors).
+    if relayed and answer.status in (500, 502, 503):
+        why = Why.UNREACHABLE
+    return Unavailable(why, words)
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost words of a chain of exceptions: httpx hides OpenSSL's and the system's."""
+    seen = error
+    while (inner := seen.__cause__ or seen.__context__) is not None:
+        seen = inner
+    words = str(seen) or str(error) or type(seen).__name__
+    return redact_text(words)[:_WORDS]

@@ -1,0 +1,308 @@
+"""Traefik's log as lines with a meaning: v2 and v3, text and JSON, klog and access log (pure).
+
+Formats, each seen on the real binary (3.7) or read in the source (2.11):
+
+* v3 text, zerolog's console: ``<RFC 3339> ERR <file:line> > message key=value``, ANSI coloured
+  even when piped unless ``log.noColor`` is set; the caller is there at DEBUG only.
+* v2 text, logrus: ``time="…" level=error msg="…" key=value``.
+* JSON: ``level``, ``time`` and ``message`` (v3) or ``msg`` (v2); v3 may have ``error`` alone.
+* klog, from client-go, on the same stream and never JSON:
+  ``E0225 03:00:00.000000       1 reflector.go:166] "Failed to watch" err="…"``.
+* access log: JSON with ``DownstreamStatus``, or the common format with router and server added.
+
+Log lines are hostile input: lengths are bounded, no expression backtracks over a whole line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from hopcheck.model import LogLine
+
+# A line longer than this is cut before it is parsed; what is kept is shorter still.
+PARSED_CHARS = 65_536
+RAW_CHARS = 2_000
+VALUE_CHARS = 500
+
+BAD_LEVELS = frozenset({"warn", "error", "fatal", "panic"})
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
+_STAMP = re.compile(rf"({_TIME}) ?")
+_ZEROLOG = re.compile(rf"(?:({_TIME}) )?(TRC|DBG|INF|WRN|ERR|FTL|PNC|\?\?\?) (?:(\S+:\d+) > ?)?")
+_LOGRUS = re.compile(r'time="[^"]*" level=\w+ ')
+_KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\S+:\d+)\] ")
+_COMMON = re.compile(
+    r'(\S+) - (\S+) \[([^\]]*)\] "([^"]*)" (\d+|-) (\d+|-) "[^"]*" "[^"]*" (\d+|-) '
+    r'"([^"]*)" "([^"]*)" (\d+)ms'
+)
+_PAIR = re.compile(r'([A-Za-z_][\w.\-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)')
+_KEY = re.compile(r"(?:^|(?<=\s))[A-Za-z_][\w.\-]*=")
+_LAST_PROVIDER = re.compile(r"\bproviderName=(\S+)\s*$")
+_FORBIDDEN = re.compile(r"\b([a-z]+)(?:\.[a-z0-9.\-]+)? is forbidden: User\b")
+_FAILED_LIST = re.compile(
+    r"failed to list \*v\w+\.(\w+):.{0,80}the server could not find the requested resource"
+)
+
+_ZEROLOG_LEVELS = {
+    "TRC": "debug",
+    "DBG": "debug",
+    "INF": "info",
+    "WRN": "warn",
+    "ERR": "error",
+    "FTL": "fatal",
+    "PNC": "panic",
+}
+_KLOG_LEVELS = {"I": "info", "W": "warn", "E": "error", "F": "fatal"}
+_JSON_LEVELS = {"warning": "warn", "trace": "debug"}
+
+
+def parse_log(text: str | bytes) -> tuple[LogLine, ...]:
+    """Every non-empty line of a container's log, oldest first.
+
+    Lines may begin with the API server's timestamp (``timestamps=true``). Broken UTF-8 becomes
+    replacement characters; what fits no known format is a line of kind "other".
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    lines = (line.rstrip("\r") for line in text.split("\n"))
+    return tuple(parse_line(line) for line in lines if line.strip())
+
+
+def parse_line(line: str) -> LogLine:
+    """One line; never raises."""
+    plain = _ANSI.sub("", line[:PARSED_CHARS])
+    stamp = _STAMP.match(plain)
+    time = stamp.group(1) if stamp else None
+    body = plain[stamp.end() :] if stamp else plain
+    if body.startswith("{"):
+        parsed = _json(body, time)
+    elif match := _ZEROLOG.match(body):
+        parsed = _zerolog(body, match, time)
+    elif _LOGRUS.match(body):
+        parsed = _logrus(body, time)
+    elif match := _KLOG.match(body):
+        parsed = _klog(body, match, time)
+    elif match := _COMMON.match(body):
+        parsed = _common(body, match, time)
+    else:
+        parsed = None
+    return parsed or LogLine(raw=_cut(body, RAW_CHARS), time=time, message=_cut(body, VALUE_CHARS))
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {key: _cut(value, VALUE_CHARS) for key, value in pairs}
+
+
+def _unquote(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    try:
+        unquoted = json.loads(value)
+    except ValueError:  # Go's \x.. escapes are no JSON
+        return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return str(unquoted)
+
+
+def _pairs(text: str, start: int) -> tuple[dict[str, str], int]:
+    """The key=value pairs from `start` on, and where they end."""
+    found: dict[str, str] = {}
+    while match := _PAIR.match(text, start):
+        found[match.group(1)] = _unquote(match.group(2))
+        start = match.end()
+        while start < len(text) and text[start].isspace():
+            start += 1
+    return found, start
+
+
+def _message_and_pairs(text: str) -> tuple[str, dict[str, str]]:
+    """Split "message key=value key=value": the first place from which only pairs follow."""
+    at = 0
+    while candidate := _KEY.search(text, at):
+        pairs, end = _pairs(text, candidate.start())
+        if end == len(text):
+            return text[: candidate.start()].rstrip(), pairs
+        # Everything up to `end` was read as pairs that lead nowhere: look behind it.
+        at = max(end, candidate.end())
+    last = _LAST_PROVIDER.search(text, max(0, len(text) - 200))
+    return text, {"providerName": last.group(1)} if last else {}
+
+
+def _json(body: str, time: str | None) -> LogLine | None:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict):
+        return None
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, default=str)
+        for key, value in data.items()
+    }
+    level = texts.pop("level", "").lower()
+    own_time = texts.pop("time", None)
+    message = texts.pop("message", None) or texts.pop("msg", None) or ""
+    texts.pop("msg", None)
+    return LogLine(
+        raw=_cut(body, RAW_CHARS),
+        time=time or own_time,
+        level=_JSON_LEVELS.get(level, level) or None,
+        message=_cut(message, VALUE_CHARS),
+        fields=_fields(texts.items()),
+        kind="access" if "DownstreamStatus" in data or "RequestMethod" in data else "traefik",
+    )
+
+
+def _zerolog(body: str, match: re.Match[str], time: str | None) -> LogLine:
+    message, pairs = _message_and_pairs(body[match.end() :].rstrip())
+    if match.group(3):
+        pairs["caller"] = match.group(3)
+    return LogLine(
+        raw=_cut(body, RAW_CHARS),
+        time=time or match.group(1),
+        level=_ZEROLOG_LEVELS.get(match.group(2)),
+        message=_cut(message, VALUE_CHARS),
+        fields=_fields(pairs.items()),
+        kind="traefik",
+    )
+
+
+def _logrus(body: str, time: str | None) -> LogLine:
+    pairs, _ = _pairs(body, 0)
+    level = pairs.pop("level", "").lower()
+    own_time = pairs.pop("time", None)
+    return LogLine(
+        raw=_cut(body, RAW_CHARS),
+        time=time or own_time,
+        level=_JSON_LEVELS.get(level, level) or None,
+        message=_cut(pairs.pop("msg", ""), VALUE_CHARS),
+        fields=_fields(pairs.items()),
+        kind="traefik",
+    )
+
+
+def _klog(body: str, match: re.Match[str], time: str | None) -> LogLine:
+    message, pairs = _message_and_pairs(body[match.end() :].rstrip())
+    pairs["caller"] = match.group(2)
+    return LogLine(
+        raw=_cut(body, RAW_CHARS),
+        time=time,
+        level=_KLOG_LEVELS[match.group(1)],
+        message=_cut(_unquote(message) if message.endswith('"') else message, VALUE_CHARS),
+        fields=_fields(pairs.items()),
+        kind="klog",
+    )
+
+
+def _common(body: str, match: re.Match[str], time: str | None) -> LogLine:
+    client, user, when, request, status, size, count, router, url, millis = match.groups()
+    values = {
+        "ClientHost": client,
+        "ClientUsername": user,
+        "StartUTC": when,
+        "request": request,
+        "DownstreamStatus": status,
+        "DownstreamContentSize": size,
+        "RequestCount": count,
+        "RouterName": router,
+        "ServiceURL": url,
+        "DurationMs": millis,
+    }
+    return LogLine(
+        raw=_cut(body, RAW_CHARS),
+        time=time,
+        message=_cut(request, VALUE_CHARS),
+        # "-" is the format's word for nothing; a field that is not there says the same.
+        fields=_fields((key, value) for key, value in values.items() if value != "-"),
+        kind="access",
+    )
+
+
+def about_object(lines: Iterable[LogLine], namespace: str, name: str) -> tuple[LogLine, ...]:
+    """Warnings and errors that name the object `namespace`/`name`.
+
+    An object is named by the fields `ingress`, `serviceName`, `ingressRoute`, `middlewareName`,
+    `name` together with `namespace`, or in the text as ``ns/name`` or ``ns-name`` (the form of
+    names built by Traefik's providers). Access log lines are left out.
+    """
+    plain = re.escape(name)
+    space = re.escape(namespace)
+    named = re.compile(rf"(?<![\w.\-])(?:{space}/{plain}(?![\w\-])|{space}-{plain}(?![\w]))")
+    return tuple(
+        line
+        for line in lines
+        if line.kind != "access"
+        and line.level in BAD_LEVELS
+        and (_named_by_fields(line, namespace, name) or named.search(_text(line)))
+    )
+
+
+_NAME_FIELDS = ("ingress", "ingressRoute", "serviceName", "middlewareName", "name", "secretName")
+
+
+def _named_by_fields(line: LogLine, namespace: str, name: str) -> bool:
+    where = line.fields.get("namespace")
+    return where == namespace and any(line.fields.get(key) == name for key in _NAME_FIELDS)
+
+
+def _text(line: LogLine) -> str:
+    return " ".join((line.message, *line.fields.values()))
+
+
+def after_last_reload(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
+    """The lines that speak of the configuration now in force, as far as the log tells.
+
+    A provider logs what is wrong with its objects while it builds a configuration, just before
+    `Configuration received`; routers are built, and complain, just after it (configurationwatcher
+    and router.go). So a provider's lines count from its last but one configuration on, all others
+    from the last one on. That marker is logged at DEBUG only: without it every line is returned,
+    and the reader must not take the log for the present.
+    """
+    by_provider: dict[str, list[int]] = {}
+    last = -1
+    for index, line in enumerate(lines):
+        if line.message.startswith("Configuration received"):
+            by_provider.setdefault(line.fields.get("providerName", ""), []).append(index)
+            last = index
+    kept = []
+    for index, line in enumerate(lines):
+        provider = line.fields.get("providerName")
+        if provider is None:
+            since = last
+        else:
+            received = by_provider.get(provider, [])
+            since = received[-2] if len(received) > 1 else -1
+        if index > since:
+            kept.append(line)
+    return tuple(kept)
+
+
+def forbidden_resources(lines: Iterable[LogLine]) -> set[str]:
+    """Plurals of the resources that Traefik's account was forbidden to read: {"ingresses"}.
+
+    Read from client-go's texts ("… ingresses.networking.k8s.io is forbidden: User …"), which are
+    the same inside all three wordings around them (client-go 0.26 to 0.36). History: the right
+    may have been granted since.
+    """
+    return {
+        match.group(1)
+        for line in lines
+        if "is forbidden" in line.raw
+        for match in _FORBIDDEN.finditer(line.raw)
+    }
+
+
+def missing_kinds(lines: Iterable[LogLine]) -> set[str]:
+    """Kinds the API server does not know ("IngressRoute": its CRD is absent), from client-go."""
+    return {
+        match.group(1)
+        for line in lines
+        if "could not find the requested resource" in line.raw
+        for match in _FAILED_LIST.finditer(line.raw)
+    }
