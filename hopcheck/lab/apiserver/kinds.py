@@ -28,7 +28,7 @@ class Resource:
 
     @property
     def custom(self) -> bool:
-        """Whether a CustomResourceDefinition brings it; list items then keep kind and apiVersion."""
+        """Whether a CustomResourceDefinition brings it; its list items keep kind and version."""
         return self.group in CUSTOM_GROUPS
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from hopcheck.lab.apiserver.errors import ApiError, not_found
 from hopcheck.lab.apiserver.store import Store
@@ -113,7 +114,7 @@ async def forward(
     try:
         async with session.request(
             request.method,
-            aiohttp.client.URL(url, encoded=True),
+            URL(url, encoded=True),
             headers=headers,
             data=await request.read() or None,
             allow_redirects=False,

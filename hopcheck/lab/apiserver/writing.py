@@ -11,25 +11,25 @@ import msgspec
 import yaml
 from aiohttp import web
 
+from hopcheck.lab.apiserver import protobuf
 from hopcheck.lab.apiserver.errors import ApiError, not_found, qualified
 from hopcheck.lab.apiserver.kinds import Resource
 from hopcheck.lab.apiserver.patches import apply_patch
 from hopcheck.lab.apiserver.rbac import Account, Attributes
+from hopcheck.lab.apiserver.reading import selection
 from hopcheck.lab.apiserver.store import Store
 
 Obj = dict[str, Any]
 
 
 async def body(request: web.Request) -> Any:
-    """The request's JSON or YAML body; ApiError 415 for protobuf, 400 where it cannot be read."""
+    """The request's body; ApiError 415 for a format that is not read, 400 where it is broken."""
     content_type = request.headers.get("Content-Type", "application/json")
-    if "protobuf" in content_type or "cbor" in content_type:
-        message = (
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json, application/yaml"
-        )
-        raise ApiError(415, message)
     text = await request.read()
+    if "protobuf" in content_type:
+        return protobuf.decode(text)
+    if "json" not in content_type and "yaml" not in content_type:
+        raise ApiError(415, protobuf.UNKNOWN_FORMAT)
     try:
         return yaml.safe_load(text) if "yaml" in content_type else msgspec.json.decode(text)
     except (msgspec.DecodeError, yaml.YAMLError) as broken:
@@ -162,8 +162,6 @@ class Change:
         return self.query.get("dryRun") == "All"
 
     def _collection(self) -> list[Obj]:
-        from hopcheck.lab.apiserver.reading import selection
-
         chosen = selection(self.query, self.resource, self.namespace, "")
         return [obj for obj in self.store.list(self.resource.plural) if chosen(obj)]
 
