@@ -1,0 +1,127 @@
+"""Keeps the listening sockets true to the model."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hopcheck.lab.cloud import streams
+from hopcheck.lab.cloud.application import HEAD_LIMIT, ApplicationPort
+from hopcheck.lab.cloud.dark import DarkPort
+from hopcheck.lab.cloud.model import Listener, LoadBalancer
+from hopcheck.lab.cloud.network import NetworkPort
+from hopcheck.lab.cloud.ports import Ports
+
+if TYPE_CHECKING:
+    from hopcheck.lab.cloud.cloud import Cloud
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+Key = tuple[str, int, str]  # load balancer, listener's port, address
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How one address of a listener should be served; another value means another server."""
+
+    type: str
+    dark: bool = False
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass
+class Running:
+    """One bound address of a listener."""
+
+    wanted: Wanted
+    server: asyncio.Server | DarkPort
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+
+class DataPlane:
+    """The listening sockets of all load balancers."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._running: dict[Key, Running] = {}
+        self._turn = asyncio.Lock()
+        self.ports = Ports()
+
+    async def reconcile(self) -> None:
+        """Open and close sockets until they are what the model asks. Raises OSError."""
+        async with self._turn:
+            wanted = self._wanted()
+            for key, running in list(self._running.items()):
+                if running.wanted != wanted.get(key):
+                    self._close(key)
+            for key, how in wanted.items():
+                if key not in self._running:
+                    self._running[key] = await self._open(key, how)
+
+    async def stop(self) -> None:
+        """Close all sockets and reset all connections."""
+        async with self._turn:
+            for key in list(self._running):
+                self._close(key)
+
+    def _wanted(self) -> dict[Key, Wanted]:
+        return {
+            (balancer.name, listener.port, zone.address): Wanted(
+                balancer.type,
+                not self._cloud.balancer_admits(balancer, listener.port),
+                listener.certificates[0].context if listener.certificates else None,
+            )
+            for balancer in self._cloud.load_balancers.values()
+            if balancer.state in {"active", "active_impaired"}
+            for listener in balancer.listeners
+            if listener.protocol != "UDP" and self._has_targets(balancer, listener)
+            for zone in balancer.zones
+        }
+
+    def _has_targets(self, balancer: LoadBalancer, listener: Listener) -> bool:
+        """An NLB without any registered target refuses; an ALB answers 503 itself."""
+        if balancer.type == "application":
+            return True
+        groups = self._cloud.target_groups
+        return any(groups[name].targets for name in listener.target_groups() if name in groups)
+
+    async def _open(self, key: Key, how: Wanted) -> Running:
+        balancer, port, address = key
+        real = self.ports.real(balancer, address, port)
+        if how.dark:
+            return Running(how, DarkPort(address, real))
+        kind = NetworkPort if how.type == "network" else ApplicationPort
+        writers: set[asyncio.StreamWriter] = set()
+        server = await asyncio.start_server(
+            _tracked(kind(self._cloud, balancer, port, address).serve, writers),
+            address,
+            real,
+            ssl=how.tls,
+            limit=HEAD_LIMIT,
+            reuse_address=True,
+        )
+        return Running(how, server, writers)
+
+    def _close(self, key: Key) -> None:
+        running = self._running.pop(key)
+        running.server.close()
+        for writer in list(running.writers):
+            streams.reset(writer)
+
+
+def _tracked(serve: Serve, writers: set[asyncio.StreamWriter]) -> Serve:
+    """`serve`, with its connection among `writers` for as long as it lasts."""
+
+    async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
+        try:
+            await serve(reader, writer)
+        except asyncio.CancelledError:
+            streams.reset(writer)
+            raise
+        finally:
+            writers.discard(writer)
+
+    return run
