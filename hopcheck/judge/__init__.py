@@ -1,1 +1,67 @@
-"""Pure judges: a Snapshot in, a Judgement out. No I/O, no clock."""
+"""Pure judges: a Snapshot in, a Judgement out. No I/O, no clock.
+
+Each judge states what is wrong on its own hop; `hopcheck.cause` alone knows what explains what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+import msgspec
+
+from hopcheck.model import (
+    AwsEvidence,
+    DnsEvidence,
+    HttpEvidence,
+    Judgement,
+    KubeEvidence,
+    Snapshot,
+    Step,
+    TraefikEvidence,
+)
+
+PARTIES = ("dns", "aws", "kube", "traefik", "http")
+
+_MODULES = {
+    Step.DNS: "dns",
+    Step.TARGET_HEALTH: "target_health",
+    Step.TRAEFIK_SERVICE: "traefik_service",
+    Step.INGRESS: "ingress",
+    Step.ENDPOINTS: "endpoints",
+    Step.TRAEFIK_LOGS: "traefik_logs",
+    Step.REQUEST: "request",
+}
+
+# Which parties' evidence each judge reads; nothing else is shown to it.
+READS: Mapping[Step, frozenset[str]] = {
+    Step.DNS: frozenset({"dns", "aws", "kube", "http"}),
+    Step.TARGET_HEALTH: frozenset({"dns", "aws", "kube", "http"}),
+    Step.TRAEFIK_SERVICE: frozenset({"dns", "aws", "kube", "traefik", "http"}),
+    Step.INGRESS: frozenset({"kube", "traefik", "http"}),
+    Step.ENDPOINTS: frozenset({"kube", "traefik", "http"}),
+    Step.TRAEFIK_LOGS: frozenset({"kube", "traefik", "http"}),
+    Step.REQUEST: frozenset({"dns", "kube", "traefik", "http"}),
+}
+
+_EMPTY: Mapping[str, object] = {
+    "dns": DnsEvidence(),
+    "aws": AwsEvidence(),
+    "kube": KubeEvidence(),
+    "traefik": TraefikEvidence(),
+    "http": HttpEvidence(),
+}
+
+
+def restricted(snapshot: Snapshot, parties: frozenset[str]) -> Snapshot:
+    """The snapshot with the evidence of `parties` alone; the rest reads as not selected."""
+    hidden = {party: _EMPTY[party] for party in PARTIES if party not in parties}
+    return msgspec.structs.replace(snapshot, **hidden)
+
+
+def judge(step: Step, snapshot: Snapshot) -> Judgement:
+    """Judge one step on the evidence it declares to read."""
+    function: Callable[[Snapshot], Judgement] = import_module(
+        f"hopcheck.judge.{_MODULES[step]}"
+    ).judge
+    return function(restricted(snapshot, READS[step]))

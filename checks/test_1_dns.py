@@ -1,0 +1,14 @@
+"""The name resolves, on every resolver asked, to addresses of its load balancer.
+
+Step 1 of the checklist (`dns`); judged by `hopcheck.judge.dns`.
+"""
+
+import pytest
+
+from hopcheck.fixtures import Conclusion
+
+
+@pytest.mark.hop(step="dns", reads=("dns", "aws", "kube", "http"))
+def test_dns(checklist_step: Conclusion) -> None:
+    """The name resolves, on every resolver asked, to addresses of its load balancer."""
+    checklist_step.conclude()

@@ -1,0 +1,14 @@
+"""An Ingress or IngressRoute that Traefik reads matches host and path, and all it names exists.
+
+Step 4 of the checklist (`ingress`); judged by `hopcheck.judge.ingress`.
+"""
+
+import pytest
+
+from hopcheck.fixtures import Conclusion
+
+
+@pytest.mark.hop(step="ingress", reads=("kube", "traefik", "http"))
+def test_ingress(checklist_step: Conclusion) -> None:
+    """An Ingress or IngressRoute that Traefik reads matches host and path, and all it names exists."""
+    checklist_step.conclude()

@@ -1,0 +1,14 @@
+"""The application's Service has ready endpoints that listen on its targetPort.
+
+Step 5 of the checklist (`endpoints`); judged by `hopcheck.judge.endpoints`.
+"""
+
+import pytest
+
+from hopcheck.fixtures import Conclusion
+
+
+@pytest.mark.hop(step="endpoints", reads=("kube", "traefik", "http"))
+def test_endpoints(checklist_step: Conclusion) -> None:
+    """The application's Service has ready endpoints that listen on its targetPort."""
+    checklist_step.conclude()

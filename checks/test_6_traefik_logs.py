@@ -1,0 +1,14 @@
+"""Every Traefik replica has loaded the route.
+
+Step 6 of the checklist (`traefik-logs`); judged by `hopcheck.judge.traefik_logs`.
+"""
+
+import pytest
+
+from hopcheck.fixtures import Conclusion
+
+
+@pytest.mark.hop(step="traefik-logs", reads=("kube", "traefik", "http"))
+def test_traefik_logs(checklist_step: Conclusion) -> None:
+    """Every Traefik replica has loaded the route."""
+    checklist_step.conclude()

@@ -1,0 +1,14 @@
+"""The request is answered as expected at every address, with a valid certificate.
+
+Step 7 of the checklist (`request`); judged by `hopcheck.judge.request`.
+"""
+
+import pytest
+
+from hopcheck.fixtures import Conclusion
+
+
+@pytest.mark.hop(step="request", reads=("dns", "kube", "traefik", "http"))
+def test_request(checklist_step: Conclusion) -> None:
+    """The request is answered as expected at every address, with a valid certificate."""
+    checklist_step.conclude()

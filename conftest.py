@@ -1,0 +1,3 @@
+"""Activates hopcheck's plugin in a checkout; the shared fixtures are in `hopcheck.fixtures`."""
+
+pytest_plugins = ["hopcheck.pytest_plugin"]

@@ -1,0 +1,194 @@
+"""Collect all evidence for one host, concurrently and within the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from hopcheck.collect.run import Run
+from hopcheck.model import (
+    AwsEvidence,
+    Collected,
+    DnsEvidence,
+    HttpEvidence,
+    KubeEvidence,
+    Snapshot,
+    Target,
+    TraefikEvidence,
+    Vantage,
+    Why,
+)
+from hopcheck.options import Options
+from hopcheck.way.probes import hop_targets
+
+T = TypeVar("T")
+
+_PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")
+
+
+class Collection:
+    """The evidence of one host as it comes in; `snapshot()` is whatever there is by now."""
+
+    def __init__(self, target: Target, options: Options, parties: frozenset[str]) -> None:
+        self.target = target
+        self.run = Run(options)
+        self.parties = parties
+        self.taken_at = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.dns = DnsEvidence()
+        self.aws = AwsEvidence()
+        self.kube = KubeEvidence()
+        self.traefik = TraefikEvidence()
+        self.http = HttpEvidence()
+        self.durations: dict[str, float] = {}
+        self.in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
+        direct = options.direct_probes
+        self.direct_probes = self.in_cluster if direct is None else direct
+
+    def snapshot(self) -> Snapshot:
+        """An immutable copy of what was collected so far, redacted strictly where asked."""
+        made = Snapshot(
+            target=self.target,
+            vantage=self._vantage(),
+            taken_at=self.taken_at,
+            dns=self.dns,
+            aws=self.aws,
+            kube=self.kube,
+            traefik=self.traefik,
+            http=self.http,
+        )
+        return made
+
+    def _vantage(self) -> Vantage:
+        server = self.kube.server.or_else({}) or {}
+        identity = self.aws.identity.or_else({}) or {}
+        resolvers = dict.fromkeys(
+            answer.get().resolver for answer in self.dns.answers if answer.seen
+        )
+        return Vantage(
+            kube_context=server.get("context"),
+            in_cluster=self.in_cluster,
+            aws_account=identity.get("Account"),
+            aws_region=identity.get("Region"),
+            resolvers=tuple(resolvers) or self.run.options.resolvers,
+            proxy=_proxy(),
+            direct_probes=self.direct_probes,
+        )
+
+    async def collect(self, progress: Callable[[str], None] = lambda _party: None) -> None:
+        """Ask every party that is wanted. Ends by the deadline; never raises for a party."""
+        dns = asyncio.ensure_future(self._timed("dns", self._dns(), progress))
+        kube = asyncio.ensure_future(self._timed("kube", self._kube(), progress))
+        rest = [
+            asyncio.ensure_future(self._timed("aws", self._aws(dns, kube), progress)),
+            asyncio.ensure_future(self._timed("traefik", self._traefik(kube), progress)),
+            asyncio.ensure_future(self._timed("http", self._http(dns, kube), progress)),
+        ]
+        everything = asyncio.gather(dns, kube, *rest)
+        try:
+            # Each call is bounded by the deadline on its own; this is the net below them.
+            async with asyncio.timeout(self.run.options.deadline + 1.0):
+                await everything
+        except TimeoutError:
+            return
+
+    async def _timed(
+        self, party: str, work: asyncio.Future[T] | object, progress: Callable[[str], None]
+    ) -> T:
+        started = self.run.now()
+        try:
+            return await work  # type: ignore[misc,no-any-return]  # a coroutine of ours
+        finally:
+            self.durations[party] = self.run.now() - started
+            progress(party)
+
+    async def _dns(self) -> DnsEvidence:
+        if self.parties & {"dns", "http", "aws"}:
+            from hopcheck.collect.dns import collect_dns
+
+            self.dns = await collect_dns(self.target, self.run)
+        return self.dns
+
+    async def _kube(self) -> KubeEvidence:
+        if self.parties & {"kube", "traefik"}:
+            from hopcheck.collect.kubernetes import collect_kube
+
+            self.kube = await collect_kube(self.target, self.run)
+        return self.kube
+
+    async def _aws(
+        self, dns: asyncio.Future[DnsEvidence], kube: asyncio.Future[KubeEvidence]
+    ) -> None:
+        if "aws" not in self.parties:
+            return
+        from hopcheck.collect.aws import collect_aws
+        from hopcheck.collect.dns import resolve_name
+
+        async def resolve(name: str) -> Collected[tuple[str, ...]]:
+            return await resolve_name(name, self.run)
+
+        self.aws, names = await collect_aws(self.target, self.run, dns, kube, resolve)
+        self.dns = msgspec.structs.replace(self.dns, names=names)
+
+    async def _traefik(self, kube: asyncio.Future[KubeEvidence]) -> None:
+        if "traefik" not in self.parties:
+            return
+        evidence = await asyncio.shield(kube)
+        from hopcheck.collect.traefik import collect_traefik
+
+        self.traefik = await collect_traefik(self.target, self.run, evidence)
+
+    async def _http(
+        self, dns: asyncio.Future[DnsEvidence], kube: asyncio.Future[KubeEvidence]
+    ) -> None:
+        if "http" not in self.parties:
+            return
+        from hopcheck.collect.http import probe_hops, request_host
+
+        evidence = await asyncio.shield(dns)
+        addresses, seconds = _addresses(self.target, evidence)
+        if addresses:
+            requests, other = await request_host(self.target, self.run, addresses, seconds)
+            self.http = msgspec.structs.replace(self.http, requests=requests, other_scheme=other)
+        objects = await asyncio.shield(kube)
+        targets = hop_targets(objects, self.target)
+        if not targets:
+            return
+        if not self.direct_probes:
+            missing: Collected[object] = Collected(why=Why.NOT_REACHABLE_FROM_HERE)
+            self.http = msgspec.structs.replace(self.http, hops=(missing,))
+            return
+        hops = await probe_hops(self.target, self.run, targets)
+        self.http = msgspec.structs.replace(self.http, hops=hops)
+
+
+def _proxy() -> str | None:
+    from hopcheck.redact import redact_url
+
+    for name in _PROXY_VARIABLES:
+        if os.environ.get(name):
+            return redact_url(os.environ[name])
+    return None
+
+
+def _addresses(target: Target, dns: DnsEvidence) -> tuple[tuple[str, ...], float | None]:
+    """What the resolvers answered, in the order asked; else what getaddrinfo gives."""
+    import ipaddress
+
+    try:
+        return (str(ipaddress.ip_address(target.host)),), None
+    except ValueError:
+        pass
+    found: dict[str, None] = {}
+    seconds: float | None = None
+    for answer in dns.answers:
+        if answer.seen and answer.get().addresses:
+            found |= dict.fromkeys(answer.get().addresses)
+            seconds = answer.duration_s if seconds is None else seconds
+    if not found and not dns.answers:
+        found = dict.fromkeys(dns.getaddrinfo.or_else(()) or ())
+    return tuple(found), seconds

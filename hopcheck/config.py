@@ -1,0 +1,240 @@
+"""The configuration file and the reading of options: one place for all of them."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hopcheck.catalogue import entries
+from hopcheck.model import Step, Target
+from hopcheck.options import ConnectTo, Options
+from hopcheck.target import BadTargetError, parse_target
+
+
+class UsageError(ValueError):
+    """An option or the configuration file is wrong; the message is one clear line."""
+
+
+# Keys of the file (and of one [[host]] table) and the type each must have.
+DEFAULTS: Mapping[str, type | tuple[type, ...]] = {
+    "kubeconfig": str,
+    "context": str,
+    "namespace": str,
+    "traefik_service": str,
+    "resolver": list,
+    "connect_to": list,
+    "ca_file": str,
+    "path": str,
+    "scheme": str,
+    "expect_status": (str, int),
+    "timeout": (int, float),
+    "deadline": (int, float),
+    "direct_probes": bool,
+    "skip": list,
+    "require_step": list,
+    "strict": bool,
+    "redact": str,
+    "reports": str,
+    "owner": str,
+    "aws_profile": str,
+    "aws_region": str,
+}
+TOP_LEVEL: Mapping[str, type | tuple[type, ...]] = {**DEFAULTS, "host": list}
+HOST: Mapping[str, type | tuple[type, ...]] = {**DEFAULTS, "name": str}
+
+
+class Config(Struct, frozen=True):
+    """A configuration file: defaults, and one table for each host by its name."""
+
+    defaults: dict[str, Any] = {}
+    hosts: dict[str, dict[str, Any]] = {}
+    source: str | None = None
+
+
+def load_config(path: str | None, directory: Path) -> Config:
+    """Read `path`, or hopcheck.toml or pyproject.toml's [tool.hopcheck] in `directory`.
+
+    Raises UsageError for a file that is named and missing, for bad TOML and unknown keys.
+    """
+    if path is not None:
+        file = Path(path)
+        table = _toml(file)
+        if file.name == "pyproject.toml":
+            table = table.get("tool", {}).get("hopcheck", {})
+        return _checked(table, str(file))
+    own = directory / "hopcheck.toml"
+    if own.is_file():
+        return _checked(_toml(own), str(own))
+    project = directory / "pyproject.toml"
+    if project.is_file():
+        table = _toml(project).get("tool", {}).get("hopcheck")
+        if table is not None:
+            return _checked(table, str(project))
+    return Config()
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"configuration {file}: {error}") from None
+
+
+def _checked(table: Mapping[str, Any], source: str) -> Config:
+    _check_keys(table, TOP_LEVEL, source)
+    hosts: dict[str, dict[str, Any]] = {}
+    for entry in table.get("host", []):
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise UsageError(f"{source}: each [[host]] needs a name")
+        _check_keys(entry, HOST, f"{source}, host {entry['name']!r}")
+        hosts[entry["name"]] = {key: value for key, value in entry.items() if key != "name"}
+    defaults = {key: value for key, value in table.items() if key != "host"}
+    return Config(defaults=defaults, hosts=hosts, source=source)
+
+
+def _check_keys(
+    table: Mapping[str, Any], known: Mapping[str, type | tuple[type, ...]], where: str
+) -> None:
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+            raise UsageError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
+        wanted = known[key]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            names = wanted.__name__ if isinstance(wanted, type) else "number or text"
+            raise UsageError(f"{where}: {key} must be of type {names}")
+        if isinstance(value, list) and key != "host" and not all(isinstance(v, str) for v in value):
+            raise UsageError(f"{where}: {key} must be a list of texts")
+
+
+def parse_connect_to(text: str) -> ConnectTo:
+    """Curl's HOST:PORT:ADDR:PORT; each field may be empty, addresses may stand in brackets."""
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*):(\d*):(\[[^\]]*\]|[^:]*):(\d*)", text)
+    if match is None:
+        raise UsageError(f"--connect-to {text[:60]!a}: write HOST:PORT:ADDR:PORT (as curl)")
+    ports = [int(number) if number else None for number in (match[2], match[4])]
+    if any(port is not None and not 0 < port < 65536 for port in ports):
+        raise UsageError(f"--connect-to {text[:60]!a}: a port is from 1 to 65535")
+    names = [name.strip("[]").lower() or None for name in (match[1], match[3])]
+    return ConnectTo(host=names[0], port=ports[0], to_host=names[1], to_port=ports[1])
+
+
+def _resolver(text: str) -> str:
+    host, port = text, 53
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port_text = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port_text = text.partition(":")
+    else:
+        port_text = ""
+    if port_text:
+        if not port_text.isdigit() or not 0 < int(port_text) < 65536:
+            raise UsageError(f"--resolver {text[:60]!a}: write ADDR or ADDR:PORT")
+        port = int(port_text)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise UsageError(f"--resolver {text[:60]!a}: {host!r} is no address") from None
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def build_options(values: Mapping[str, Any]) -> Options:
+    """Options from merged values (keys of the file; None and absent mean the default).
+
+    Raises UsageError for a value that cannot be.
+    """
+    given = {key: value for key, value in values.items() if value not in (None, (), [])}
+    made: dict[str, Any] = {}
+    for key in ("kubeconfig", "context", "namespace", "ca_file", "owner", "aws_profile",
+                "aws_region", "direct_probes", "strict"):  # fmt: skip
+        if key in given:
+            made[key] = given[key]
+    for key in ("timeout", "deadline"):
+        if key in given:
+            made[key] = _seconds(key, given[key])
+    made["resolvers"] = tuple(_resolver(text) for text in given.get("resolver", ()))
+    made["connect_to"] = tuple(parse_connect_to(text) for text in given.get("connect_to", ()))
+    made["skip"] = tuple(_skip(text) for text in given.get("skip", ()))
+    made["require_steps"] = tuple(_step(text) for text in given.get("require_step", ()))
+    if "traefik_service" in given:
+        if not re.fullmatch(r"[a-z0-9.-]+/[a-z0-9.-]+", given["traefik_service"]):
+            raise UsageError(f"--traefik-service {given['traefik_service']!r}: write NS/NAME")
+        made["traefik_service"] = given["traefik_service"]
+    if "redact" in given:
+        if given["redact"] not in ("default", "strict"):
+            raise UsageError(f"--redact {given['redact']!r}: it is 'default' or 'strict'")
+        made["redact_strict"] = given["redact"] == "strict"
+    if "ca_file" in made and not Path(made["ca_file"]).is_file():
+        raise UsageError(f"--ca-file {made['ca_file']}: no such file")
+    return Options(**made)
+
+
+def _seconds(key: str, value: object) -> float:
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 3600:
+        raise UsageError(f"--{key} {value!r}: seconds, more than 0 and at most 3600")
+    return seconds
+
+
+def _skip(text: str) -> str:
+    code, sep, name = text.partition("=")
+    if code.upper() not in entries():
+        near = difflib.get_close_matches(code.upper(), entries(), n=1, cutoff=0.0)
+        raise UsageError(f"--skip {text[:60]!a}: unknown code; did you mean {near[0]}?")
+    return f"{code.upper()}{sep}{name}"
+
+
+def _step(text: str) -> str:
+    if text not in set(Step):
+        near = difflib.get_close_matches(text, [step.value for step in Step], n=1, cutoff=0.0)
+        raise UsageError(f"--require-step {text[:60]!a}: did you mean {near[0]!r}?")
+    return text
+
+
+class HostRun(Struct, frozen=True):
+    """One host to diagnose, with the options that hold for it."""
+
+    target: Target
+    options: Options
+    reports: str
+
+
+def host_runs(
+    typed: Sequence[str], command_line: Mapping[str, Any], config: Config
+) -> tuple[HostRun, ...]:
+    """The runs of a command: options beat the host's table, which beats the file's defaults.
+
+    Hosts named twice are diagnosed once. Raises UsageError.
+    """
+    given = {key: value for key, value in command_line.items() if value not in (None, (), [])}
+    runs: dict[str, HostRun] = {}
+    for text in typed:
+        try:
+            name = parse_target(text).host
+            values = {**config.defaults, **config.hosts.get(name, {}), **given}
+            target = parse_target(
+                text,
+                scheme=values.get("scheme") if "://" not in text or "scheme" in given else None,
+                path=values.get("path") if "://" not in text or "path" in given else None,
+                expect_status=str(values["expect_status"]) if "expect_status" in values else None,
+            )
+        except BadTargetError as error:
+            raise UsageError(str(error)) from None
+        options = build_options(values)
+        runs.setdefault(
+            msgspec.json.encode(target).decode(),
+            HostRun(target, options, str(values.get("reports", "reports"))),
+        )
+    return tuple(runs.values())

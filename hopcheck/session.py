@@ -1,0 +1,190 @@
+"""One invocation: which hosts and steps were selected, their evidence, judgements and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from hopcheck import judge as judges
+from hopcheck.assess import assess
+from hopcheck.collect.compose import Collection
+from hopcheck.config import HostRun
+from hopcheck.model import Gap, Judgement, Report, Snapshot, Step, StepResult, Why
+
+
+class HostSession:
+    """Everything about one host of the invocation."""
+
+    def __init__(self, run: HostRun) -> None:
+        self.run = run
+        self.selected: set[Step] = set()
+        self.parties: set[str] = set()
+        self.collection: Collection | None = None
+        self.collected = False
+        self.judgements: dict[Step, Judgement] = {}
+        self.defects: dict[Step, str] = {}
+        self.report: Report | None = None
+        self.written: Path | None = None
+        self.write_error: str | None = None
+
+    def snapshot(self) -> Snapshot:
+        """The evidence so far. Raises RuntimeError before anything was collected."""
+        if self.collection is None:
+            raise RuntimeError("no evidence was collected yet")
+        return self.collection.snapshot()
+
+    def durations(self) -> dict[Step, float]:
+        """Seconds that each step's own party took."""
+        spent = self.collection.durations if self.collection is not None else {}
+        return {step: spent.get(party, 0.0) for step, party in _OWN_PARTY.items()}
+
+
+_OWN_PARTY = {
+    Step.DNS: "dns",
+    Step.TARGET_HEALTH: "aws",
+    Step.TRAEFIK_SERVICE: "kube",
+    Step.INGRESS: "kube",
+    Step.ENDPOINTS: "kube",
+    Step.TRAEFIK_LOGS: "traefik",
+    Step.REQUEST: "http",
+}
+
+
+class Session:
+    """The hosts of one invocation and what is done with them, in order.
+
+    `on_step` is told each step's result; `on_event` which party has answered.
+    """
+
+    def __init__(
+        self,
+        runs: tuple[HostRun, ...],
+        on_start: Callable[[str], None] = lambda _host: None,
+        on_event: Callable[[str], None] = lambda _text: None,
+        on_step: Callable[[StepResult], None] = lambda _step: None,
+    ) -> None:
+        self.hosts = {run.target.url: HostSession(run) for run in runs}
+        self._on_start = on_start
+        self._on_event = on_event
+        self._on_step = on_step
+
+    def select(self, url: str, step: Step | None, parties: frozenset[str]) -> None:
+        """Note that a check of `step` (None: a user's own) reads `parties` for `url`."""
+        host = self.hosts[url]
+        host.parties |= parties
+        if step is not None:
+            host.selected.add(step)
+
+    def ensure_collected(self, url: str) -> HostSession:
+        """Collect for every selected host at once, on the first call."""
+        waiting = [h for h in self.hosts.values() if h.parties and h.collection is None]
+        if waiting:
+            for host in waiting:
+                run = host.run
+                host.collection = Collection(run.target, run.options, frozenset(host.parties))
+            self._on_start(", ".join(host.run.target.host for host in waiting))
+            asyncio.run(self._collect(waiting))
+        return self.hosts[url]
+
+    async def _collect(self, hosts: list[HostSession]) -> None:
+        async def one(host: HostSession) -> None:
+            async with slots:
+                if host.collection is not None:
+                    await host.collection.collect(self._on_event)
+                    host.collected = True
+
+        slots = asyncio.Semaphore(8)
+        await asyncio.gather(*(one(host) for host in hosts))
+
+    def step(self, url: str, step: Step) -> StepResult:
+        """Judge `step` on the host's evidence and give its result (causes not yet attributed)."""
+        host = self.ensure_collected(url)
+        try:
+            host.judgements[step] = judges.judge(step, host.snapshot())
+        except Exception:
+            host.defects[step] = traceback.format_exc()
+            raise
+        result = self._assessed(host, complete=True).steps[step.number - 1]
+        self._on_step(result)
+        return result
+
+    def finish(self) -> list[HostSession]:
+        """Make the reports of all hosts; steps that were cut short become unknown."""
+        done = []
+        for host in self.hosts.values():
+            if host.collection is None and not host.selected:
+                continue
+            if not host.collected:
+                self._judge_what_is_there(host)
+            host.report = self._assessed(host, complete=host.collected)
+            done.append(host)
+        return done
+
+    def _judge_what_is_there(self, host: HostSession) -> None:
+        if host.collection is None:
+            return
+        finished = frozenset(host.collection.durations)
+        for step in host.selected:
+            if judges.READS[step] <= finished:
+                try:
+                    host.judgements[step] = judges.judge(step, host.snapshot())
+                except Exception:  # noqa: BLE001  # recorded as a defect, the report goes on
+                    host.defects[step] = traceback.format_exc()
+
+    def _assessed(self, host: HostSession, *, complete: bool) -> Report:
+        collection = host.collection
+        judgements = dict(host.judgements)
+        for step in host.defects:
+            judgements[step] = Judgement(step, gaps=(Gap("defect", Why.ERROR),))
+        return assess(
+            host.snapshot() if collection is not None else Snapshot(target=host.run.target),
+            judgements,
+            host.run.options,
+            durations=host.durations(),
+            duration_s=collection.run.now() if collection is not None else 0.0,
+            complete=complete,
+        )
+
+
+def write(host: HostSession) -> Path:
+    """Write the run's files and return their directory. Raises OSError."""
+    from hopcheck.redact import redact_strict
+    from hopcheck.report.html import to_html
+    from hopcheck.report.json import to_json
+    from hopcheck.report.junit import to_junit
+    from hopcheck.report.markdown import to_markdown
+    from hopcheck.report.store import slug, update_index, write_run
+
+    report = host.report
+    if report is None:
+        raise RuntimeError("there is no report to write yet")
+    evidence: object = msgspec.to_builtins(host.snapshot()) if host.collection else {}
+    if host.run.options.redact_strict:
+        evidence = redact_strict(evidence)
+        report = msgspec.convert(redact_strict(msgspec.to_builtins(report)), Report)
+        host.report = report
+    defects = {(report.target.host, step): words for step, words in host.defects.items()}
+    base = Path(host.run.reports)
+    name = slug(report.target)
+    files = {
+        "report.json": to_json(report),
+        "report.html": to_html(report),
+        "junit.xml": to_junit([report], defects),
+        "summary.md": to_markdown(report, where=f"{base / name}"),
+        "evidence.json": msgspec.json.format(msgspec.json.encode(evidence), indent=1) + b"\n",
+    }
+    host.written = write_run(
+        base,
+        name,
+        report,
+        files,
+        dt.datetime.now(dt.UTC),
+        all_selected=set(host.judgements) == set(Step),
+    )
+    update_index(base)
+    return host.written
