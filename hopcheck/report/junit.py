@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from hopcheck.model import Finding, Report, Severity, Status, Step, StepResult
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label
-from hopcheck.report.text import for_xml
+from hopcheck.report.text import command, for_xml
 
 # (host, step) -> the words of a defect of the suite in that step.
 Defects = Mapping[tuple[str, Step], str]
@@ -26,7 +26,8 @@ def to_junit(reports: Sequence[Report], defects: Defects | None = None) -> bytes
         root.set(count, str(sum(int(suite.get(count, "0")) for suite in root)))
     root.set("time", f"{sum(report.duration_s for report in reports):.3f}")
     ET.indent(root)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    xml: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return xml + b"\n"
 
 
 def _suite(report: Report, defects: Defects) -> ET.Element:
@@ -152,7 +153,7 @@ def _finding_text(report: Report, finding: Finding) -> str:
             lines.append(f"{label(key)}: {value}")
     if finding.commands:
         lines.append(f"{label('confirm')}:")
-        lines.extend(f"  {command}" for command in finding.commands)
+        lines.extend(f"  {command(one)}" for one in finding.commands)
     if finding.docs_url:
         lines.append(finding.docs_url)
     return "\n".join(lines)

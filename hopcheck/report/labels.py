@@ -82,6 +82,11 @@ LABELS: dict[str, str] = {
     "no_reports": "No report yet.",
     "unreadable": "report.json cannot be read",
     "collecting": "looking at {host}",
+    "findings": "Findings",
+    "not_seen": "What was not seen",
+    "yes": "yes",
+    "no": "no",
+    "none": "none",
     "no_reason": "no reason recorded",
 }
 

@@ -18,7 +18,8 @@ def escape(text: str, limit: int = _LIMIT) -> str:
 
     A '-', '+' or number acts as a list mark at a line's start only, where no field stands.
     """
-    return _SPECIAL.sub(r"\\\1", one_line(text, limit))
+    # GitHub and GitLab make links of bare addresses.
+    return _SPECIAL.sub(r"\\\1", one_line(text, limit)).replace("://", "\\://")
 
 
 def code(text: str, limit: int = 2 * _LIMIT) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 from hopcheck.model import Finding, Report, Severity, Status, StepResult, Verdict
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label
-from hopcheck.report.text import for_terminal, in_words, one_line
+from hopcheck.report.text import command, for_terminal, in_words, one_line
 
 if TYPE_CHECKING:
     from rich.status import Status as Spinner
@@ -34,7 +34,7 @@ _STATUS_LOOK = {
     Status.WARN: ("!", "!", "yellow"),
     Status.FAIL: ("✗", "x", "red"),
     Status.UNKNOWN: ("?", "?", "magenta"),
-    Status.NOT_APPLICABLE: ("–", "-", "dim"),
+    Status.NOT_APPLICABLE: ("–", "-", "dim"),  # noqa: RUF001  # a dash on purpose
 }
 _INDENT = 11  # "Root cause" and a space: the labels' column
 
@@ -142,8 +142,8 @@ def _named(finding: Finding) -> Iterator[_Line]:
         yield _labelled("fix", _clean(finding.fix), "bold")
 
 
-def _command(command: str) -> _Line:
-    return _Line((f"  $ {_clean(command)}", "cyan"), raw=True)
+def _command(text: str) -> _Line:
+    return _Line((f"  $ {command(text)}", "cyan"), raw=True)
 
 
 def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
@@ -263,8 +263,8 @@ def _finding_lines(finding: Finding) -> Iterator[_Line]:
     ):
         if value:
             yield _Line(("    ", ""), (f"{label(key)}: {_clean(value)}", ""), indent=4)
-    for command in finding.commands:
-        yield _Line((f"    $ {_clean(command)}", "cyan"), raw=True)
+    for one in finding.commands:
+        yield _Line((f"    $ {command(one)}", "cyan"), raw=True)
     for proof in finding.evidence:
         text = f"{_clean(proof.source)}: {one_line(proof.text, 400)}"
         yield _Line(("    ", ""), (text, "dim"), indent=4)

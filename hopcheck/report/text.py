@@ -7,13 +7,15 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hopcheck.report.labels import label
+
 # ECMA-48 control sequences, in their seven and eight bit forms. Strings (OSC, DCS, SOS, PM, APC)
 # end with BEL or ST; one that never ends loses its introducer only, so that no text can hide what
 # follows it in the report.
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
-    r"|\x1b[ -/]*[0-Z\\^-~]?"
+    r"|\x1b[ -/]*[0-~]?"
 )
 # Cc, Cf (bidi controls and zero-width characters among them), Cs, Zl and Zp.
 _SUSPECT = re.compile(
@@ -42,6 +44,11 @@ def for_terminal(text: str) -> str:
         return text
     text = _ANSI.sub("", text.replace("\r\n", "\n"))
     return _SUSPECT.sub(_replacement, text).replace("\t", " ")
+
+
+def command(text: str) -> str:
+    """A command on one line: a line feed from a cluster's text would run what follows it."""
+    return for_terminal(text).replace("\n", " ")
 
 
 def for_xml(text: str) -> str:
@@ -100,13 +107,13 @@ def map_text(value: Any, change: Callable[[str], str]) -> Any:
 def in_words(value: Any) -> str:
     """A fact (plain JSON) as one text: "a, b", "key: value; key: value", "yes", "none"."""
     if value is None:
-        return "none"
+        return label("none")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return label("yes" if value else "no")
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.6g}"
     if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {in_words(item)}" for key, item in value.items()) or "none"
+        return "; ".join(f"{key}: {in_words(item)}" for key, item in value.items()) or label("none")
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return ", ".join(in_words(item) for item in value) or "none"
+        return ", ".join(in_words(item) for item in value) or label("none")
     return str(value)

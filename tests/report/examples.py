@@ -147,7 +147,7 @@ CERT_SOON = finding(
 
 def path(states: dict[Hop, str] | None = None, nodes: int = 2) -> tuple[PathHop, ...]:
     """Nine hops; `nodes` members on the node hop."""
-    state = {hop: "ok" for hop in Hop} | (states or {})
+    state = dict.fromkeys(Hop, "ok") | (states or {})
     members = {
         Hop.DNS: tuple(PathMember(f"203.0.113.{10 + n}", "ok") for n in range(3)),
         Hop.NODE: tuple(
@@ -287,6 +287,8 @@ def hostile(text: str = HOSTILE) -> Report:
     def infect(value: Any, key: str = "") -> Any:
         if isinstance(value, msgspec.Struct):
             fields = {name: infect(getattr(value, name), name) for name in value.__struct_fields__}
+            if isinstance(value, PathHop):
+                fields["state"] = value.state  # an enumeration, no text
             return type(value)(**fields)
         if isinstance(value, tuple):
             return tuple(infect(item, key) for item in value)

@@ -1,0 +1,140 @@
+"""A headless Chromium over its own debugging pipe: no port, no package, no request of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+BINARY = shutil.which("chromium") or shutil.which("chromium-browser")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--remote-debugging-pipe",
+)
+
+
+class Chromium:
+    """One browser with one page; a context manager. Raises TimeoutError when it is silent."""
+
+    def __init__(self, timeout: float = 20.0) -> None:
+        self.timeout = timeout
+        self.events: list[dict[str, Any]] = []
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        commands, self._to = os.pipe()
+        self._from, answers = os.pipe()
+        # Chromium reads commands from descriptor 3 and writes answers to 4.
+        self._process = subprocess.Popen(
+            ["sh", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "sh", str(BINARY), *_FLAGS]
+            + [f"--user-data-dir={self._profile.name}", "about:blank"],
+            pass_fds=(commands, answers),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(commands)
+        os.close(answers)
+        self._pending = b""
+        self._number = 0
+        self._session: str | None = None
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Network", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+
+    def __enter__(self) -> Chromium:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+        os.close(self._to)
+        os.close(self._from)
+        self._profile.cleanup()
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The result of one command of the DevTools protocol."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        until = time.monotonic() + self.timeout
+        while True:
+            answer = self._next(until)
+            if answer.get("id") == self._number:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']}")
+                result: dict[str, Any] = answer["result"]
+                return result
+            self.events.append(answer)
+
+    def _next(self, until: float) -> dict[str, Any]:
+        while b"\0" not in self._pending:
+            ready, _, _ = select.select([self._from], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise TimeoutError("chromium says nothing")
+            piece = os.read(self._from, 1 << 20)
+            if not piece:
+                raise RuntimeError("chromium ended")
+            self._pending += piece
+        line, _, self._pending = self._pending.partition(b"\0")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def open(
+        self, path: Path, width: int, height: int, *, dark: bool = False, script: bool = True
+    ) -> None:
+        """Show a file at that size of the window and wait until it has loaded."""
+        self.events.clear()
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setScriptExecutionDisabled", value=not script)
+        self.call("Page.navigate", url=path.as_uri())
+        until = time.monotonic() + self.timeout
+        while not self.seen("Page.loadEventFired"):
+            self.events.append(self._next(until))
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page, as JSON."""
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        if "exceptionDetails" in answer:
+            raise RuntimeError(str(answer["exceptionDetails"]))
+        return answer["result"].get("value")
+
+    def seen(self, method: str) -> list[dict[str, Any]]:
+        """The parameters of the events of that name since the page was opened."""
+        return [one["params"] for one in self.events if one.get("method") == method]
+
+    def screenshot(self, path: Path) -> None:
+        """Write what the window shows as PNG."""
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        path.write_bytes(base64.b64decode(data))
