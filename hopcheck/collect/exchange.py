@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from hopcheck import __version__
 from hopcheck.collect.run import Run, in_thread
-from hopcheck.collect.tls import PlainStream, TlsStream, contexts, described, failure
+from hopcheck.collect.tls import Contexts, PlainStream, TlsStream, contexts, described, failure
 from hopcheck.model import ErrorKind, Exchange, Timing, TlsInfo
 from hopcheck.redact import redact_headers, redact_text, redact_url
 
@@ -167,11 +167,12 @@ async def _secure(request: Request, progress: Progress, context: ssl.SSLContext)
     return stream
 
 
-async def _session(run: Run, request: Request, progress: Progress) -> PlainStream | TlsStream:
-    """The open stream to send the request on."""
-    if request.scheme == "http":
+async def _session(
+    request: Request, progress: Progress, pair: Contexts | None
+) -> PlainStream | TlsStream:
+    """The open stream to send the request on; over TLS with `pair`."""
+    if pair is None:
         return await _plain(request, progress)
-    pair = contexts(run)
     failed: ssl.SSLCertVerificationError | None = None
     try:
         context = pair.verifying if request.verify else pair.unverified
@@ -270,6 +271,10 @@ async def _read_body(
     except TimeoutError:
         if not silence.expired():  # the kernel's ETIMEDOUT
             raise
+    except ConnectionResetError:
+        # A body that lasts until the connection ends has ended; Go resets so after its own 400.
+        if progress.announced or progress.header("transfer-encoding") is not None:
+            raise
     except h11.RemoteProtocolError as error:
         if ended:
             raise _ClosedError(str(error)) from error
@@ -296,6 +301,8 @@ _TIMEOUTS: dict[Phase, ErrorKind] = {
 def _failure(error: Exception, progress: Progress) -> tuple[ErrorKind, str]:
     """How the exchange failed, and the words for it: the system's, OpenSSL's or h11's."""
     words = str(error)
+    if isinstance(error, OSError) and error.errno:  # asyncio's own words hide the system's
+        words = os.strerror(error.errno) if error.errno > 0 else error.strerror or words
     if isinstance(error, ssl.SSLError):
         kind, words = failure(error, progress.first_bytes)
         if kind is ErrorKind.TLS_ALERT:
@@ -310,7 +317,6 @@ def _failure(error: Exception, progress: Progress) -> tuple[ErrorKind, str]:
         kind = ErrorKind.RESET
     elif isinstance(error, OSError):
         kind = _connect_failure(error, progress)
-        words = os.strerror(error.errno) if error.errno else words  # asyncio's are its own
     elif isinstance(error, h11.RemoteProtocolError | _NotHttpError):
         kind = ErrorKind.PROTOCOL
     else:  # h11.LocalProtocolError, ValueError: this cannot be sent
@@ -318,8 +324,8 @@ def _failure(error: Exception, progress: Progress) -> tuple[ErrorKind, str]:
     return kind, words
 
 
-async def _send_and_read(run: Run, request: Request, progress: Progress) -> None:
-    stream = await _session(run, request, progress)
+async def _send_and_read(request: Request, progress: Progress, pair: Contexts | None) -> None:
+    stream = await _session(request, progress, pair)
     try:
         connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
         refused: OSError | None = None
@@ -345,12 +351,13 @@ async def send(
     run: Run, request: Request, deadline: float, dns_s: float | None
 ) -> tuple[Exchange, Progress]:
     """Send one request by `deadline` (the loop's clock); what was seen, as evidence and raw."""
+    pair = contexts(run) if request.scheme == "https" else None  # not on the exchange's clock
     progress = Progress()
     kind: ErrorKind | None = None
     words = ""
     try:
         async with asyncio.timeout_at(deadline):
-            await _send_and_read(run, request, progress)
+            await _send_and_read(request, progress, pair)
     except (OSError, h11.ProtocolError, ValueError, _NotHttpError, _ClosedError) as error:
         if not (isinstance(error, TimeoutError) and progress.phase == "body") or progress.announced:
             kind, words = _failure(error, progress)

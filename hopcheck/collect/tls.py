@@ -21,6 +21,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -68,6 +69,8 @@ def contexts(run: Run) -> Contexts:
     known = _contexts.get(run)
     if known is not None:
         return known
+    from cryptography import x509  # noqa: F401  # now, lest its import counts as the peer's time
+
     verifying = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     verifying.check_hostname = False
     verifying.verify_mode = ssl.CERT_REQUIRED
@@ -220,6 +223,7 @@ def _rfc3339(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@lru_cache(maxsize=64)  # every address of a host presents the same
 def certificate_from_der(der: bytes) -> Certificate:
     """The certificate as presented; only its fingerprint where it cannot be parsed."""
     from cryptography import x509

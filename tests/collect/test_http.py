@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import resource
 import socket
 import ssl
@@ -249,15 +251,31 @@ def test_connect_timeout() -> None:
     go(test())
 
 
-def test_no_route_of_this_machine() -> None:
+@pytest.mark.parametrize(
+    ("number", "ipv6", "kind"),
+    [
+        (errno.EHOSTUNREACH, False, ErrorKind.UNREACHABLE),
+        (errno.ENETUNREACH, False, ErrorKind.UNREACHABLE),
+        (errno.EHOSTUNREACH, True, ErrorKind.UNREACHABLE),
+        (errno.ENETUNREACH, True, ErrorKind.LOCAL),
+        (errno.EADDRNOTAVAIL, True, ErrorKind.LOCAL),
+        (errno.EPERM, False, ErrorKind.LOCAL),
+        (errno.ETIMEDOUT, False, ErrorKind.CONNECT_TIMEOUT),
+    ],
+)
+def test_what_the_kernel_says_of_routes(
+    number: int, ipv6: bool, kind: ErrorKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Routes cannot be had on every machine, so the kernel's answer alone is set."""
+
     async def test() -> None:
-        # 240.0.0.0/4 is reserved: the kernel refuses it, or has no route.
-        exchange = await asked(80, address="255.255.255.255", timeout=1.0)
-        assert failed(exchange) == (ErrorKind.LOCAL, "connect") or failed(exchange) == (
-            ErrorKind.UNREACHABLE,
-            "connect",
-        )
-        assert exchange.error_text
+        async def refused(*_: object) -> None:
+            raise OSError(number, "asyncio's words")
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", refused)
+        exchange = await asked(80, address="::1" if ipv6 else "127.0.0.1")
+        assert failed(exchange) == (kind, "connect")
+        assert exchange.error_text == os.strerror(number)
 
     go(test())
 
@@ -362,6 +380,32 @@ def test_the_runs_deadline_accuses_nobody() -> None:
         async with serving(answering(b"", then=9)) as port:
             result = await ask(port, options=Options(timeout=5, deadline=0.3))
         assert result.why is Why.TIMED_OUT
+
+    go(test())
+
+
+@pytest.mark.parametrize(
+    ("header", "error"),
+    [
+        ("X-A: b", None),
+        ("Content-Length: 9", ErrorKind.RESET),
+        ("Transfer-Encoding: chunked", ErrorKind.RESET),
+    ],
+)
+def test_reset_after_the_status(header: str, error: ErrorKind | None) -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        await reader.read(4096)
+        writer.write(f"HTTP/1.1 400 Bad Request\r\n{header}\r\n\r\n".encode())
+        await asyncio.sleep(0.05)  # lest the reset overtakes the answer
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    async def test() -> None:
+        async with serving(reset) as port:
+            exchange = await asked(port)
+        assert (exchange.status, exchange.error) == (400, error)
 
     go(test())
 
