@@ -123,8 +123,9 @@ class Cloud:
 
         Raises TimeoutError when a target's health flaps, OSError when a port cannot be bound.
         """
-        await self._data.reconcile()
+        await self._data.reconcile()  # targets that are ALBs of this account need their listeners
         await self.health.settle()
+        await self._data.reconcile()  # an NLB without usable targets refuses
 
     async def _watch(self) -> None:
         while True:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hopcheck.lab.cloud import streams
 from hopcheck.lab.cloud.application import HEAD_LIMIT, ApplicationPort
 from hopcheck.lab.cloud.dark import DarkPort
-from hopcheck.lab.cloud.model import Listener, LoadBalancer
+from hopcheck.lab.cloud.model import Listener, LoadBalancer, Zone
 from hopcheck.lab.cloud.network import NetworkPort
 from hopcheck.lab.cloud.ports import Ports
 
@@ -37,7 +37,7 @@ class Running:
 
     wanted: Wanted
     server: asyncio.Server | DarkPort
-    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    connections: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class DataPlane:
@@ -55,7 +55,7 @@ class DataPlane:
             wanted = self._wanted()
             for key, running in list(self._running.items()):
                 if running.wanted != wanted.get(key):
-                    self._close(key)
+                    await self._close(key)
             for key, how in wanted.items():
                 if key not in self._running:
                     self._running[key] = await self._open(key, how)
@@ -64,7 +64,7 @@ class DataPlane:
         """Close all sockets and reset all connections."""
         async with self._turn:
             for key in list(self._running):
-                self._close(key)
+                await self._close(key)
 
     def _wanted(self) -> dict[Key, Wanted]:
         return {
@@ -76,16 +76,37 @@ class DataPlane:
             for balancer in self._cloud.load_balancers.values()
             if balancer.state in {"active", "active_impaired"}
             for listener in balancer.listeners
-            if listener.protocol != "UDP" and self._has_targets(balancer, listener)
+            if listener.protocol != "UDP"
             for zone in balancer.zones
+            if not self._refuses(balancer, listener, zone)
         }
 
-    def _has_targets(self, balancer: LoadBalancer, listener: Listener) -> bool:
-        """An NLB without any registered target refuses; an ALB answers 503 itself."""
+    def _refuses(self, balancer: LoadBalancer, listener: Listener, zone: Zone) -> bool:
+        """Whether clients of this address see their connection refused.
+
+        An NLB passes the handshake of TCP to the target, and so its refusal too; with no
+        registered target it refuses itself. What ends TCP itself (ALB, TLS) accepts first.
+        """
         if balancer.type == "application":
+            return False
+        groups = [
+            self._cloud.target_groups[name]
+            for name in listener.target_groups()
+            if name in self._cloud.target_groups
+        ]
+        if not any(group.targets for group in groups):
             return True
-        groups = self._cloud.target_groups
-        return any(groups[name].targets for name in listener.target_groups() if name in groups)
+        routable = [
+            (group, target, state)
+            for group in groups
+            for target, state in self._cloud.candidates(balancer, group, zone.name)
+        ]
+        if listener.protocol == "TLS" or not routable:
+            return False
+        return all(
+            state.state != "healthy" and self._cloud.health.refuses(group, target)
+            for group, target, state in routable
+        )
 
     async def _open(self, key: Key, how: Wanted) -> Running:
         balancer, port, address = key
@@ -93,35 +114,38 @@ class DataPlane:
         if how.dark:
             return Running(how, DarkPort(address, real))
         kind = NetworkPort if how.type == "network" else ApplicationPort
-        writers: set[asyncio.StreamWriter] = set()
+        connections: set[asyncio.Task[None]] = set()
         server = await asyncio.start_server(
-            _tracked(kind(self._cloud, balancer, port, address).serve, writers),
+            _tracked(kind(self._cloud, balancer, port, address).serve, connections),
             address,
             real,
             ssl=how.tls,
             limit=HEAD_LIMIT,
             reuse_address=True,
         )
-        return Running(how, server, writers)
+        return Running(how, server, connections)
 
-    def _close(self, key: Key) -> None:
+    async def _close(self, key: Key) -> None:
         running = self._running.pop(key)
         running.server.close()
-        for writer in list(running.writers):
-            streams.reset(writer)
+        connections = list(running.connections)
+        for connection in connections:
+            connection.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
 
 
-def _tracked(serve: Serve, writers: set[asyncio.StreamWriter]) -> Serve:
-    """`serve`, with its connection among `writers` for as long as it lasts."""
+def _tracked(serve: Serve, connections: set[asyncio.Task[None]]) -> Serve:
+    """`serve`, with its task among `connections` for as long as it lasts."""
 
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
+        task = asyncio.current_task()
+        if task is not None:
+            connections.add(task)
+            task.add_done_callback(connections.discard)
         try:
             await serve(reader, writer)
         except asyncio.CancelledError:
+            # The task ends here either way; asyncio logs cancelled connections as errors.
             streams.reset(writer)
-            raise
-        finally:
-            writers.discard(writer)
 
     return run

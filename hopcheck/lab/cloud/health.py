@@ -18,11 +18,15 @@ THRESHOLD = 2  # checks in a row that change a state; the API reports the group'
 
 @dataclass
 class Record:
-    """What the checks of one target have shown so far."""
+    """What the checks of one target have shown so far.
+
+    `refuses`: the port that traffic goes to refuses connections, whatever port is checked.
+    """
 
     state: TargetState = model.REGISTERING
     last: TargetState | None = None
     streak: int = 0
+    refuses: bool = False
 
     def note(self, outcome: TargetState) -> None:
         """Count one check; the state changes after `THRESHOLD` equal outcomes."""
@@ -74,8 +78,16 @@ class Health:
             keys = {(group.name, target.id, target.port) for group, target in due}
             self._records = {key: self._records.get(key, Record()) for key in keys}
             outcomes = await asyncio.gather(*(self._check(*pair) for pair in due))
-            for (group, target), outcome in zip(due, outcomes, strict=True):
-                self._records[group.name, target.id, target.port].note(outcome)
+            refusals = await asyncio.gather(
+                *(
+                    self._refuses(*pair, outcome)
+                    for pair, outcome in zip(due, outcomes, strict=True)
+                )
+            )
+            for (group, target), outcome, refuses in zip(due, outcomes, refusals, strict=True):
+                record = self._records[group.name, target.id, target.port]
+                record.note(outcome)
+                record.refuses = refuses
 
     async def settle(self) -> None:
         """Check now, round by round, until each state is what the checks show.
@@ -90,6 +102,27 @@ class Health:
             if all(record.streak >= THRESHOLD for record in self._records.values()):
                 return
         raise TimeoutError("a target's health does not settle")
+
+    def refuses(self, group: TargetGroup, target: Target) -> bool:
+        """Whether the target refused when its traffic port was last tried."""
+        record = self._records.get((group.name, target.id, target.port))
+        return record is not None and record.refuses
+
+    async def _refuses(self, group: TargetGroup, target: Target, outcome: TargetState) -> bool:
+        """Try the traffic port of a target that failed its check."""
+        place = self._cloud.place(group, target, target.port)
+        admitted = self._cloud.target_admits(group, target, target.port, None)
+        if outcome.state == "healthy" or place is None or not admitted:
+            return False
+        try:
+            async with asyncio.timeout(self._cloud.check_timeout):
+                _, writer = await asyncio.open_connection(*place)
+        except ConnectionRefusedError:
+            return True
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return False
 
     async def _check(self, group: TargetGroup, target: Target) -> TargetState:
         """One check: healthy, or the state that enough of such checks lead to."""

@@ -26,7 +26,7 @@ class Ports:
 
     def __init__(self) -> None:
         self._chosen: dict[tuple[str, str, int], int] = {}
-        self._common: dict[int, int] = {}
+        self._common: dict[int, list[int]] = {}
         self._random = random.SystemRandom()
 
     def real(self, balancer: str, address: str, port: int) -> int:
@@ -41,14 +41,14 @@ class Ports:
         return self._chosen[key]
 
     def _choose(self, address: str, port: int, taken: set[int]) -> int:
-        wanted = [self._common[port]] if port in self._common else []
-        if port >= UNPRIVILEGED:
-            wanted.insert(0, port)
-        reserved = taken | set(self._common.values())
+        common = self._common.setdefault(port, [])
+        wanted = [*([port] if port >= UNPRIVILEGED else []), *common]
+        reserved = taken.union(*self._common.values())
         drawn = self._random.sample(range(_FIRST, _LAST + 1), 50)
         wanted += [candidate for candidate in drawn if candidate not in reserved]
         for candidate in wanted:
             if candidate not in taken and bindable(address, candidate):
-                self._common.setdefault(port, candidate)
+                if candidate not in common:
+                    common.append(candidate)
                 return candidate
         raise OSError(f"no free port on {address}")
