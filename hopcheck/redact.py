@@ -347,7 +347,8 @@ def redact_strict(obj: Any) -> Any:
     """As `redact_obj`, and AWS account ids and internal addresses become placeholders.
 
     Within one call the same value always becomes the same placeholder ("account-1",
-    "internal-ip-2"), in keys too: what belongs together is passed together, as a list. Internal are private, link-local and shared (100.64.0.0/10)
-    addresses, and node names such as ``ip-10-0-1-10``; loopback is kept.
+    "internal-ip-2"), in keys too: pass what belongs together in one call, as a list. Internal are
+    private, link-local and shared (100.64.0.0/10) addresses, and node names such as
+    ``ip-10-0-1-10``; loopback is kept.
     """
     return _Placeholders().walk(redact_obj(obj))
