@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from hopcheck.lab.apiserver.logs import Line
 from hopcheck.lab.apiserver.store import Store, timestamp
 
 Obj = dict[str, Any]
@@ -29,10 +30,10 @@ class Container(Protocol):
     async def not_ready(self) -> str | None:
         """Why the readiness probe fails, in the kubelet's words; None when it succeeds."""
 
-    def log(self) -> str:
+    def log(self) -> list[Line]:
         """What the running (or last) container wrote."""
 
-    def previous_log(self) -> str:
+    def previous_log(self) -> list[Line]:
         """What the container before it wrote."""
 
 

@@ -53,8 +53,8 @@ class AppPod:
         self.behaviour = HEALTHY
         self.exit_code: int | None = None
         self.exit_reason = "Error"
-        self._lines: deque[str] = deque(maxlen=_LOG_LINES)
-        self._previous: deque[str] = deque(maxlen=_LOG_LINES)
+        self._lines: deque[tuple[datetime, str]] = deque(maxlen=_LOG_LINES)
+        self._previous: deque[tuple[datetime, str]] = deque(maxlen=_LOG_LINES)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -96,13 +96,13 @@ class AppPod:
             return None
         return "cat: can't open '/tmp/ready': No such file or directory"
 
-    def log(self) -> str:
-        """What this container wrote."""
-        return "".join(f"{line}\n" for line in self._lines)
+    def log(self) -> list[tuple[datetime, str]]:
+        """What this container wrote, with the times."""
+        return list(self._lines)
 
-    def previous_log(self) -> str:
+    def previous_log(self) -> list[tuple[datetime, str]]:
         """What the container before it wrote."""
-        return "".join(f"{line}\n" for line in self._previous)
+        return list(self._previous)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         behaviour = self.behaviour
@@ -123,7 +123,7 @@ class AppPod:
         return web.Response(status=status, text=text, headers=headers)
 
     def _say(self, text: str) -> None:
-        self._lines.append(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ} {text}")
+        self._lines.append((datetime.now(UTC), text))
 
 
 async def _greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,10 +10,12 @@ import shutil
 import signal
 import sys
 from collections import deque
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hopcheck.lab import http
 
+Line = tuple[datetime, str]
 _LOG_LINES = 4000
 _LINE_BYTES = 1 << 20
 _STOP_S = 5.0
@@ -66,8 +68,8 @@ class TraefikProcess:
         self.exit_reason = "Error"
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._lines: deque[str] = deque(maxlen=_LOG_LINES)
-        self._previous: deque[str] = deque(maxlen=_LOG_LINES)
+        self._lines: deque[Line] = deque(maxlen=_LOG_LINES)
+        self._previous: deque[Line] = deque(maxlen=_LOG_LINES)
 
     async def start(self) -> None:
         """Run the process with `args`."""
@@ -110,20 +112,20 @@ class TraefikProcess:
             return f'Get "{where}": dial tcp: {error.strerror or "i/o timeout"}'
         return None if status == 200 else f"HTTP probe failed with statuscode: {status}"
 
-    async def rawdata(self) -> bytes:
-        """Traefik's whole dynamic configuration. Raises OSError when the API does not answer."""
-        status, body = await http.get(self.address, self.admin_port, "/api/rawdata", limit_s=5.0)
-        if status != 200:
-            raise ConnectionError(f"/api/rawdata answered {status}")
-        return body
+    async def rawdata(self) -> tuple[int, bytes]:
+        """The API's answer with the whole dynamic configuration: status and body.
 
-    def log(self) -> str:
-        """What this process wrote, standard output and error as they came."""
-        return "".join(self._lines)
+        Raises OSError when nothing answers.
+        """
+        return await http.get(self.address, self.admin_port, "/api/rawdata", limit_s=5.0)
 
-    def previous_log(self) -> str:
+    def log(self) -> list[Line]:
+        """What this process wrote, standard output and error as they came, with the times."""
+        return list(self._lines)
+
+    def previous_log(self) -> list[Line]:
         """What the process before it wrote."""
-        return "".join(self._previous)
+        return list(self._previous)
 
     async def _follow(self, process: asyncio.subprocess.Process) -> None:
         lines = self._lines
@@ -136,5 +138,5 @@ class TraefikProcess:
                 continue
             if not line:
                 break
-            lines.append(line.decode(errors="replace"))
+            lines.append((datetime.now(UTC), line.decode(errors="replace").rstrip("\n")))
         self.exit_code = await process.wait()

@@ -1,0 +1,349 @@
+"""The lab: every party of the page's path, running on loopback, broken and healed at will."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hopcheck.lab import settings, topology, traefik
+from hopcheck.lab.addresses import Addresses
+from hopcheck.lab.apiserver import ApiServer, Store
+from hopcheck.lab.certificates import Certificates
+from hopcheck.lab.cloud import Cloud
+from hopcheck.lab.controllers import EndpointController
+from hopcheck.lab.dns import DnsServer
+from hopcheck.lab.faults import FAULTS
+from hopcheck.lab.kubelet import Kubelet
+from hopcheck.lab.nodes import Nodes
+from hopcheck.lab.pods import HEALTHY, AppPod, Behaviour
+from hopcheck.lab.relay import Relay
+from hopcheck.lab.traefik import TraefikProcess
+
+Obj = dict[str, Any]
+
+_POLL_S = 0.05
+# Traefik has followed a change when its configuration rests for this long: several times its
+# providersThrottleDuration in the lab (100 ms) and the time a watch event takes (milliseconds).
+_QUIET_S = 0.6
+_LIMIT_S = 20.0
+
+
+class Lab:
+    """One running path. ``async with Lab() as lab``; everything ends with the block.
+
+    `binary` is another Traefik than the installed one; `single` forces the lay-out for systems
+    that bind 127.0.0.1 only. Public parts may be changed freely while it runs (`store`,
+    `cloud`, `dns`, `server`, `kubelet`); call `settle()` afterwards.
+    """
+
+    def __init__(self, *, binary: Path | None = None, single: bool | None = None) -> None:
+        self.binary = binary or traefik.find_binary()
+        self._addresses = Addresses(single=single)
+        self.plan = topology.plan(self._addresses)
+        self.directory = Path(tempfile.mkdtemp(prefix="hopcheck-lab-"))
+        names = {pod.address for pod in self.plan.traefik} | {self.plan.api_address, "127.0.0.1"}
+        self.certificates = Certificates.make(
+            self.directory, {*names, "kubernetes.default.svc"}, topology.HOST
+        )
+        self.server = ApiServer(
+            certificate=self.certificates.cluster_certificate,
+            key=self.certificates.cluster_key,
+            address=self.plan.api_address,
+            port=self._addresses.port(self.plan.api_address, 6443),
+        )
+        nodes = {node.instance: node.address for node in self.plan.nodes}
+        self.cloud = Cloud(nodes.get)
+        self.dns = DnsServer(self.plan.dns_address)
+        self.kubelet = Kubelet(self.store)
+        self.nodes = Nodes(self.store, cluster_ips=bool(self.plan.cluster_ips))
+        self.version = ""
+        self.token = secrets.token_urlsafe(24)
+        self._controller = EndpointController(self.store)
+        self._relays: dict[str, Relay] = {}
+        self._traefik: dict[str, TraefikProcess] = {}
+        self._apps: dict[str, AppPod] = {}
+        self._tokens: dict[str, str] = {}
+        self._rules_changed = False
+        self._baseline: Callable[[], None] = lambda: None
+        self._routers: dict[str, Obj] = {}
+
+    @property
+    def store(self) -> Store:
+        """The cluster's objects."""
+        return self.server.store
+
+    # --- life ------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start every party and wait until the path works.
+
+        Raises TimeoutError with the part that did not come up, OSError when a port is taken.
+        """
+        self.version = await traefik.version(self.binary)
+        await self.server.start()
+        self.server.account(self.token, "oncall@example.com", topology.reader_rules())
+        for pod in self.plan.traefik:
+            await self._prepare(pod)
+        self._populate()
+        settings.describe_cloud(self.cloud, self.plan)
+        settings.describe_dns(self.dns, self.cloud)
+        self.dns.port = self._addresses.port(self.plan.dns_address, 0)
+        await asyncio.gather(
+            self.kubelet.start(), self.nodes.start(), self.dns.start(), self.cloud.start()
+        )
+        settings.write_kubeconfig(self.kubeconfig, self.server, self.certificates, self.token)
+        await self._until(self._has_route, "Traefik has not loaded the route")
+        await self._converge()
+        self._remember()
+        self._routers = {
+            name: await self._configuration(process) for name, process in self._traefik.items()
+        }
+
+    async def stop(self) -> None:
+        """End every party, in the order in which nothing complains; safe to call twice."""
+        for part in (self.kubelet, self.cloud, self.nodes, self.dns, *self._relays.values()):
+            await part.stop()
+        await self.server.stop()
+        self._addresses.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # --- what users need -------------------------------------------------------------------
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The file for KUBECONFIG; its user may only read."""
+        return self.directory / "kubeconfig"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make clients find the lab instead of the user's own parties."""
+        return settings.environment(self.kubeconfig, self.cloud, self.directory)
+
+    def arguments(self) -> list[str]:
+        """The options of ``hopcheck diagnose`` for this lab."""
+        return settings.arguments(self.plan, self.dns, self.cloud, self.certificates.public_ca)
+
+    # --- faults ----------------------------------------------------------------------------
+
+    async def inject(self, name: str) -> None:
+        """Inject a fault of the gallery and wait until every party reflects it.
+
+        Raises KeyError for an unknown name.
+        """
+        await FAULTS[name].inject(self)
+        await self.settle()
+
+    async def heal(self) -> None:
+        """Go back to the healthy state and wait until the path works as at the start."""
+        for relay in self._relays.values():
+            relay.thaw()
+        self.server.hidden.clear()
+        self.set_delay(0.0)
+        self._baseline()
+        for pod in self._apps.values():
+            if pod.behaviour != HEALTHY:
+                await self.set_app(pod.name, HEALTHY)
+        if self._rules_changed:
+            await self.set_traefik_rules(topology.traefik_rules())
+            self._rules_changed = False
+        for name, process in self._traefik.items():
+            args = self._args_of(name)
+            if process.args != args or process.exit_code is not None:
+                process.args = args
+                await self.kubelet.restart(topology.GATEWAY, name)
+        await self._until(self._as_before, "the lab does not come back to its healthy state")
+        await self._converge()
+
+    async def settle(self) -> None:
+        """Wait until pods, nodes, targets and Traefik's configuration follow the store."""
+        began = time.monotonic()
+        seen: list[str] = []
+        since = began
+        while time.monotonic() - since < _QUIET_S and time.monotonic() - began < _LIMIT_S:
+            await self.kubelet.probe()
+            now = [await self._fingerprint(one) for one in self._traefik.values()]
+            if now != seen or "starting" in now:
+                seen, since = now, time.monotonic()
+            await asyncio.sleep(_POLL_S)
+        await self._converge()
+
+    async def set_app(self, name: str | None, behaviour: Behaviour) -> None:
+        """Restart an application pod (None: each of them) with another behaviour."""
+        for pod in self._apps.values():
+            if name in (None, pod.name):
+                pod.behaviour = behaviour
+                await self.kubelet.restart(topology.APP, pod.name)
+
+    async def set_traefik_args(self, change: Callable[[list[str]], list[str]]) -> None:
+        """Change the arguments in Traefik's Deployment and in each pod, and restart the pods."""
+
+        def edit(spec: Obj) -> None:
+            container = spec["containers"][0]
+            container["args"] = change(container["args"])
+
+        name = topology.TRAEFIK
+        self.store.patch(
+            "deployments", topology.GATEWAY, name, lambda o: edit(o["spec"]["template"]["spec"])
+        )
+        for pod, process in self._traefik.items():
+            self.store.patch("pods", topology.GATEWAY, pod, lambda o: edit(o["spec"]))
+            process.args = self._args_of(pod)
+            await self.kubelet.restart(topology.GATEWAY, pod)
+
+    async def set_traefik_rules(self, rules: list[Obj]) -> None:
+        """Replace the RBAC rules of Traefik's ServiceAccount and restart its pods."""
+        self._rules_changed = True
+        for pod, token in self._tokens.items():
+            self.server.account(token, _ACCOUNT, rules)
+            await self.kubelet.restart(topology.GATEWAY, pod)
+
+    def cut_off(self, pod: str) -> None:
+        """Let a Traefik pod hear nothing more from the API server, as a partition does."""
+        self._relays[pod].freeze()
+
+    def set_delay(self, seconds: float) -> None:
+        """Let the API server, AWS and DNS answer that much later."""
+        self.server.delay = self.cloud.delay = self.dns.delay = seconds
+
+    # --- inside ----------------------------------------------------------------------------
+
+    async def _prepare(self, pod: topology.Pod) -> None:
+        """A pod's own token and way to the API server, and the process that will run in it."""
+        relay = Relay(pod.address, 0, lambda: (self.server.address, self.server.port))
+        await relay.start()
+        self._relays[pod.name] = relay
+        token = secrets.token_urlsafe(24)
+        (self.directory / f"{pod.name}.token").write_text(token)
+        self.server.account(token, _ACCOUNT, topology.traefik_rules())
+        self._tokens[pod.name] = token
+
+    def _traefik_args(self, pod: topology.Pod | None) -> list[str]:
+        cluster = {"certauthfilepath": str(self.certificates.cluster_ca)}
+        if pod is None:  # the template: what the pods have in common
+            ports = {name: numbers[0] for name, numbers in topology.ENTRYPOINTS.items()}
+            return topology.traefik_args("", ports, cluster)
+        cluster |= {
+            "endpoint": f"https://{pod.address}:{self._relays[pod.name].port}",
+            "token": str(self.directory / f"{pod.name}.token"),
+        }
+        return topology.traefik_args(pod.address, pod.ports, cluster)
+
+    def _populate(self) -> None:
+        image = f"docker.io/traefik:v{self.version}"
+        certificate, key = self.certificates.site_certificate, self.certificates.site_key
+        objects = topology.objects(self.plan, image, self._traefik_args, certificate, key)
+        for obj in objects:
+            self.store.put(obj)
+        for pod in self.plan.traefik:
+            process = TraefikProcess(
+                self.binary, self._args_of(pod.name), pod.address, pod.ports["traefik"]
+            )
+            self._traefik[pod.name] = process
+            self._run(topology.GATEWAY, pod.name, topology.TRAEFIK, process)
+        for pod in self.plan.app:
+            app = AppPod(pod.name, pod.address, pod.ports["http"])
+            self._apps[pod.name] = app
+            self._run(topology.APP, pod.name, "my-app", app)
+
+    def _run(self, namespace: str, pod: str, name: str, container: TraefikProcess | AppPod) -> None:
+        self.kubelet.add(namespace, pod, container)
+        self.server.set_log(namespace, pod, name, container.log, container.previous_log)
+
+    def _args_of(self, pod: str) -> list[str]:
+        found = self.store.get("pods", topology.GATEWAY, pod)
+        if found is None:
+            raise LookupError(f"no pod {pod}")
+        args: list[str] = found["spec"]["containers"][0]["args"]
+        return args
+
+    async def _converge(self) -> None:
+        """Probes, listeners and health checks, one after the other, until they agree."""
+        await self.kubelet.probe()
+        await self.nodes.settle()
+        await self.cloud.settle()
+
+    async def _until(self, holds: Callable[[], Awaitable[bool]], problem: str) -> None:
+        began = time.monotonic()
+        while not await holds():
+            if time.monotonic() - began > _LIMIT_S:
+                logs = "\n".join(
+                    line for one in self._traefik.values() for _, line in one.log()[-5:]
+                )
+                raise TimeoutError(f"{problem} after {_LIMIT_S:.0f} s\n{logs}")
+            await asyncio.sleep(_POLL_S)
+            await self.kubelet.probe()
+
+    async def _has_route(self) -> bool:
+        """Whether each Traefik has the Ingress's router with a server for each pod."""
+        return all([await self._loaded(one) == len(self._apps) for one in self._traefik.values()])
+
+    async def _loaded(self, process: TraefikProcess) -> int:
+        data = await self._configuration(process)
+        name = f"{topology.APP}-{topology.SERVICE}"
+        service = next((v for k, v in data.get("services", {}).items() if k.startswith(name)), {})
+        return len(service.get("loadBalancer", {}).get("servers", []))
+
+    async def _as_before(self) -> bool:
+        return all(
+            [
+                await self._configuration(process) == self._routers.get(name)
+                for name, process in self._traefik.items()
+            ]
+        )
+
+    async def _configuration(self, process: TraefikProcess) -> Obj:
+        """Traefik's routers, services and middlewares; {} while it does not answer."""
+        try:
+            status, body = await process.rawdata()
+            data: Obj = json.loads(body) if status == 200 else {}
+        except (OSError, ValueError):
+            return {}
+        return {kind: data.get(kind) for kind in ("routers", "services", "middlewares") if data}
+
+    async def _fingerprint(self, process: TraefikProcess) -> str:
+        if process.exit_code is not None:
+            return f"exited {process.exit_code}"
+        try:
+            status, body = await process.rawdata()
+        except OSError:
+            return "starting"
+        return f"{status} {hash(body)}"
+
+    def _remember(self) -> None:
+        """Keep the healthy state of everything a fault may change, for `heal`."""
+        objects = settings.kept_objects(self.store)
+        cloud, dns = self.cloud.save(), self.dns.state()
+
+        def restore() -> None:
+            self.cloud.restore(cloud)
+            self.dns.restore(dns)
+            self.kubelet.release()
+            settings.restore_objects(self.store, objects)
+
+        self._baseline = restore
+
+
+_ACCOUNT = f"system:serviceaccount:{topology.GATEWAY}:{topology.TRAEFIK}"
