@@ -103,6 +103,11 @@ class Node:
         self.server.close()
 
 
+async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
 @asynccontextmanager
 async def nodes(*contexts: ssl.SSLContext) -> AsyncIterator[tuple[Node, Node]]:
     first = Node(NODE_A, 0, *contexts)
@@ -558,7 +563,7 @@ async def test_http_checks_tell_status_from_timeout_on_an_alb_only() -> None:
             assert cloud.health.state(group, group.targets[0]) == model.FAILED
             group.protocol = "HTTP"
             second.stop()
-            silent = await asyncio.start_server(lambda *_: None, NODE_C, second.port)
+            silent = await asyncio.start_server(say_nothing, NODE_C, second.port)
             cloud.check_timeout = 0.05
             await cloud.settle()
             assert cloud.health.state(group, group.targets[1]) == model.TIMED_OUT
@@ -853,7 +858,7 @@ async def test_application_load_balancer_routes_by_host_and_path() -> None:
             answer = await get(head=f"GET /api/ HTTP/1.1\r\n{host}")
             assert answer.startswith("HTTP/1.1 502 Bad Gateway\r\nServer: awselb/2.0\r\n")
             assert "\r\nContent-Length: 122\r\n" in answer
-            silent = await asyncio.start_server(lambda *_: None, NODE_A, first.port)
+            silent = await asyncio.start_server(say_nothing, NODE_A, first.port)
             cloud.idle_timeout = 0.05
             answer = await get(head=f"GET /api/ HTTP/1.1\r\n{host}")
             assert answer.startswith("HTTP/1.1 504 Gateway Time-out\r\nServer: awselb/2.0\r\n")
