@@ -8,11 +8,7 @@ so that an API that is away costs one timeout, not one a call.
 from __future__ import annotations
 
 import asyncio
-import base64
-import ssl
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -21,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from hopcheck import __version__
-from hopcheck.collect.kube_credentials import Credentials, credentials_of
+from hopcheck.collect.kube_credentials import credentials_of, identity_headers, tls_context
 from hopcheck.collect.kube_proxy import proxy_for
 from hopcheck.collect.kubeconfig import KubeAccess, load_access
 from hopcheck.collect.run import Run, Unavailable, in_thread
@@ -255,12 +251,15 @@ class KubeClient:
         self._access = access
         limit = min(run.options.timeout, run.remaining())
         credentials = await credentials_of(access, limit)
-        headers = [("User-Agent", f"hopcheck/{__version__}"), *_identity(access, credentials)]
+        headers = [
+            ("User-Agent", f"hopcheck/{__version__}"),
+            *identity_headers(access, credentials),
+        ]
         try:
             return httpx.AsyncClient(
                 base_url=access.server,
                 headers=headers,
-                verify=_tls(access, credentials),
+                verify=tls_context(access, credentials),
                 proxy=access.proxy_url or proxy_for(access.server),
                 trust_env=False,
                 timeout=None,  # noqa: S113  # asyncio.timeout bounds each call as a whole
@@ -310,48 +309,6 @@ class KubeClient:
 
 class _Expired(Unavailable):
     """410: the page asked for is older than what the server keeps."""
-
-
-def _identity(access: KubeAccess, credentials: Credentials) -> list[tuple[str, str]]:
-    headers: list[tuple[str, str]] = []
-    if credentials.token:
-        headers.append(("Authorization", f"Bearer {credentials.token}"))
-    elif credentials.basic:
-        plain = ":".join(credentials.basic).encode()
-        headers.append(("Authorization", f"Basic {base64.b64encode(plain).decode()}"))
-    for name, value in access.headers.items():
-        headers += [(name, part) for part in value.split("\n")]
-    return headers
-
-
-def _tls(access: KubeAccess, credentials: Credentials) -> ssl.SSLContext | bool:
-    if access.server.startswith("http://"):
-        return False
-    try:
-        context = ssl.create_default_context(cadata=access.ca)
-        # Python 3.13 refuses CAs without an authority key identifier, which kubeadm's own
-        # may be; client-go does not.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if access.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if credentials.client_cert and credentials.client_key:
-            _load_pair(context, credentials.client_cert, credentials.client_key)
-    except (ssl.SSLError, ValueError, OSError) as error:
-        raise Unavailable(
-            Why.MISCONFIGURED, f"certificates of the kubeconfig cannot be used: {error}"
-        ) from error
-    return context
-
-
-def _load_pair(context: ssl.SSLContext, cert: str, key: str) -> None:
-    """OpenSSL reads a pair from files alone: a private directory, gone when they are loaded."""
-    with tempfile.TemporaryDirectory(prefix="hopcheck-") as directory:
-        cert_file, key_file = Path(directory) / "cert.pem", Path(directory) / "key.pem"
-        cert_file.write_text(cert)
-        key_file.touch(mode=0o600)
-        key_file.write_text(key)
-        context.load_cert_chain(cert_file, key_file)
 
 
 def _status(answer: Answer) -> Obj | None:

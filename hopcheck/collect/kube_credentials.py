@@ -1,18 +1,23 @@
-"""Credentials that must be asked for: exec plugins, and legacy auth-providers.
+"""What the API server is shown: credentials, asked for where they must be, and TLS.
 
-Both may hang, fail or be absent; each gets a time limit and becomes a typed reason with the
-plugin's own words. Protocol: client.authentication.k8s.io v1 and v1beta1 (v1alpha1 is gone since
-client-go 0.24); checks and their order follow client-go's plugin/pkg/client/auth/exec.
+Exec plugins and legacy auth-providers may hang, fail or be absent; each gets a time limit and
+becomes a typed reason with the plugin's own words. Protocol: client.authentication.k8s.io v1 and
+v1beta1 (v1alpha1 is gone since client-go 0.24); checks and their order follow client-go's
+plugin/pkg/client/auth/exec.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
 import signal
+import ssl
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -205,3 +210,50 @@ def _load_legacy(files: str, context: str | None) -> str:
     keys = configuration.api_key
     header = str(keys.get("authorization") or keys.get("BearerToken") or "")
     return header.removeprefix("Bearer ").strip()
+
+
+def identity_headers(access: KubeAccess, credentials: Credentials) -> list[tuple[str, str]]:
+    """Authorization and impersonation headers."""
+    headers: list[tuple[str, str]] = []
+    if credentials.token:
+        headers.append(("Authorization", f"Bearer {credentials.token}"))
+    elif credentials.basic:
+        plain = ":".join(credentials.basic).encode()
+        headers.append(("Authorization", f"Basic {base64.b64encode(plain).decode()}"))
+    for name, value in access.headers.items():
+        headers += [(name, part) for part in value.split("\n")]
+    return headers
+
+
+def tls_context(access: KubeAccess, credentials: Credentials) -> ssl.SSLContext | bool:
+    """The TLS context for the API server, False for plain http.
+
+    Raises Unavailable(MISCONFIGURED) where a certificate or key cannot be read.
+    """
+    if access.server.startswith("http://"):
+        return False
+    try:
+        context = ssl.create_default_context(cadata=access.ca)
+        # Python 3.13 refuses CAs without an authority key identifier, which kubeadm's own
+        # may be; client-go does not.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if access.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if credentials.client_cert and credentials.client_key:
+            _load_pair(context, credentials.client_cert, credentials.client_key)
+    except (ssl.SSLError, ValueError, OSError) as error:
+        raise Unavailable(
+            Why.MISCONFIGURED, f"certificates of the kubeconfig cannot be used: {error}"
+        ) from error
+    return context
+
+
+def _load_pair(context: ssl.SSLContext, cert: str, key: str) -> None:
+    """OpenSSL reads a pair from files alone: a private directory, gone when they are loaded."""
+    with tempfile.TemporaryDirectory(prefix="hopcheck-") as directory:
+        cert_file, key_file = Path(directory) / "cert.pem", Path(directory) / "key.pem"
+        cert_file.write_text(cert)
+        key_file.touch(mode=0o600)
+        key_file.write_text(key)
+        context.load_cert_chain(cert_file, key_file)

@@ -190,7 +190,7 @@ def secret(obj: Obj) -> Obj:
 
     `keys` are the names of its entries as managedFields tell them, absent where these do not.
     """
-    kept = _head(obj)
+    kept: Obj = redact_obj(_head(obj))
     keys: set[str] = set()
     for entry in (obj.get("metadata") or {}).get("managedFields") or ():
         fields = (entry.get("fieldsV1") or {}).get("f:data") or {}
