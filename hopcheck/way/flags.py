@@ -43,6 +43,7 @@ _ALONE = re.compile(
     r"|experimental\.(?:kubernetesgateway|http3|fastproxy|otlplogs|knative|abortonpluginfailure)"
     r")$"
 )
+_NAMED = frozenset({"entrypoints", "certificatesresolvers"})
 _SHELLS = frozenset({"sh", "bash", "ash", "dash", "busybox"})
 _SHELL_WORDS = frozenset({"-c", "-ec", "-lc", "-exc", "-euc", "-xc"})
 _SHELL_ENDS = frozenset({";", "&&", "||", "|", "&", ">", ">>", "2>&1", "2>"})
@@ -50,15 +51,16 @@ _LAUNCHERS = frozenset({"tini", "dumb-init", "entrypoint.sh", "env", "exec", "ni
 
 
 class Flags(Struct, frozen=True):
-    """A command line as Traefik reads it.
+    """A source of settings as Traefik reads it.
 
+    `names`: named elements (entryPoints, certificate resolvers) in lower case -> as written,
+    since routers must name them as written.
     `ignored`: words that Traefik never looks at, because a word without dash stands before them.
     `doubtful`: flags whose value is separate where Traefik guesses at the flag's type.
-    `known`: False where the command line is put together by something not understood.
     """
 
     values: dict[str, str]
-    known: bool = True
+    names: dict[str, str] = {}
     ignored: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
 
@@ -119,6 +121,7 @@ def _shell(words: list[str]) -> list[str] | None:
 def parse_flags(args: Sequence[str]) -> Flags:
     """The flags of Traefik's own arguments; names are case-insensitive, lists accumulate."""
     values: dict[str, str] = {}
+    names: dict[str, str] = {}
     doubtful: list[str] = []
     words = [word for word in args if word != ""]
     at = 0
@@ -129,6 +132,7 @@ def parse_flags(args: Sequence[str]) -> Flags:
         at += 1
         name, equals, value = word.lstrip("-").partition("=")
         key = name.lower()
+        _note_name(names, name.split("."))
         if not equals:
             value = "true"
             following = words[at] if at < len(words) else None
@@ -139,7 +143,14 @@ def parse_flags(args: Sequence[str]) -> Flags:
                 if key.startswith(("entrypoints.", "certificatesresolvers.")):
                     doubtful.append(word)
         values[key] = f"{values[key]},{value}" if key in values and _is_list(key) else value
-    return Flags(values, ignored=tuple(words[at:]), doubtful=tuple(doubtful))
+    return Flags(values, names, ignored=tuple(words[at:]), doubtful=tuple(doubtful))
+
+
+def _note_name(names: dict[str, str], parts: Sequence[str]) -> None:
+    """Remember a named element's own spelling; of several the first in order wins, as there."""
+    if len(parts) > 1 and parts[0].lower() in _NAMED:
+        known = names.get(parts[1].lower(), parts[1])
+        names[parts[1].lower()] = min(known, parts[1])
 
 
 def _is_list(key: str) -> bool:
@@ -174,7 +185,7 @@ ROOTS = frozenset(
 )  # fmt: skip
 
 
-def from_file(name: str, text: str) -> dict[str, str]:
+def from_file(name: str, text: str) -> Flags:
     """A YAML or TOML static file as keys. Raises ValueError where it cannot be read."""
     data: Any
     if name.endswith(".toml"):
@@ -187,12 +198,17 @@ def from_file(name: str, text: str) -> dict[str, str]:
         except yaml.YAMLError as error:
             raise ValueError(str(error)) from error
     if data is None:
-        return {}
+        return Flags({})
     if not isinstance(data, Mapping):
         raise ValueError("no mapping at the top")  # noqa: TRY004  # the text is wrong, not its type
     values: dict[str, str] = {}
     _flatten("", data, values, depth=0)
-    return values
+    names: dict[str, str] = {}
+    for section, named in data.items():
+        if isinstance(named, Mapping):
+            for each in named:
+                _note_name(names, [str(section), str(each)])
+    return Flags(values, names)
 
 
 def _flatten(key: str, data: Any, values: dict[str, str], *, depth: int) -> None:

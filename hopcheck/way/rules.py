@@ -93,11 +93,16 @@ def _check(match: Match, syntax: Syntax, protocol: Protocol) -> None:
         raise RuleError("parameters", shown)
     try:
         for pattern in _patterns(match, syntax, protocol):
-            Regexp(pattern)
+            _compiled(pattern)
     except RegexpError as error:
         raise RuleError("value", f"{shown}: {error}") from error
     except UnsupportedError:
         return  # Traefik may well accept it; matching it then tells nothing
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> Regexp:
+    return Regexp(pattern)
 
 
 def _pairs(args: tuple[str, ...]) -> list[str]:
@@ -268,7 +273,7 @@ def _host_regexp(match: Match, subject: Subject, version: Version | None, syntax
         return None
     protocol: Protocol = "tcp" if match.name == "HostSNIRegexp" else "http"
     host = subject.host.lower()
-    return any(Regexp(each).search(host) for each in _patterns(match, syntax, protocol))
+    return any(_compiled(each).search(host) for each in _patterns(match, syntax, protocol))
 
 
 def _path(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:
@@ -276,7 +281,7 @@ def _path(match: Match, subject: Subject, version: Version | None, syntax: Synta
         return None
     path = routing_path(subject.path, version)
     if match.name == "PathRegexp" or syntax == "v2":
-        return any(Regexp(each).search(path) for each in _patterns(match, syntax, "http"))
+        return any(_compiled(each).search(path) for each in _patterns(match, syntax, "http"))
     return path == match.args[0] if match.name == "Path" else path.startswith(match.args[0])
 
 
@@ -298,7 +303,7 @@ def _query(match: Match, subject: Subject, version: Version | None, syntax: Synt
         return all(key in given and (not value or given[key][0] == value) for key, value in wanted)
     key, value = match.args[0], match.args[1] if len(match.args) > 1 else ""
     if match.name == "QueryRegexp" and len(match.args) > 1:
-        return any(Regexp(value).search(each) for each in given.get(key, []))
+        return any(_compiled(value).search(each) for each in given.get(key, []))
     return value in given.get(key, [])
 
 

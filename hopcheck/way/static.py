@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
-from hopcheck.model import KubeEvidence, Obj
+from hopcheck.model import Obj
 from hopcheck.way.discovery import containers, traefik_container
-from hopcheck.way.flags import ROOTS, command_line, from_environment, from_file, parse_flags
+from hopcheck.way.flags import ROOTS, Flags, command_line, from_environment, from_file, parse_flags
 from hopcheck.way.version import Syntax, Version, has_as_default
 
 INTERNAL = "traefik"  # the entryPoint that is never a default
@@ -187,32 +186,6 @@ class _Values:
         return list(dict.fromkeys(found))
 
 
-def config_files(pod: Obj, container: Obj, kube: KubeEvidence) -> dict[str, str]:
-    """The container's files from ConfigMaps, as far as they were read: path -> text."""
-    spec = pod.get("spec") or {}
-    namespace = (pod.get("metadata") or {}).get("namespace", "")
-    sources = {
-        volume.get("name"): volume.get("configMap")
-        for volume in spec.get("volumes") or ()
-        if volume.get("configMap")
-    }
-    files: dict[str, str] = {}
-    for mount in container.get("volumeMounts") or ():
-        source = sources.get(mount.get("name"))
-        if source is None:
-            continue
-        read = kube.one("configmaps", namespace, str(source.get("name", "")))
-        data = (read.get().get("data") or {}) if read.seen else {}
-        items = source.get("items")
-        named = {i.get("path"): i.get("key") for i in items} if items else {k: k for k in data}
-        base, part = str(mount.get("mountPath", "")), mount.get("subPath")
-        for path, key in named.items():
-            if key not in data or (part and part != path):
-                continue
-            files[base if part else posixpath.join(base, str(path))] = str(data[key])
-    return files
-
-
 def _hidden_mount(pod: Obj, container: Obj, files: Mapping[str, str]) -> str | None:
     """A mount that may hold a static file at its default place, none of whose files was read."""
     volumes = (pod.get("spec") or {}).get("volumes") or ()
@@ -231,7 +204,7 @@ def static_config(
 ) -> StaticConfig:
     """The static configuration of the pod's Traefik container (by name, else the one found).
 
-    `files` are the files that the container sees, path -> text (`config_files`).
+    `files` are the files that the container sees, path -> text (`hopcheck.way.view`).
     """
     found = traefik_container(pod)
     if container is not None:
@@ -247,7 +220,7 @@ def static_config(
     path = next((each for each in (wanted, *_DEFAULT_FILES) if each and each in seen), None)
     if path is not None:
         try:
-            return _build(from_file(path, seen[path]), "file", path, ())
+            return _build(from_file(path, seen[path]), "file", path)
         except ValueError as error:
             return StaticConfig(source_detail=f"{path}: {error}")
     if wanted:
@@ -256,14 +229,13 @@ def static_config(
     if hidden:
         return StaticConfig(source_detail=f"the files below {hidden} were not seen")
     if args:
-        built = _build(flags.values, "arguments", "", flags.doubtful)
-        return replace(built, ignored=flags.ignored)
+        return _build(flags, "arguments")
     values, unseen = from_environment(found.get("env") or ())
     if unseen:
         return StaticConfig(source_detail=f"value of {', '.join(unseen)} was not seen")
     if values:
-        return _build(values, "environment", "", ())
-    return _build({}, "defaults", "", ())
+        return _build(Flags(values), "environment")
+    return _build(Flags({}), "defaults")
 
 
 def _unknown(values: _Values) -> tuple[str, ...]:
@@ -283,12 +255,11 @@ def _unknown(values: _Values) -> tuple[str, ...]:
 
 
 def _build(
-    values: Mapping[str, str],
+    flags: Flags,
     source: Literal["file", "arguments", "environment", "defaults"],
-    detail: str,
-    doubtful: tuple[str, ...],
+    detail: str = "",
 ) -> StaticConfig:
-    own = _Values(values)
+    own = _Values(flags.values)
     known_providers = {"kubernetesingress", "kubernetescrd", "kubernetesgateway", "file"}
     known_providers |= {"kubernetesingressnginx", "precedence", "providersthrottleduration"}
     syntax = own.text("core.defaultrulesyntax").lower()
@@ -297,7 +268,7 @@ def _build(
         known=True,
         source=source,
         source_detail=detail,
-        entry_points=_entry_points(own),
+        entry_points=_entry_points(own, flags.names),
         ingress=_provider(own, "kubernetesingress"),
         crd=_provider(own, "kubernetescrd"),
         gateway=own.on("providers.kubernetesgateway"),
@@ -325,10 +296,13 @@ def _build(
         access_log=own.on("accesslog"),
         access_log_file=own.optional("accesslog.filepath"),
         access_log_format=own.text("accesslog.format", "common").lower(),
-        cert_resolvers=tuple(own.children("certificatesresolvers")),
+        cert_resolvers=tuple(
+            flags.names.get(name, name) for name in own.children("certificatesresolvers")
+        ),
         cname_flattening=own.true("hostresolver.cnameflattening"),
         unknown=_unknown(own),
-        doubtful=doubtful,
+        ignored=flags.ignored,
+        doubtful=flags.doubtful,
     )
 
 
@@ -351,8 +325,9 @@ def _provider(own: _Values, name: str) -> Provider:
     )
 
 
-def _entry_points(own: _Values) -> dict[str, EntryPoint]:
-    named = {name: _entry_point(own, name) for name in own.children("entrypoints")}
+def _entry_points(own: _Values, names: Mapping[str, str]) -> dict[str, EntryPoint]:
+    lower = own.children("entrypoints")
+    named = {names.get(each, each): _entry_point(own, names.get(each, each)) for each in lower}
     if not named:
         named = {"http": EntryPoint("http", ":80", port=80)}
     # SetEffectiveConfiguration in pkg/config/static/static_config.go
@@ -375,7 +350,7 @@ def _entry_points(own: _Values) -> dict[str, EntryPoint]:
 
 
 def _entry_point(own: _Values, name: str) -> EntryPoint:
-    key = f"entrypoints.{name}"
+    key = f"entrypoints.{name.lower()}"
     address, _, protocol = own.text(f"{key}.address").partition("/")
     found = _ADDRESS.match(address)
     redirect = f"{key}.http.redirections.entrypoint"
