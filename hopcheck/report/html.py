@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hopcheck.model import Report
+from hopcheck.report.facts import beside_path
 from hopcheck.report.json import to_dict
 from hopcheck.report.labels import label
 from hopcheck.report.store import IndexRow
@@ -27,6 +28,7 @@ _ROWS = 40  # entries of one fact
 _CHIPS = 12  # members of a hop before the rest is folded
 _CALM_CHIPS = 4  # of these, members that are well beside others that are not
 _MEMBERS = 120
+_ALWAYS = ("context", "account")  # of the vantage: that there was none is worth knowing
 _PHASES = ("dns", "connect", "tls", "first_byte")
 _STATES = ("ok", "partial", "broken", "consequence", "unknown", "not_applicable")
 
@@ -69,26 +71,35 @@ def _csp() -> str:
 
 def to_html(report: Report) -> bytes:
     """report.html: one file, UTF-8, below 300 KB; long texts are cut, with a word that says so."""
-    data = map_text(to_dict(report), lambda text: shorten(for_terminal(text), _TEXT))
+    data = map_text(to_dict(report), _shown)
     anchors = _anchors(data["steps"])
     codes = {one["id"]: one["code"] for step in data["steps"] for one in step["findings"]}
     steps = [_step(step, anchors, codes) for step in data["steps"]]
-    page = _environment().get_template("report.html.j2").render(
-        report=data,
-        causes=[_finding(one, anchors, codes) for one in data["root_causes"]],
-        steps=steps,
-        remarks=[
-            finding
-            for step in steps
-            for finding in step["findings"]
-            if finding["severity"] != "info"
-        ],
-        unseen=[step for step in steps if step["status"] == "unknown"],
-        skipped=[_finding(one, anchors, codes) for one in data["skipped"]],
-        path=[_hop(hop) for hop in data["path"]],
-        vantage=_vantage(data["vantage"]),
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=data,
+            causes=[_finding(one, anchors, codes) for one in data["root_causes"]],
+            steps=steps,
+            remarks=[
+                finding
+                for step in steps
+                for finding in step["findings"]
+                if finding["severity"] != "info"
+            ],
+            unseen=[step for step in steps if step["status"] == "unknown"],
+            skipped=[_finding(one, anchors, codes) for one in data["skipped"]],
+            path=[_hop(hop) for hop in data["path"]],
+            vantage=_vantage(data["vantage"]),
+        )
     )
     return page.encode("utf-8", "replace")
+
+
+def _shown(text: str) -> str:
+    # Cut before it is cleaned too: a log of megabytes must not take seconds.
+    return shorten(for_terminal(text[: 4 * _TEXT]), _TEXT)
 
 
 def render_index(rows: Iterable[IndexRow]) -> bytes:
@@ -96,7 +107,9 @@ def render_index(rows: Iterable[IndexRow]) -> bytes:
     shown = [
         {name: for_terminal(getattr(row, name)) for name in row.__struct_fields__} for row in rows
     ]
-    return _environment().get_template("index.html.j2").render(rows=shown).encode("utf-8", "replace")
+    return (
+        _environment().get_template("index.html.j2").render(rows=shown).encode("utf-8", "replace")
+    )
 
 
 def _anchors(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -136,7 +149,7 @@ def _step(
     step: Mapping[str, Any], anchors: Mapping[str, str], codes: Mapping[str, str]
 ) -> dict[str, Any]:
     findings = [_finding(one, anchors, codes) for one in step["findings"][:_FINDINGS]]
-    facts = dict(step["facts"])
+    facts = beside_path(step["facts"])
     timings = _timings(facts.get("timings"))
     if timings:
         del facts["timings"]
@@ -181,8 +194,8 @@ def _timings(value: Any) -> list[dict[str, Any]]:
     Widths and places are in thousandths of the longest request.
     """
     if isinstance(value, dict):
-        one = "total" in value
-        value = [value] if one else [{"label": k, **v} for k, v in value.items() if isinstance(v, dict)]
+        named = [{"label": k, **v} for k, v in value.items() if isinstance(v, dict)]
+        value = [value] if "total" in value else named
     if not isinstance(value, list):
         return []
     given = [one for one in value if isinstance(one, dict)][:_ROWS]
@@ -225,6 +238,7 @@ def _hop(hop: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "detail": "",
         **hop,
+        "label": hop["label"] if hop["label"] != hop["hop"] else "",  # a hop with no name
         "shown": members[:chips],
         "folded": members[chips:_MEMBERS],
         "cut": max(0, len(members) - _MEMBERS),
@@ -242,4 +256,6 @@ def _vantage(vantage: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("proxy", vantage["proxy"]),
         ("in_cluster", label("yes") if vantage["in_cluster"] else None),
     ]
-    return [(label(key), value or label("none")) for key, value in rows if value or key == "context"]
+    return [
+        (label(key), value or label("none")) for key, value in rows if value or key == "context"
+    ]

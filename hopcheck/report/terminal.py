@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hopcheck.model import Finding, Report, Severity, Status, StepResult, Verdict
+from hopcheck.report.facts import beside_path
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label
 from hopcheck.report.text import command, for_terminal, in_words, one_line
@@ -247,8 +248,8 @@ def _all_findings(report: Report) -> Iterator[_Line]:
             yield _Line(("  ", ""), (_clean(step.reason), ""), indent=2)
         for finding in step.findings:
             yield from _finding_lines(finding)
-        for key, value in step.facts.items():
-            yield _Line((f"  {_clean(str(key))}: {one_line(in_words(value), 400)}", "dim"))
+        for key, value in beside_path(step.facts).items():
+            yield _Line((f"  {_clean(key)}: {one_line(in_words(value), 400)}", "dim"))
 
 
 def _finding_lines(finding: Finding) -> Iterator[_Line]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
 import shutil
-import subprocess
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -37,17 +38,20 @@ class Chromium:
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         commands, self._to = os.pipe()
         self._from, answers = os.pipe()
-        # Chromium reads commands from descriptor 3 and writes answers to 4.
-        self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "sh", str(BINARY), *_FLAGS]
-            + [f"--user-data-dir={self._profile.name}", "about:blank"],
-            pass_fds=(commands, answers),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        # Chromium reads commands from descriptor 3 and writes answers to 4; above 9 neither end
+        # of a pipe is overwritten while the other takes its place.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (commands, answers)]
+        null = os.open(os.devnull, os.O_RDWR)
+        wanted = [(null, 0), (null, 1), (null, 2), (ends[0], 3), (ends[1], 4)]
+        profile = f"--user-data-dir={self._profile.name}"
+        self._pid = os.posix_spawn(
+            str(BINARY),
+            [str(BINARY), *_FLAGS, profile, "about:blank"],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, here, there) for here, there in wanted],
         )
-        os.close(commands)
-        os.close(answers)
+        for end in (commands, answers, null, *ends):
+            os.close(end)
         self._pending = b""
         self._number = 0
         self._session: str | None = None
@@ -61,13 +65,16 @@ class Chromium:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
-        os.close(self._to)
+        os.close(self._to)  # the end of its commands ends the browser
+        if not select.select([self._from], [], [], 0)[0]:
+            os.kill(self._pid, signal.SIGTERM)
+        until = time.monotonic() + 10
+        while os.waitpid(self._pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > until:
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+                break
+            time.sleep(0.02)
         os.close(self._from)
         self._profile.cleanup()
 

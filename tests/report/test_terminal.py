@@ -1,0 +1,156 @@
+"""The terminal's first screen, and progress."""
+
+import io
+import re
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from hopcheck.model import Finding, ObjectRef, Report, Step
+from hopcheck.report.terminal import Progress, make_console, print_report
+from tests.report.examples import BROKEN, EXAMPLES, SELECTOR, finding, hostile
+
+LONG = "word " * 400
+
+
+def shown(report: Report, width: int = 100, **options: object) -> str:
+    out = io.StringIO()
+    print_report(report, Console(file=out, width=width), **options)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def lines_on_screen(text: str, width: int = 100) -> int:
+    return sum(max(1, -(-len(line) // width)) for line in text.splitlines())
+
+
+def with_causes(*causes: Finding) -> Report:
+    return msgspec.structs.replace(BROKEN, root_causes=causes)
+
+
+TWO = with_causes(
+    SELECTOR, finding("ING004", Step.INGRESS, ObjectRef("Ingress", "i", "ns"), fix="F")
+)
+TEN = with_causes(*[SELECTOR] * 10)
+WORDY = msgspec.structs.replace(
+    with_causes(
+        msgspec.structs.replace(
+            SELECTOR, title=LONG, message=LONG, expected=LONG, actual=LONG, commands=(LONG,) * 9
+        )
+    ),
+    headline=LONG,
+    steps=tuple(msgspec.structs.replace(one, reason=LONG, title=LONG) for one in BROKEN.steps),
+)
+
+
+@pytest.mark.parametrize("report", [*EXAMPLES.values(), TWO, TEN], ids=[*EXAMPLES, "two", "ten"])
+def test_the_first_screen_has_25_lines(report: Report) -> None:
+    text = shown(report, where="reports/myapp.example.com/20260225T030000Z-abcd")
+    assert lines_on_screen(text) <= 25
+    assert [int(n) for n in re.findall(r"^ \S (\d) ", text, re.M)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_verdict_cause_fix_and_commands() -> None:
+    text = shown(BROKEN, where="reports/x")
+    assert text.startswith("BROKEN  https://myapp.example.com/  Every request answers 404")
+    assert "Root cause END001 Service default/my-app-service spec.selector\n" in text
+    assert "Fix        Set spec.selector of Service default/my-app-service to app=my-app" in text
+    for command in SELECTOR.commands:
+        assert f"  $ {command}\n" in text
+    assert "follows from END001" in text
+    assert text.endswith("Report: reports/x\n")
+
+
+def test_more_causes_than_fit_are_counted() -> None:
+    text = shown(TEN)
+    named = text.count("Root cause END001")
+    assert named >= 2
+    assert f"and {10 - named} more in the report" in text
+    assert "Root cause ING004 Ingress ns/i" in shown(TWO)
+
+
+def test_long_texts_are_cut_but_never_the_fix_or_the_object() -> None:
+    text = shown(WORDY)
+    # The first command alone takes 21 of the lines; it is never cut, as it is pasted.
+    assert lines_on_screen(text) <= 25 + 21
+    assert f"  $ {LONG}" in text
+    fix = " ".join(line.strip() for line in text.partition("Fix")[2].splitlines())
+    assert SELECTOR.fix in " ".join(fix.split())
+    long_fix = msgspec.structs.replace(SELECTOR, fix=LONG + "end of the fix")
+    assert "end of the fix" in shown(with_causes(long_fix))
+
+
+def test_quiet_and_verbose() -> None:
+    quiet = shown(BROKEN, quiet=True)
+    assert len(quiet.splitlines()) == 5
+    assert "Root cause END001" in quiet
+    verbose = shown(BROKEN, verbose=True)
+    assert "GET /api/v1/namespaces/default/pods: 3 pods: app=my-app" in verbose
+    assert "REQ002 error Host myapp.example.com" in verbose
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_hostile_text(verbose: bool) -> None:
+    text = shown(hostile(), verbose=verbose)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800]", text)
+    assert "[bold]" in text
+    assert "\n\nnext" not in text
+
+
+def test_plain_without_a_terminal_and_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "\x1b" not in shown(BROKEN)
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = io.StringIO()
+    print_report(BROKEN, Console(file=out, width=100, force_terminal=True))
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", out.getvalue())
+    monkeypatch.delenv("NO_COLOR")
+    out = io.StringIO()
+    console = Console(file=out, width=100, force_terminal=True, color_system="standard")
+    print_report(BROKEN, console)
+    assert "\x1b[1;31mBROKEN" in out.getvalue()
+
+
+def test_an_encoding_without_the_symbols() -> None:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii")
+    sick = msgspec.structs.replace(BROKEN, headline="kaputt: 한글 …")
+    print_report(sick, Console(file=out, width=100), verbose=True)
+    out.flush()
+    assert b" x 5 fail    endpoints" in raw.getvalue()
+    assert b"kaputt: ??" in raw.getvalue()
+
+
+def test_make_console_is_100_wide_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert make_console().width == 100
+    monkeypatch.setenv("COLUMNS", "132")
+    assert make_console().width == 132
+
+
+def test_progress_in_a_pipe_is_plain_lines() -> None:
+    out = io.StringIO()
+    with Progress(Console(file=out)) as progress:
+        progress.start("a.example.com\x1b[2J")
+        progress.event("GET /api/v1/services")
+        progress.step(BROKEN.steps[0])
+        progress.stop()
+    assert out.getvalue() == "looking at a.example.com\na.example.com: 1 dns: pass\n"
+
+
+def frames() -> Iterator[tuple[io.StringIO, Progress]]:
+    out = io.StringIO()
+    yield out, Progress(Console(file=out, force_terminal=True, width=80))
+
+
+def test_progress_on_a_terminal_gives_the_cursor_back() -> None:
+    for out, progress in frames():
+        progress.start("a.example.com")
+        progress.event("GET [bold]x[/nonsense]\x1b]0;t\x07")
+        progress.step(BROKEN.steps[0])
+        progress.stop()
+        progress.stop()
+        assert out.getvalue().count("\x1b[?25l") == 1
+        assert out.getvalue().count("\x1b[?25h") == 1
+        assert "\x1b]0" not in out.getvalue()
