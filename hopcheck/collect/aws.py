@@ -157,6 +157,7 @@ class _Reader:
         instances = security = self._interfaces = balancers  # the same reason, if there is one
         if balancers.seen:
             self._interfaces = Collected(why=Why.NOT_NEEDED)
+            self._api.prepare("ec2")
             await self._choose(chain, addresses)
             instances = await details.instances(self._nodes)
             security = await details.security_groups(instances.or_else(()))

@@ -7,13 +7,17 @@ nothing that is needed here. botocore blocks, so each call has a daemon thread o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import gzip
 import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -88,6 +92,7 @@ def _search(profile: str | None) -> tuple[Any, Any, Any]:
     import botocore.session
 
     session = botocore.session.Session(profile=profile)
+    session.get_component("data_loader").file_loader = _ModelFiles()
     # botocore reads AWS_DEFAULT_REGION alone, every other SDK and the contract AWS_REGION.
     region = os.environ.get("AWS_REGION")
     if region:
@@ -102,6 +107,22 @@ def _search(profile: str | None) -> tuple[Any, Any, Any]:
             # The default asks for an MFA code at the terminal and would wait there for ever.
             provider._prompter = _no_prompt
     return session, metadata, chain.load_credentials()
+
+
+class _ModelFiles:
+    """Reads botocore's service models by msgspec: EC2's takes 0.03 s so, and 0.13 s by json."""
+
+    _FORMS = ((".json", open), (".json.gz", gzip.open))
+
+    def exists(self, path: str) -> bool:
+        return any(Path(path + ending).is_file() for ending, _ in self._FORMS)
+
+    def load_file(self, path: str) -> Any:
+        for ending, opened in self._FORMS:
+            if Path(path + ending).is_file():
+                with opened(path + ending, "rb") as file:
+                    return msgspec.json.decode(file.read())
+        return None
 
 
 def _no_prompt(prompt: str) -> str:
@@ -177,6 +198,15 @@ class Api:
         self._lock = threading.Lock()  # a botocore session makes one client at a time
         self._current = threading.local()
         self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    def prepare(self, service: str) -> None:
+        """Make the client of a service that will be needed, while answers are waited for."""
+
+        def work() -> None:
+            with contextlib.suppress(Exception):  # the call itself meets the same and tells it
+                self._client(service)
+
+        threading.Thread(target=work, daemon=True).start()
 
     async def items(
         self, service: str, operation: str, key: str, **parameters: Any
