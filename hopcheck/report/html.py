@@ -69,6 +69,11 @@ def _csp() -> str:
     )
 
 
+def prepare() -> None:
+    """Compile the template ahead: 0.1 s that can pass while evidence is awaited."""
+    _environment().get_template("report.html.j2")
+
+
 def to_html(report: Report) -> bytes:
     """report.html: one file, UTF-8, below 300 KB; long texts are cut, with a word that says so."""
     data = map_text(to_dict(report), _shown)
