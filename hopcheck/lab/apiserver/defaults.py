@@ -39,6 +39,12 @@ def _pod(new: Obj, _old: Obj | None, _objects: Objects) -> None:
             port.setdefault("protocol", "TCP")
     status = new.setdefault("status", {})
     status.setdefault("phase", "Pending")
+    images = {c["name"]: c.get("image", "") for c in spec.get("containers", [])}
+    for container in status.get("containerStatuses") or []:
+        required = {"state": {}, "lastState": {}, "ready": False, "restartCount": 0, "imageID": ""}
+        for key, value in required.items():
+            container.setdefault(key, value)
+        container.setdefault("image", images.get(container["name"], ""))
     if status.get("podIP"):
         status["podIPs"] = [{"ip": status["podIP"]}, *status.get("podIPs", [])[1:]]
 

@@ -1,8 +1,9 @@
 """Kubernetes' protobuf, as far as clients insist on it in requests.
 
-Recent kubectl sends its typed creations so and does not fall back to JSON. The envelope is the
-magic number and a `runtime.Unknown`; field numbers are from the generated.proto files of
-k8s.io/api (authorization/v1, authentication/v1, core/v1) and k8s.io/apimachinery.
+Recent clients do not fall back to JSON: kubectl sends its reviews so, Traefik the status of an
+Ingress. The envelope is the magic number and a `runtime.Unknown`; field numbers are from the
+generated.proto files of k8s.io/api (authorization/v1, authentication/v1, core/v1, networking/v1)
+and k8s.io/apimachinery.
 """
 
 from __future__ import annotations
@@ -24,21 +25,26 @@ UNKNOWN_FORMAT = (
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """Field numbers and what they hold: None is a string, else a message."""
+    """Field numbers and what they hold: None is a string, else a message (`many`: a list)."""
 
     fields: dict[int, tuple[str, _Message | None]]
+    many: bool = False
 
 
 def _texts(*names: str) -> dict[int, tuple[str, _Message | None]]:
     return {number: (name, None) for number, name in enumerate(names, start=1)}
 
 
-_METADATA = _Message(_texts("name", "generateName", "namespace"))
+_METADATA = _Message(
+    _texts("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion")
+)
 _ACCESS = _Message(
     _texts("namespace", "verb", "group", "version", "resource", "subresource", "name")
 )
 _PATH = _Message(_texts("path", "verb"))
 _ACCESS_SPEC = _Message({1: ("resourceAttributes", _ACCESS), 2: ("nonResourceAttributes", _PATH)})
+_LOAD_BALANCER = _Message({1: ("ingress", _Message(_texts("ip", "hostname"), many=True))})
+_INGRESS_STATUS = _Message({1: ("loadBalancer", _LOAD_BALANCER)})
 _KINDS = {
     "SelfSubjectAccessReview": _Message({1: ("metadata", _METADATA), 2: ("spec", _ACCESS_SPEC)}),
     "SelfSubjectRulesReview": _Message(
@@ -46,17 +52,19 @@ _KINDS = {
     ),
     "SelfSubjectReview": _Message({1: ("metadata", _METADATA)}),
     "Namespace": _Message({1: ("metadata", _METADATA)}),
+    "Ingress/status": _Message({1: ("metadata", _METADATA), 3: ("status", _INGRESS_STATUS)}),
 }
 _TYPE = _Message(_texts("apiVersion", "kind"))
 
 
-def decode(data: bytes) -> Obj:
+def decode(data: bytes, subresource: str = "") -> Obj:
     """The object of a request's body; ApiError 400 where it is cut, 415 for any other kind."""
     if not data.startswith(MAGIC):
         raise ApiError(400, "the body of the request is no Kubernetes protobuf")
     envelope = dict(_fields(data[len(MAGIC) :]))
     kind = _object(envelope.get(1, b""), _TYPE)
-    message = _KINDS.get(kind.get("kind", ""))
+    name = kind.get("kind", "")
+    message = _KINDS.get(f"{name}/{subresource}" if subresource else name)
     if message is None:
         raise ApiError(415, UNKNOWN_FORMAT)
     return kind | _object(envelope.get(2, b""), message)
@@ -69,7 +77,9 @@ def _object(data: bytes, message: _Message) -> Obj:
             continue
         name, inner = message.fields[number]
         decoded = value.decode() if inner is None else _object(value, inner)
-        if decoded:
+        if inner is not None and inner.many:
+            obj.setdefault(name, []).append(decoded)
+        elif decoded:
             obj[name] = decoded
     return obj
 

@@ -253,7 +253,7 @@ class ApiServer:
         )
         if request.method == "DELETE":
             return _json(change.delete(), 200)
-        sent = await writing.body(request)
+        sent = await writing.body(request, target.subresource)
         change.manager = request.query.get("fieldManager") or change.manager
         handlers: dict[str, Callable[[], tuple[Obj, int]]] = {
             "POST": lambda: change.create(sent),

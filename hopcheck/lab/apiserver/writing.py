@@ -22,12 +22,12 @@ from hopcheck.lab.apiserver.store import Store
 Obj = dict[str, Any]
 
 
-async def body(request: web.Request) -> Any:
+async def body(request: web.Request, subresource: str = "") -> Any:
     """The request's body; ApiError 415 for a format that is not read, 400 where it is broken."""
     content_type = request.headers.get("Content-Type", "application/json")
     text = await request.read()
     if "protobuf" in content_type:
-        return protobuf.decode(text)
+        return protobuf.decode(text, subresource)
     if "json" not in content_type and "yaml" not in content_type:
         raise ApiError(415, protobuf.UNKNOWN_FORMAT)
     try:
