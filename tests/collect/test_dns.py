@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator, Callable
 
@@ -67,15 +68,28 @@ class Server(asyncio.DatagramProtocol):
         writer.close()
 
 
+async def bind(server: Server, host: str, tcp: bool):
+    """A UDP socket, and a TCP one on the same port, which another program may hold."""
+    loop = asyncio.get_running_loop()
+    for _ in range(20):
+        transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=(host, 0))
+        port = transport.get_extra_info("sockname")[1]
+        try:
+            listener = await asyncio.start_server(server.tcp, host, port) if tcp else None
+            return transport, port, listener
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            transport.close()
+    raise AssertionError("no port that is free for both")
+
+
 @contextlib.asynccontextmanager
 async def serving(
     answer: Answer, host: str = "127.0.0.1", *, tcp: bool = True
 ) -> AsyncIterator[Server]:
-    loop = asyncio.get_running_loop()
     server = Server(answer)
-    transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=(host, 0))
-    port = transport.get_extra_info("sockname")[1]
-    listener = await asyncio.start_server(server.tcp, host, port) if tcp else None
+    transport, port, listener = await bind(server, host, tcp)
     server.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         yield server
