@@ -76,11 +76,12 @@ async def bind(server: Server, host: str, tcp: bool):
         port = transport.get_extra_info("sockname")[1]
         try:
             listener = await asyncio.start_server(server.tcp, host, port) if tcp else None
-            return transport, port, listener
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             transport.close()
+        else:
+            return transport, port, listener
     raise AssertionError("no port that is free for both")
 
 
