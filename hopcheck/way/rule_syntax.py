@@ -83,17 +83,15 @@ class Not(Struct, frozen=True):
 
 
 class And(Struct, frozen=True):
-    """Both."""
+    """All of them."""
 
-    left: Node
-    right: Node
+    nodes: tuple[Node, ...]
 
 
 class Or(Struct, frozen=True):
-    """One or the other."""
+    """One of them."""
 
-    left: Node
-    right: Node
+    nodes: tuple[Node, ...]
 
 
 Node = Match | Not | And | Or
@@ -170,16 +168,16 @@ class _Parser:
         return node
 
     def either(self) -> Node:
-        node = self.both()
+        nodes = [self.both()]
         while self.accept("||"):
-            node = Or(node, self.both())
-        return node
+            nodes.append(self.both())
+        return nodes[0] if len(nodes) == 1 else Or(tuple(nodes))
 
     def both(self) -> Node:
-        node = self.unary()
+        nodes = [self.unary()]
         while self.accept("&&"):
-            node = And(node, self.unary())
-        return node
+            nodes.append(self.unary())
+        return nodes[0] if len(nodes) == 1 else And(tuple(nodes))
 
     def unary(self) -> Node:
         self.depth += 1
@@ -253,5 +251,5 @@ def walk(node: Node) -> Iterator[tuple[Match, bool]]:
                 yield each, negated
             case Not(inner):
                 todo.insert(0, (inner, not negated))
-            case And(left, right) | Or(left, right):
-                todo[0:0] = [(left, negated), (right, negated)]
+            case And(nodes) | Or(nodes):
+                todo[0:0] = [(node, negated) for node in nodes]

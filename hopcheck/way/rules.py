@@ -212,13 +212,12 @@ def evaluate(node: Node, subject: Subject, version: Version | None, syntax: Synt
         case Not(inner):
             answer = evaluate(inner, subject, version, syntax)
             return None if answer is None else not answer
-        case And(left, right):
-            both = (evaluate(each, subject, version, syntax) for each in (left, right))
-            return _all(list(both))
-        case Or(left, right):
-            either = [evaluate(each, subject, version, syntax) for each in (left, right)]
-            answer = _all([None if each is None else not each for each in either])
-            return None if answer is None else not answer
+        case And(nodes):
+            return _all([evaluate(each, subject, version, syntax) for each in nodes])
+        case Or(nodes):
+            answers = [evaluate(each, subject, version, syntax) for each in nodes]
+            opposite = _all([None if each is None else not each for each in answers])
+            return None if opposite is None else not opposite
         case Match():
             try:
                 return _MATCH.get(node.name, _unknown)(node, subject, version, syntax)
