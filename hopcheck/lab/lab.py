@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import shutil
 import tempfile
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from hopcheck.lab import settings, topology, traefik
 from hopcheck.lab.addresses import Addresses
@@ -27,6 +27,7 @@ from hopcheck.lab.pods import HEALTHY, AppPod, Behaviour
 from hopcheck.lab.relay import Relay
 from hopcheck.lab.traefik import TraefikProcess
 
+T = TypeVar("T")
 Obj = dict[str, Any]
 
 _POLL_S = 0.05
@@ -34,6 +35,7 @@ _POLL_S = 0.05
 # providersThrottleDuration in the lab (100 ms) and the time a watch event takes (milliseconds).
 _QUIET_S = 0.6
 _LIMIT_S = 20.0
+_ACCOUNT = f"system:serviceaccount:{topology.GATEWAY}:{topology.TRAEFIK}"
 
 
 class Lab:
@@ -73,7 +75,7 @@ class Lab:
         self._tokens: dict[str, str] = {}
         self._rules_changed = False
         self._baseline: Callable[[], None] = lambda: None
-        self._routers: dict[str, Obj] = {}
+        self._healthy: list[tuple[Obj, bytes | None]] = []
 
     @property
     def store(self) -> Store:
@@ -119,14 +121,16 @@ class Lab:
         await self._until(self._has_route, "Traefik has not loaded the route")
         await self._converge()
         self._remember()
-        self._routers = {
-            name: await self._configuration(process) for name, process in self._traefik.items()
-        }
+        self._healthy = await self._loaded()
 
     async def stop(self) -> None:
         """End every party, in the order in which nothing complains; safe to call twice."""
-        for part in (self.kubelet, self.cloud, self.nodes, self.dns, *self._relays.values()):
-            await part.stop()
+        await self.kubelet.stop()
+        await self.cloud.stop()
+        await self.nodes.stop()
+        await self.dns.stop()
+        for relay in self._relays.values():
+            await relay.stop()
         await self.server.stop()
         self._addresses.close()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -184,7 +188,7 @@ class Lab:
         since = began
         while time.monotonic() - since < _QUIET_S and time.monotonic() - began < _LIMIT_S:
             await self.kubelet.probe()
-            now = [await self._fingerprint(one) for one in self._traefik.values()]
+            now = [await one.fingerprint(topology.HOST) for one in self._traefik.values()]
             if now != seen or "starting" in now:
                 seen, since = now, time.monotonic()
             await asyncio.sleep(_POLL_S)
@@ -258,9 +262,7 @@ class Lab:
         for obj in objects:
             self.store.put(obj)
         for pod in self.plan.traefik:
-            process = TraefikProcess(
-                self.binary, self._args_of(pod.name), pod.address, pod.ports["traefik"]
-            )
+            process = TraefikProcess(self.binary, self._args_of(pod.name), pod.address, pod.ports)
             self._traefik[pod.name] = process
             self._run(topology.GATEWAY, pod.name, topology.TRAEFIK, process)
         for pod in self.plan.app:
@@ -297,40 +299,21 @@ class Lab:
             await self.kubelet.probe()
 
     async def _has_route(self) -> bool:
-        """Whether each Traefik has the Ingress's router with a server for each pod."""
-        return all([await self._loaded(one) == len(self._apps) for one in self._traefik.values()])
-
-    async def _loaded(self, process: TraefikProcess) -> int:
-        data = await self._configuration(process)
-        name = f"{topology.APP}-{topology.SERVICE}"
-        service = next((v for k, v in data.get("services", {}).items() if k.startswith(name)), {})
-        return len(service.get("loadBalancer", {}).get("servers", []))
-
-    async def _as_before(self) -> bool:
+        """Whether each Traefik has a server for each pod of the application."""
+        service = f"{topology.APP}-{topology.SERVICE}"
         return all(
-            [
-                await self._configuration(process) == self._routers.get(name)
-                for name, process in self._traefik.items()
-            ]
+            [await one.servers(service) == len(self._apps) for one in self._traefik.values()]
         )
 
-    async def _configuration(self, process: TraefikProcess) -> Obj:
-        """Traefik's routers, services and middlewares; {} while it does not answer."""
-        try:
-            status, body = await process.rawdata()
-            data: Obj = json.loads(body) if status == 200 else {}
-        except (OSError, ValueError):
-            return {}
-        return {kind: data.get(kind) for kind in ("routers", "services", "middlewares") if data}
+    async def _as_before(self) -> bool:
+        return await self._loaded() == self._healthy
 
-    async def _fingerprint(self, process: TraefikProcess) -> str:
-        if process.exit_code is not None:
-            return f"exited {process.exit_code}"
-        try:
-            status, body = await process.rawdata()
-        except OSError:
-            return "starting"
-        return f"{status} {hash(body)}"
+    async def _loaded(self) -> list[tuple[Obj, bytes | None]]:
+        """What each Traefik has loaded: routers and services, and the site's certificate."""
+        return [
+            (await one.configuration(), await one.certificate(topology.HOST))
+            for one in self._traefik.values()
+        ]
 
     def _remember(self) -> None:
         """Keep the healthy state of everything a fault may change, for `heal`."""
@@ -346,4 +329,68 @@ class Lab:
         self._baseline = restore
 
 
-_ACCOUNT = f"system:serviceaccount:{topology.GATEWAY}:{topology.TRAEFIK}"
+class RunningLab:
+    """A Lab on a thread of its own, for code that is not asynchronous: ``with RunningLab()``.
+
+    `lab` may be read from any thread; change it inside `run` or `call`.
+    """
+
+    def __init__(self, *, binary: Path | None = None, single: bool | None = None) -> None:
+        self._arguments = {"binary": binary, "single": single}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lab", daemon=True)
+        self.lab: Lab
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self.lab = self.call(lambda: Lab(**self._arguments))  # type: ignore[arg-type]
+            self.run(self.lab.__aenter__())
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        try:
+            self.run(self.lab.stop())
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_LIMIT_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the lab's loop and wait for it; its exceptions are raised here."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(3 * _LIMIT_S)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function on the lab's loop."""
+
+        async def work() -> T:
+            return function()
+
+        return self.run(work())
+
+    def environment(self) -> dict[str, str]:
+        """`Lab.environment`."""
+        return self.lab.environment()
+
+    def arguments(self) -> list[str]:
+        """`Lab.arguments`."""
+        return self.lab.arguments()
+
+    def inject(self, name: str) -> None:
+        """`Lab.inject`."""
+        self.run(self.lab.inject(name))
+
+    def heal(self) -> None:
+        """`Lab.heal`."""
+        self.run(self.lab.heal())
+
+    def settle(self) -> None:
+        """`Lab.settle`."""
+        self.run(self.lab.settle())

@@ -1,15 +1,19 @@
 """Nodes: they forward nodePorts and cluster IPs to endpoints, as kube-proxy does.
 
-A port with no usable endpoint is closed, so that clients are refused. (kube-proxy drops the
-packets where externalTrafficPolicy is Local and the node has no pod: what a load balancer's
-health check sees is a failure either way.)
+A port with no usable endpoint, or with none that accepts connections, is closed, so that clients
+are refused: behind kube-proxy it is the pod that answers a SYN. (kube-proxy drops the packets
+where externalTrafficPolicy is Local and the node has no pod: what a load balancer's health check
+sees is a failure either way.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hopcheck.lab.apiserver.store import Store
@@ -19,11 +23,21 @@ Obj = dict[str, Any]
 _WATCHED = frozenset({"Service", "EndpointSlice", "Node"})
 _PRIVILEGED = 1024
 _SHIFT = 20000
+_INTERVAL_S = 0.5
+_CONNECT_S = 0.3
 
 
 def unprivileged(port: int) -> int:
     """The port that stands for a cluster IP's `port` where binding it would need root."""
     return port if port >= _PRIVILEGED else port + _SHIFT
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a listener forwards to; listeners of one Service port share the turns of `group`."""
+
+    group: str
+    endpoints: tuple[Endpoint, ...]
 
 
 class Nodes:
@@ -36,7 +50,8 @@ class Nodes:
     def __init__(self, store: Store, *, cluster_ips: bool) -> None:
         self._store = store
         self._cluster_ips = cluster_ips
-        self._routes: dict[Endpoint, list[Endpoint]] = {}
+        self._routes: dict[Endpoint, Route] = {}
+        self._turns: Counter[str] = Counter()
         self._relays: dict[Endpoint, Relay] = {}
         self._lock = asyncio.Lock()
         self._dirty = asyncio.Event()
@@ -67,62 +82,81 @@ class Nodes:
     async def settle(self) -> None:
         """Make the listeners true to the store now. Raises OSError when a port is taken."""
         async with self._lock:
-            self._routes = self._wanted()
+            wanted = self._wanted()
+            every = {endpoint for route in wanted.values() for endpoint in route.endpoints}
+            accepted = await asyncio.gather(*(_accepts(one) for one in every))
+            alive = {one for one, yes in zip(every, accepted, strict=True) if yes}
+            self._routes = {
+                where: route for where, route in wanted.items() if alive & set(route.endpoints)
+            }
             for where in [one for one in self._relays if one not in self._routes]:
                 await self._relays.pop(where).stop()
             for where in self._routes:
                 if where not in self._relays:
-                    relay = Relay(*where, pick=self._picker(where))
+                    relay = Relay(*where, pick=partial(self._pick, where))
                     await relay.start()
                     self._relays[where] = relay
 
     async def _loop(self) -> None:
         while True:
-            await self._dirty.wait()
+            # Changes of the store at once; a pod that has stopped listening, at the next turn.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_INTERVAL_S):
+                    await self._dirty.wait()
             self._dirty.clear()
             try:
                 await self.settle()
-            except OSError as error:  # said, and tried again at the next change
+            except OSError as error:  # said, and tried again at the next turn
                 self.on_error(f"nodes: {error}")
 
-    def _picker(self, where: Endpoint) -> Callable[[], Endpoint | None]:
-        turn = 0
+    def _pick(self, where: Endpoint) -> Endpoint | None:
+        route = self._routes.get(where)
+        if route is None:
+            return None
+        self._turns[route.group] += 1
+        return route.endpoints[self._turns[route.group] % len(route.endpoints)]
 
-        def pick() -> Endpoint | None:
-            nonlocal turn
-            endpoints = self._routes.get(where)
-            if not endpoints:
-                return None
-            turn += 1
-            return endpoints[turn % len(endpoints)]
-
-        return pick
-
-    def _wanted(self) -> dict[Endpoint, list[Endpoint]]:
+    def _wanted(self) -> dict[Endpoint, Route]:
         """Each address and port to listen on, with its endpoints; none without endpoints."""
         nodes = {one["metadata"]["name"]: _internal_ip(one) for one in self._store.list("nodes")}
-        routes: dict[Endpoint, list[Endpoint]] = {}
+        routes: dict[Endpoint, Route] = {}
         for service in self._store.list("services"):
-            spec = service["spec"]
+            spec, metadata = service["spec"], service["metadata"]
             slices = self._store.list(
                 "endpointslices",
-                service["metadata"]["namespace"],
-                {"kubernetes.io/service-name": service["metadata"]["name"]},
+                metadata["namespace"],
+                {"kubernetes.io/service-name": metadata["name"]},
             )
             local = spec.get("externalTrafficPolicy") == "Local"
             for port in spec.get("ports", []):
-                usable = _endpoints(slices, port.get("name", ""))
-                everywhere = [endpoint for endpoint, _node in usable]
+                name = port.get("name", "")
+                group = f"{metadata['namespace']}/{metadata['name']}:{name}"
+                usable = _endpoints(slices, name)
+                everywhere = Route(group, tuple(endpoint for endpoint, _node in usable))
                 cluster_ip = spec.get("clusterIP", "None")
-                if self._cluster_ips and cluster_ip.startswith("127.") and everywhere:
+                if self._cluster_ips and cluster_ip.startswith("127.") and usable:
                     routes[cluster_ip, unprivileged(port["port"])] = everywhere
                 if not port.get("nodePort"):
                     continue
-                for name, address in nodes.items():
-                    mine = [one for one, node in usable if node == name] if local else everywhere
-                    if mine:
-                        routes[address, port["nodePort"]] = mine
+                for node, address in nodes.items():
+                    own = Route(f"{group}@{node}", tuple(e for e, n in usable if n == node))
+                    route = own if local else everywhere
+                    if route.endpoints:
+                        routes[address, port["nodePort"]] = route
         return routes
+
+
+async def _accepts(endpoint: Endpoint) -> bool:
+    """Whether the endpoint accepts connections; silence is no refusal."""
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            _reader, writer = await asyncio.open_connection(*endpoint)
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _internal_ip(node: Obj) -> str:

@@ -8,14 +8,17 @@ from collections.abc import Callable
 
 Endpoint = tuple[str, int]
 _CHUNK = 65536
+# How long a client may be silent before the far end is asked, should that speak first.
+_SILENCE_S = 0.2
 
 
 class Relay:
     """Listens on one address and forwards every connection to `pick()`'s endpoint.
 
-    A connection whose endpoint refuses, or for which `pick` has none, is reset. While frozen,
-    connections stay open and nothing passes, as in a network partition; what was held back
-    passes after `thaw()`.
+    The endpoint is picked when the client has sent something: a health check that only connects
+    takes no turn. A connection whose endpoint refuses, or for which `pick` has none, is reset.
+    While frozen, connections stay open and nothing passes, as in a network partition; what was
+    held back passes after `thaw()`.
     """
 
     def __init__(self, address: str, port: int, pick: Callable[[], Endpoint | None]) -> None:
@@ -62,6 +65,13 @@ class Relay:
                 self._tasks.discard(task)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SILENCE_S):
+                first = await reader.read(_CHUNK)
+            if not first:  # the client has closed
+                writer.close()
+                return
         endpoint = self._pick()
         if endpoint is None:
             writer.transport.abort()
@@ -72,6 +82,8 @@ class Relay:
             writer.transport.abort()
             return
         try:
+            await self._flow.wait()
+            far_writer.write(first)
             await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
         except OSError:  # either side reset: so is the other
             writer.transport.abort()

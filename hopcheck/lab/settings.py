@@ -80,9 +80,7 @@ def describe_dns(dns: DnsServer, cloud: Cloud) -> None:
     )
 
 
-def write_kubeconfig(
-    path: Path, server: ApiServer, certificates: Certificates, token: str
-) -> None:
+def write_kubeconfig(path: Path, server: ApiServer, certificates: Certificates, token: str) -> None:
     """A kubeconfig with one context, `lab`."""
     path.write_text(
         yaml.safe_dump(

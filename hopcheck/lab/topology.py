@@ -78,7 +78,10 @@ class Plan:
 
 
 def plan(addresses: Addresses) -> Plan:
-    """Lay a lab out: three nodes and two zones, one of each where there is only one address."""
+    """Lay a lab out: three nodes, two zones, two pods of each kind.
+
+    Where there is only one address: one node, one zone and one application pod.
+    """
     single = addresses.single
     nodes = tuple(
         Node(f"node-{n + 1}", addresses.host(10 + n), ZONES[n % 2], INSTANCES[n])
@@ -94,7 +97,11 @@ def plan(addresses: Addresses) -> Plan:
     return Plan(
         nodes=nodes,
         traefik=tuple(pod(name, 50 + n, n, entry) for n, name in enumerate(TRAEFIK_PODS)),
-        app=tuple(pod(name, 60 + n, n + 1, {"http": 8080}) for n, name in enumerate(APP_PODS)),
+        # Traefik takes each address of a Service once, so one address carries one pod.
+        app=tuple(
+            pod(name, 60 + n, n + 1, {"http": 8080})
+            for n, name in enumerate(APP_PODS[: 1 if single else 2])
+        ),
         node_ports={
             name: addresses.common_port((node.address for node in nodes), ports[2])
             for name, ports in ENTRYPOINTS.items()
@@ -295,7 +302,7 @@ def _traefik_service(lab: Plan) -> Obj:
 
 def _app_service(lab: Plan) -> Obj:
     numbers = {pod.ports["http"] for pod in lab.app}
-    # On one shared address the pods' port numbers differ: then a name must do.
+    # Where 8080 was taken on one address the pods' port numbers differ: then a name must do.
     target: int | str = numbers.pop() if len(numbers) == 1 else "http"
     port = {"name": "http", "port": 80, "targetPort": target, "protocol": "TCP"}
     spec: Obj = {"type": "ClusterIP", "selector": {"app": "my-app"}, "ports": [port]}

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
+import json
 import os
 import shutil
 import signal
+import ssl
 import sys
 from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hopcheck.lab import http
 
@@ -59,11 +63,14 @@ async def version(binary: Path) -> str:
 class TraefikProcess:
     """One Traefik container: the process, its bounded log and its readiness (``/ping``)."""
 
-    def __init__(self, binary: Path, args: list[str], address: str, admin_port: int) -> None:
+    def __init__(
+        self, binary: Path, args: list[str], address: str, ports: Mapping[str, int]
+    ) -> None:
         self.binary = binary
         self.args = args
         self.address = address
-        self.admin_port = admin_port  # of the entryPoint `traefik`: /ping and the API
+        self.admin_port = ports["traefik"]  # /ping and the API
+        self.tls_port = ports["websecure"]
         self.exit_code: int | None = None
         self.exit_reason = "Error"
         self._process: asyncio.subprocess.Process | None = None
@@ -112,11 +119,52 @@ class TraefikProcess:
             return f'Get "{where}": dial tcp: {error.strerror or "i/o timeout"}'
         return None if status == 200 else f"HTTP probe failed with statuscode: {status}"
 
-    async def rawdata(self) -> tuple[int, bytes]:
-        """The API's answer with the whole dynamic configuration: status and body.
+    async def configuration(self) -> dict[str, Any]:
+        """Traefik's routers, services and middlewares; {} while its API does not answer."""
+        try:
+            status, body = await self._rawdata()
+            data = json.loads(body) if status == 200 else {}
+        except (OSError, ValueError):
+            return {}
+        return {kind: data[kind] for kind in ("routers", "services", "middlewares") if kind in data}
 
-        Raises OSError when nothing answers.
+    async def servers(self, prefix: str) -> int:
+        """How many servers Traefik has for the service whose name begins with `prefix`."""
+        services: dict[str, Any] = (await self.configuration()).get("services", {})
+        for name, service in services.items():
+            if name.startswith(prefix):
+                return len(service.get("loadBalancer", {}).get("servers", []))
+        return 0
+
+    async def fingerprint(self, host: str) -> str:
+        """A text that changes with the configuration and with the certificate for `host`.
+
+        "starting" while nothing answers.
         """
+        if self.exit_code is not None:
+            return f"exited {self.exit_code}"
+        try:
+            status, body = await self._rawdata()
+        except OSError:
+            return "starting"
+        return f"{status} {hash(body)} {hash(await self.certificate(host))}"
+
+    async def certificate(self, host: str) -> bytes | None:
+        """The certificate (DER) that `websecure` presents for `host`; None without one."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            async with asyncio.timeout(_STOP_S):
+                _reader, writer = await asyncio.open_connection(
+                    self.address, self.tls_port, ssl=context, server_hostname=host
+                )
+        except OSError:
+            return None
+        found: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        return found
+
+    async def _rawdata(self) -> tuple[int, bytes]:
         return await http.get(self.address, self.admin_port, "/api/rawdata", limit_s=5.0)
 
     def log(self) -> list[Line]:

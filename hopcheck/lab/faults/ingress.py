@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hopcheck.lab.faults.gallery import DEGRADED, INGRESS, Expect, fault
+from hopcheck.lab.faults.gallery import INGRESS, Expect, fault
 from hopcheck.lab.topology import APP, SECRET
 from hopcheck.lab.topology import INGRESS as NAME
 

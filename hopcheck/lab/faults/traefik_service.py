@@ -88,6 +88,4 @@ async def rbac(lab: Lab) -> None:
 @fault("tpod-provider-off", TRAEFIK_SERVICE, _deployment("SVC012"))
 async def provider_off(lab: Lab) -> None:
     """The provider for Ingresses is not enabled."""
-    await lab.set_traefik_args(
-        lambda args: [one for one in args if "kubernetesingress" not in one]
-    )
+    await lab.set_traefik_args(lambda args: [one for one in args if "kubernetesingress" not in one])
