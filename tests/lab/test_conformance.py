@@ -356,6 +356,14 @@ def test_traefik_reads_routes_and_follows_changes(cluster, tmp_path):
         assert rule == 'Host("myapp.example.com") && PathPrefix("/")'
         assert servers() == ["http://127.0.9.1:8080"]
 
+        published = wait_for(
+            lambda: cluster.store.get("ingresses", "default", "my-app-ingress")["status"][
+                "loadBalancer"
+            ].get("ingress"),
+            "Traefik publishes the load balancer's name",
+        )
+        assert published == [{"hostname": "lb.example.com"}]
+
         cluster.store.patch(
             "ingresses",
             "default",
@@ -388,13 +396,7 @@ def test_traefik_reads_routes_and_follows_changes(cluster, tmp_path):
         wait_for(lambda: rules("kubernetescrd") == ["Host(`crd.example.com`)"], "the IngressRoute")
         cluster.store.delete("ingressroutes", "default", "route")
         wait_for(lambda: rules("kubernetescrd") == [], "the IngressRoute's end")
-
-        published = wait_for(
-            lambda: cluster.store.get("ingresses", "default", "my-app-ingress")["status"][
-                "loadBalancer"
-            ].get("ingress"),
-            "Traefik publishes the load balancer's name",
-        )
-        assert published == [{"hostname": "lb.example.com"}]
-    text = log.read_text()
-    assert "ERR" not in text, text
+    # A status update conflicts where Traefik's cache is older than its own last update.
+    conflict = "the object has been modified; please apply your changes to the latest version"
+    lines = log.read_text().splitlines()
+    assert [line for line in lines if "ERR" in line and conflict not in line] == []
