@@ -97,17 +97,34 @@ def _request(spec: Obj, cluster: Obj | None) -> tuple[list[str], dict[str, str]]
     return [str(command), *(str(arg) for arg in spec.get("args") or ())], env
 
 
+class _Plugin(asyncio.SubprocessProtocol):
+    """Keeps a plugin's output up to a limit; `ended` when it exited and closed its pipes."""
+
+    def __init__(self) -> None:
+        self.output = {1: bytearray(), 2: bytearray()}
+        self.exited = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        kept = self.output[fd]
+        kept += data[: _OUTPUT_BYTES - len(kept)]
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's interface
+        self.ended.set()
+
+
 async def _exec(spec: Obj, cluster: Obj | None, limit_s: float) -> Credentials:
     argv, env = _request(spec, cluster)
     try:
-        process = await asyncio.create_subprocess_exec(
+        transport, plugin = await asyncio.get_running_loop().subprocess_exec(
+            _Plugin,
             *argv,
             env=env,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # its own process group, to be ended with all its children
-            limit=_OUTPUT_BYTES,
         )
     except FileNotFoundError as error:
         hint = " ".join(str(spec.get("installHint") or "").split())
@@ -118,33 +135,24 @@ async def _exec(spec: Obj, cluster: Obj | None, limit_s: float) -> Credentials:
         raise _bad(f"exec plugin {argv[0]}: {error}") from error
     try:
         async with asyncio.timeout(limit_s):
-            out, err = await asyncio.gather(_output(process.stdout), _output(process.stderr))
-            code = await process.wait()
+            await plugin.ended.wait()
     except TimeoutError as error:
         raise Unavailable(
             Why.TIMED_OUT, f"exec plugin {argv[0]}: no credentials within {limit_s:.1f} s"
         ) from error
     finally:
-        await _end(process)
+        # A plugin's children may outlive it, and hold its pipes.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(transport.get_pid(), signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):  # killed: its exit is a matter of milliseconds
+                await plugin.exited.wait()
+        transport.close()
+    code = transport.get_returncode()
     if code != 0:
-        words = " ".join(err.decode("utf-8", "replace").split())
+        words = " ".join(plugin.output[2].decode("utf-8", "replace").split())
         raise _bad(f"exec plugin {argv[0]} failed with exit code {code}: {words[-_WORDS:]}")
-    return _status(argv[0], str(spec["apiVersion"]), out)
-
-
-async def _output(stream: asyncio.StreamReader | None) -> bytes:
-    """All output up to a limit; what is beyond is read and dropped, so that nobody blocks."""
-    kept = b""
-    while stream is not None and (part := await stream.read(65_536)):
-        kept += part[: _OUTPUT_BYTES - len(kept)]
-    return kept
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End what is left of the plugin's process group: a plugin's children may outlive it."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    return _status(argv[0], str(spec["apiVersion"]), bytes(plugin.output[1]))
 
 
 def _status(command: str, version: str, out: bytes) -> Credentials:

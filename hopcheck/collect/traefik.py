@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -53,14 +53,26 @@ _METRICS_ENTRY = re.compile(r"(?i)--metrics\.prometheus\.entrypoint=(\S+)")
 
 
 async def collect_traefik(
-    target: Target, run: Run, kube: KubeEvidence, client: KubeClient
+    target: Target, run: Run, kube: KubeEvidence, client: KubeClient | None = None
 ) -> TraefikEvidence:
     """Ask every Traefik pod of `kube` at once; at most MAX_REPLICAS, ready ones of Services first.
 
-    Never raises but for cancellation. Pods beyond the limit are listed with the reason
-    NOT_SELECTED and a detail that says how many were asked.
+    `client` is best the one that read `kube`: without it the kubeconfig is read again, and an
+    exec plugin asked again. Never raises but for cancellation. Pods beyond the limit are listed
+    with the reason NOT_SELECTED and a detail that says how many were asked.
     """
     pods = _pods(kube)
+    if not pods:
+        return TraefikEvidence()
+    if client is not None:
+        return await _ask_pods(target, run, client, pods)
+    async with KubeClient(run) as own:
+        return await _ask_pods(target, run, own, pods)
+
+
+async def _ask_pods(
+    target: Target, run: Run, client: KubeClient, pods: Sequence[Obj]
+) -> TraefikEvidence:
     asked = await asyncio.gather(
         *(_Asking(target, run, client, pod).replica() for pod in pods[:MAX_REPLICAS])
     )

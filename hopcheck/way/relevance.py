@@ -102,5 +102,5 @@ def _alike(hosts: Sequence[Sequence[str]], host: str) -> list[int]:
         for name in named:
             if name:
                 places.setdefault(name, []).append(index)
-    close = difflib.get_close_matches(host, places, n=_NEAR, cutoff=0.8)
+    close = difflib.get_close_matches(host, places, n=_NEAR, cutoff=0.75)
     return [index for name in close for index in places[name][:_NEAR]]
