@@ -231,6 +231,15 @@ def test_a_field_that_cannot_be_selected_by_is_a_bad_request(client):
     assert answer.json()["message"] == "field label not supported: spec.host"
 
 
+@pytest.mark.parametrize(
+    "query",
+    [{"limit": "x"}, {"continue": "%%%"}, {"continue": "eA=="}, {"labelSelector": "a b c"}],
+)
+def test_parameters_that_cannot_be_read_are_bad_requests(serving, client, query):
+    answer = client.get(PODS, params=query)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
+
+
 def test_pages(serving, client):
     for name in "abcde":
         serving.store.put(pod(name, "127.0.9.1"))

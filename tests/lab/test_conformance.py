@@ -171,6 +171,54 @@ def test_kubectl_logs(kubectl):
     assert 'previous terminated container "app"' in kubectl("logs", "my-app-1", "-p", code=1)
 
 
+def test_kubectl_finds_the_pods_of_a_workload(kubectl, cluster):
+    template = {"metadata": {"labels": {"app": "my-app"}}, "spec": {"containers": []}}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "my-app", "namespace": "default"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": "my-app"}},
+            "template": template,
+        },
+        "status": {"readyReplicas": 1},
+    }
+    cluster.store.put(deployment)
+    assert kubectl("logs", "deploy/my-app") == "first\nlast\n"
+    assert rows(kubectl("get", "deploy"))[1][:2] == ["my-app", "1/2"]
+
+
+def test_kubectl_sorts_events(kubectl, cluster):
+    for name, moment in (("late", "2026-02-25T03:00:00Z"), ("early", "2026-02-25T02:00:00Z")):
+        cluster.store.put(
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": name, "namespace": "default"},
+                "involvedObject": {"kind": "Pod", "name": "my-app-1", "namespace": "default"},
+                "lastTimestamp": moment,
+                "type": "Warning",
+                "reason": name,
+                "message": "a message",
+            }
+        )
+    found = rows(kubectl("get", "events", "--sort-by=.lastTimestamp"))
+    assert [row[2] for row in found[1:]] == ["early", "late"]
+    assert found[0] == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+    assert found[1][3] == "pod/my-app-1"
+
+
+def test_kubectl_waits(kubectl, cluster):
+    assert "condition met" in kubectl(
+        "wait", "pod/my-app-1", "--for=condition=Ready", "--timeout=5s"
+    )
+    threading.Timer(0.5, lambda: cluster.store.put(pod("my-app-2", "127.0.9.2"))).start()
+    assert "condition met" in kubectl(
+        "wait", "pod/my-app-2", "--for=condition=Ready", "--timeout=9s"
+    )
+
+
 def test_kubectl_raw(kubectl):
     assert kubectl("get", "--raw", "/readyz") == "ok"
     assert '"kind":"PodList"' in kubectl("get", "--raw", "/api/v1/pods?limit=1")

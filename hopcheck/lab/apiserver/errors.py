@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 REASONS = {
@@ -59,6 +60,16 @@ class NoSuchPath(Exception):  # noqa: N818  # named for what it means to the cli
 
     A real server answers so for a group without CustomResourceDefinitions.
     """
+
+
+def whole_number(query: Mapping[str, str], key: str) -> int | None:
+    """A parameter that counts, None without one; ApiError 400 where it is no number >= 0."""
+    text = query.get(key, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise ApiError(400, f"Invalid value: {text!r}: {key} must be a whole number")
+    return int(text)
 
 
 def qualified(plural: str, group: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from hopcheck.lab.apiserver.errors import ApiError
+from hopcheck.lab.apiserver.errors import ApiError, whole_number
 
 Obj = dict[str, Any]
 Line = tuple[datetime, str]
@@ -88,22 +88,24 @@ def render(lines: list[Line], query: Mapping[str, str]) -> bytes:
     """The lines, limited by sinceSeconds, sinceTime, tailLines and limitBytes."""
     if since := _since(query):
         lines = [line for line in lines if line[0] >= since]
-    if (tail := query.get("tailLines")) is not None:
-        lines = lines[-int(tail) :] if int(tail) else []
+    if (tail := whole_number(query, "tailLines")) is not None:
+        lines = lines[-tail:] if tail else []
     if query.get("timestamps") == "true":
         texts = [f"{_nanoseconds(at)} {text}" for at, text in lines]
     else:
         texts = [text for _, text in lines]
     body = "".join(f"{text}\n" for text in texts).encode()
-    limit = query.get("limitBytes")
-    return body[: int(limit)] if limit else body
+    return body[: whole_number(query, "limitBytes")]
 
 
 def _since(query: Mapping[str, str]) -> datetime | None:
-    if seconds := query.get("sinceSeconds"):
-        return datetime.fromtimestamp(time.time() - int(seconds), UTC)
+    if seconds := whole_number(query, "sinceSeconds"):
+        return datetime.fromtimestamp(time.time() - seconds, UTC)
     moment = query.get("sinceTime")
-    return datetime.fromisoformat(moment) if moment else None
+    try:
+        return datetime.fromisoformat(moment) if moment else None
+    except ValueError as broken:
+        raise ApiError(400, f"Invalid value: {moment!r}: sinceTime: {broken}") from broken
 
 
 def _nanoseconds(moment: datetime) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from hopcheck.lab.apiserver.errors import ApiError
+from hopcheck.lab.apiserver.errors import ApiError, whole_number
 from hopcheck.lab.apiserver.kinds import Resource
 from hopcheck.lab.apiserver.selectors import Predicate, field_predicate, label_predicate
 from hopcheck.lab.apiserver.store import Event, Store
@@ -27,17 +27,19 @@ _WATCH_SECONDS = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What the client wants: `kind` is Table, Partial or Object."""
+    """What the client wants: `kind` is Table, Partial or Object; `whole` is of a Table's rows."""
 
     kind: str
     resource: Resource
+    whole: bool = False
 
     @classmethod
-    def of(cls, accept: str, resource: Resource) -> Form:
-        """The first form of an Accept header that this server can produce."""
-        for part in accept.split(","):
+    def of(cls, request: web.Request, resource: Resource) -> Form:
+        """The first form of the Accept header that this server can produce."""
+        whole = request.query.get("includeObject") == "Object"
+        for part in request.headers.get("Accept", "*/*").split(","):
             if "as=Table" in part and "v=v1" in part.split(";"):
-                return cls("Table", resource)
+                return cls("Table", resource, whole)
             if "as=PartialObjectMetadata" in part and "v=v1" in part.split(";"):
                 return cls("Partial", resource)
             if part.split(";")[0].strip() in ("application/json", "*/*") and "as=" not in part:
@@ -48,13 +50,13 @@ class Form:
         """A single object, or an event's."""
         if self.kind == "Table":
             metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-            return table(self.resource.plural, [obj], metadata)
+            return table(self.resource.plural, [obj], metadata, whole=self.whole)
         return partial(obj) if self.kind == "Partial" else obj
 
     def many(self, objects: list[Obj], metadata: Obj) -> Obj:
         """A list. The items of built-in kinds carry neither kind nor apiVersion, as in life."""
         if self.kind == "Table":
-            return table(self.resource.plural, objects, metadata)
+            return table(self.resource.plural, objects, metadata, whole=self.whole)
         if self.kind == "Partial":
             kind, version = "PartialObjectMetadataList", "meta.k8s.io/v1"
             items = [partial(obj) for obj in objects]
@@ -94,7 +96,7 @@ def listed(store: Store, form: Form, query: Mapping[str, str], namespace: str) -
     chosen = selection(query, resource, namespace, "")
     found = [obj for obj in objects if chosen(obj)]
     metadata: Obj = {"resourceVersion": str(version)}
-    limit = int(query.get("limit") or 0)
+    limit = whole_number(query, "limit") or 0
     token = query.get("continue", "")
     if token:
         version, after = _position(token)
@@ -178,7 +180,7 @@ class Watches:
         if cursor < self._store.compacted:
             await self._refuse(stream, cursor)
             return response
-        ends = time.monotonic() + float(query.get("timeoutSeconds") or _WATCH_SECONDS)
+        ends = time.monotonic() + (whole_number(query, "timeoutSeconds") or _WATCH_SECONDS)
         changed = asyncio.Event()
         self._open.add(changed)
         try:
@@ -188,12 +190,12 @@ class Watches:
         return response
 
     async def _begin(self, stream: _Stream, query: Mapping[str, str], namespace: str) -> int:
-        version = query.get("resourceVersion") or "0"
+        version = whole_number(query, "resourceVersion") or 0
         initial = query.get("sendInitialEvents")
-        if initial == "false" and version == "0":
+        if initial == "false" and version == 0:
             return self._store.version
-        if version != "0" and initial != "true":
-            return int(version)
+        if version != 0 and initial != "true":
+            return version
         objects, now = self._store.snapshot(stream.form.resource.plural, namespace or None)
         for obj in objects:
             if stream.chosen(obj):

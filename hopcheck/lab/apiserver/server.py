@@ -228,7 +228,7 @@ class ApiServer:
     async def _read(
         self, request: web.Request, resource: Resource, target: Target
     ) -> web.StreamResponse:
-        form = Form.of(request.headers.get("Accept", "*/*"), resource)
+        form = Form.of(request, resource)
         namespace = target.namespace if resource.namespaced else ""
         if request.query.get("watch") in ("true", "1"):
             return await self._watches.serve(request, form, namespace, target.name)
@@ -261,7 +261,7 @@ class ApiServer:
             "PATCH": lambda: change.patch(sent, request.headers.get("Content-Type", "")),
         }
         answer, code = handlers[request.method]()
-        form = Form.of(request.headers.get("Accept", "*/*"), resource)
+        form = Form.of(request, resource)
         return _json(form.one(answer), code)
 
     async def _log(self, request: web.Request, target: Target) -> web.StreamResponse:

@@ -16,21 +16,25 @@ Cells = list[Any]
 _NONE = "<none>"
 
 
-def table(plural: str, objects: Iterable[Obj], metadata: Obj) -> Obj:
-    """A `meta.k8s.io/v1 Table` of the objects."""
+def table(plural: str, objects: Iterable[Obj], metadata: Obj, *, whole: bool = False) -> Obj:
+    """A `meta.k8s.io/v1 Table` of the objects; its rows carry their metadata or them `whole`."""
     narrow, wide, cells = _TABLES.get(plural, ("Created At", "", _created))
-    columns = [_column("Name", 0)]
+    # Events alone are shown without their names.
+    named = plural != "events"
+    columns = [_column("Name", 0)] if named else []
     columns += [_column(name, 0) for name in narrow.split(",") if name]
     columns += [_column(name, 1) for name in wide.split(",") if name]
+
+    def row(obj: Obj) -> Obj:
+        name = [obj["metadata"]["name"]] if named else []
+        return {"cells": name + cells(obj), "object": obj if whole else partial(obj)}
+
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
         "columnDefinitions": columns,
-        "rows": [
-            {"cells": [obj["metadata"]["name"], *cells(obj)], "object": partial(obj)}
-            for obj in objects
-        ],
+        "rows": [row(obj) for obj in objects],
     }
 
 
