@@ -1,0 +1,275 @@
+"""No route serves the request: which object was meant to, and what keeps it out."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from hopcheck.catalogue import listing, make, text
+from hopcheck.model import Finding, Obj, ObjectRef
+from hopcheck.way.route import Excluded, Exclusion, Miss, Route
+from hopcheck.way.routes import listed
+from hopcheck.way.routing import Routing
+from hopcheck.way.scene import Scene, meta, spec
+
+_RESOURCE = {
+    "Ingress": "ingress",
+    "IngressRoute": "ingressroutes.traefik.io",
+    "IngressRouteTCP": "ingressroutetcps.traefik.io",
+}
+_CLASS = {
+    Excluded.CLASS_OTHER,
+    Excluded.CLASS_MISSING,
+    Excluded.CLASS_FLAG,
+    Excluded.ANNOTATION_OTHER,
+    Excluded.NO_CLASS_BUT_FLAG,
+    Excluded.CLUSTER_SCOPE_OFF,
+}
+_FILTER = {Excluded.NAMESPACE_FILTERED, Excluded.LABEL_FILTERED}
+_FORM = {
+    Excluded.NO_HTTP,
+    Excluded.RESOURCE_BACKEND,
+    Excluded.NO_SERVICE,
+    Excluded.DEFAULT_BACKEND_IGNORED,
+    Excluded.BAD_ANNOTATION,
+    Excluded.BAD_KIND,
+}
+_REFERENCE = {Excluded.CROSS_NAMESPACE, Excluded.CROSS_PROVIDER}
+# What was most likely meant to serve the host comes first.
+_ORDER = (
+    Excluded.ENTRYPOINT_MISSING,
+    Excluded.PARSE_ERROR,
+    *sorted(_FORM),
+    *sorted(_REFERENCE),
+    *sorted(_FILTER),
+    Excluded.CLASS_MISSING,
+    Excluded.CLASS_FLAG,
+    Excluded.NO_CLASS_BUT_FLAG,
+    Excluded.CLUSTER_SCOPE_OFF,
+    Excluded.ANNOTATION_OTHER,
+    Excluded.CLASS_OTHER,
+    Excluded.CHILD_ROUTE,
+)
+
+
+def _ref(route: Route, field: str | None = None) -> ObjectRef:
+    return ObjectRef(route.kind, route.name, route.namespace, field)
+
+
+def _common(route: Route) -> dict[str, Any]:
+    return {
+        "route": f"{route.kind} {route.namespace}/{route.name}",
+        "ns": route.namespace,
+        "resource": _RESOURCE[route.kind],
+        "name": route.name,
+    }
+
+
+def judge(scene: Scene, routing: Routing, *, certain: bool) -> Finding | None:
+    """The one finding that says why nothing serves the request; None where that is not known.
+
+    A disabled provider is the Traefik step's to say. `certain` is whether every kind of route
+    could be read: without it "there is none" cannot be said.
+    """
+    selection = routing.selection
+    misses = [m for m in selection.misses if m.reason is not Excluded.HOST_MISMATCH]
+    if misses:
+        return _miss(scene, routing, _best(misses))
+    left_out = [
+        (route, why)
+        for route in selection.excluded
+        for why in route.excluded
+        if why.reason is not Excluded.PROVIDER_DISABLED
+    ]
+    if left_out:
+        route, why = min(left_out, key=lambda pair: _place(pair[1].reason))
+        return _excluded(scene, routing, route, why)
+    if selection.excluded or not certain:
+        return None
+    return _no_host(scene, routing)
+
+
+def _best(misses: list[Miss]) -> Miss:
+    order = (Excluded.NOT_TLS, Excluded.ENTRYPOINT_OTHER, Excluded.ONLY_TLS)
+    return min(
+        misses,
+        key=lambda m: (order.index(m.reason) if m.reason in order else 9, not m.hint),
+    )
+
+
+def _place(reason: Excluded) -> int:
+    return _ORDER.index(reason) if reason in _ORDER else len(_ORDER)
+
+
+def _miss(scene: Scene, routing: Routing, miss: Miss) -> Finding:
+    route, target = miss.route, scene.target
+    entry = routing.entry_point
+    if miss.reason is Excluded.PATH_MISMATCH:
+        routes = [m.route for m in routing.selection.misses if m.reason is Excluded.PATH_MISMATCH]
+        paths = listing(f"{r.path_type or ''} {r.path or r.rule}".strip() for r in routes)
+        return make(
+            "ING007",
+            _ref(route, route.field),
+            host=target.host,
+            path=target.path,
+            paths=paths,
+            advice=text("path_advice", miss.hint or "none", path=target.path),
+            **_common(route),
+        )
+    variant = {Excluded.NOT_TLS: "no_tls", Excluded.ONLY_TLS: "only_tls"}.get(miss.reason)
+    return make(
+        "ING011",
+        _ref(route),
+        variant=variant,
+        bound=listing(route.entry_points),
+        scheme=target.scheme,
+        entry=entry,
+        related=_traefik(scene),
+        **_common(route),
+    )
+
+
+def _traefik(scene: Scene) -> tuple[ObjectRef, ...]:
+    instance = scene.instance
+    return (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
+
+
+def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> Finding:
+    reason = why.reason
+    words = {
+        "value": why.value or "-",
+        "expected": why.expected or "-",
+        "setting": why.setting or "-",
+        "field": why.field,
+    }
+    said = text("excluded", reason.value, **words)
+    advice = text("excluded_advice", reason.value, **words)
+    common = _common(route)
+    ref = _ref(route, why.field)
+    if reason in _CLASS:
+        related = (ObjectRef("IngressClass", why.value),) if _names_class(why) else ()
+        return make(
+            "ING002",
+            ref,
+            reason=said,
+            expected_class=why.expected or "traefik",
+            actual_class=why.value or "none",
+            advice=advice,
+            related=(*related, *_traefik(scene)),
+            **common,
+        )
+    if reason in _FILTER:
+        return make(
+            "ING003",
+            ref,
+            reason=said,
+            actual=why.value or "none",
+            advice=advice,
+            related=_traefik(scene),
+            **common,
+        )
+    if reason is Excluded.ENTRYPOINT_MISSING:
+        return make(
+            "ING010",
+            ref,
+            asked=listing(route.entry_points_declared),
+            existing=listing(routing.view.static.entry_points),
+            related=_traefik(scene),
+            **common,
+        )
+    if reason is Excluded.PARSE_ERROR:
+        return make(
+            "ING021",
+            ref,
+            rule=route.rule,
+            reason=why.expected or why.value or said,
+            version=str(routing.view.version or "v3"),
+            advice=advice,
+            **common,
+        )
+    if reason in _REFERENCE:
+        return make(
+            "ING020",
+            ref,
+            reference=why.value or why.field,
+            reason=said,
+            advice=advice,
+            related=_traefik(scene),
+            **common,
+        )
+    return make("ING006", ref, host=scene.target.host, reason=said, advice=advice, **common)
+
+
+def _names_class(why: Exclusion) -> bool:
+    return bool(why.value) and why.reason in (
+        Excluded.CLASS_OTHER,
+        Excluded.CLASS_MISSING,
+        Excluded.CLASS_FLAG,
+        Excluded.CLUSTER_SCOPE_OFF,
+    )
+
+
+def _hosts(obj: Obj) -> list[str]:
+    return [str(rule.get("host") or "") for rule in spec(obj).get("rules") or ()]
+
+
+def _no_host(scene: Scene, routing: Routing) -> Finding:
+    target = scene.target
+    near = [m for m in routing.selection.misses if m.reason is Excluded.HOST_MISMATCH]
+    if near:
+        route, host = near[0].route, near[0].host
+        return make(
+            "ING001",
+            _ref(route, route.field),
+            host=target.host,
+            near=f"; {route.kind} {route.namespace}/{route.name} has {host}",
+            actual=host,
+            related=(*_others(near[1:]), ObjectRef("Host", target.host)),
+        )
+    meant = _meant_by_tls(scene) or _by_likeness(scene)
+    if meant:
+        first = meta(meant[0])
+        hosts = listing(_hosts(meant[0]) or ("none",))
+        return make(
+            "ING001",
+            ObjectRef("Ingress", first["name"], first.get("namespace"), "spec.rules"),
+            host=target.host,
+            near=f"; Ingress {first.get('namespace')}/{first['name']} has {hosts}",
+            actual=hosts,
+            related=(
+                *(
+                    ObjectRef("Ingress", meta(o)["name"], meta(o).get("namespace"))
+                    for o in meant[1:4]
+                ),
+                ObjectRef("Host", target.host),
+            ),
+        )
+    return make("ING001", ObjectRef("Host", target.host), host=target.host, near="", actual="none")
+
+
+def _others(near: list[Miss]) -> tuple[ObjectRef, ...]:
+    return tuple(dict.fromkeys(_ref(miss.route) for miss in near[:3]))
+
+
+def _meant_by_tls(scene: Scene) -> list[Obj]:
+    """Ingresses whose spec.tls names the host, though no rule does."""
+    host = scene.target.host
+    return [
+        obj
+        for obj in listed(scene.kube, "ingresses")
+        if any(host in (tls.get("hosts") or ()) for tls in spec(obj).get("tls") or ())
+    ]
+
+
+def _by_likeness(scene: Scene) -> list[Obj]:
+    """Ingresses with a host that reads like this one, the likest first; a hint, no proof."""
+    host = scene.target.host
+    scored = []
+    for obj in listed(scene.kube, "ingresses"):
+        ratio = max(
+            (difflib.SequenceMatcher(None, host, name).ratio() for name in _hosts(obj) if name),
+            default=0.0,
+        )
+        if ratio >= 0.75:  # found by trial: typos and swapped labels score higher
+            scored.append((ratio, meta(obj)["name"], obj))
+    return [obj for _, _, obj in sorted(scored, key=lambda row: (-row[0], row[1]))]

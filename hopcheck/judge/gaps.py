@@ -1,0 +1,80 @@
+"""Bounded gaps: the request works at one hop and fails at the hop before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hopcheck.catalogue import listing, make
+from hopcheck.model import Finding, Hop, Obj, ObjectRef, Probe
+from hopcheck.outcome import outcomes, succeeded
+from hopcheck.way.scene import Scene
+
+
+def probes_at(scene: Scene, hop: Hop) -> list[Probe]:
+    """The probes that were really sent to members of a hop."""
+    return [
+        c.get()
+        for c in scene.snapshot.http.hops
+        if c.seen and c.get().hop is hop and c.get().exchanges
+    ]
+
+
+def works(scene: Scene, probes: Sequence[Probe]) -> list[Probe]:
+    """Those of `probes` that got a good answer."""
+    return [p for p in probes if succeeded(scene.snapshot, p, scene.target)]
+
+
+def said(probe: Probe) -> str:
+    """What a probe's last exchange gave, in a few words."""
+    last = probe.exchanges[-1]
+    if last.error is not None:
+        return f"{probe.member}: {last.error.value}"
+    return f"{probe.member}: {last.status}"
+
+
+def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
+    """Every request through the load balancer fails while nodes answer it well."""
+    made = outcomes(scene.snapshot)
+    nodes = probes_at(scene, Hop.NODE)
+    good = works(scene, nodes)
+    if not made.made or made.succeeded or not good or len(good) < len(nodes):
+        return []
+    failing = [c.get() for c in scene.snapshot.http.requests if c.seen and c.get().exchanges]
+    first = failing[0].exchanges[-1]
+    name = str(balancer.get("LoadBalancerName"))
+    return [
+        make(
+            "TGT020",
+            ObjectRef("LoadBalancer", name),
+            works=listing(p.member for p in good),
+            fails=listing(p.address for p in failing),
+            actual=listing(said(p) for p in failing),
+            host=scene.target.host,
+            port=scene.target.port,
+            address=first.address or "",
+            url=scene.target.url,
+        )
+    ]
+
+
+def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
+    """Traefik's pods answer well and the nodePorts do not."""
+    nodes, pods = probes_at(scene, Hop.NODE), probes_at(scene, Hop.TRAEFIK_POD)
+    good_pods, good_nodes = works(scene, pods), works(scene, nodes)
+    local = (service.get("spec") or {}).get("externalTrafficPolicy") == "Local"
+    if not nodes or not good_pods or len(good_nodes) == len(nodes) or (local and good_nodes):
+        return []
+    failing = [p for p in nodes if p not in good_nodes]
+    if any(p.exchanges[-1].error is None for p in failing):
+        return []
+    meta = service["metadata"]
+    return [
+        make(
+            "SVC016",
+            ObjectRef("Service", meta["name"], meta.get("namespace")),
+            works=listing(p.member for p in good_pods),
+            fails=listing(p.member for p in failing),
+            actual=listing(said(p) for p in failing),
+            share=len(failing) / len(nodes),
+        )
+    ]

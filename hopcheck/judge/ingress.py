@@ -1,0 +1,218 @@
+"""Step 4: which rule Traefik would choose, and whether everything that it names exists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hopcheck.catalogue import listing, make, text
+from hopcheck.judge import exclusions, references
+from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Snapshot, Step, Why
+from hopcheck.outcome import outcomes
+from hopcheck.way.route import Route
+from hopcheck.way.routes import gateway_routes_for
+from hopcheck.way.routing import Routing
+from hopcheck.way.scene import Scene
+
+RESOURCE = {
+    "Ingress": "ingress",
+    "IngressRoute": "ingressroutes.traefik.io",
+    "IngressRouteTCP": "ingressroutetcps.traefik.io",
+}
+_ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
+
+
+def ref_of(route: Route) -> ObjectRef:
+    """The report's name of the object behind a route."""
+    return ObjectRef(route.kind, route.name, route.namespace)
+
+
+def judge(snapshot: Snapshot) -> Judgement:
+    """Judge the route that the declared objects give the host and path."""
+    scene = Scene(snapshot)
+    routing = Routing(scene)
+    unseen = _unseen(scene)
+    if len(unseen) == len(_ROUTE_LISTS):
+        first = scene.kube.list("ingresses")
+        gap = Gap(
+            "ingresses", first.why or Why.NOT_SELECTED, first.detail, params={"party": "kubernetes"}
+        )
+        return Judgement(Step.INGRESS, gaps=(gap,))
+    selection = routing.selection
+    facts = _facts(scene, routing)
+    findings: list[Finding] = []
+    if selection.winner is not None:
+        findings += references.judge(scene, routing, selection.winner)
+        findings += _ambiguous(scene, routing)
+        gaps = _denied(scene, unseen, required=False)
+        return Judgement(Step.INGRESS, tuple(findings), gaps, seen=True, facts=facts)
+    return _no_winner(scene, routing, unseen, facts)
+
+
+def _unseen(scene: Scene) -> list[str]:
+    """Kinds of routes that could not be read ('no such API' counts as read: there are none)."""
+    found = []
+    for resource in _ROUTE_LISTS:
+        lists = [
+            value
+            for key, value in scene.kube.lists.items()
+            if key == resource or key.startswith(f"{resource}@")
+        ]
+        if not any(one.seen or one.why is Why.NOT_FOUND for one in lists):
+            found.append(resource)
+    return found
+
+
+def _denied(scene: Scene, unseen: list[str], *, required: bool) -> tuple[Gap, ...]:
+    if not unseen:
+        return ()
+    first = scene.kube.list(unseen[0])
+    return (
+        Gap(
+            "routes",
+            first.why or Why.NOT_SELECTED,
+            first.detail,
+            required=required,
+            params={
+                "host": scene.target.host,
+                "resources": ", ".join(unseen),
+                "party": "kubernetes",
+            },
+        ),
+    )
+
+
+def _facts(scene: Scene, routing: Routing) -> dict[str, Any]:
+    selection, winner = routing.selection, routing.selection.winner
+    facts: dict[str, Any] = {
+        "entryPoint": routing.entry_point,
+        "ingresses seen": scene.kube.totals.get("ingresses"),
+    }
+    if winner is not None:
+        facts |= {
+            "route.label": f"{winner.kind} {winner.namespace}/{winner.name}",
+            "route.detail": winner.rule,
+            "route": {
+                "object": f"{winner.kind} {winner.namespace}/{winner.name}",
+                "rule": winner.rule,
+                "priority": winner.priority,
+                "entryPoints": list(winner.entry_points),
+                "tls": winner.tls,
+                "middlewares": list(winner.middlewares),
+                "backends": [f"{b.namespace}/{b.name}:{b.port}" for b in winner.backends],
+            },
+        }
+    if selection.redirect is not None:
+        facts["redirect"] = f"entryPoint {selection.redirect.name} redirects to https"
+    return facts
+
+
+def _no_winner(
+    scene: Scene, routing: Routing, unseen: list[str], facts: dict[str, Any]
+) -> Judgement:
+    selection = routing.selection
+    gaps: tuple[Gap, ...] = ()
+    gateway = gateway_routes_for(scene.kube, scene.target.host)
+    other = _other_provider(scene, routing)
+    works = outcomes(scene.snapshot).succeeded > 0
+    if other is not None:
+        return Judgement(
+            Step.INGRESS,
+            not_applicable=text("na", "file_provider", host=scene.target.host, provider=other),
+            facts=facts | {"route.label": f"{other} provider"},
+        )
+    if selection.redirect is not None and not selection.excluded:
+        # The entryPoint itself answers; what serves after the redirect is the other scheme's.
+        return Judgement(Step.INGRESS, seen=True, facts=facts | {"route.label": facts["redirect"]})
+    if gateway and not selection.excluded and not selection.misses:
+        gaps = (
+            Gap(
+                "gateway_api",
+                Why.NOT_NEEDED,
+                params={"host": scene.target.host, "names": listing(gateway)},
+            ),
+        )
+        return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
+    gaps = _denied(scene, unseen, required=True)
+    if selection.undecided or works:
+        # Something matches that cannot be evaluated from the declaration, or an answer proves it.
+        names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.undecided)
+        gaps = (*gaps, Gap("undecided", Why.NOT_NEEDED, params={"names": names}))
+        return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
+    finding = exclusions.judge(scene, routing, certain=not gaps)
+    if finding is None:
+        return Judgement(Step.INGRESS, gaps=gaps, seen=not gaps, facts=facts)
+    return Judgement(Step.INGRESS, (finding,), gaps, seen=True, facts=facts)
+
+
+def _other_provider(scene: Scene, routing: Routing) -> str | None:
+    """The provider of a router that Traefik's API shows for the host, other than Kubernetes'."""
+    from hopcheck.way.rules import matches
+
+    for replica in scene.snapshot.traefik.replicas:
+        for router in replica.routers.or_else(()) or ():
+            provider = str(router.get("provider", ""))
+            if provider in ("", "internal") or provider.startswith("kubernetes"):
+                continue
+            if router.get("status") == "enabled" and matches(
+                str(router.get("rule", "")),
+                scene.target.host,
+                scene.target.path,
+                version=routing.view.version,
+            ):
+                return provider
+    return None
+
+
+def _ambiguous(scene: Scene, routing: Routing) -> list[Finding]:
+    """Ties, and a winner that outranks the route which is plainly meant."""
+    selection, winner = routing.selection, routing.selection.winner
+    if winner is None:
+        return []
+    target = scene.target
+    rivals = [r for r in selection.ties if (r.namespace, r.name) != (winner.namespace, winner.name)]
+    found = []
+    if rivals:
+        found.append(
+            make(
+                "ING009",
+                ref_of(winner),
+                related=tuple(ref_of(r) for r in rivals),
+                route=str(ref_of(winner)),
+                others=listing(str(ref_of(r)) for r in rivals),
+                host=target.host,
+                path=target.path,
+                priority=winner.priority,
+            )
+        )
+    exact = next((r for r in selection.shadowed if _meant(r, winner, target.host)), None)
+    if exact is not None and not winner.priority_set:
+        found.append(_outranked(scene, winner, exact))
+    return found
+
+
+def _meant(route: Route, winner: Route, host: str) -> bool:
+    """Whether `route` names the host itself while the winner is a wildcard or overmatches."""
+    if (route.namespace, route.name, route.field) == (winner.namespace, winner.name, winner.field):
+        return False
+    if route.backends == winner.backends or route.kind != "Ingress" or winner.kind != "Ingress":
+        return False
+    return route.host == host and winner.host not in (host, None) and winner.host.startswith("*.")
+
+
+def _outranked(scene: Scene, winner: Route, loser: Route) -> Finding:
+    target = scene.target
+    return make(
+        "ING008",
+        ref_of(winner),
+        related=(ref_of(loser),),
+        winner=str(ref_of(winner)),
+        winner_rule=winner.rule,
+        winner_priority=winner.priority,
+        loser=str(ref_of(loser)),
+        loser_priority=loser.priority,
+        host=target.host,
+        path=target.path,
+        ns=loser.namespace,
+        resource=RESOURCE[loser.kind],
+        name=loser.name,
+    )

@@ -1,0 +1,510 @@
+"""Everything that the serving route names: does it exist, and may it be used."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from hopcheck.catalogue import listing, make, text
+from hopcheck.model import ErrorKind, Exchange, Finding, Obj, ObjectRef, Severity, Why
+from hopcheck.model import Evidence as Proof
+from hopcheck.outcome import CertificateProblem, Producer, certificate_problem, producer
+from hopcheck.way.ingressroute import reference
+from hopcheck.way.route import Backend, Route
+from hopcheck.way.routes import listed
+from hopcheck.way.routing import Routing, port_of
+from hopcheck.way.scene import Scene, meta, spec
+
+_RESOURCE = {
+    "Ingress": "ingress",
+    "IngressRoute": "ingressroutes.traefik.io",
+    "IngressRouteTCP": "ingressroutetcps.traefik.io",
+}
+
+
+def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
+    """Judge every reference of the route that serves the request."""
+    found = [
+        *_services(scene, routing, route),
+        *_entry_points(scene, routing, route),
+        *_middlewares(scene, route),
+        *_tls(scene, routing, route),
+        *_redirect_port(scene, routing),
+    ]
+    return found or _disabled(scene, route)
+
+
+def ref_of(route: Route, field: str | None = None) -> ObjectRef:
+    """The report's name of the object behind a route."""
+    return ObjectRef(route.kind, route.name, route.namespace, field)
+
+
+def _common(route: Route) -> dict[str, Any]:
+    return {
+        "route": f"{route.kind} {route.namespace}/{route.name}",
+        "ns": route.namespace,
+        "resource": _RESOURCE[route.kind],
+        "name": route.name,
+    }
+
+
+def _traefik(scene: Scene) -> tuple[ObjectRef, ...]:
+    instance = scene.instance
+    return (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
+
+
+# --- services
+
+
+def _services(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
+    backends, lost = routing.backends(route)
+    total = max(1, len(backends) + len(lost))
+    found = [_lost(route, backend, 1 / total) for backend in lost]
+    for backend in backends:
+        if backend.name.endswith("@internal"):
+            continue
+        weight = 1 / total if total > 1 else None
+        service = scene.service(backend.namespace, backend.name)
+        if service is None:
+            if scene.kube.one("services", backend.namespace, backend.name).why is Why.NOT_FOUND:
+                found.append(_missing_service(scene, route, backend, weight))
+            continue
+        port = port_of(service, backend.port)
+        if port is None and not _external_without_ports(service):
+            found.append(_missing_port(scene, route, backend, service, weight))
+        found += _transport(scene, route, backend)
+    return found
+
+
+def _external_without_ports(service: Obj) -> bool:
+    # Traefik takes the port from the reference where an ExternalName Service names none.
+    return spec(service).get("type") == "ExternalName" and not spec(service).get("ports")
+
+
+def _missing_service(scene: Scene, route: Route, backend: Backend, share: float | None) -> Finding:
+    elsewhere = [
+        str(meta(s).get("namespace")) for s in scene.services if meta(s).get("name") == backend.name
+    ]
+    names = [
+        str(meta(s).get("name"))
+        for s in scene.services
+        if meta(s).get("namespace") == backend.namespace
+    ]
+    close = difflib.get_close_matches(backend.name, names, n=1)
+    near = ""
+    related: tuple[ObjectRef, ...] = ()
+    if elsewhere:
+        near = f"; there is one of that name in namespace {listing(sorted(elsewhere))}"
+        related = tuple(ObjectRef("Service", backend.name, ns) for ns in sorted(elsewhere)[:3])
+    elif close:
+        near = f"; there is {close[0]}"
+        related = (ObjectRef("Service", close[0], backend.namespace),)
+    return make(
+        "ING004",
+        ref_of(route, backend.field),
+        host=scene.target.host,
+        path=scene.target.path,
+        service=backend.name,
+        svc=backend.name,
+        near=near,
+        share=share,
+        related=(*related, ObjectRef("Service", backend.name, backend.namespace)),
+        **(_common(route) | {"ns": backend.namespace}),
+    )
+
+
+def _missing_port(
+    scene: Scene, route: Route, backend: Backend, service: Obj, share: float | None
+) -> Finding:
+    ports = [
+        f"{p.get('name')}:{p.get('port')}" if p.get("name") else str(p.get("port"))
+        for p in spec(service).get("ports") or ()
+    ]
+    return make(
+        "ING005",
+        ref_of(route, backend.field),
+        host=scene.target.host,
+        path=scene.target.path,
+        service=f"{backend.namespace}/{backend.name}",
+        svc=backend.name,
+        port=backend.port if backend.port is not None else "(none)",
+        ports=listing(ports),
+        share=share,
+        related=(ObjectRef("Service", backend.name, backend.namespace),),
+        **(_common(route) | {"ns": backend.namespace}),
+    )
+
+
+def _lost(route: Route, backend: Backend, share: float) -> Finding:
+    name = f"TraefikService {backend.namespace}/{backend.name}"
+    return make(
+        "ING020",
+        ref_of(route, backend.field),
+        reference=name,
+        share=share,
+        reason=text("reference", "missing"),
+        advice=text("reference_advice", "missing", what=name),
+        related=(ObjectRef("TraefikService", backend.name, backend.namespace),),
+        **_common(route),
+    )
+
+
+def _transport(scene: Scene, route: Route, backend: Backend) -> list[Finding]:
+    wanted = backend.servers_transport
+    if not wanted or (wanted.rpartition("@")[2] not in ("kubernetescrd", wanted)):
+        return []
+    transports = scene.kube.list("serverstransports")
+    if not transports.seen:
+        return []
+    known = {
+        name
+        for obj in transports.get()
+        for name in (
+            reference(meta(obj).get("namespace", ""), meta(obj)["name"]),
+            f"{meta(obj).get('namespace')}-{meta(obj)['name']}",
+        )
+    }
+    if wanted in known or f"{wanted}@kubernetescrd" in known:
+        return []
+    what = f"ServersTransport {wanted}"
+    return [
+        make(
+            "ING020",
+            ref_of(route, backend.field),
+            reference=what,
+            reason=text("reference", "missing"),
+            advice=text("reference_advice", "missing", what=what),
+            related=(ObjectRef("Service", backend.name, backend.namespace),),
+            **_common(route),
+        )
+    ]
+
+
+# --- entryPoints, middlewares
+
+
+def _entry_points(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
+    if not route.entry_points_missing or not routing.view.static.known:
+        return []
+    return [
+        make(
+            "ING010",
+            ref_of(route),
+            severity=Severity.WARNING,
+            asked=listing(route.entry_points_missing),
+            existing=listing(routing.view.static.entry_points),
+            related=_traefik(scene),
+            **_common(route),
+        )
+    ]
+
+
+def _middleware_objects(scene: Scene) -> dict[str, Obj]:
+    return {
+        reference(meta(obj).get("namespace", ""), meta(obj)["name"]): obj
+        for obj in listed(scene.kube, "middlewares")
+    }
+
+
+def _middlewares(scene: Scene, route: Route) -> list[Finding]:
+    known = _middleware_objects(scene)
+    readable = scene.kube.list("middlewares")
+    found: list[Finding] = []
+    for name in route.middlewares:
+        if not name.endswith("@kubernetescrd"):
+            continue
+        obj = known.get(name)
+        if obj is not None:
+            found += _broken(scene, route, obj, known)
+        elif readable.seen or readable.why is Why.NOT_FOUND:
+            close = difflib.get_close_matches(name, known, n=1)
+            found.append(
+                make(
+                    "ING013",
+                    ref_of(route),
+                    middleware=name,
+                    near=f"; there is {close[0]}" if close else "",
+                    related=_middleware_ref(name, known, close),
+                    **_common(route),
+                )
+            )
+    return found
+
+
+def _middleware_ref(
+    name: str, known: dict[str, Obj], close: Sequence[str]
+) -> tuple[ObjectRef, ...]:
+    if close:
+        obj = known[close[0]]
+        return (ObjectRef("Middleware", meta(obj)["name"], meta(obj).get("namespace")),)
+    return (ObjectRef("Middleware", name.removesuffix("@kubernetescrd")),)
+
+
+def _broken(scene: Scene, route: Route, obj: Obj, known: dict[str, Obj]) -> list[Finding]:
+    """A middleware whose Secret or service is missing, or whose service does not answer."""
+    namespace, name = str(meta(obj).get("namespace")), str(meta(obj)["name"])
+    own = spec(obj)
+    ref = ObjectRef("Middleware", name, namespace)
+    common: dict[str, Any] = {
+        "middleware": f"{namespace}/{name}",
+        "route": f"{route.kind} {route.namespace}/{route.name}",
+        "ns": namespace,
+        "name": name,
+    }
+    found: list[Finding] = []
+    for kind in ("basicAuth", "digestAuth"):
+        secret = (own.get(kind) or {}).get("secret")
+        if secret and scene.kube.one("secrets", namespace, secret).why is Why.NOT_FOUND:
+            found.append(
+                make(
+                    "ING014",
+                    ref,
+                    reason=text("middleware", "secret", secret=secret),
+                    advice=text("middleware_advice", "secret", secret=secret),
+                    related=(ObjectRef("Secret", secret, namespace), ref_of(route)),
+                    **common,
+                )
+            )
+    for each in (own.get("chain") or {}).get("middlewares") or ():
+        link = reference(str(each.get("namespace") or namespace), str(each.get("name")))
+        if link in known:
+            found += _broken(scene, route, known[link], known)
+        elif scene.kube.list("middlewares").seen:
+            found.append(
+                make(
+                    "ING014",
+                    ref,
+                    reason=text("middleware", "chain", name=link),
+                    advice=text("middleware_advice", "chain", name=link),
+                    related=(ref_of(route),),
+                    **common,
+                )
+            )
+    found += _forward_auth(scene, route, obj, ref, common)
+    return found
+
+
+def _forward_auth(
+    scene: Scene, route: Route, obj: Obj, ref: ObjectRef, common: dict[str, Any]
+) -> list[Finding]:
+    address = (spec(obj).get("forwardAuth") or {}).get("address")
+    if not address:
+        return []
+    labels = (urlsplit(str(address)).hostname or "").split(".")
+    related: tuple[ObjectRef, ...] = (ref_of(route),)
+    missing = False
+    if len(labels) >= 2 and (len(labels) == 2 or labels[2] == "svc"):
+        related = (ObjectRef("Service", labels[0], labels[1]), *related)
+        missing = scene.kube.one("services", labels[1], labels[0]).why is Why.NOT_FOUND
+    down = any(exchange.status == 500 and not exchange.body.strip() for exchange in _last(scene))
+    if not missing and not down:
+        return []
+    key = "auth_missing" if missing else "auth_down"
+    return [
+        make(
+            "ING014",
+            ref,
+            reason=text("middleware", key, address=address),
+            advice=text("middleware_advice", "auth", address=address),
+            related=related,
+            **common,
+        )
+    ]
+
+
+def _last(scene: Scene) -> list[Exchange]:
+    return [
+        c.get().exchanges[-1] for c in scene.snapshot.http.requests if c.seen and c.get().exchanges
+    ]
+
+
+# --- TLS
+
+
+def _presented(scene: Scene) -> CertificateProblem | None:
+    for collected in scene.snapshot.http.requests:
+        for exchange in collected.get().exchanges if collected.seen else ():
+            if exchange.tls is not None and exchange.tls.chain:
+                return certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
+    return None
+
+
+def _alert(scene: Scene) -> bool:
+    return any(
+        e.error is ErrorKind.TLS_ALERT and "unrecognized" in e.error_text.replace("_", " ").lower()
+        for e in _last(scene)
+    )
+
+
+def _tls(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
+    """Blame a Secret, resolver or option only where the certificate presented is not the host's."""
+    if routing.scheme_inside != "https" or route.passthrough:
+        return []
+    if _alert(scene):
+        return _strict(scene, route)
+    if _presented(scene) is not CertificateProblem.DEFAULT:
+        return []
+    found: list[Finding] = []
+    for secret in route.tls_secrets:
+        found += _secret(scene, route, secret)
+    resolver = route.cert_resolver
+    static = routing.view.static
+    if resolver and static.known and resolver not in static.cert_resolvers:
+        found.append(
+            make(
+                "ING019",
+                ref_of(route),
+                resolver=resolver,
+                existing=listing(static.cert_resolvers),
+                related=_traefik(scene),
+                **_common(route),
+            )
+        )
+    return found
+
+
+def _secret(scene: Scene, route: Route, secret: str) -> list[Finding]:
+    namespace, _, name = secret.rpartition("/")
+    namespace = namespace or route.namespace
+    collected = scene.kube.one("secrets", namespace, name)
+    logged = _logged(scene, namespace, name)
+    if collected.why is Why.NOT_FOUND:
+        reason = text("secret", "missing")
+    elif logged and "missing the following" in logged:
+        reason = text("secret", "keys")
+    elif logged and "does not exist" in logged and not collected.seen:
+        reason = text("secret", "missing")
+    else:
+        return []
+    proof = (
+        [Proof(collected.source or "API", "not found")]
+        if not logged
+        else [Proof("log of Traefik", logged)]
+    )
+    return [
+        make(
+            "ING016",
+            ref_of(route, "spec.tls"),
+            secret=f"{namespace}/{name}",
+            reason=reason,
+            evidence=proof,
+            related=(ObjectRef("Secret", name, namespace),),
+            **(_common(route) | {"ns": namespace, "name": name}),
+        )
+    ]
+
+
+def _logged(scene: Scene, namespace: str, name: str) -> str:
+    for replica in scene.snapshot.traefik.replicas:
+        for line in reversed(replica.log.or_else(()) or ()):
+            words = line.raw
+            if f"{namespace}/{name}" in words and ("secret" in words.lower() or "TLS" in words):
+                return words
+    return ""
+
+
+def _strict(scene: Scene, route: Route) -> list[Finding]:
+    options = [
+        obj for obj in listed(scene.kube, "tlsoptions") if spec(obj).get("sniStrict") is True
+    ]
+    if not options:
+        return []
+    wanted = [o for o in options if meta(o)["name"] in (route.tls_options or "default")]
+    chosen = (wanted or options)[0]
+    name, namespace = meta(chosen)["name"], meta(chosen).get("namespace")
+    secrets = [
+        ObjectRef("Secret", s.rpartition("/")[2], route.namespace) for s in route.tls_secrets
+    ]
+    missing = [s for s in route.tls_secrets if _secret(scene, route, s)]
+    if missing:
+        return _secret(scene, route, missing[0])
+    return [
+        make(
+            "ING018",
+            ObjectRef("TLSOption", name, namespace),
+            option=f"{namespace}/{name}",
+            host=scene.target.host,
+            related=(ref_of(route), *secrets),
+        )
+    ]
+
+
+# --- observed
+
+
+def _redirect_port(scene: Scene, routing: Routing) -> list[Finding]:
+    """A redirect to https on the entryPoint's own port, where no client can follow."""
+    inner = {e.port for e in routing.view.static.entry_points.values()} - {443, 80}
+    probes = [c.get() for c in scene.snapshot.http.requests if c.seen]
+    if scene.snapshot.http.other_scheme.seen:
+        probes.append(scene.snapshot.http.other_scheme.get())
+    for probe in probes:
+        for exchange in probe.exchanges:
+            location = exchange.header("location") or ""
+            parts = urlsplit(location)
+            try:
+                port = parts.port
+            except ValueError:
+                continue
+            if (
+                exchange.status in (301, 302, 303, 307, 308)
+                and parts.hostname == scene.target.host
+                and parts.scheme == "https"
+                and port in inner
+                and port != scene.target.port
+            ):
+                return [_redirects_inside(scene, routing, location, port)]
+    return []
+
+
+def _redirects_inside(scene: Scene, routing: Routing, location: str, port: int | None) -> Finding:
+    entry = next(
+        (n for n, e in routing.view.static.entry_points.items() if e.redirect_to is not None), "web"
+    )
+    instance = scene.instance
+    ref = (
+        ObjectRef(instance.kind, instance.name, instance.namespace)
+        if instance
+        else ObjectRef("Host", scene.target.host)
+    )
+    severity = Severity.ERROR if scene.target.scheme == "http" else Severity.WARNING
+    return make(
+        "ING015",
+        ref,
+        severity=severity,
+        location=location,
+        port=port,
+        entry=entry,
+        host=scene.target.host,
+        path=scene.target.path,
+    )
+
+
+def _disabled(scene: Scene, route: Route) -> list[Finding]:
+    """Traefik's own word on the router, where nothing more precise was found."""
+    for replica in scene.snapshot.traefik.replicas:
+        for router in replica.routers.or_else(()) or ():
+            if router.get("status") != "disabled" or not _same(router, route):
+                continue
+            errors: Iterable[Any] = router.get("error") or ("no reason given",)
+            if any(producer(e) is Producer.APPLICATION and e.status for e in _last(scene)):
+                continue
+            return [
+                make(
+                    "ING022",
+                    ref_of(route),
+                    error=listing(errors),
+                    **_common(route),
+                    evidence=(Proof(f"API of {replica.pod}", str(router)),),
+                )
+            ]
+    return []
+
+
+def _same(router: Obj, route: Route) -> bool:
+    named = f"{route.namespace}-{route.name}" in str(router.get("name", ""))
+    return str(router.get("rule", "")) == route.rule and (
+        named or str(router.get("provider", "")) == route.provider
+    )

@@ -1,0 +1,371 @@
+"""Step 2: load balancer, listeners, target groups, targets, and whether their ports join."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hopcheck.catalogue import listing, make, text
+from hopcheck.judge import security_groups, targets
+from hopcheck.judge.gaps import between_balancer_and_nodes
+from hopcheck.model import (
+    NOT_SELECTED,
+    Finding,
+    Gap,
+    Judgement,
+    Obj,
+    ObjectRef,
+    Snapshot,
+    Step,
+    Why,
+)
+from hopcheck.outcome import (
+    Producer,
+    certificate_problem,
+    outcomes,
+    producer,
+)
+from hopcheck.way.albrules import chosen_rule
+from hopcheck.way.loadbalancer import front_of
+from hopcheck.way.scene import Scene, standard_port
+
+_TERMINATES = ("TLS", "HTTPS")
+
+
+def judge(snapshot: Snapshot) -> Judgement:
+    """Judge the load balancer that the name leads to; without one, say why there is none."""
+    scene = Scene(snapshot)
+    balancer = scene.balancer
+    if balancer is None:
+        return _without_balancer(scene)
+    return _with_balancer(scene, balancer)
+
+
+def _without_balancer(scene: Scene) -> Judgement:
+    target = scene.target
+    evidence = _cluster_address(scene)
+    if evidence:
+        return Judgement(
+            Step.TARGET_HEALTH,
+            not_applicable=text("na", "no_aws", evidence=evidence),
+            facts={"load-balancer.label": "-", "load-balancer.na": True},
+        )
+    front = front_of(scene.chain)
+    if front is not None:
+        note = text("na", "cdn", host=target.host, cdn=front)
+        return Judgement(
+            Step.TARGET_HEALTH,
+            not_applicable=note,
+            facts={"load-balancer.label": front, "load-balancer.detail": note},
+        )
+    listed = scene.aws.load_balancers
+    facts: dict[str, Any] = {}
+    if scene.feeding:
+        # The name does not lead there, but what stands behind it can be said all the same.
+        return _with_balancer(scene, scene.feeding[0], led_here=False)
+    if not listed.seen:
+        gap = Gap("aws", listed.why or Why.NOT_SELECTED, listed.detail, params={"party": "aws"})
+        return Judgement(Step.TARGET_HEALTH, gaps=(gap,), facts=facts)
+    identity = scene.aws.identity.or_else({}) or {}
+    gap = Gap(
+        "load_balancer_unmatched",
+        Why.NOT_NEEDED,
+        params={
+            "host": target.host,
+            "account": identity.get("Account") or "?",
+            "region": identity.get("Region") or scene.snapshot.vantage.aws_region or "?",
+        },
+    )
+    return Judgement(Step.TARGET_HEALTH, gaps=(gap,), facts=facts)
+
+
+def _cluster_address(scene: Scene) -> str:
+    """Words of proof that the addresses are the cluster's own, with no AWS in between."""
+    for address in scene.addresses:
+        node = scene.node_ids.get(address)
+        if node is not None:
+            return f"{address} is node {node['metadata']['name']}"
+        for service in scene.services:
+            spec, status = service.get("spec") or {}, service.get("status") or {}
+            entries = (status.get("loadBalancer") or {}).get("ingress") or ()
+            external = spec.get("externalIPs") or ()
+            if address in external or any(entry.get("ip") == address for entry in entries):
+                meta = service["metadata"]
+                return f"{address} belongs to Service {meta['namespace']}/{meta['name']}"
+    return ""
+
+
+def lb_ref(balancer: Obj) -> ObjectRef:
+    """The report's name of a load balancer."""
+    return ObjectRef("LoadBalancer", str(balancer.get("LoadBalancerName")))
+
+
+def listener_ref(balancer: Obj, port: int) -> ObjectRef:
+    """The report's name of a listener."""
+    return ObjectRef("Listener", f"{balancer.get('LoadBalancerName')}:{port}")
+
+
+def _with_balancer(scene: Scene, balancer: Obj, *, led_here: bool = True) -> Judgement:
+    findings: list[Finding] = []
+    gaps: list[Gap] = []
+    facts: dict[str, Any] = {
+        "load-balancer.label": str(balancer.get("LoadBalancerName")),
+        "load-balancer.detail": f"{balancer.get('Type')}, {balancer.get('Scheme')}",
+        "load-balancer.members": [
+            {"name": address, "state": "ok"} for address in scene.addresses if led_here
+        ],
+        "load balancer": {
+            "name": balancer.get("LoadBalancerName"),
+            "dns_name": balancer.get("DNSName"),
+            "type": balancer.get("Type"),
+            "scheme": balancer.get("Scheme"),
+            "state": (balancer.get("State") or {}).get("Code"),
+            "zones": [z.get("ZoneName") for z in balancer.get("AvailabilityZones") or ()],
+        },
+        "matched": {"how": scene.match.how, "relation": scene.match.relation},
+    }
+    findings += _state(balancer)
+    arn = balancer["LoadBalancerArn"]
+    listeners = scene.aws.listeners.get(arn, NOT_SELECTED)
+    if not listeners.seen:
+        gaps.append(
+            Gap(
+                "listeners",
+                listeners.why or Why.NOT_SELECTED,
+                listeners.detail,
+                params={"lb": balancer.get("LoadBalancerName"), "party": "aws"},
+            )
+        )
+        return Judgement(Step.TARGET_HEALTH, tuple(findings), tuple(gaps), facts=facts)
+    facts["listeners"] = [
+        {"port": one.get("Port"), "protocol": one.get("Protocol")} for one in listeners.get()
+    ]
+    listener = scene.listener(balancer, scene.target.port)
+    if listener is None:
+        findings += _no_listener(scene, balancer, listeners.get())
+        return Judgement(Step.TARGET_HEALTH, tuple(findings), tuple(gaps), seen=True, facts=facts)
+    findings += _protocol(scene, balancer, listener)
+    findings += _certificate(scene, balancer, listener)
+    findings += _alb_rule(scene, balancer, listener)
+    if not any(finding.code == "TGT009" for finding in findings):
+        verdict = targets.judge_groups(scene, balancer, listener)
+        findings += verdict.findings
+        gaps += verdict.gaps
+        facts |= verdict.facts
+    if led_here:
+        findings += security_groups.judge(scene, balancer, listener)
+        findings += between_balancer_and_nodes(scene, balancer)
+    return Judgement(Step.TARGET_HEALTH, tuple(findings), tuple(gaps), seen=True, facts=facts)
+
+
+def _state(balancer: Obj) -> list[Finding]:
+    state = balancer.get("State") or {}
+    code = state.get("Code", "active")
+    if code == "active":
+        return []
+    reason = f" ({state['Reason']})" if state.get("Reason") else ""
+    return [
+        make(
+            "TGT001",
+            lb_ref(balancer),
+            lb=balancer.get("LoadBalancerName"),
+            state=code,
+            reason=reason,
+        )
+    ]
+
+
+def _no_listener(scene: Scene, balancer: Obj, listeners: Sequence[Obj]) -> list[Finding]:
+    target = scene.target
+    port = target.port
+    name = balancer.get("LoadBalancerName")
+    arn = balancer["LoadBalancerArn"]
+    datagrams = [one for one in listeners if one.get("Port") == port]
+    if datagrams:
+        return [
+            make(
+                "TGT003",
+                listener_ref(balancer, port),
+                lb=name,
+                lb_arn=arn,
+                port=port,
+                protocol=datagrams[0].get("Protocol"),
+                scheme=target.scheme,
+                wanted="TCP or TLS",
+                related=(lb_ref(balancer),),
+            )
+        ]
+    entry = scene.wanted_port(target.scheme)
+    return [
+        make(
+            "TGT002",
+            listener_ref(balancer, port),
+            lb=name,
+            lb_arn=arn,
+            port=port,
+            ports=listing(sorted(one.get("Port", 0) for one in listeners)),
+            entry=(entry.name or entry.port) if entry else target.scheme,
+            related=(lb_ref(balancer),),
+        )
+    ]
+
+
+def _protocol(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
+    """TLS ended where it must not be, or not where it must; only where requests do not work."""
+    if outcomes(scene.snapshot).succeeded:
+        return []
+    found: list[Finding] = []
+    for forward in scene.forwards(listener):
+        group = scene.group(forward.target_group_arn)
+        name = group.get("TargetGroupName", "?")
+        ref = ObjectRef("TargetGroup", name)
+        for number in sorted(targets.ports_in(scene, forward.target_group_arn)):
+            port = next((p for p in scene.ports if p.node_port == number), None)
+            if port is None or port.entry_point is None:
+                continue
+            entry = port.entry_point
+            common: dict[str, Any] = {
+                "lb": balancer.get("LoadBalancerName"),
+                "port": listener.get("Port"),
+                "entry": entry.name,
+            }
+            wrong = _wrong_entry(scene, listener, port)
+            if wrong is not None:
+                found.append(
+                    make(
+                        "TGT004",
+                        listener_ref(balancer, int(listener["Port"])),
+                        tg=name,
+                        tg_arn=forward.target_group_arn,
+                        target_port=number,
+                        lb_arn=balancer["LoadBalancerArn"],
+                        scheme=scene.target.scheme,
+                        wanted=wrong.name or wrong.port,
+                        wanted_port=wrong.node_port,
+                        related=(ref, lb_ref(balancer)),
+                        **common,
+                    )
+                )
+            elif listener.get("Protocol") in _TERMINATES and entry.redirect_to is not None:
+                found.append(
+                    make(
+                        "TGT006",
+                        listener_ref(balancer, int(listener["Port"])),
+                        redirect=entry.redirect_to,
+                        host=scene.target.host,
+                        path=scene.target.path,
+                        related=(ref, *_traefik_refs(scene)),
+                        **common,
+                    )
+                )
+            elif (
+                listener.get("Protocol") in _TERMINATES
+                and group.get("Protocol") in ("TCP", "HTTP")
+                and _speaks_tls(scene, port)
+            ):
+                found.append(
+                    make(
+                        "TGT005",
+                        listener_ref(balancer, int(listener["Port"])),
+                        tg=name,
+                        lb_arn=balancer["LoadBalancerArn"],
+                        tg_protocol=group.get("Protocol"),
+                        target_port=number,
+                        related=(ref,),
+                        **common,
+                    )
+                )
+    return found
+
+
+def _traefik_refs(scene: Scene) -> tuple[ObjectRef, ...]:
+    instance = scene.instance
+    return (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
+
+
+def _speaks_tls(scene: Scene, port: Any) -> bool:
+    wanted = scene.wanted_port("https")
+    return bool(port.entry_point is not None and port.entry_point.tls) or wanted == port
+
+
+def _wrong_entry(scene: Scene, listener: Obj, port: Any) -> Any:
+    """The Service port that the listener should reach, where it reaches the other scheme's."""
+    if scene.target.port != standard_port(scene.target.scheme):
+        return None
+    plain_inside = listener.get("Protocol") in (*_TERMINATES, "HTTP")
+    if plain_inside:
+        return None
+    wanted = scene.wanted_port(scene.target.scheme)
+    other = scene.wanted_port("http" if scene.target.scheme == "https" else "https")
+    if wanted is None or wanted.node_port is None or port == wanted:
+        return None
+    internal = port.entry_point.name in ("traefik", "metrics") if port.entry_point else False
+    return wanted if port == other or internal else None
+
+
+def _certificate(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
+    if listener.get("Protocol") not in _TERMINATES:
+        return []
+    for collected in scene.snapshot.http.requests:
+        if not collected.seen:
+            continue
+        for exchange in collected.get().exchanges:
+            if exchange.tls is None or not exchange.tls.chain or exchange.port is None:
+                continue
+            problem = certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
+            if problem is None or problem.value in ("untrusted", "default"):
+                continue
+            leaf = exchange.tls.chain[0]
+            words = text(
+                "certificate",
+                problem.value,
+                not_after=leaf.not_after,
+                not_before=leaf.not_before,
+                names=listing(leaf.names),
+            )
+            arns = [c.get("CertificateArn", "") for c in listener.get("Certificates") or ()]
+            return [
+                make(
+                    "TGT008",
+                    listener_ref(balancer, int(listener["Port"])),
+                    lb=balancer.get("LoadBalancerName"),
+                    port=listener["Port"],
+                    host=scene.target.host,
+                    problem=words,
+                    actual=leaf.subject,
+                    listener_arn=listener.get("ListenerArn", ""),
+                    related=tuple(ObjectRef("Certificate", arn) for arn in arns),
+                )
+            ]
+    return []
+
+
+def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
+    rules = scene.aws.rules.get(listener.get("ListenerArn", ""), NOT_SELECTED)
+    if not rules.seen or not rules.get():
+        return []
+    rule = chosen_rule(rules.get(), scene.target.host, scene.target.path)
+    actions = (rule or {}).get("Actions") or []
+    last = actions[-1] if actions else {}
+    if last.get("Type", "forward") != "fixed-response":
+        return []
+    probes = [c.get() for c in scene.snapshot.http.requests if c.seen]
+    if probes and all(
+        p.exchanges and producer(p.exchanges[-1]) is not Producer.ALB for p in probes
+    ):
+        return []
+    config = last.get("FixedResponseConfig") or {}
+    return [
+        make(
+            "TGT009",
+            listener_ref(balancer, int(listener["Port"])),
+            lb=balancer.get("LoadBalancerName"),
+            port=listener["Port"],
+            host=scene.target.host,
+            path=scene.target.path,
+            rule=(rule or {}).get("Priority", "default"),
+            action=f"fixed response {config.get('StatusCode', '')}".strip(),
+            listener_arn=listener.get("ListenerArn", ""),
+            related=(lb_ref(balancer),),
+        )
+    ]

@@ -1,0 +1,142 @@
+"""Where the host's request is to be sent, hop by hop, so that a fault can be bounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hopcheck.model import Hop, KubeEvidence, Obj, Snapshot, Target
+from hopcheck.way.routing import Routing, port_of
+from hopcheck.way.scene import Scene, ServicePort, meta, pod_ready
+
+if TYPE_CHECKING:
+    from hopcheck.collect.http import HopTarget
+
+_MOST = 12  # members of one hop
+
+
+def hop_targets(kube: KubeEvidence, target: Target) -> list[HopTarget]:
+    """Nodes' nodePorts, Traefik pods and application pods on the way; empty without a cluster.
+
+    What is spoken there is what the URL asks: the load balancer is not looked at, so behind a
+    listener that ends TLS the nodes are asked over the plain entryPoint by their own port.
+    """
+    scene = Scene(Snapshot(target=target, kube=kube))
+    if scene.instance is None:
+        return []
+    found: list[HopTarget] = []
+    wanted = scene.wanted_port(target.scheme)
+    if wanted is not None:
+        found += _nodes(scene, wanted)
+        found += _traefik_pods(scene, wanted)
+    found += _backends(scene)
+    return found
+
+
+def _node_address(node: Obj) -> str | None:
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    return next((a.get("address") for a in addresses if a.get("type") == "InternalIP"), None)
+
+
+def _nodes(scene: Scene, wanted: ServicePort) -> list[HopTarget]:
+    from hopcheck.collect.http import HopTarget
+
+    if wanted.node_port is None:
+        return []
+    proxied = wanted.entry_point is not None and wanted.entry_point.proxy_protocol
+    found = []
+    for node in list(scene.kube.list("nodes").or_else(()) or ())[:_MOST]:
+        address = _node_address(node)
+        if address:
+            name = str(meta(node).get("name"))
+            found.append(
+                HopTarget(
+                    hop=Hop.NODE,
+                    member=f"{name} {address}:{wanted.node_port}",
+                    address=address,
+                    port=wanted.node_port,
+                    scheme=scene.target.scheme,
+                    proxy_protocol=proxied,
+                    name=name,
+                )
+            )
+    return found
+
+
+def _traefik_pods(scene: Scene, wanted: ServicePort) -> list[HopTarget]:
+    from hopcheck.collect.http import HopTarget
+
+    entry = scene.entry_point
+    port = entry.port if entry is not None and entry.port else wanted.container_port
+    found = []
+    for pod in (scene.instance.pods if scene.instance else ())[:_MOST]:
+        address = (pod.get("status") or {}).get("podIP")
+        if address and port and pod_ready(pod):
+            namespace, name = str(meta(pod).get("namespace")), str(meta(pod).get("name"))
+            found.append(
+                HopTarget(
+                    hop=Hop.TRAEFIK_POD,
+                    member=f"{name} {address}:{port}",
+                    address=address,
+                    port=port,
+                    scheme=scene.target.scheme,
+                    proxy_protocol=entry is not None and entry.proxy_protocol,
+                    namespace=namespace,
+                    name=name,
+                )
+            )
+    return found
+
+
+def endpoint_addresses(kube: KubeEvidence, service: Obj, port: Obj) -> list[tuple[str, int, Obj]]:
+    """(address, port, endpoint) of a Service's port, from its EndpointSlices; all conditions."""
+    namespace, name = str(meta(service).get("namespace")), str(meta(service).get("name"))
+    found: dict[tuple[str, int], tuple[str, int, Obj]] = {}
+    for one in kube.list("endpointslices", namespace).or_else(()) or ():
+        labels = meta(one).get("labels") or {}
+        if labels.get("kubernetes.io/service-name") != name:
+            continue
+        for number in slice_ports(one, port):
+            for endpoint in one.get("endpoints") or ():
+                for address in endpoint.get("addresses") or ():
+                    found[(address, number)] = (address, number, endpoint)
+    return list(found.values())
+
+
+def slice_ports(one: Obj, port: Obj) -> list[int]:
+    """The numbers that an EndpointSlice gives for a Service port: they share its name."""
+    name = port.get("name") or ""
+    return [
+        int(p["port"])
+        for p in one.get("ports") or ()
+        if (p.get("name") or "") == name and p.get("port")
+    ]
+
+
+def _backends(scene: Scene) -> list[HopTarget]:
+    from hopcheck.collect.http import HopTarget
+
+    routing = Routing(scene)
+    found: list[HopTarget] = []
+    for backend, service in routing.services():
+        port = port_of(service, backend.port)
+        if port is None:
+            continue
+        tls = (
+            backend.scheme == "https"
+            or (backend.scheme is None and str(port.get("name") or "").startswith("https"))
+            or port.get("port") == 443
+        )
+        for address, number, endpoint in endpoint_addresses(scene.kube, service, port)[:_MOST]:
+            name = str((endpoint.get("targetRef") or {}).get("name") or address)
+            found.append(
+                HopTarget(
+                    hop=Hop.POD,
+                    member=f"{name} {address}:{number}",
+                    address=address,
+                    port=number,
+                    scheme="https" if tls else "http",
+                    namespace=backend.namespace,
+                    name=name,
+                )
+            )
+    return found

@@ -1,0 +1,154 @@
+"""The host's route in a snapshot: which router serves it, and the Services behind it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from hopcheck.model import Obj
+from hopcheck.way.discovery import Instance, traefik_container
+from hopcheck.way.route import Backend, Excluded, Route, View
+from hopcheck.way.routes import Selection, candidates, leaves, select
+from hopcheck.way.rules import matches
+from hopcheck.way.scene import Scene, pod_ready
+from hopcheck.way.static import StaticConfig
+from hopcheck.way.version import Version, parse_version, version_of_image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ANY_VIEW = View(name="-/-", static=StaticConfig())
+
+
+def view_of(scene: Scene, instance: Instance) -> View:
+    """One installation as far as routing depends on it."""
+    pods = sorted(instance.pods, key=lambda pod: not pod_ready(pod))
+    static = scene.static_of(pods[0]) if pods else StaticConfig()
+    return View(f"{instance.namespace}/{instance.name}", static, _version(scene, instance))
+
+
+def _version(scene: Scene, instance: Instance) -> Version | None:
+    names = {(pod.get("metadata") or {}).get("name") for pod in instance.pods}
+    for replica in scene.snapshot.traefik.replicas:
+        if replica.pod in names and replica.version.seen:
+            return parse_version(replica.version.get())
+    for pod in instance.pods:
+        container = traefik_container(pod)
+        if container is not None and (found := version_of_image(container.get("image", ""))):
+            return found
+    return None
+
+
+def reads_route(scene: Scene, instance: Instance) -> bool:
+    """Whether that installation has loaded a route for the host on any entryPoint."""
+    view = view_of(scene, instance)
+    for route in candidates(scene.kube, [view]):
+        if route.loaded and matches(
+            route.rule,
+            scene.target.host,
+            None,
+            version=view.version,
+            syntax=route.syntax,
+            protocol=route.protocol,
+        ):
+            return True
+    return False
+
+
+class Routing:
+    """The choice that the host's Traefik makes, by what is declared."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+
+    @cached_property
+    def view(self) -> View:
+        """The installation that the requests reach; an unknown one where none was found."""
+        instance = self.scene.instance
+        return view_of(self.scene, instance) if instance is not None else ANY_VIEW
+
+    @cached_property
+    def routes(self) -> list[Route]:
+        """Every route as that installation would build it."""
+        return candidates(self.scene.kube, [self.view])
+
+    @property
+    def entry_point(self) -> str:
+        """The entryPoint of the request; the usual name where ports do not tell."""
+        entry = self.scene.entry_point
+        if entry is not None:
+            return entry.name
+        return "websecure" if self.scene.target.scheme == "https" else "web"
+
+    @cached_property
+    def scheme_inside(self) -> str:
+        """Http where the load balancer has ended TLS and sends plain text on; else as asked."""
+        scene = self.scene
+        if scene.target.scheme == "http" or scene.balancer is None:
+            return scene.target.scheme
+        listener = scene.listener(scene.balancer, scene.target.port)
+        if listener is None or listener.get("Protocol") not in ("TLS", "HTTPS"):
+            return "https"
+        groups = [scene.group(f.target_group_arn) for f in scene.forwards(listener)]
+        plain = any(group.get("Protocol") in ("TCP", "HTTP") for group in groups)
+        return "http" if plain else "https"
+
+    @cached_property
+    def selection(self) -> Selection:
+        """What Traefik does with the request."""
+        return select(
+            self.routes,
+            self.scene.target.host,
+            self.scene.target.path,
+            view=self.view,
+            entry_point=self.entry_point,
+            scheme="http" if self.scheme_inside == "http" else "https",
+        )
+
+    @cached_property
+    def winner(self) -> Route | None:
+        """The route that is meant to serve: the winner, or the one that a small thing keeps out.
+
+        A host's Service is of interest even where its route is not loaded.
+        """
+        found = self.selection
+        if found.winner is not None:
+            return found.winner
+        near = [m.route for m in found.misses if m.reason is not Excluded.HOST_MISMATCH]
+        for route in (*found.undecided, *near, *found.excluded):
+            if route.backends:
+                return route
+        return None
+
+    def backends(self, route: Route) -> tuple[list[Backend], list[Backend]]:
+        """Services behind a route, and references of it that lead nowhere."""
+        services: list[Backend] = []
+        missing: list[Backend] = []
+        for backend in route.backends:
+            found, lost = leaves(self.scene.kube, backend)
+            services += found
+            missing += lost
+        return services, missing
+
+    def services(self) -> list[tuple[Backend, Obj]]:
+        """The existing Services behind the host's route, each once."""
+        if self.winner is None:
+            return []
+        found: dict[tuple[str, str, str], tuple[Backend, Obj]] = {}
+        for backend in self.backends(self.winner)[0]:
+            service = self.scene.service(backend.namespace, backend.name)
+            if service is not None:
+                key = (backend.namespace, backend.name, str(backend.port))
+                found[key] = (backend, service)
+        return list(found.values())
+
+
+def port_of(service: Obj, port: int | str | None) -> Obj | None:
+    """The Service's port that a backend names by number or name; the only one where none is."""
+    ports: Sequence[Obj] = (service.get("spec") or {}).get("ports") or ()
+    for one in ports:
+        if port is not None and (
+            str(one.get("port")) == str(port) or (one.get("name") and one.get("name") == port)
+        ):
+            return one
+    return ports[0] if port is None and len(ports) == 1 else None

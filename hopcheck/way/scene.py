@@ -1,0 +1,436 @@
+"""Who is who in a snapshot: the host's load balancer, its Traefik, and how their ports join.
+
+Pure look-ups that several judges (and the composition of probes) need; nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import cached_property
+
+from msgspec import Struct
+
+from hopcheck.model import Collected, KubeEvidence, Obj, Snapshot, Target
+from hopcheck.way.discovery import (
+    NODE_PORT_TYPES,
+    Instance,
+    containers,
+    instances,
+    selects,
+    traefik_container,
+    traefik_services,
+)
+from hopcheck.way.loadbalancer import (
+    Forward,
+    Match,
+    match_load_balancer,
+    plain_name,
+    target_groups_of,
+    which_listener,
+)
+from hopcheck.way.static import EntryPoint, StaticConfig, static_config
+from hopcheck.way.version import Version, parse_version, version_of_image
+from hopcheck.way.view import config_files
+
+
+def meta(obj: Obj) -> Obj:
+    """An object's metadata."""
+    return obj.get("metadata") or {}
+
+
+def spec(obj: Obj) -> Obj:
+    """An object's spec."""
+    return obj.get("spec") or {}
+
+
+def all_pods(kube: KubeEvidence) -> list[Obj]:
+    """Every pod that was listed anywhere, each once."""
+    found: dict[tuple[str, str], Obj] = {}
+    for key, listed in kube.lists.items():
+        if key.partition("@")[0] == "pods":
+            for pod in listed.or_else(()) or ():
+                found[(meta(pod).get("namespace", ""), meta(pod).get("name", ""))] = pod
+    return list(found.values())
+
+
+def services(kube: KubeEvidence) -> list[Obj]:
+    """Every Service that was listed."""
+    return list(kube.list("services").or_else(()) or ())
+
+
+def pod_ready(pod: Obj) -> bool:
+    """Whether the pod's condition Ready is True."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+class ServicePort(Struct, frozen=True):
+    """One port of Traefik's Service, followed to the entryPoint behind it."""
+
+    name: str
+    port: int
+    node_port: int | None
+    target: str  # targetPort as written
+    container_port: int | None  # None: no container port has that name
+    entry_point: EntryPoint | None  # None: nothing of Traefik listens there, or not known
+    protocol: str = "TCP"
+
+
+def standard_port(scheme: str) -> int:
+    """80 or 443."""
+    return {"http": 80, "https": 443}[scheme]
+
+
+class Scene:
+    """Look-ups on one snapshot, each made once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.target: Target = snapshot.target
+        self.kube = snapshot.kube
+        self.aws = snapshot.aws
+
+    # --- dns and load balancer
+
+    @cached_property
+    def addresses(self) -> tuple[str, ...]:
+        """The host's addresses by every resolver asked, or the host itself where it is one."""
+        try:
+            return (str(ipaddress.ip_address(self.target.host)),)
+        except ValueError:
+            pass
+        found: dict[str, None] = {}
+        for answer in self.snapshot.dns.answers:
+            if answer.seen:
+                found |= dict.fromkeys(answer.get().addresses)
+        return tuple(found)
+
+    @cached_property
+    def chain(self) -> tuple[str, ...]:
+        """The host and the targets of its CNAMEs, in order."""
+        names = {plain_name(self.target.host): None}
+        for answer in self.snapshot.dns.answers:
+            if answer.seen:
+                names |= {plain_name(hop.target): None for hop in answer.get().chain}
+        return tuple(names)
+
+    @cached_property
+    def load_balancers(self) -> tuple[Obj, ...]:
+        """Every load balancer that AWS named."""
+        return tuple(self.aws.load_balancers.or_else(()) or ())
+
+    @cached_property
+    def match(self) -> Match:
+        """The load balancer that the name leads to."""
+        return match_load_balancer(
+            self.chain,
+            self.addresses,
+            self.load_balancers,
+            self.snapshot.dns.names,
+            self.aws.network_interfaces.or_else(()) or (),
+        )
+
+    @cached_property
+    def balancer(self) -> Obj | None:
+        """The load balancer the name leads to; None where there is none or it is not known."""
+        return self.balancer_by_arn(self.match.arn)
+
+    def balancer_by_arn(self, arn: str | None) -> Obj | None:
+        """The load balancer of that ARN."""
+        return next((b for b in self.load_balancers if b.get("LoadBalancerArn") == arn), None)
+
+    @cached_property
+    def feeding(self) -> tuple[Obj, ...]:
+        """Load balancers (details were read of) whose target groups hold this Traefik's ports."""
+        return tuple(b for b in self.load_balancers if self._feeds(b["LoadBalancerArn"]))
+
+    def _feeds(self, arn: str) -> bool:
+        for listener in self.aws.listeners.get(arn, Collected(value=())).or_else(()) or ():
+            for forward in self.forwards(listener):
+                for described in self.health(forward.target_group_arn).or_else(()) or ():
+                    if self.leads_here(described.get("Target") or {}):
+                        return True
+        return False
+
+    def leads_here(self, target: Obj) -> bool:
+        """Whether a target is this cluster's: a node's instance or address, or a Traefik pod's."""
+        return target.get("Id") in self.node_ids or target.get("Id") in self.pod_addresses
+
+    @cached_property
+    def node_ids(self) -> dict[str, Obj]:
+        """Nodes by instance id and by each of their addresses."""
+        found: dict[str, Obj] = {}
+        for node in self.kube.list("nodes").or_else(()) or ():
+            provider = str(spec(node).get("providerID", "")).rpartition("/")[2]
+            if provider:
+                found[provider] = node
+            for address in (node.get("status") or {}).get("addresses") or ():
+                if address.get("type") in ("InternalIP", "ExternalIP"):
+                    found[str(address.get("address"))] = node
+        return found
+
+    @cached_property
+    def pod_addresses(self) -> dict[str, Obj]:
+        """Traefik's pods by address."""
+        return {
+            ip: pod
+            for instance in self.instances
+            for pod in instance.pods
+            if (ip := (pod.get("status") or {}).get("podIP"))
+        }
+
+    def forwards(self, listener: Obj) -> tuple[Forward, ...]:
+        """Target groups of a listener for this host and path (an ALB's rules are applied)."""
+        from hopcheck.way.albrules import chosen_rule
+
+        rules = self.aws.rules.get(listener.get("ListenerArn", ""), Collected(value=()))
+        listed = tuple(rules.or_else(()) or ())
+        if not listed:
+            return target_groups_of(listener)
+        rule = chosen_rule(listed, self.target.host, self.target.path)
+        if rule is None or rule.get("IsDefault"):
+            return target_groups_of(listener)
+        return target_groups_of({"DefaultActions": rule.get("Actions", [])})
+
+    def listener(self, balancer: Obj, port: int) -> Obj | None:
+        """The balancer's TCP listener on `port`."""
+        listed = self.aws.listeners.get(balancer["LoadBalancerArn"], Collected(value=()))
+        return which_listener(listed.or_else(()) or (), port)
+
+    def group(self, arn: str) -> Obj:
+        """A target group, or {} where it was not listed."""
+        groups = self.aws.target_groups.or_else(()) or ()
+        return next((g for g in groups if g.get("TargetGroupArn") == arn), {})
+
+    def health(self, arn: str) -> Collected[tuple[Obj, ...]]:
+        """Target health descriptions of a target group."""
+        from hopcheck.model import NOT_SELECTED
+
+        return self.aws.target_health.get(arn, NOT_SELECTED)
+
+    def attribute(self, arn: str, key: str) -> str | None:
+        """One attribute of a target group, None where it could not be read."""
+        found = self.aws.target_group_attributes.get(arn)
+        return (found.or_else({}) or {}).get(key) if found is not None else None
+
+    # --- traefik
+
+    @cached_property
+    def pods(self) -> list[Obj]:
+        """Every pod that was listed."""
+        return all_pods(self.kube)
+
+    @cached_property
+    def services(self) -> list[Obj]:
+        """Every Service that was listed."""
+        return services(self.kube)
+
+    @cached_property
+    def instances(self) -> list[Instance]:
+        """Traefik installations."""
+        return instances(self.services, self.pods)
+
+    @cached_property
+    def instance(self) -> Instance | None:
+        """The installation that the host's requests reach.
+
+        By the load balancer's targets first; then by which installation reads the host's route;
+        then the first whose Service the load balancer could use.
+        """
+        found = self.instances
+        if len(found) < 2:
+            return found[0] if found else None
+        if self._by_targets:
+            return self._by_targets
+        from hopcheck.way.routing import reads_route
+
+        reading = [i for i in found if reads_route(self, i)]
+        ranked = sorted(
+            reading or found, key=lambda i: not any(self._exposed(i, s) for s in i.services)
+        )
+        return ranked[0]
+
+    @cached_property
+    def _by_targets(self) -> Instance | None:
+        if self.balancer is None:
+            return None
+        listener = self.listener(self.balancer, self.target.port)
+        for forward in self.forwards(listener) if listener else ():
+            for described in self.health(forward.target_group_arn).or_else(()) or ():
+                target = described.get("Target") or {}
+                for instance in self.instances:
+                    ports = {p.node_port for p in self.ports_of(instance)}
+                    addresses = {(p.get("status") or {}).get("podIP") for p in instance.pods}
+                    if target.get("Port") in ports or target.get("Id") in addresses:
+                        return instance
+        return None
+
+    def _exposed(self, instance: Instance, name: str) -> bool:
+        service = self.service(instance.namespace, name)
+        return service is not None and spec(service).get("type") in NODE_PORT_TYPES
+
+    def service(self, namespace: str, name: str) -> Obj | None:
+        """One Service."""
+        for service in self.services:
+            if meta(service).get("namespace") == namespace and meta(service).get("name") == name:
+                return service
+        return None
+
+    @cached_property
+    def traefik_service(self) -> Obj | None:
+        """Traefik's Service: exposed and selecting its pods first, else the likeliest."""
+        if self.instance is not None:
+            listed = [self.service(self.instance.namespace, n) for n in self.instance.services]
+            found = [service for service in listed if service is not None]
+            found.sort(key=lambda s: self._service_rank(s, self.instance))
+            return found[0] if found else None
+        for namespace, name in traefik_services(self.services, self.pods):
+            service = self.service(namespace, name)
+            if service is not None:
+                return service
+        return None
+
+    def _service_rank(self, service: Obj, instance: Instance | None) -> tuple[bool, bool, bool]:
+        pods = instance.pods if instance is not None else ()
+        ports = {p.get("nodePort") for p in spec(service).get("ports") or ()}
+        return (
+            not (ports & self.target_ports),
+            spec(service).get("type") not in NODE_PORT_TYPES,
+            not any(selects(service, pod) for pod in pods),
+        )
+
+    @cached_property
+    def target_ports(self) -> set[int]:
+        """Ports on which anything is registered in the host's target groups."""
+        if self.balancer is None:
+            return set()
+        listener = self.listener(self.balancer, self.target.port)
+        return {
+            int(port)
+            for forward in (self.forwards(listener) if listener else ())
+            for described in self.health(forward.target_group_arn).or_else(()) or ()
+            if (port := (described.get("Target") or {}).get("Port"))
+        }
+
+    @cached_property
+    def static(self) -> StaticConfig:
+        """Static configuration of the host's Traefik (of a ready pod, where there is one)."""
+        pods = sorted(
+            self.instance.pods if self.instance else (), key=lambda pod: not pod_ready(pod)
+        )
+        return self.static_of(pods[0]) if pods else StaticConfig()
+
+    def static_of(self, pod: Obj) -> StaticConfig:
+        """Static configuration of one Traefik pod."""
+        container = traefik_container(pod)
+        if container is None:
+            return StaticConfig()
+        return static_config(pod, container.get("name"), config_files(pod, container, self.kube))
+
+    @cached_property
+    def version(self) -> Version | None:
+        """Traefik's version, by its API or its image tag."""
+        for replica in self.snapshot.traefik.replicas:
+            if replica.version.seen:
+                return parse_version(replica.version.get())
+        for pod in self.instance.pods if self.instance else ():
+            container = traefik_container(pod)
+            if container is not None and (found := version_of_image(container.get("image", ""))):
+                return found
+        return None
+
+    def ports_of(self, instance: Instance) -> list[ServicePort]:
+        """The ports of all Services of an installation."""
+        return [
+            port
+            for name in instance.services
+            if (service := self.service(instance.namespace, name)) is not None
+            for port in self.service_ports(service, instance)
+        ]
+
+    def service_ports(self, service: Obj, instance: Instance | None = None) -> list[ServicePort]:
+        """Each port of Traefik's Service, followed to its entryPoint."""
+        owner = instance or self.instance
+        pods = sorted(owner.pods if owner else (), key=lambda pod: not pod_ready(pod))
+        pod = pods[0] if pods else None
+        static = self.static_of(pod) if pod is not None else StaticConfig()
+        found = []
+        for port in spec(service).get("ports") or ():
+            target = port.get("targetPort", port.get("port"))
+            number = target if isinstance(target, int) else _named_port(pod, str(target))
+            found.append(
+                ServicePort(
+                    name=str(port.get("name") or ""),
+                    port=int(port.get("port", 0)),
+                    node_port=port.get("nodePort") or None,
+                    target=str(target),
+                    container_port=number,
+                    entry_point=next(
+                        (
+                            entry
+                            for entry in static.entry_points.values()
+                            if entry.port == number and entry.protocol != "udp"
+                        ),
+                        None,
+                    ),
+                    protocol=str(port.get("protocol") or "TCP"),
+                )
+            )
+        return found
+
+    @cached_property
+    def ports(self) -> list[ServicePort]:
+        """The ports of the host's Traefik Service."""
+        return self.service_ports(self.traefik_service) if self.traefik_service else []
+
+    @cached_property
+    def host_ports(self) -> set[int]:
+        """Ports that Traefik's pods open on their nodes themselves (hostPort, hostNetwork)."""
+        found: set[int] = set()
+        for pod in self.instance.pods if self.instance else ():
+            for container in containers(pod):
+                for port in container.get("ports") or ():
+                    if port.get("hostPort"):
+                        found.add(int(port["hostPort"]))
+            if spec(pod).get("hostNetwork"):
+                entries = self.static_of(pod).entry_points.values()
+                found |= {entry.port for entry in entries if entry.port}
+        return found
+
+    def wanted_port(self, scheme: str) -> ServicePort | None:
+        """The Service port for `scheme`: by number 80 or 443, else by the usual names."""
+        usual = ("websecure", "https") if scheme == "https" else ("web", "http")
+        streams = [port for port in self.ports if port.protocol == "TCP"]
+        for port in streams:
+            if port.port == standard_port(scheme):
+                return port
+        for port in streams:
+            entry = port.entry_point.name if port.entry_point else ""
+            if port.name in usual or entry in usual or port.target in usual:
+                return port
+        return None
+
+    @cached_property
+    def entry_point(self) -> EntryPoint | None:
+        """The entryPoint at which the request arrives, as far as ports tell."""
+        by_node_port = {p.node_port: p for p in self.ports if p.node_port}
+        for number in self.target_ports:
+            port = by_node_port.get(number)
+            if port is not None and port.entry_point is not None:
+                return port.entry_point
+            for entry in self.static.entry_points.values():
+                if number == entry.port and self.aws.load_balancers.seen:
+                    return entry
+        wanted = self.wanted_port(self.target.scheme)
+        if wanted is not None and wanted.entry_point is not None:
+            return wanted.entry_point
+        usual = ("websecure", "https") if self.target.scheme == "https" else ("web", "http")
+        return next((e for n, e in self.static.entry_points.items() if n in usual), None)
+
+
+def _named_port(pod: Obj | None, name: str) -> int | None:
+    for container in containers(pod) if pod is not None else ():
+        for port in container.get("ports") or ():
+            if port.get("name") == name:
+                return int(port["containerPort"])
+    return None
