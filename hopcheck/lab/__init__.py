@@ -1,1 +1,1 @@
-"""The embedded path: real Traefik, an API server, a load balancer, DNS and pods on loopback."""
+"""The embedded lab: the whole path on loopback, with a gallery of faults (`hopcheck[lab]`)."""

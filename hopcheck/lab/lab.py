@@ -6,12 +6,11 @@ import asyncio
 import secrets
 import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from hopcheck.lab import settings, topology, traefik
 from hopcheck.lab.addresses import Addresses
@@ -27,7 +26,6 @@ from hopcheck.lab.pods import HEALTHY, AppPod, Behaviour
 from hopcheck.lab.relay import Relay
 from hopcheck.lab.traefik import TraefikProcess
 
-T = TypeVar("T")
 Obj = dict[str, Any]
 
 _POLL_S = 0.05
@@ -74,6 +72,7 @@ class Lab:
         self._apps: dict[str, AppPod] = {}
         self._tokens: dict[str, str] = {}
         self._rules_changed = False
+        self._settled = 0  # the store's version that every party is known to follow
         self._baseline: Callable[[], None] = lambda: None
         self._healthy: list[tuple[Obj, bytes | None]] = []
 
@@ -122,6 +121,7 @@ class Lab:
         await self._converge()
         self._remember()
         self._healthy = await self._loaded()
+        self._settled = self.store.version
 
     async def stop(self) -> None:
         """End every party, in the order in which nothing complains; safe to call twice."""
@@ -162,7 +162,10 @@ class Lab:
 
     async def heal(self) -> None:
         """Go back to the healthy state and wait until the path works as at the start."""
+        # A Traefik that has yet to hear of the last changes looks healed before it is broken.
+        behind = self.store.version != self._settled
         for relay in self._relays.values():
+            behind = behind or relay.frozen
             relay.thaw()
         self.server.hidden.clear()
         self.set_delay(0.0)
@@ -178,11 +181,24 @@ class Lab:
             if process.args != args or process.exit_code is not None:
                 process.args = args
                 await self.kubelet.restart(topology.GATEWAY, name)
+        if behind:
+            await self._quiet()
         await self._until(self._as_before, "the lab does not come back to its healthy state")
         await self._converge()
+        self._settled = self.store.version
 
     async def settle(self) -> None:
         """Wait until pods, nodes, targets and Traefik's configuration follow the store."""
+        await self.kubelet.probe()
+        if self.store.version != self._settled:
+            await self._quiet()
+            await self._converge()
+            self._settled = self.store.version
+        else:  # Traefik has nothing to follow
+            await self._converge()
+
+    async def _quiet(self) -> None:
+        """Wait until what every Traefik has loaded rests."""
         began = time.monotonic()
         seen: list[str] = []
         since = began
@@ -192,7 +208,6 @@ class Lab:
             if now != seen or "starting" in now:
                 seen, since = now, time.monotonic()
             await asyncio.sleep(_POLL_S)
-        await self._converge()
 
     async def set_app(self, name: str | None, behaviour: Behaviour) -> None:
         """Restart an application pod (None: each of them) with another behaviour."""
@@ -220,6 +235,7 @@ class Lab:
     async def set_traefik_rules(self, rules: list[Obj]) -> None:
         """Replace the RBAC rules of Traefik's ServiceAccount and restart its pods."""
         self._rules_changed = True
+        self._settled = 0  # restarted processes are to be waited for, though no object changes
         for pod, token in self._tokens.items():
             self.server.account(token, _ACCOUNT, rules)
             await self.kubelet.restart(topology.GATEWAY, pod)
@@ -327,70 +343,3 @@ class Lab:
             settings.restore_objects(self.store, objects)
 
         self._baseline = restore
-
-
-class RunningLab:
-    """A Lab on a thread of its own, for code that is not asynchronous: ``with RunningLab()``.
-
-    `lab` may be read from any thread; change it inside `run` or `call`.
-    """
-
-    def __init__(self, *, binary: Path | None = None, single: bool | None = None) -> None:
-        self._arguments = {"binary": binary, "single": single}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="lab", daemon=True)
-        self.lab: Lab
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        try:
-            self.lab = self.call(lambda: Lab(**self._arguments))  # type: ignore[arg-type]
-            self.run(self.lab.__aenter__())
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        try:
-            self.run(self.lab.stop())
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_LIMIT_S)
-        if not self._thread.is_alive():
-            self._loop.close()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the lab's loop and wait for it; its exceptions are raised here."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(3 * _LIMIT_S)
-
-    def call(self, function: Callable[[], T]) -> T:
-        """Call a function on the lab's loop."""
-
-        async def work() -> T:
-            return function()
-
-        return self.run(work())
-
-    def environment(self) -> dict[str, str]:
-        """`Lab.environment`."""
-        return self.lab.environment()
-
-    def arguments(self) -> list[str]:
-        """`Lab.arguments`."""
-        return self.lab.arguments()
-
-    def inject(self, name: str) -> None:
-        """`Lab.inject`."""
-        self.run(self.lab.inject(name))
-
-    def heal(self) -> None:
-        """`Lab.heal`."""
-        self.run(self.lab.heal())
-
-    def settle(self) -> None:
-        """`Lab.settle`."""
-        self.run(self.lab.settle())

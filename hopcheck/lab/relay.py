@@ -43,6 +43,11 @@ class Relay:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing passes."""
+        return not self._flow.is_set()
+
     def freeze(self) -> None:
         """Let nothing pass any more, in either direction."""
         self._flow.clear()

@@ -1,0 +1,120 @@
+"""One diagnosis of the running lab by ``hopcheck diagnose``, and whether it was right."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hopcheck.lab.faults import FAULTS, Fault
+from hopcheck.lab.lab import Lab
+from hopcheck.lab.topology import HOST
+
+_WRITE_S = 15.0  # for the report so far, after an interruption
+_VERDICTS = frozenset({0, 1, 3, 4})
+_USERS = ("AWS_", "KUBECONFIG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+def child_environment(lab: Lab) -> dict[str, str]:
+    """The environment of this process with the lab's parties in place of the user's."""
+    kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(_USERS)}
+    return kept | lab.environment()
+
+
+async def demo(lab: Lab, fault: str | None, arguments: Sequence[str]) -> int:
+    """Inject the fault, diagnose the host, compare; the exit code of the demo.
+
+    0: the injected fault was named, and nothing else; 1: it was not; else the diagnosis's own
+    exit code where it gave no verdict.
+    """
+    if fault is not None:
+        print(f"injected: {fault}: {FAULTS[fault].summary}", flush=True)
+        await lab.inject(fault)
+    began = time.time()
+    code = await _diagnose(lab, [HOST, *lab.arguments(), *arguments])
+    if code not in _VERDICTS:
+        return code
+    path = _report(_directory(arguments), began)
+    if path is None:
+        print("demo: no report was written", file=sys.stderr)
+        return 1
+    print(f"report: {path.parent}")
+    print(f"exit code of the diagnosis: {code}")
+    wrong = compare(json.loads(path.read_text()), None if fault is None else FAULTS[fault])
+    if wrong:
+        print(f"demo: {wrong}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def compare(report: dict[str, Any], fault: Fault | None) -> str:
+    """What is wrong with the report's root causes; empty when they are the injected fault."""
+    found = {_cause(one) for one in report["root_causes"]}
+    wanted = {f"{fault.step}: {one}" for one in fault.expect} if fault else set()
+    if found != wanted:
+        told = ", ".join(sorted(found)) or "nothing"
+        return f"expected {', '.join(sorted(wanted)) or 'no root cause'}; found {told}"
+    if fault is None and report["verdict"] != "healthy":
+        return f"expected healthy, found {report['verdict']}: {report['headline']}"
+    return ""
+
+
+def _cause(finding: dict[str, Any]) -> str:
+    """A root cause in the words of `Expect`."""
+    thing = finding["object"]
+    where = f"{thing['namespace']}/" if thing.get("namespace") else ""
+    return f"{finding['step']}: {finding['code']} {thing['kind']} {where}{thing['name']}"
+
+
+async def _diagnose(lab: Lab, arguments: list[str]) -> int:
+    """Run ``hopcheck diagnose`` as a user would, in a process of its own; its exit code.
+
+    It has a session of its own, so that Ctrl-C reaches it once, from here, and the lab outlives
+    it while it writes the report so far.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "hopcheck",
+        "diagnose",
+        *arguments,
+        env=child_environment(lab),
+        start_new_session=True,
+    )
+    try:
+        return await process.wait()
+    except asyncio.CancelledError:
+        await asyncio.shield(_interrupt(process))
+        raise
+
+
+async def _interrupt(process: asyncio.subprocess.Process) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        async with asyncio.timeout(_WRITE_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _directory(arguments: Sequence[str]) -> Path:
+    """Where the diagnosis writes its reports: as it was told, else its default."""
+    for word, following in zip(arguments, (*arguments[1:], ""), strict=True):
+        if word == "--reports":
+            return Path(following)
+        if word.startswith("--reports="):
+            return Path(word.partition("=")[2])
+    return Path("reports")
+
+
+def _report(directory: Path, since: float) -> Path | None:
+    """The newest report.json below `directory` that was written after `since` (POSIX time)."""
+    written = [(path.stat().st_mtime, path) for path in directory.glob("*/[0-9]*/report.json")]
+    newest = max(written, default=(0.0, None))
+    return newest[1] if newest[0] >= since - 1 else None
