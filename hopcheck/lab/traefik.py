@@ -151,7 +151,7 @@ class TraefikProcess:
 
     async def certificate(self, host: str) -> bytes | None:
         """The certificate (DER) that `websecure` presents for `host`; None without one."""
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's CAs: 20 ms
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
             async with asyncio.timeout(_STOP_S):
