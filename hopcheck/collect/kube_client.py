@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 from urllib.parse import quote
 
 import msgspec
@@ -18,14 +18,12 @@ from msgspec import Struct
 
 from hopcheck import __version__
 from hopcheck.collect.kube_credentials import credentials_of, identity_headers, tls_context
+from hopcheck.collect.kube_http import Answer, HttpClient
 from hopcheck.collect.kube_proxy import proxy_for
 from hopcheck.collect.kubeconfig import KubeAccess, load_access
 from hopcheck.collect.run import Run, Unavailable, in_thread
 from hopcheck.model import Obj, Why
 from hopcheck.redact import redact_text
-
-if TYPE_CHECKING:
-    import httpx
 
 PAGE = 500
 MAX_PAGES = 40
@@ -33,26 +31,10 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=1"
 
 _BODY_BYTES = 64 * 1024 * 1024
 _RETRIES = 3
-_CONNECTIONS = 16
+_CONNECTIONS = 12
 _WORDS = 400
 
 Params = Mapping[str, str | int]
-
-
-class Answer(Struct, frozen=True):
-    """One HTTP answer. `relayed`: it came from the pod or Service behind the proxy."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    relayed: bool = False
-
-    def json(self) -> Any:
-        """The body as JSON. Raises Unavailable(INVALID)."""
-        try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Unavailable(Why.INVALID, f"the answer is no JSON: {error}") from error
 
 
 class Listing(Struct, frozen=True):
@@ -70,7 +52,7 @@ class KubeClient:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._http: httpx.AsyncClient | None = None
+        self._http: HttpClient | None = None
         self._access: KubeAccess | None = None
         self._broken: Unavailable | None = None
         self._answered = False
@@ -224,7 +206,7 @@ class KubeClient:
             self._broken = self._broken or failure
         return failure
 
-    async def _ready(self) -> httpx.AsyncClient:
+    async def _ready(self) -> HttpClient:
         if self._broken is None and self._http is None:
             async with self._opening:
                 if self._broken is None and self._http is None:
@@ -238,9 +220,7 @@ class KubeClient:
             raise AssertionError  # opened above, or broken
         return self._http
 
-    async def _open(self) -> httpx.AsyncClient:
-        import httpx
-
+    async def _open(self) -> HttpClient:
         run = self._run
         limit = min(run.options.timeout, run.remaining())
         try:
@@ -251,59 +231,28 @@ class KubeClient:
         self._access = access
         limit = min(run.options.timeout, run.remaining())
         credentials = await credentials_of(access, limit)
-        headers = [
-            ("User-Agent", f"hopcheck/{__version__}"),
-            *identity_headers(access, credentials),
-        ]
-        try:
-            return httpx.AsyncClient(
-                base_url=access.server,
-                headers=headers,
-                verify=tls_context(access, credentials),
-                proxy=access.proxy_url or proxy_for(access.server),
-                trust_env=False,
-                timeout=None,  # noqa: S113  # asyncio.timeout bounds each call as a whole
-                limits=httpx.Limits(
-                    max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS
-                ),
-            )
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            raise Unavailable(Why.MISCONFIGURED, redact_text(str(error))) from error
+        return HttpClient(
+            access.server,
+            headers=[
+                ("User-Agent", f"hopcheck/{__version__}"),
+                *identity_headers(access, credentials),
+            ],
+            tls=tls_context(access, credentials),
+            server_name=access.server_name,
+            proxy=access.proxy_url or proxy_for(access.server),
+            connections=_CONNECTIONS,
+        )
 
     async def _send(
-        self, http: httpx.AsyncClient, path: str, params: Params | None, accept: str
+        self, http: HttpClient, path: str, params: Params | None, accept: str
     ) -> Answer:
-        import httpx
-
-        access = self._access
-        extensions = {"sni_hostname": access.server_name} if access and access.server_name else None
         try:
-            async with http.stream(
-                "GET",
-                path,
-                params=dict(params) if params else None,
-                headers={"Accept": accept},
-                extensions=extensions,
-            ) as response:
-                body = bytearray()
-                async for part in response.aiter_bytes():
-                    body += part
-                    if len(body) > _BODY_BYTES:
-                        raise Unavailable(Why.INVALID, "the answer is larger than 64 MiB")
-                return Answer(
-                    status=response.status_code,
-                    headers={key.lower(): value for key, value in response.headers.items()},
-                    body=bytes(body),
-                )
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
-            raise self._note(Why.MISCONFIGURED, redact_text(str(error))) from error
-        except httpx.TimeoutException as error:
-            raise self._note(Why.TIMED_OUT, str(error) or type(error).__name__) from error
-        except httpx.RemoteProtocolError as error:
-            raise self._note(Why.INVALID, f"not HTTP: {error}") from error
-        except httpx.DecodingError as error:
-            raise self._note(Why.INVALID, str(error)) from error
-        except httpx.TransportError as error:
+            return await http.get(path, params, accept=accept, max_bytes=_BODY_BYTES)
+        except Unavailable as failure:
+            raise self._note(failure.why, redact_text(failure.detail)) from failure
+        except TimeoutError:  # also the system's own, which is an OSError
+            raise
+        except OSError as error:
             raise self._note(Why.UNREACHABLE, _cause(error)) from error
 
 
@@ -353,10 +302,8 @@ def _refusal(answer: Answer, status: Obj | None, *, relayed: bool) -> Unavailabl
     return Unavailable(why, words)
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost words of a chain of exceptions: httpx hides OpenSSL's and the system's."""
-    seen = error
-    while (inner := seen.__cause__ or seen.__context__) is not None:
-        seen = inner
-    words = str(seen) or str(error) or type(seen).__name__
-    return redact_text(words)[:_WORDS]
+def _cause(error: OSError) -> str:
+    words = error.strerror or str(error) or type(error).__name__
+    if isinstance(error, ConnectionRefusedError):
+        words = f"connection refused: {words}"
+    return redact_text(str(words))[:_WORDS]

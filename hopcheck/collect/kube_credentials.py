@@ -233,13 +233,13 @@ def identity_headers(access: KubeAccess, credentials: Credentials) -> list[tuple
     return headers
 
 
-def tls_context(access: KubeAccess, credentials: Credentials) -> ssl.SSLContext | bool:
-    """The TLS context for the API server, False for plain http.
+def tls_context(access: KubeAccess, credentials: Credentials) -> ssl.SSLContext | None:
+    """The TLS context for the API server, None for plain http.
 
     Raises Unavailable(MISCONFIGURED) where a certificate or key cannot be read.
     """
     if access.server.startswith("http://"):
-        return False
+        return None
     try:
         context = ssl.create_default_context(cadata=access.ca)
         # Python 3.13 refuses CAs without an authority key identifier, which kubeadm's own

@@ -2,8 +2,7 @@
 
 Without ``proxy-url`` client-go asks Go's http.ProxyFromEnvironment (x/net/http/httpproxy):
 HTTPS_PROXY or HTTP_PROXY by the server's scheme, less what NO_PROXY lists (names with their
-subdomains, addresses, CIDR blocks, ``*``), and never for loopback. httpx's own reading knows no
-CIDR blocks, hence this one. Probes ask no proxy at all.
+subdomains, addresses, CIDR blocks, ``*``), and never for loopback. Probes ask no proxy at all.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ _CONTAINER = (
 )
 _NODE_SPEC = ("podCIDR", "podCIDRs", "providerID", "taints", "unschedulable")
 _WORKLOAD_SPEC = ("replicas", "selector", "strategy", "updateStrategy", "minReadySeconds", "paused")
+_SLIM_SERVICE = ("type", "ports", "selector", "clusterIP", "externalName", "externalTrafficPolicy")
 _EVENT = (
     "involvedObject",
     "reason",
@@ -154,10 +155,12 @@ def workload(obj: Obj) -> Obj:
 
 
 def node(obj: Obj) -> Obj:
-    """A node: addresses, zone, conditions; not its images."""
+    """A node: labels, addresses, conditions; neither images nor annotations."""
     status = _only(obj.get("status") or {}, ("addresses", "conditions"))
     spec = _only(obj.get("spec") or {}, _NODE_SPEC)
-    return redact_obj({**_head(obj), "spec": spec, "status": status})  # type: ignore[no-any-return]
+    meta = _only(obj.get("metadata") or {}, _META)
+    # Not searched for secrets: nothing kept is free text, and clusters have thousands of nodes.
+    return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": spec, "status": status}
 
 
 def event(obj: Obj) -> Obj:
@@ -217,6 +220,19 @@ def slim_route(obj: Obj, hosts: Iterable[str]) -> Obj:
         "slim": True,
         "metadata": {**_only(meta, ("namespace", "name")), "annotations": annotations},
         "spec": {**spec, "hosts": list(hosts)},
+    }
+
+
+def slim_service(obj: Obj) -> Obj:
+    """A Service of another namespace: what a reference to it or a node port needs (`slim: true`).
+
+    Not searched for secrets: it has names and numbers alone.
+    """
+    return {
+        **_only(obj, ("apiVersion", "kind")),
+        "slim": True,
+        "metadata": _only(obj.get("metadata") or {}, ("namespace", "name", "labels")),
+        "spec": _only(obj.get("spec") or {}, _SLIM_SERVICE),
     }
 
 

@@ -29,7 +29,7 @@ from hopcheck.collect.kube_wanted import (
 from hopcheck.collect.run import Run
 from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Obj, Target, Why
 from hopcheck.way.discovery import traefik_pods
-from hopcheck.way.relevance import hosts_of, relevant
+from hopcheck.way.relevance import KEEP_ALL, hosts_of, relevant
 
 Progress = Callable[[str], None]
 
@@ -268,8 +268,17 @@ class _Collector:
             self._totals[key] = len(items)
             if resource in ROUTES:
                 items = _slimmed(items, self._target.host)
+            elif resource == "services" and len(items) > KEEP_ALL:
+                items = [
+                    item
+                    if item["metadata"].get("namespace") in self._done
+                    else pruning.slim_service(item)
+                    for item in items
+                ]
             elif resource == "events":
                 items = _last_warnings(items)
+            elif resource == "replicasets":
+                items = [item for item in items if _wants_pods(item)]
             self._lists[key] = replace(found, value=tuple(items))
         if "pods" in self._lists and self._lists["pods"].seen:
             # By namespace from here on: narrowing this one would find no pod where none was kept.
@@ -295,6 +304,11 @@ def _slimmed(routes: Sequence[Obj], host: str) -> list[Obj]:
         for route, _ in zip(others, range(_SLIM_ROUTES), strict=False)
     ]
     return kept + slim
+
+
+def _wants_pods(replica_set: Obj) -> bool:
+    """Whether it is in use: Deployments keep ten of the past, scaled to zero."""
+    return any((replica_set.get(part) or {}).get("replicas") for part in ("spec", "status"))
 
 
 def _last_warnings(events: Iterable[Obj]) -> list[Obj]:

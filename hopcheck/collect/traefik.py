@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from hopcheck.collect.kube_client import Answer, KubeClient
+from hopcheck.collect.kube_client import KubeClient
+from hopcheck.collect.kube_http import Answer, HttpClient
 from hopcheck.collect.run import Run, Unavailable
 from hopcheck.collect.traefik_pruning import chosen_series, of_host, used
 from hopcheck.model import (
@@ -283,20 +284,19 @@ class _Asking:
         raise Unavailable(why, f"HTTP {answer.status}: {text}")
 
     async def _direct(self, port: int, path: str, params: dict[str, int] | None) -> Answer:
-        import httpx
-
         host = f"[{self._address}]" if ":" in str(self._address) else self._address
+        http = HttpClient(f"http://{host}:{port}")
         limit = min(self._run.options.timeout, self._run.remaining())
         try:
-            async with (
-                asyncio.timeout(limit),
-                httpx.AsyncClient(trust_env=False, timeout=None, verify=False) as http,  # noqa: S113, S501
-            ):
-                response = await http.get(f"http://{host}:{port}{path}", params=params)
-        except httpx.TransportError as error:
+            async with asyncio.timeout(limit):
+                answer = await http.get(path, params)
+        except TimeoutError:
+            raise
+        except OSError as error:
             raise Unavailable(Why.UNREACHABLE, redact_text(str(error))) from error
-        headers = {key.lower(): value for key, value in response.headers.items()}
-        return Answer(response.status_code, headers, response.content, relayed=True)
+        finally:
+            await http.aclose()
+        return replace(answer, relayed=True)
 
     # --- metrics and log ---------------------------------------------------------------------
 

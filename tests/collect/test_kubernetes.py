@@ -15,7 +15,7 @@ from hopcheck.collect.run import Run, Unavailable
 from hopcheck.lab.controllers import EndpointController
 from hopcheck.model import KubeEvidence, Target, Why
 from hopcheck.options import Options
-from tests.lab.serving import INGRESS_CLASS, NODE, Serving, ingress, pod, service
+from tests.lab.serving import ADMIN, INGRESS_CLASS, NODE, Serving, ingress, pod, service
 
 TARGET = Target(host="myapp.example.com")
 
@@ -105,7 +105,7 @@ def serving(tmp_path):
         yield serving
 
 
-def collect(serving: Serving, token: str = "admin-token", target=TARGET, **options) -> KubeEvidence:
+def collect(serving: Serving, token: str = ADMIN, target=TARGET, **options) -> KubeEvidence:
     run = Run(Options(kubeconfig=str(serving.kubeconfig(token)), **options))
     return asyncio.run(collect_kube(target, run))
 
@@ -250,6 +250,35 @@ def test_foreign_ingresses_are_counted_and_kept_slim(serving):
     assert not any(
         path.startswith("/api/v1/namespaces/team") for _, path in serving.server.requests
     )
+
+
+def test_a_crowd_of_services_stays_findable_and_costs_little(serving):
+    for index in range(350):
+        other = service(f"other-{index}", type="ClusterIP")
+        other["metadata"] |= {"namespace": f"team-{index}", "annotations": {"note": "x"}}
+        serving.store.put(other)
+    evidence = collect(serving)
+    found = evidence.one("services", "team-7", "other-7").get()
+    assert found["slim"]
+    assert found["spec"]["ports"][0]["port"] == 80
+    assert "annotations" not in found["metadata"]
+    assert "slim" not in evidence.one("services", "default", "my-app").get()
+    assert evidence.totals["services"] == 352
+
+
+def test_replica_sets_of_the_past_are_left_out(serving):
+    for name, replicas in (("now", 2), ("past", 0)):
+        serving.store.put(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "ReplicaSet",
+                "metadata": {"name": name, "namespace": "default"},
+                "spec": {"replicas": replicas, "selector": {}},
+                "status": {"replicas": 0},
+            }
+        )
+    evidence = collect(serving)
+    assert names(evidence, "replicasets", "default") == ["now"]
 
 
 # --- rights -------------------------------------------------------------------------------------
