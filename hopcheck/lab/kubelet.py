@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from hopcheck.lab import workloads
 from hopcheck.lab.apiserver.logs import Line
 from hopcheck.lab.apiserver.store import Store, timestamp
 
@@ -92,6 +93,7 @@ class Kubelet:
         """Probe every pod now and write what changed."""
         async with self._lock:
             await asyncio.gather(*(self._probe(*key) for key in self._running))
+            workloads.count(self._store)
 
     async def _loop(self) -> None:
         while True:

@@ -262,8 +262,11 @@ def test_a_bad_flag_is_a_real_crash_loop(lab: RunningLab) -> None:
 def test_unready_pods_leave_the_slice(lab: RunningLab) -> None:
     lab.inject("ep-none-ready")
     slices = lab.lab.store.list("endpointslices", "default")
+    columns = "-o=custom-columns=:metadata.name,:status.readyReplicas,:status.replicas"
+    deployment = kubectl(lab, "get", "deployment", "my-app", "--no-headers", columns)
     events = [one["message"] for one in lab.lab.store.list("events", "default")]
     lab.heal()
+    assert deployment.stdout.split() == ["my-app", "<none>", "2"]
     ready = [one["conditions"]["ready"] for s in slices for one in s["endpoints"]]
     assert ready == [False, False]
     assert any(text.startswith("Readiness probe failed: cat:") for text in events)

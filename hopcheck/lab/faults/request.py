@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from hopcheck.lab.faults.gallery import REQUEST, Expect, fault
 from hopcheck.lab.pods import Behaviour
-from hopcheck.lab.topology import APP
+from hopcheck.lab.topology import APP, SERVICE
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab
 
 
 def _application(code: str) -> Expect:
-    return Expect(code, "Application", "my-app", APP)
+    return Expect(code, "Application", SERVICE, APP)
 
 
 @fault("app-5xx", REQUEST, _application("REQ001"))
