@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ from hopcheck.model import (
 )
 from hopcheck.options import Options
 from hopcheck.way.probes import hop_targets
+
+if TYPE_CHECKING:
+    from hopcheck.collect.kube_client import KubeClient
 
 T = TypeVar("T")
 
@@ -45,13 +48,14 @@ class Collection:
         self.traefik = TraefikEvidence()
         self.http = HttpEvidence()
         self.durations: dict[str, float] = {}
+        self._client: KubeClient | None = None
         self.in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
         direct = options.direct_probes
         self.direct_probes = self.in_cluster if direct is None else direct
 
     def snapshot(self) -> Snapshot:
         """An immutable copy of what was collected so far, redacted strictly where asked."""
-        made = Snapshot(
+        return Snapshot(
             target=self.target,
             vantage=self._vantage(),
             taken_at=self.taken_at,
@@ -61,7 +65,6 @@ class Collection:
             traefik=self.traefik,
             http=self.http,
         )
-        return made
 
     def _vantage(self) -> Vantage:
         server = self.kube.server.or_else({}) or {}
@@ -83,25 +86,27 @@ class Collection:
         """Ask every party that is wanted. Ends by the deadline; never raises for a party."""
         dns = asyncio.ensure_future(self._timed("dns", self._dns(), progress))
         kube = asyncio.ensure_future(self._timed("kube", self._kube(), progress))
-        rest = [
-            asyncio.ensure_future(self._timed("aws", self._aws(dns, kube), progress)),
-            asyncio.ensure_future(self._timed("traefik", self._traefik(kube), progress)),
-            asyncio.ensure_future(self._timed("http", self._http(dns, kube), progress)),
-        ]
-        everything = asyncio.gather(dns, kube, *rest)
+        rest = (
+            self._timed("aws", self._aws(dns, kube), progress),
+            self._timed("traefik", self._traefik(kube), progress),
+            self._timed("http", self._http(dns, kube), progress),
+        )
         try:
             # Each call is bounded by the deadline on its own; this is the net below them.
             async with asyncio.timeout(self.run.options.deadline + 1.0):
-                await everything
+                await asyncio.gather(dns, kube, *rest)
         except TimeoutError:
             return
+        finally:
+            if self._client is not None:
+                await self._client.__aexit__(None, None, None)
 
     async def _timed(
-        self, party: str, work: asyncio.Future[T] | object, progress: Callable[[str], None]
+        self, party: str, work: Coroutine[Any, Any, T], progress: Callable[[str], None]
     ) -> T:
         started = self.run.now()
         try:
-            return await work  # type: ignore[misc,no-any-return]  # a coroutine of ours
+            return await work
         finally:
             self.durations[party] = self.run.now() - started
             progress(party)
@@ -115,9 +120,11 @@ class Collection:
 
     async def _kube(self) -> KubeEvidence:
         if self.parties & {"kube", "traefik"}:
-            from hopcheck.collect.kubernetes import collect_kube
+            from hopcheck.collect.kubernetes import KubeClient, collect_kube
 
-            self.kube = await collect_kube(self.target, self.run)
+            # Traefik's APIs are asked through the same client: one kubeconfig, one exec plugin.
+            self._client = await KubeClient(self.run).__aenter__()
+            self.kube = await collect_kube(self.target, self.run, self._client)
         return self.kube
 
     async def _aws(
@@ -140,7 +147,7 @@ class Collection:
         evidence = await asyncio.shield(kube)
         from hopcheck.collect.traefik import collect_traefik
 
-        self.traefik = await collect_traefik(self.target, self.run, evidence)
+        self.traefik = await collect_traefik(self.target, self.run, evidence, self._client)
 
     async def _http(
         self, dns: asyncio.Future[DnsEvidence], kube: asyncio.Future[KubeEvidence]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hopcheck.model import Hop, KubeEvidence, Obj, Snapshot, Target
+from hopcheck.way.discovery import containers
 from hopcheck.way.routing import Routing, port_of
 from hopcheck.way.scene import Scene, ServicePort, meta, pod_ready
 
@@ -126,7 +127,9 @@ def _backends(scene: Scene) -> list[HopTarget]:
             or (backend.scheme is None and str(port.get("name") or "").startswith("https"))
             or port.get("port") == 443
         )
-        for address, number, endpoint in endpoint_addresses(scene.kube, service, port)[:_MOST]:
+        known = endpoint_addresses(scene.kube, service, port)[:_MOST]
+        found += _other_ports(scene, backend.namespace, known[:2])
+        for address, number, endpoint in known:
             name = str((endpoint.get("targetRef") or {}).get("name") or address)
             found.append(
                 HopTarget(
@@ -140,3 +143,31 @@ def _backends(scene: Scene) -> list[HopTarget]:
                 )
             )
     return found
+
+
+def _other_ports(
+    scene: Scene, namespace: str, known: list[tuple[str, int, Obj]]
+) -> list[HopTarget]:
+    """Other declared ports of the pods: where one answers, the Service's port is what is wrong."""
+    from hopcheck.collect.http import HopTarget
+
+    found = []
+    pods = {meta(p).get("name"): p for p in scene.kube.list("pods", namespace).or_else(()) or ()}
+    for address, number, endpoint in known:
+        name = str((endpoint.get("targetRef") or {}).get("name") or "")
+        for container in containers(pods[name]) if name in pods else ():
+            for port in container.get("ports") or ():
+                other = port.get("containerPort")
+                if other and other != number and port.get("protocol", "TCP") == "TCP":
+                    found.append(
+                        HopTarget(
+                            hop=Hop.POD,
+                            member=f"{name} {address}:{other}",
+                            address=address,
+                            port=int(other),
+                            scheme="http",
+                            namespace=namespace,
+                            name=name,
+                        )
+                    )
+    return found[:4]

@@ -1,0 +1,121 @@
+"""Why a pod does not run or is not ready, from its status alone."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from hopcheck.catalogue import has_text, text
+from hopcheck.model import Obj
+from hopcheck.way.scene import meta, pod_ready, spec
+
+# The worst first: a pod of several containers is named by its worst one.
+_REASONS = (
+    "OOMKilled",
+    "CrashLoopBackOff",
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "Unschedulable",
+    "Pending",
+    "Evicted",
+    "Failed",
+)
+
+
+class PodState(Struct, frozen=True):
+    """One pod's trouble: `down` means that its containers do not run at all."""
+
+    name: str
+    reason: str  # "CrashLoopBackOff", "NotReady", …; "" for a ready pod
+    detail: str = ""
+    down: bool = False
+
+    @property
+    def words(self) -> str:
+        """Reason and detail in one phrase."""
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        key = self.reason if has_text("pod_advice", self.reason) else "other"
+        return text("pod_advice", key)
+
+
+def terminal(pod: Obj) -> bool:
+    """Completed and failed pods, which are no endpoints and no trouble."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def leaving(pod: Obj) -> bool:
+    """Whether the pod is being deleted."""
+    return bool(meta(pod).get("deletionTimestamp"))
+
+
+def state_of(pod: Obj) -> PodState:
+    """What keeps a pod from serving; an empty reason where nothing does."""
+    name = str(meta(pod).get("name", "?"))
+    status = pod.get("status") or {}
+    if pod_ready(pod):
+        return PodState(name, "")
+    found = [*_containers(status), *_scheduling(status)]
+    for reason in _REASONS:
+        for seen, detail in found:
+            if seen == reason:
+                return PodState(name, reason, detail, down=True)
+    if found:
+        return PodState(name, found[0][0], found[0][1], down=True)
+    if status.get("phase") == "Pending":
+        return PodState(name, "Pending", "", down=True)
+    gates = [
+        c for c in status.get("conditions") or () if c.get("type") == "Ready" and c.get("message")
+    ]
+    return PodState(name, "NotReady", str(gates[0]["message"]) if gates else _probe(pod))
+
+
+def _containers(status: Obj) -> list[tuple[str, str]]:
+    found = []
+    for one in (
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ):
+        if one.get("ready"):
+            continue
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        ended = (one.get("state") or {}).get("terminated") or {}
+        last = (one.get("lastState") or {}).get("terminated") or {}
+        killed = "OOMKilled" in (ended.get("reason"), last.get("reason"))
+        code = last.get("exitCode", ended.get("exitCode"))
+        said = str(waiting.get("message") or last.get("message") or "")
+        if killed:
+            found.append(("OOMKilled", "out of memory"))
+        elif waiting.get("reason") in ("ContainerCreating", "PodInitializing"):
+            found.append(("Pending", str(waiting.get("reason"))))
+        elif waiting.get("reason"):
+            detail = f"exit code {code}" if code is not None else said
+            found.append((str(waiting["reason"]), detail))
+        elif ended and ended.get("exitCode"):
+            found.append((str(ended.get("reason") or "Error"), f"exit code {code}"))
+    return found
+
+
+def _scheduling(status: Obj) -> list[tuple[str, str]]:
+    return [
+        (str(c.get("reason") or "Unschedulable"), str(c.get("message") or ""))
+        for c in status.get("conditions") or ()
+        if c.get("type") == "PodScheduled" and c.get("status") == "False"
+    ]
+
+
+def _probe(pod: Obj) -> str:
+    for container in spec(pod).get("containers") or ():
+        probe = container.get("readinessProbe") or {}
+        get = probe.get("httpGet")
+        if get:
+            return text("pod", "readiness_http", path=get.get("path", "/"), port=get.get("port"))
+        if probe.get("tcpSocket"):
+            return text("pod", "readiness_tcp", port=probe["tcpSocket"].get("port"))
+    return ""

@@ -1,0 +1,511 @@
+"""Step 7: what a client gets, at every address: answer, timing, certificate, redirects."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from hopcheck.catalogue import listing, make, text
+from hopcheck.model import (
+    ErrorKind,
+    Evidence,
+    Exchange,
+    Finding,
+    Gap,
+    Judgement,
+    ObjectRef,
+    Probe,
+    Severity,
+    Snapshot,
+    Step,
+    Why,
+)
+from hopcheck.outcome import (
+    CertificateProblem,
+    Producer,
+    application_404,
+    certificate_fails,
+    certificate_problem,
+    expected,
+    outcomes,
+    producer,
+    succeeded,
+    tried,
+)
+from hopcheck.way.routing import Routing
+from hopcheck.way.scene import Scene, spec
+
+_SOON_DAYS = 14
+_CONNECT = (ErrorKind.REFUSED, ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
+_TLS = (ErrorKind.TLS_ALERT, ErrorKind.TLS_PROTOCOL, ErrorKind.TLS_TIMEOUT)
+
+
+def judge(snapshot: Snapshot) -> Judgement:
+    """Judge the request to every address of the host."""
+    scene = Scene(snapshot)
+    collected = snapshot.http.requests
+    probes = [c.get() for c in collected if c.seen and c.get().exchanges]
+    made = [probe for probe in probes if tried(probe)]
+    facts = _facts(scene, probes)
+    if not made:
+        return Judgement(Step.REQUEST, gaps=_nothing_sent(scene, probes), facts=facts)
+    gaps = _not_tried(probes, made)
+    good = [p for p in made if succeeded(snapshot, p, snapshot.target)]
+    findings = [
+        *_connections(scene, made),
+        *_certificates(scene, made),
+        *_answers(scene, [p for p in made if p not in good], len(made)),
+        *_default_path(scene, good),
+        *_other_scheme(scene, made, good),
+    ]
+    return Judgement(Step.REQUEST, tuple(findings), gaps, seen=True, facts=facts)
+
+
+def _host(scene: Scene) -> ObjectRef:
+    return ObjectRef("Host", scene.target.host)
+
+
+def _nothing_sent(scene: Scene, probes: list[Probe]) -> tuple[Gap, ...]:
+    if probes:
+        last = probes[0].exchanges[-1]
+        return (Gap("request", Why.UNREACHABLE, last.error_text or str(last.error)),)
+    collected = next((c for c in scene.snapshot.http.requests if not c.seen), None)
+    if collected is not None:
+        return (Gap("request", collected.why or Why.ERROR, collected.detail),)
+    return (Gap("no_dns", Why.NOT_NEEDED),)
+
+
+def _not_tried(probes: list[Probe], made: list[Probe]) -> tuple[Gap, ...]:
+    left = [p for p in probes if p not in made]
+    if not left:
+        return ()
+    family = "IPv6" if all(":" in p.address for p in left) else "some"
+    return (
+        Gap(
+            "family",
+            Why.UNREACHABLE,
+            left[0].exchanges[-1].error_text,
+            required=False,
+            params={"family": family},
+        ),
+    )
+
+
+# --- facts
+
+
+def _facts(scene: Scene, probes: list[Probe]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"url": f"{scene.target.scheme}://{scene.target.host}"}
+    rows = []
+    for probe in probes:
+        last = probe.exchanges[-1]
+        rows.append(
+            {
+                "name": probe.address,
+                "state": str(last.status or last.error),
+                "detail": last.error_text or (last.header("server") or ""),
+            }
+        )
+    facts["answers"] = rows
+    facts["timings"] = [
+        {
+            "address": probe.address,
+            "dns": e.timing.dns,
+            "connect": e.timing.connect,
+            "tls": e.timing.tls,
+            "first_byte": e.timing.first_byte,
+            "total": e.timing.total,
+        }
+        for probe in probes[:4]
+        for e in probe.exchanges[-1:]
+    ]
+    hops = [f"{e.url} → {e.status or e.error}" for p in probes[:1] for e in p.exchanges]
+    if len(hops) > 1:
+        facts["redirects"] = hops
+    tls = next((e.tls for p in probes for e in p.exchanges if e.tls and e.tls.chain), None)
+    if tls is not None:
+        leaf = tls.chain[0]
+        facts["certificate"] = {
+            "subject": leaf.subject,
+            "issuer": leaf.issuer,
+            "names": list(leaf.names),
+            "not_before": leaf.not_before,
+            "not_after": leaf.not_after,
+            "verified": tls.verified,
+            "chain": [c.subject for c in tls.chain],
+        }
+        facts["tls"] = f"{tls.version} {tls.cipher}"
+    return facts
+
+
+def _proof(probe: Probe) -> tuple[Evidence, ...]:
+    found = []
+    for exchange in probe.exchanges[-2:]:
+        words = str(exchange.status) if exchange.status else str(exchange.error)
+        body = exchange.body.strip().splitlines()[:1]
+        found.append(
+            Evidence(
+                f"GET {exchange.url} @{exchange.address}",
+                f"{words} {exchange.error_text} {body[0] if body else ''}".strip(),
+            )
+        )
+    return tuple(found)
+
+
+# --- connection and TLS
+
+
+def _share(part: int, total: int) -> float | None:
+    return part / total if part < total else None
+
+
+def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
+    target, found = scene.target, []
+    failing = [p for p in made if p.exchanges[-1].error in _CONNECT]
+    if failing:
+        words = listing(
+            dict.fromkeys(
+                f"{p.address}: {text('error', str(p.exchanges[-1].error))}" for p in failing
+            )
+        )
+        found.append(
+            make(
+                "REQ004",
+                _host(scene),
+                count=len(failing),
+                total=len(made),
+                host=target.host,
+                port=target.port,
+                detail=words,
+                address=failing[0].address,
+                url=target.url,
+                share=_share(len(failing), len(made)),
+                evidence=_proof(failing[0]),
+            )
+        )
+    broken = [
+        p for p in made if p.exchanges[-1].error in (*_TLS, ErrorKind.RESET, ErrorKind.PROTOCOL)
+    ]
+    if broken:
+        last = broken[0].exchanges[-1]
+        key = str(last.error)
+        found.append(
+            make(
+                "REQ008",
+                _host(scene),
+                host=target.host,
+                address=broken[0].address,
+                port=target.port,
+                error=last.error_text or text("error", key),
+                advice=text("tls_advice", key if key in ("tls_alert", "tls_protocol") else "other"),
+                share=_share(len(broken), len(made)),
+                evidence=_proof(broken[0]),
+            )
+        )
+    return found
+
+
+def _certificates(scene: Scene, made: list[Probe]) -> list[Finding]:
+    by_problem: dict[CertificateProblem, list[Exchange]] = {}
+    fine: list[Exchange] = []
+    for probe in made:
+        for exchange in probe.exchanges:
+            if exchange.tls is None or not exchange.tls.chain:
+                continue
+            problem = certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
+            if problem is None:
+                fine.append(exchange)
+            else:
+                by_problem.setdefault(problem, []).append(exchange)
+                break
+    found = [
+        _certificate(scene, problem, exchanges, len(made))
+        for problem, exchanges in by_problem.items()
+    ]
+    return [*found, *(_expiring(scene, fine) if fine and not found else [])]
+
+
+def _certificate(
+    scene: Scene, problem: CertificateProblem, exchanges: list[Exchange], total: int
+) -> Finding:
+    target = scene.target
+    tls = exchanges[0].tls
+    leaf = tls.chain[0] if tls else None
+    common: dict[str, Any] = {"host": target.host, "port": target.port}
+    share = _share(len(exchanges), total)
+    if leaf is None or tls is None:
+        raise ValueError("a certificate problem without a certificate")
+    related = _secrets(scene)
+    if problem is CertificateProblem.DEFAULT:
+        return make("REQ007", _host(scene), share=share, related=related, **common)
+    if not certificate_fails(problem):
+        return make(
+            "REQ006",
+            ObjectRef("Certificate", target.host),
+            issuer=leaf.issuer,
+            error=tls.verify_error or "unknown authority",
+            share=share,
+            related=related,
+            **common,
+        )
+    words = text(
+        "certificate",
+        problem.value,
+        not_after=leaf.not_after,
+        not_before=leaf.not_before,
+        names=listing(leaf.names),
+    )
+    return make(
+        "REQ005",
+        ObjectRef("Certificate", target.host),
+        problem=words,
+        issuer=leaf.issuer,
+        actual=f"{leaf.subject}, {listing(leaf.names)}, until {leaf.not_after}",
+        advice=text("certificate_advice", problem.value),
+        share=share,
+        related=related,
+        **common,
+    )
+
+
+def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:
+    """The Secrets that the route names: where the certificate is likely kept."""
+    route = Routing(scene).winner
+    if route is None:
+        return ()
+    found = [ObjectRef(route.kind, route.name, route.namespace)]
+    for secret in route.tls_secrets:
+        namespace, _, name = secret.rpartition("/")
+        found.append(ObjectRef("Secret", name, namespace or route.namespace))
+    return tuple(found)
+
+
+def _when(stamp: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(stamp.replace("Z", "+00:00"))
+
+
+def _expiring(scene: Scene, fine: list[Exchange]) -> list[Finding]:
+    first = min((e.tls.chain[0] for e in fine if e.tls), key=lambda leaf: leaf.not_after)
+    try:
+        left = _when(first.not_after) - _when(scene.snapshot.taken_at)
+        whole = _when(first.not_after) - _when(first.not_before)
+    except ValueError:
+        return []
+    # Short-lived certificates (hours, days) are renewed late by design.
+    if left.days >= _SOON_DAYS or left > whole / 4:
+        return []
+    return [
+        make(
+            "REQ013",
+            ObjectRef("Certificate", scene.target.host),
+            host=scene.target.host,
+            port=scene.target.port,
+            not_after=first.not_after,
+            days=left.days,
+            threshold=_SOON_DAYS,
+            related=_secrets(scene),
+        )
+    ]
+
+
+# --- answers
+
+
+def _service(scene: Scene) -> tuple[str, str, str]:
+    """(namespace, name, selector) of the Service behind the host, for objects and commands."""
+    for backend, service in Routing(scene).services():
+        selector = spec(service).get("selector") or {}
+        return (
+            backend.namespace,
+            backend.name,
+            ",".join(f"{k}={v}" for k, v in sorted(selector.items())),
+        )
+    return "", scene.target.host, ""
+
+
+def _application(scene: Scene) -> tuple[ObjectRef, tuple[ObjectRef, ...]]:
+    namespace, name, _ = _service(scene)
+    if not namespace:
+        return ObjectRef("Application", name), ()
+    from hopcheck.judge.reach import workloads_of
+
+    return ObjectRef("Application", name, namespace), (
+        ObjectRef("Service", name, namespace),
+        *workloads_of(scene, namespace, name),
+    )
+
+
+def _answers(scene: Scene, bad: Sequence[Probe], total: int) -> list[Finding]:
+    """One finding for each kind of bad answer, with its share of the addresses."""
+    kinds: dict[str, list[Probe]] = {}
+    for probe in bad:
+        kinds.setdefault(_kind(scene, probe), []).append(probe)
+    found = []
+    for kind, probes in kinds.items():
+        finding = _answer(scene, kind, probes[0], _share(len(probes), total))
+        if finding is not None:
+            found.append(finding)
+    return found
+
+
+def _kind(scene: Scene, probe: Probe) -> str:
+    last = probe.exchanges[-1]
+    if last.error is ErrorKind.READ_TIMEOUT:
+        return "slow"
+    if last.error is ErrorKind.TOO_MANY_REDIRECTS:
+        return "loop"
+    if last.error is not None or last.status is None:
+        return "connection"
+    who = producer(last)
+    if who is Producer.TRAEFIK and not (
+        last.status == 404 and application_404(scene.snapshot, last)
+    ):
+        return f"traefik {last.status}"
+    if who in (Producer.ALB, Producer.CLOUDFRONT, Producer.CLOUDFLARE):
+        return f"front {last.status}"
+    if expected(last.status, scene.target.expect_status):
+        return "certificate"
+    return f"application {last.status}"
+
+
+def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Finding | None:
+    last, target = probe.exchanges[-1], scene.target
+    namespace, _, selector = _service(scene)
+    ref, related = _application(scene)
+    common: dict[str, Any] = {"url": target.url, "share": share, "evidence": _proof(probe)}
+    if kind == "slow":
+        return make(
+            "REQ003",
+            ref,
+            tls=f" ({last.tls.version})" if last.tls else "",
+            seconds=round(last.timing.total, 1),
+            ns=namespace or "default",
+            selector=selector,
+            related=related,
+            **common,
+        )
+    if kind == "loop":
+        return make(
+            "REQ011",
+            ref,
+            count=len(probe.exchanges),
+            location=last.header("location") or last.url,
+            related=related,
+            **common,
+        )
+    if kind.startswith("traefik"):
+        status = last.status or 0
+        return make(
+            "REQ009",
+            _host(scene),
+            status=status,
+            related=related,
+            answer=f"{status} {last.body.strip()[:60]}".strip(),
+            meaning=text(
+                "traefik_answer",
+                str(status) if status in (400, 404, 421, 500, 502, 503, 504) else "other",
+            ),
+            **common,
+        )
+    if kind.startswith("front"):
+        who = producer(last)
+        return make(
+            "REQ010",
+            _host(scene),
+            status=last.status,
+            who=text("front", who.value),
+            server=last.header("server") or "",
+            advice=text("front_advice", who.value),
+            **common,
+        )
+    if kind.startswith("application"):
+        return _application_answer(scene, last, ref, related, common)
+    return None
+
+
+def _application_answer(
+    scene: Scene,
+    last: Exchange,
+    ref: ObjectRef,
+    related: tuple[ObjectRef, ...],
+    common: dict[str, Any],
+) -> Finding:
+    namespace, _, selector = _service(scene)
+    status = last.status or 0
+    expect = scene.target.expect_status
+    if status == 500 and not last.body.strip() and _forward_auth(scene):
+        return make(
+            "REQ009",
+            _host(scene),
+            status=status,
+            related=related,
+            answer="500, empty",
+            meaning=text("traefik_answer", "500"),
+            **common,
+        )
+    if status >= 500:
+        line = next(iter(last.body.strip().splitlines()), "")
+        return make(
+            "REQ001",
+            ref,
+            status=status,
+            expect=expect,
+            ns=namespace or "default",
+            sample=f" ({line[:80]})" if line else "",
+            selector=selector,
+            related=related,
+            **common,
+        )
+    if status == 404:
+        return make(
+            "REQ002",
+            ref,
+            status=status,
+            expect=expect,
+            host=scene.target.host,
+            related=related,
+            **common,
+        )
+    return make("REQ014", ref, status=status, expect=expect, related=related, **common)
+
+
+def _forward_auth(scene: Scene) -> bool:
+    from hopcheck.way.routes import listed
+
+    route = Routing(scene).winner
+    if route is None or not route.middlewares:
+        return False
+    return any(
+        "forwardAuth" in spec(obj) and str(obj["metadata"]["name"]) in " ".join(route.middlewares)
+        for obj in listed(scene.kube, "middlewares")
+    )
+
+
+def _default_path(scene: Scene, good: list[Probe]) -> list[Finding]:
+    for probe in good:
+        last = probe.exchanges[-1]
+        if last.status == 404 and probe.redirected_to is None:
+            ref, related = _application(scene)
+            return [
+                make("REQ016", ref, url=scene.target.url, related=related, evidence=_proof(probe))
+            ]
+    return []
+
+
+def _other_scheme(scene: Scene, made: list[Probe], good: list[Probe]) -> list[Finding]:
+    if good or not outcomes(scene.snapshot).other_scheme_serves:
+        return []
+    target = scene.target
+    last = made[0].exchanges[-1]
+    path = target.path
+    return [
+        make(
+            "REQ012",
+            _host(scene),
+            http_url=f"http://{target.host}{path}",
+            https_url=f"https://{target.host}{path}",
+            severity=Severity.ERROR,
+            actual=str(last.status or last.error),
+        )
+    ]

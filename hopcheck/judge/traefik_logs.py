@@ -1,0 +1,292 @@
+"""Step 6: has every Traefik replica loaded the route; what is silent is not failed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from hopcheck.catalogue import listing, make
+from hopcheck.judge.gaps import probes_at
+from hopcheck.model import (
+    Evidence,
+    Finding,
+    Gap,
+    Hop,
+    Judgement,
+    Obj,
+    ObjectRef,
+    Replica,
+    Snapshot,
+    Step,
+    Why,
+)
+from hopcheck.outcome import Producer, application_404, outcomes, producer
+from hopcheck.way.logs import about_object
+from hopcheck.way.routing import Routing
+from hopcheck.way.rules import matches
+from hopcheck.way.scene import Scene, meta, pod_ready
+
+
+class Loaded(StrEnum):
+    """Whether a replica has a usable router for the request."""
+
+    YES = "loaded"
+    NO = "not loaded"
+    UNKNOWN = "not known"
+
+
+def judge(snapshot: Snapshot) -> Judgement:
+    """Judge each replica by its API, else by an answer that only a router can give."""
+    scene = Scene(snapshot)
+    instance = scene.instance
+    if instance is None or not snapshot.traefik.replicas:
+        pods = next((v for k, v in scene.kube.lists.items() if k.partition("@")[0] == "pods"), None)
+        if pods is not None and not pods.seen:
+            gap = Gap(
+                "traefik_pods",
+                pods.why or Why.NOT_SELECTED,
+                pods.detail,
+                params={"party": "kubernetes"},
+            )
+        else:
+            server = scene.kube.server
+            gap = Gap(
+                "traefik_not_found",
+                server.why or Why.NOT_FOUND,
+                server.detail,
+                params={"party": "kubernetes"},
+            )
+        return Judgement(Step.TRAEFIK_LOGS, gaps=(gap,))
+    names = {str(meta(pod).get("name")): pod for pod in instance.pods}
+    replicas = [r for r in snapshot.traefik.replicas if r.pod in names]
+    running = [r for r in replicas if pod_ready(names[r.pod])]
+    routing = Routing(scene)
+    states = {r.pod: _loaded(scene, routing, r) for r in running}
+    facts = _facts(replicas, states)
+    if not running:
+        return Judgement(
+            Step.TRAEFIK_LOGS, gaps=(Gap("route_loaded", Why.NOT_NEEDED),), facts=facts
+        )
+    findings = [*_skew(scene, routing, running, states), *_logged(scene, routing, running)]
+    known = [pod for pod, state in states.items() if state is not Loaded.UNKNOWN]
+    gaps: list[Gap] = []
+    if not known:
+        why = next((r.routers for r in running if r.routers.why), None)
+        gaps.append(
+            Gap("route_loaded", (why and why.why) or Why.NOT_NEEDED, why.detail if why else "")
+        )
+    elif len(known) < len(running):
+        gaps.append(
+            Gap(
+                "replica",
+                Why.NOT_NEEDED,
+                required=False,
+                params={"seen": len(known), "total": len(running)},
+            )
+        )
+    return Judgement(Step.TRAEFIK_LOGS, tuple(findings), tuple(gaps), seen=bool(known), facts=facts)
+
+
+def _facts(replicas: list[Replica], states: dict[str, Loaded]) -> dict[str, Any]:
+    return {
+        "replicas": [
+            {
+                "name": r.pod,
+                "state": states.get(r.pod, Loaded.UNKNOWN).value,
+                "detail": f"API {'seen' if r.routers.seen else (r.routers.why or '')}, "
+                f"log {len(r.log.or_else(()) or ())} lines",
+            }
+            for r in replicas
+        ]
+    }
+
+
+def _loaded(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
+    """By the API, or by a routed answer of that very replica."""
+    if replica.routers.seen:
+        return _by_api(scene, routing, replica)
+    for probe in probes_at(scene, Hop.TRAEFIK_POD):
+        if probe.name == replica.pod:
+            last = probe.exchanges[-1]
+            if last.error is not None or last.status is None:
+                continue
+            who = producer(last)
+            if who is Producer.TRAEFIK and last.status == 404:
+                return Loaded.YES if application_404(scene.snapshot, last) else Loaded.NO
+            return Loaded.YES
+    if outcomes(scene.snapshot).succeeded and len(scene.snapshot.traefik.replicas) == 1:
+        return Loaded.YES
+    return Loaded.UNKNOWN
+
+
+def _by_api(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
+    entry = routing.entry_point
+    tls = routing.scheme_inside == "https"
+    undecided = False
+    for router in (*replica.routers.get(), *(replica.tcp_routers.or_else(()) or ())):
+        if router.get("status") == "disabled" or str(router.get("provider")) == "internal":
+            continue
+        if entry not in (router.get("using") or router.get("entryPoints") or ()):
+            continue
+        own_tls = router.get("tls") is not None
+        tcp = "HostSNI" in str(router.get("rule", ""))
+        if own_tls != tls and not _redirects(router):
+            continue
+        answer = matches(
+            str(router.get("rule", "")),
+            scene.target.host,
+            scene.target.path,
+            version=routing.view.version,
+            protocol="tcp" if tcp else "http",
+        )
+        if answer:
+            return Loaded.YES
+        undecided = undecided or answer is None
+    return Loaded.UNKNOWN if undecided else Loaded.NO
+
+
+def _redirects(router: Obj) -> bool:
+    return str(router.get("service", "")).startswith("noop@internal")
+
+
+def _skew(
+    scene: Scene, routing: Routing, running: list[Replica], states: dict[str, Loaded]
+) -> list[Finding]:
+    lacking = [r for r in running if states[r.pod] is Loaded.NO]
+    if not lacking:
+        return _stale_servers(scene, routing, running)
+    having = [r for r in running if states[r.pod] is Loaded.YES]
+    route = routing.selection.winner
+    if not having and route is None:
+        # Nothing is declared either: the route's own step says so.
+        return []
+    target = scene.target
+    first = lacking[0]
+    pods = listing(r.pod for r in lacking)
+    refs = tuple(ObjectRef("Pod", r.pod, r.namespace) for r in lacking[:4])
+    instance = scene.instance
+    workload = (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
+    detail = _detail(first)
+    if having:
+        return [
+            make(
+                "LOG001",
+                refs[0],
+                count=len(lacking),
+                total=len(running),
+                host=target.host,
+                path=target.path,
+                pods=pods,
+                pod=first.pod,
+                detail=detail,
+                ns=first.namespace,
+                share=len(lacking) / len(running),
+                related=(*workload, *refs[1:]),
+            )
+        ]
+    if route is None:
+        return []
+    ref = ObjectRef(route.kind, route.name, route.namespace)
+    if outcomes(scene.snapshot).succeeded:
+        return []
+    return [
+        make(
+            "LOG002",
+            workload[0] if workload else refs[0],
+            host=target.host,
+            path=target.path,
+            route=str(ref),
+            detail=detail,
+            pod=first.pod,
+            ns=first.namespace,
+            related=(ref, *refs),
+        )
+    ]
+
+
+def _detail(replica: Replica) -> str:
+    total = len(replica.routers.or_else(()) or ())
+    return f"{total} routers, none usable"
+
+
+def _stale_servers(scene: Scene, routing: Routing, running: list[Replica]) -> list[Finding]:
+    """A replica whose servers for the host are none of the EndpointSlice's addresses."""
+    from hopcheck.way.probes import endpoint_addresses
+    from hopcheck.way.routing import port_of
+
+    declared: set[str] = set()
+    names: list[ObjectRef] = []
+    for backend, service in routing.services():
+        port = port_of(service, backend.port)
+        if port is None or backend.native_lb:
+            return []
+        names.append(ObjectRef("Service", backend.name, backend.namespace))
+        declared |= {a for a, _, _ in endpoint_addresses(scene.kube, service, port)}
+    route = routing.selection.winner
+    if not declared or route is None:
+        return []
+    found = []
+    for replica in running:
+        servers = _servers(replica, route.rule, names)
+        if servers and not any(address in url for url in servers for address in declared):
+            found.append(
+                make(
+                    "LOG003",
+                    ObjectRef("Pod", replica.pod, replica.namespace),
+                    pod=replica.pod,
+                    host=scene.target.host,
+                    loaded=listing(servers),
+                    declared=listing(sorted(declared)),
+                    ns=replica.namespace,
+                    related=tuple(names),
+                )
+            )
+    return found
+
+
+def _servers(replica: Replica, rule: str, names: list[ObjectRef]) -> list[str]:
+    wanted = {
+        str(router.get("service"))
+        for router in replica.routers.or_else(()) or ()
+        if str(router.get("rule")) == rule and router.get("status") != "disabled"
+    }
+    found = []
+    for service in replica.services.or_else(()) or ():
+        name = str(service.get("name", "")).partition("@")[0]
+        if name not in wanted and str(service.get("name")) not in wanted:
+            continue
+        if not any(f"{ref.namespace}-{ref.name}" in name for ref in names):
+            continue
+        servers = (service.get("loadBalancer") or {}).get("servers") or ()
+        found += [str(server.get("url") or server.get("address") or "") for server in servers]
+    return [url for url in found if url]
+
+
+def _logged(scene: Scene, routing: Routing, running: list[Replica]) -> list[Finding]:
+    """Recent errors that name the route's own object: information, logs are history."""
+    route = routing.selection.winner
+    if route is None or outcomes(scene.snapshot).succeeded:
+        return []
+    for replica in running:
+        lines = [
+            line
+            for line in about_object(replica.log.or_else(()) or (), route.namespace, route.name)
+            if line.level in ("error", "warn") and line.kind == "traefik"
+        ]
+        if lines:
+            last = lines[-1]
+            return [
+                make(
+                    "LOG004",
+                    ObjectRef("Pod", replica.pod, replica.namespace),
+                    pod=replica.pod,
+                    about=f"{route.kind} {route.namespace}/{route.name}",
+                    count=len(lines),
+                    line=last.fields.get("error") or last.message or last.raw,
+                    ns=replica.namespace,
+                    name=route.name,
+                    evidence=tuple(Evidence(f"log of {replica.pod}", x.raw) for x in lines[-3:]),
+                    related=(ObjectRef(route.kind, route.name, route.namespace),),
+                )
+            ]
+    return []

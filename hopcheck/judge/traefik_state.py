@@ -1,0 +1,267 @@
+"""Traefik's pods themselves: do they run, with a configuration that they accept, and rights."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hopcheck.catalogue import listing, make
+from hopcheck.judge import pods as pod_states
+from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, Severity
+from hopcheck.outcome import outcomes
+from hopcheck.way.discovery import Instance, traefik_container
+from hopcheck.way.logs import after_last_reload, forbidden_resources
+from hopcheck.way.route import Excluded
+from hopcheck.way.routing import Routing
+from hopcheck.way.scene import Scene, meta, spec
+
+# Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
+_STATIC = re.compile(
+    r"(field not found, node: (?P<node>[\w.\[\]-]+)|failed to decode configuration|"
+    r"command traefik error|unknown flag|cannot unmarshal|invalid value)",
+    re.IGNORECASE,
+)
+_BIND = re.compile(
+    r"(?:entrypoint|entryPoint) (?P<entry>[\w-]+).*?(?:address already in use|permission denied|"
+    r"cannot assign requested address)",
+    re.IGNORECASE,
+)
+
+
+def judge(scene: Scene, instance: Instance) -> list[Finding]:
+    """Pods, static configuration, provider and rights of one installation."""
+    found = _pods(scene, instance)
+    if any(finding.code in ("SVC008", "SVC007") and finding.share == 1 for finding in found):
+        return found
+    return [*found, *_rights(scene, instance), *_provider(scene, instance), *_exposed(scene)]
+
+
+def _replica(scene: Scene, pod: str) -> Replica | None:
+    return next((r for r in scene.snapshot.traefik.replicas if r.pod == pod), None)
+
+
+def _ref(instance: Instance) -> ObjectRef:
+    return ObjectRef(instance.kind, instance.name, instance.namespace)
+
+
+def _lines(replica: Replica | None) -> list[LogLine]:
+    if replica is None:
+        return []
+    return [*(replica.previous_log.or_else(()) or ()), *(replica.log.or_else(()) or ())]
+
+
+def _pods(scene: Scene, instance: Instance) -> list[Finding]:
+    current = [p for p in instance.pods if not pod_states.terminal(p) and not pod_states.leaving(p)]
+    states = [(pod, pod_states.state_of(pod)) for pod in current]
+    troubled = [(pod, state) for pod, state in states if state.reason]
+    if not troubled:
+        return []
+    pod, first = next(((p, s) for p, s in troubled if s.down), troubled[0])
+    # A replica that starts while others serve is a roll-out, not trouble.
+    if len(troubled) < len(states) and first.reason in ("NotReady", "Pending") and not first.detail:
+        return []
+    share = len(troubled) / len(states)
+    severity = None if share == 1 else Severity.WARNING
+    ns, name = instance.namespace, first.name
+    found: list[Finding] = []
+    refused = _refused(scene, instance, name)
+    if refused is not None and share == 1:
+        found.append(refused)
+    ping = _ping(scene, instance, pod, first)
+    if ping is not None and share == 1:
+        found.append(ping)
+    found.append(
+        make(
+            "SVC007",
+            _ref(instance),
+            severity=severity,
+            count=len(troubled),
+            total=len(states),
+            reason=first.words,
+            pod=name,
+            advice=first.advice,
+            ns=ns,
+            share=share,
+            related=(ObjectRef("Pod", name, ns),),
+        )
+    )
+    return found
+
+
+def _refused(scene: Scene, instance: Instance, pod: str) -> Finding | None:
+    """The words with which Traefik left, from the log of its last attempt."""
+    for line in reversed(_lines(_replica(scene, pod))):
+        words = line.fields.get("error") or line.message or line.raw
+        bind, static = _BIND.search(line.raw), _STATIC.search(line.raw)
+        common: dict[str, Any] = {
+            "error": words,
+            "workload": f"{instance.namespace}/{instance.name}",
+            "pod": pod,
+            "ns": instance.namespace,
+            "evidence": (Evidence(f"log of {pod}", line.raw),),
+            "related": (ObjectRef("Pod", pod, instance.namespace),),
+        }
+        if bind is not None:
+            return make(
+                "SVC008",
+                _ref(instance),
+                variant="bind",
+                flag=f"--entryPoints.{bind['entry']}.address",
+                **common,
+            )
+        if static is not None:
+            node = static.groupdict().get("node")
+            return make("SVC008", _ref(instance), flag=node or "what the error names", **common)
+    return None
+
+
+def _ping(scene: Scene, instance: Instance, pod: Obj, state: pod_states.PodState) -> Finding | None:
+    if state.down:
+        return None
+    container = traefik_container(pod) or {}
+    get = (container.get("readinessProbe") or {}).get("httpGet") or {}
+    static = scene.static_of(pod)
+    if not static.known or static.ping or not str(get.get("path", "")).endswith("/ping"):
+        return None
+    return make(
+        "SVC010",
+        _ref(instance),
+        workload=f"{instance.namespace}/{instance.name}",
+        path=get.get("path"),
+        pod=state.name,
+        ns=instance.namespace,
+    )
+
+
+def _delivered(replica: Replica) -> bool | None:
+    """Whether a Kubernetes provider has delivered any router, by the API; None: not known."""
+    if not replica.routers.seen:
+        return None
+    return any(str(r.get("provider", "")).startswith("kubernetes") for r in replica.routers.get())
+
+
+def _rights(scene: Scene, instance: Instance) -> list[Finding]:
+    """Forbidden lists count where the provider delivers nothing, or requests fail, now."""
+    for pod in instance.pods:
+        replica = _replica(scene, str(meta(pod).get("name")))
+        if replica is None:
+            continue
+        lines = after_last_reload(replica.log.or_else(()) or ())
+        resources = sorted(forbidden_resources(lines))
+        if not resources or _delivered(replica):
+            continue
+        if _delivered(replica) is None and outcomes(scene.snapshot).succeeded:
+            continue
+        account = str(spec(pod).get("serviceAccountName") or "default")
+        proof = [line.raw for line in lines if "forbidden" in line.raw][-1:]
+        return [
+            make(
+                "SVC011",
+                _ref(instance),
+                account=f"{instance.namespace}/{account}",
+                account_ns=instance.namespace,
+                account_name=account,
+                resources=listing(resources),
+                first=resources[0],
+                version=str(scene.version or "?"),
+                pod=replica.pod,
+                ns=instance.namespace,
+                evidence=tuple(Evidence(f"log of {replica.pod}", raw) for raw in proof),
+                related=(ObjectRef("ServiceAccount", account, instance.namespace),),
+            )
+        ]
+    return []
+
+
+def _provider(scene: Scene, instance: Instance) -> list[Finding]:
+    routing = Routing(scene)
+    static = routing.view.static
+    if not static.known or routing.selection.winner is not None:
+        return []
+    for route in routing.selection.excluded:
+        if any(why.reason is Excluded.PROVIDER_DISABLED for why in route.excluded):
+            flag = "kubernetesingress" if route.kind == "Ingress" else "kubernetescrd"
+            names = [
+                name
+                for name, on in (
+                    ("kubernetesingress", static.ingress.enabled),
+                    ("kubernetescrd", static.crd.enabled),
+                    ("kubernetesgateway", static.gateway),
+                    ("file", static.file_provider),
+                )
+                if on
+            ]
+            if len(route.excluded) > 1 or outcomes(scene.snapshot).succeeded:
+                continue
+            return [
+                make(
+                    "SVC012",
+                    _ref(instance),
+                    provider=flag,
+                    flag=flag,
+                    kind=route.kind,
+                    route=f"{route.namespace}/{route.name}",
+                    enabled=listing(names),
+                    pod=str(meta(instance.pods[0])["name"]),
+                    ns=instance.namespace,
+                    related=(ObjectRef(route.kind, route.name, route.namespace),),
+                )
+            ]
+    return []
+
+
+def _exposed(scene: Scene) -> list[Finding]:
+    """The dashboard or API without authentication on a nodePort that is exposed."""
+    static, service = scene.static, scene.traefik_service
+    if not static.known or not static.api_insecure or service is None:
+        return []
+    port = next(
+        (
+            p
+            for p in scene.ports
+            if p.entry_point is not None and p.entry_point.name == "traefik" and p.node_port
+        ),
+        None,
+    )
+    if port is None:
+        return []
+    fed = _fed_ports(scene)
+    public = [
+        node
+        for node in scene.kube.list("nodes").or_else(()) or ()
+        if any(
+            a.get("type") == "ExternalIP" for a in (node.get("status") or {}).get("addresses") or ()
+        )
+    ]
+    if port.node_port in fed:
+        exposed = "the load balancer forwards to it"
+    elif public:
+        exposed = f"{len(public)} nodes have public addresses"
+    else:
+        return []
+    name, ns = str(meta(service)["name"]), meta(service).get("namespace")
+    return [
+        make(
+            "SVC013",
+            ObjectRef("Service", name, ns, "spec.ports"),
+            what="Traefik's API",
+            port=port.node_port,
+            exposed=exposed,
+            ns=ns,
+            svc=name,
+        )
+    ]
+
+
+def _fed_ports(scene: Scene) -> set[int]:
+    """Every port that a listener of the host's load balancer leads to."""
+    if scene.balancer is None:
+        return set()
+    listeners = scene.aws.listeners.get(scene.balancer["LoadBalancerArn"])
+    found: set[int] = set()
+    for listener in (listeners.or_else(()) or ()) if listeners is not None else ():
+        for forward in scene.forwards(listener):
+            for described in scene.health(forward.target_group_arn).or_else(()) or ():
+                port = (described.get("Target") or {}).get("Port")
+                found |= {int(port)} if port else set()
+    return found
