@@ -51,7 +51,7 @@ class KubeClient:
     """
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self.run = run
         self._http: HttpClient | None = None
         self._access: KubeAccess | None = None
         self._broken: Unavailable | None = None
@@ -66,7 +66,7 @@ class KubeClient:
     @property
     def direct_probes(self) -> bool:
         """Whether pod addresses may be asked from here (--direct-probes; by default in-cluster)."""
-        asked = self._run.options.direct_probes
+        asked = self.run.options.direct_probes
         return asked if asked is not None else bool(self._access and self._access.in_cluster)
 
     async def __aenter__(self) -> Self:
@@ -177,7 +177,7 @@ class KubeClient:
     ) -> Answer:
         for attempt in range(_RETRIES):
             http = await self._ready()
-            limit = min(self._run.options.timeout, self._run.remaining())
+            limit = min(self.run.options.timeout, self.run.remaining())
             try:
                 async with asyncio.timeout(limit):
                     answer = await self._send(http, path, params, accept)
@@ -188,7 +188,7 @@ class KubeClient:
                 return msgspec.structs.replace(answer, relayed=True)
             if answer.status == 429 and attempt + 1 < _RETRIES:
                 wait = _retry_after(answer)
-                if wait < min(self._run.options.timeout, self._run.remaining()):
+                if wait < min(self.run.options.timeout, self.run.remaining()):
                     await asyncio.sleep(wait)
                     continue
             if answer.status == 401:
@@ -221,7 +221,7 @@ class KubeClient:
         return self._http
 
     async def _open(self) -> HttpClient:
-        run = self._run
+        run = self.run
         limit = min(run.options.timeout, run.remaining())
         try:
             async with asyncio.timeout(limit):

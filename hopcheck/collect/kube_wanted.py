@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -65,6 +66,19 @@ _KINDS: Mapping[str, Kind] = {**LISTED_IN_ALL, **LISTED_BY_NAMESPACE, **_SINGLE}
 # What is reduced to the host's: in the order in which their backends are followed.
 ROUTES = ("ingresses", "ingressroutes", "ingressroutetcps", "httproutes")
 
+# Traefik v2 reads its own objects from the group of old too; v3 does not.
+LEGACY_PREFIX = "/apis/traefik.containo.us/v1alpha1"
+LEGACY = (
+    "ingressroutes",
+    "ingressroutetcps",
+    "middlewares",
+    "traefikservices",
+    "tlsoptions",
+    "tlsstores",
+    "serverstransports",
+)
+_NOT_V2 = re.compile(r":v?(?:[3-9]|\d\d)\b")
+
 _TRAEFIK_NAMESPACES = 8
 _APP_NAMESPACES = 10
 _SINGLES = 20
@@ -86,10 +100,16 @@ class Wanted(Struct, frozen=True):
         return tuple(dict.fromkeys((*self.traefik_namespaces, *self.app_namespaces)))
 
 
-def path_of(resource: str, namespace: str | None) -> str:
+def path_of(resource: str, namespace: str | None, prefix: str | None = None) -> str:
     """The API path of a collection: in `namespace`, or in all for None."""
-    prefix = _KINDS[resource].prefix
+    prefix = prefix or _KINDS[resource].prefix
     return f"{prefix}/namespaces/{namespace}/{resource}" if namespace else f"{prefix}/{resource}"
+
+
+def may_be_v2(pods: Iterable[Obj]) -> bool:
+    """Whether a Traefik among `pods` may be v2: no image is seen, or one without a later tag."""
+    images = [str((traefik_container(pod) or {}).get("image")) for pod in traefik_pods(pods)]
+    return not images or any(_NOT_V2.search(image) is None for image in images)
 
 
 def _meta(obj: Obj) -> Obj:

@@ -18,11 +18,14 @@ from msgspec.structs import replace
 from hopcheck.collect import kube_pruning as pruning
 from hopcheck.collect.kube_client import MAX_PAGES, METADATA_ONLY, KubeClient, Params
 from hopcheck.collect.kube_wanted import (
+    LEGACY,
+    LEGACY_PREFIX,
     LISTED_BY_NAMESPACE,
     LISTED_IN_ALL,
     ROUTES,
     Wanted,
     config_maps,
+    may_be_v2,
     path_of,
     wanted,
 )
@@ -75,16 +78,22 @@ class _Collector:
         self._rights: dict[str, bool] = {}
         self._server: Collected[Obj] = Collected(why=Why.NOT_SELECTED)
         self._done: set[str] = set()  # namespaces that were listed
+        self._legacy = False  # traefik.containo.us is served
         self._searched = False  # all pages of all pods were read
 
     async def collect(self) -> KubeEvidence:
         only = self._run.options.namespace
         await asyncio.gather(
-            self._version(), *(self._first(resource, only) for resource in LISTED_IN_ALL)
+            self._version(),
+            self._find_legacy(),
+            *(self._first(resource, only) for resource in LISTED_IN_ALL),
         )
         if only is None:
             await self._fall_back()
         if any(found.seen for found in self._lists.values()):
+            if self._legacy and may_be_v2(self._seen("pods")):
+                keys = [key for key in self._lists if key.partition("@")[0] in LEGACY]
+                await asyncio.gather(*(self._add_legacy(key) for key in keys))
             await self._second()
         self._keep_relevant()
         return KubeEvidence(
@@ -110,6 +119,32 @@ class _Collector:
             }
 
         self._server = await self._settle("GET /version", ask)
+
+    async def _find_legacy(self) -> None:
+        async def ask() -> Obj:
+            return await self._client.get(LEGACY_PREFIX)
+
+        self._legacy = (await self._settle(f"GET {LEGACY_PREFIX}", ask)).seen
+
+    async def _add_legacy(self, key: str) -> None:
+        """Add the objects of traefik.containo.us to the list of the same resource."""
+        resource, _, namespace = key.partition("@")
+        path = path_of(resource, namespace or None, LEGACY_PREFIX)
+
+        async def ask() -> tuple[Obj, ...]:
+            return (await self._client.list(path)).items
+
+        found = await self._run.ask(f"GET {path}", ask, timeout=self._run.remaining())
+        known = self._lists[key]
+        if found.why is Why.NOT_FOUND:
+            return
+        if not found.seen:
+            # What Traefik may read from there was not seen: the list as a whole was not.
+            self._lists[key] = found
+        elif known.seen:
+            self._lists[key] = replace(known, value=(*known.get(), *found.get()))
+        elif known.why is Why.NOT_FOUND:
+            self._lists[key] = found
 
     async def _settle(self, source: str, call: Callable[[], Awaitable[Obj]]) -> Collected[Obj]:
         # Each HTTP call has its own timeout in the client; here only the deadline counts.

@@ -281,6 +281,46 @@ def test_replica_sets_of_the_past_are_left_out(serving):
     assert names(evidence, "replicasets", "default") == ["now"]
 
 
+LEGACY_ROUTE = {
+    "apiVersion": "traefik.containo.us/v1alpha1",
+    "kind": "IngressRoute",
+    "metadata": {"name": "old", "namespace": "shop"},
+    "spec": {"routes": [{"match": "Host(`myapp.example.com`)", "services": [{"name": "s"}]}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("image", "routes"),
+    [("traefik:2.11.2", ["old"]), ("edge:latest", ["old"]), ("traefik:v3.1", None)],
+)
+def test_routes_of_the_old_group_count_for_traefik_v2_alone(tmp_path, image, routes):
+    gate = traefik_pod()
+    gate["spec"]["containers"][0]["image"] = image
+
+    async def handler(request):
+        group = "/apis/traefik.containo.us/v1alpha1"
+        if request.path == group:
+            return web.json_response({"kind": "APIResourceList", "resources": []})
+        found = {f"{group}/ingressroutes": [LEGACY_ROUTE], "/api/v1/pods": [gate]}
+        if request.path in found:
+            return web.json_response({"kind": "XList", "items": found[request.path]})
+        if request.path.startswith("/api/v1"):
+            return page([])
+        return web.Response(status=404, text="404 page not found")
+
+    async def ask(client):
+        return await collect_kube(TARGET, client.run, client)
+
+    evidence = against(tmp_path, handler, ask)
+    found = evidence.list("ingressroutes")
+    if routes is None:
+        assert found.why is Why.NOT_FOUND
+    else:
+        assert [item["metadata"]["name"] for item in found.get()] == routes
+        assert evidence.list("endpointslices", "shop").why is Why.NOT_FOUND
+    assert evidence.list("middlewares").why is Why.NOT_FOUND
+
+
 # --- rights -------------------------------------------------------------------------------------
 
 
