@@ -149,7 +149,7 @@ class KubeClient:
         if previous:
             params["previous"] = "true"
         path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
-        answer = await self._ask(path, params, "text/plain, */*")
+        answer = await self._ask(path, params, "*/*")
         return answer.body, len(answer.body) >= limit_bytes
 
     async def proxy(
