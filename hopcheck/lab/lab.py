@@ -307,9 +307,10 @@ class Lab:
         began = time.monotonic()
         while not await holds():
             if time.monotonic() - began > _LIMIT_S:
-                logs = "\n".join(
-                    line for one in self._traefik.values() for _, line in one.log()[-5:]
-                )
+                lines = [line for one in self._traefik.values() for _, line in one.log()]
+                logs = "\n".join(line[:200] for line in lines if '"RequestPath"' not in line)[
+                    -2000:
+                ]
                 raise TimeoutError(f"{problem} after {_LIMIT_S:.0f} s\n{logs}")
             await asyncio.sleep(_POLL_S)
             await self.kubelet.probe()

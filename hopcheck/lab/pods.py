@@ -57,10 +57,12 @@ class AppPod:
         self._previous: deque[tuple[datetime, str]] = deque(maxlen=_LOG_LINES)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        self._ended = asyncio.Event()
 
     async def start(self) -> None:
         """Run the container. Raises OSError when the address cannot be bound."""
         behaviour = self.behaviour
+        self._ended = asyncio.Event()
         self._previous, self._lines = self._lines, deque(maxlen=_LOG_LINES)
         self.exit_code, self.exit_reason = behaviour.exit_code, behaviour.exit_reason
         if self.exit_code is not None:
@@ -75,14 +77,17 @@ class AppPod:
             return
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
         await self._runner.setup()
         await web.TCPSite(
             self._runner, self.address, port, ssl_context=behaviour.tls, reuse_address=True
         ).start()
 
     async def stop(self) -> None:
-        """End the container."""
+        """End the container; requests that hang are let go."""
+        self._ended.set()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -109,7 +114,7 @@ class AppPod:
         if behaviour.delay:
             await asyncio.sleep(behaviour.delay)
         if behaviour.hang:
-            await asyncio.Event().wait()
+            await self._ended.wait()
         if behaviour.reset and request.transport is not None:
             request.transport.abort()
         status, text = behaviour.status, behaviour.body or f"{self.name} serves {request.path}\n"

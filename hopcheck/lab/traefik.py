@@ -126,6 +126,10 @@ class TraefikProcess:
             data = json.loads(body) if status == 200 else {}
         except (OSError, ValueError):
             return {}
+        for router in data.get("routers", {}).values():
+            # Shown or not, without a change of configuration (seen on 3.7.15): it is the default.
+            if router.get("tls", {}).get("options") == "default":
+                del router["tls"]["options"]
         return {kind: data[kind] for kind in ("routers", "services", "middlewares") if kind in data}
 
     async def servers(self, prefix: str) -> int:

@@ -40,7 +40,8 @@ class Expect:
 class Fault:
     """One fault: what it breaks, and what a diagnosis must say of it.
 
-    `exit_code` is that of ``hopcheck diagnose`` for the bare host (https assumed).
+    `exit_code` is that of ``hopcheck diagnose`` for the bare host: where https was merely assumed
+    and http works, the host is degraded.
     """
 
     name: str

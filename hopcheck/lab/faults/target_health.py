@@ -22,7 +22,7 @@ def _listener(code: str) -> Expect:
     return Expect(code, "Listener", f"{LOAD_BALANCER}:443")
 
 
-@fault("tg-nodeport-drift", TARGET_HEALTH, _group("TGT014"))
+@fault("tg-nodeport-drift", TARGET_HEALTH, _group("TGT014"), exit_code=DEGRADED)
 async def nodeport_drift(lab: Lab) -> None:
     """The target group sends to 31443, the Service's nodePort is another."""
     group = lab.cloud.target_groups[TARGETS_HTTPS]
@@ -46,7 +46,7 @@ async def swapped(lab: Lab) -> None:
         listener.action = forward(group)
 
 
-@fault("tg-empty", TARGET_HEALTH, _group("TGT010"))
+@fault("tg-empty", TARGET_HEALTH, _group("TGT010"), exit_code=DEGRADED)
 async def empty(lab: Lab) -> None:
     """The target group for https has no targets."""
     lab.cloud.target_groups[TARGETS_HTTPS].targets.clear()
@@ -58,7 +58,7 @@ async def health_port(lab: Lab) -> None:
     lab.cloud.target_groups[TARGETS_HTTPS].check.port = "30999"
 
 
-@fault("tg-ppv2-only", TARGET_HEALTH, _group("TGT018"))
+@fault("tg-ppv2-only", TARGET_HEALTH, _group("TGT018"), exit_code=DEGRADED)
 async def proxy_protocol(lab: Lab) -> None:
     """The target group sends PROXY protocol v2, Traefik does not expect it."""
     lab.cloud.target_groups[TARGETS_HTTPS].attributes["proxy_protocol_v2.enabled"] = "true"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hopcheck.lab.faults.gallery import TRAEFIK_SERVICE, Expect, fault
+from hopcheck.lab.faults.gallery import DEGRADED, TRAEFIK_SERVICE, Expect, fault
 from hopcheck.lab.topology import GATEWAY, TRAEFIK, traefik_rules
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ async def cluster_ip(lab: Lab) -> None:
     lab.store.patch("services", GATEWAY, TRAEFIK, edit)
 
 
-@fault("tsvc-targetport-name", TRAEFIK_SERVICE, _service("SVC004"))
+@fault("tsvc-targetport-name", TRAEFIK_SERVICE, _service("SVC004"), exit_code=DEGRADED)
 async def target_port_name(lab: Lab) -> None:
     """The Service's port websecure names a container port that does not exist."""
     lab.store.patch(
@@ -64,7 +64,7 @@ async def target_port_name(lab: Lab) -> None:
     )
 
 
-@fault("tsvc-targetport-num", TRAEFIK_SERVICE, _service("SVC005"))
+@fault("tsvc-targetport-num", TRAEFIK_SERVICE, _service("SVC005"), exit_code=DEGRADED)
 async def target_port_number(lab: Lab) -> None:
     """The Service's port websecure leads to a port that is no entryPoint's."""
     lab.store.patch(
