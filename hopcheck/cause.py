@@ -128,6 +128,11 @@ EDGES: tuple[Edge, ...] = (
         ("REQ005", "REQ006", "REQ007"),
         "Traefik has no certificate for the host",
     ),
+    Edge(
+        ("LOG00[12]",),
+        ("REQ005", "REQ006", "REQ007", "REQ008"),
+        "a replica without the route lacks its certificate too",
+    ),
     Edge(("ING018",), ("REQ008",), "strict SNI"),
     Edge(
         (

@@ -159,14 +159,19 @@ def write(host: HostSession) -> Path:
     from hopcheck.report.junit import to_junit
     from hopcheck.report.markdown import to_markdown
     from hopcheck.report.store import slug, update_index, write_run
+    from hopcheck.report.text import encodable, map_text
 
     report = host.report
     if report is None:
         raise RuntimeError("there is no report to write yet")
     evidence: object = msgspec.to_builtins(host.snapshot()) if host.collection else {}
+    # Lone surrogates (broken UTF-8 in cluster text) cannot be encoded.
+    evidence = map_text(evidence, encodable)
     if host.run.options.redact_strict:
-        evidence = redact_strict(evidence)
-        report = msgspec.convert(redact_strict(msgspec.to_builtins(report)), Report)
+        # One call, so that the same value has the same placeholder in both.
+        plain = map_text(msgspec.to_builtins(report), encodable)
+        evidence, plain = redact_strict([evidence, plain])
+        report = msgspec.convert(plain, Report)
         host.report = report
     defects = {(report.target.host, step): words for step, words in host.defects.items()}
     base = Path(host.run.reports)
