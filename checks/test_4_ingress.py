@@ -1,4 +1,4 @@
-"""An Ingress or IngressRoute that Traefik reads matches host and path, and all it names exists.
+"""A route that Traefik reads matches host and path, and all it names exists.
 
 Step 4 of the checklist (`ingress`); judged by `hopcheck.judge.ingress`.
 """
@@ -10,5 +10,5 @@ from hopcheck.fixtures import Conclusion
 
 @pytest.mark.hop(step="ingress", reads=("kube", "traefik", "http"))
 def test_ingress(checklist_step: Conclusion) -> None:
-    """An Ingress or IngressRoute that Traefik reads matches host and path, and all it names exists."""
+    """A route that Traefik reads matches host and path, and all it names exists."""
     checklist_step.conclude()

@@ -181,7 +181,8 @@ def _lab(*arguments: str) -> NoReturn:
 
     if find_spec("aiohttp") is None or find_spec("trustme") is None:
         _usage("the lab is not installed: pip install 'hopcheck[lab]'")
-    os.execv(sys.executable, [sys.executable, "-m", "hopcheck.lab", *arguments])
+    command = [sys.executable, "-m", "hopcheck.lab", *arguments]
+    os.execv(command[0], command)  # noqa: S606  # this very interpreter, no shell
 
 
 @cli.command()

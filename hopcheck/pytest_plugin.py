@@ -118,8 +118,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _id(host: HostSession) -> str:
-    target = host.run.target
-    return target.host if target.url == f"https://{target.host}/" else target.url
+    asked = host.run.target
+    return asked.host if asked.url == f"https://{asked.host}/" else asked.url
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:

@@ -42,7 +42,10 @@ def judge(snapshot: Snapshot) -> Judgement:
     for backend in backends:
         service = scene.kube.one("services", backend.namespace, backend.name)
         if not service.seen:
-            gaps.append(_gap("backend", service.why, service.detail, backend))
+            missing = service.why is Why.NOT_FOUND
+            why = Why.NOT_NEEDED if missing else service.why
+            what = "no_backend" if missing else "backend"
+            gaps.append(_gap(what, why, service.detail, backend))
             continue
         one = _Backend(scene, routing, backend, service.get(), 1 / total if total > 1 else None)
         result = one.judge()

@@ -119,12 +119,16 @@ def _nothing(scene: Scene) -> Judgement:
 
 
 def _empty_workloads(scene: Scene) -> list[ObjectRef]:
-    found = []
+    found: list[ObjectRef] = []
     for key, listed in scene.kube.lists.items():
         kind = {"deployments": "Deployment", "daemonsets": "DaemonSet"}.get(key.partition("@")[0])
-        for obj in (listed.or_else(()) or ()) if kind else ():
-            if kind and "traefik" in str(meta(obj).get("name")):
-                found.append(ObjectRef(kind, str(meta(obj)["name"]), meta(obj).get("namespace")))
+        if kind is None:
+            continue
+        found += [
+            ObjectRef(kind, str(meta(obj)["name"]), meta(obj).get("namespace"))
+            for obj in listed.or_else(()) or ()
+            if "traefik" in str(meta(obj).get("name"))
+        ]
     return found
 
 

@@ -105,7 +105,7 @@ async def _interrupt(process: asyncio.subprocess.Process) -> None:
 
 def _directory(arguments: Sequence[str]) -> Path:
     """Where the diagnosis writes its reports: as it was told, else its default."""
-    for word, following in zip(arguments, (*arguments[1:], ""), strict=True):
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if word == "--reports":
             return Path(following)
         if word.startswith("--reports="):
