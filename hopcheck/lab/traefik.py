@@ -51,13 +51,18 @@ def find_binary() -> Path:
 
 
 async def version(binary: Path) -> str:
-    """What ``traefik version`` calls itself, such as "3.7.15"."""
+    """What ``traefik version`` calls itself, such as "3.7.15".
+
+    Raises LookupError when the file is no Traefik, OSError when it cannot be run.
+    """
     process = await asyncio.create_subprocess_exec(
         str(binary), "version", stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
-    words = output.decode().split()
-    return words[words.index("Version:") + 1]
+    _, found, rest = output.decode(errors="replace").partition("Version:")
+    if not found or not rest.split():
+        raise LookupError(f"{binary} is no traefik: `{binary} version` names none")
+    return rest.split()[0]
 
 
 class TraefikProcess:

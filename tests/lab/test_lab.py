@@ -327,6 +327,13 @@ def test_one_address_is_enough() -> None:
         assert symptom(lab, "https") == "200"
 
 
+def test_what_is_no_traefik_is_said_and_leaves_nothing() -> None:
+    running = RunningLab(binary=Path("/bin/echo"))
+    with pytest.raises(LookupError, match="/bin/echo is no traefik"):
+        running.__enter__()
+    assert not running.lab.directory.exists()
+
+
 def processes(text: str) -> list[list[str]]:
     """The command lines of running processes in which `text` occurs."""
     found = []
