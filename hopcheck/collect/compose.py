@@ -105,11 +105,11 @@ class Collection:
         self, party: str, work: Coroutine[Any, Any, T], progress: Callable[[str], None]
     ) -> T:
         started = self.run.now()
-        try:
-            return await work
-        finally:
-            self.durations[party] = self.run.now() - started
-            progress(party)
+        found = await work
+        # Only a party that was asked to the end counts as seen when the run is cut short.
+        self.durations[party] = self.run.now() - started
+        progress(party)
+        return found
 
     async def _dns(self) -> DnsEvidence:
         if self.parties & {"dns", "http", "aws"}:
@@ -154,13 +154,20 @@ class Collection:
     ) -> None:
         if "http" not in self.parties:
             return
-        from hopcheck.collect.http import probe_hops, request_host
+        from hopcheck.collect.http import request_host
 
-        evidence = await asyncio.shield(dns)
-        addresses, seconds = _addresses(self.target, evidence)
-        if addresses:
-            requests, other = await request_host(self.target, self.run, addresses, seconds)
-            self.http = msgspec.structs.replace(self.http, requests=requests, other_scheme=other)
+        async def requests() -> None:
+            addresses, seconds = _addresses(self.target, await asyncio.shield(dns))
+            if addresses:
+                made, other = await request_host(self.target, self.run, addresses, seconds)
+                self.http = msgspec.structs.replace(self.http, requests=made, other_scheme=other)
+
+        await asyncio.gather(requests(), self._hops(kube))
+
+    async def _hops(self, kube: asyncio.Future[KubeEvidence]) -> None:
+        """The same request at every hop behind the load balancer that may be asked from here."""
+        from hopcheck.collect.http import probe_hops
+
         objects = await asyncio.shield(kube)
         targets = hop_targets(objects, self.target)
         if not targets:
