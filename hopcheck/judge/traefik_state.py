@@ -17,7 +17,7 @@ from hopcheck.way.scene import Scene, meta, spec
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
 _STATIC = re.compile(
-    r"(field not found, node: (?P<node>[\w.\[\]-]+)|failed to decode configuration|"
+    r"(field not found, node:|failed to decode configuration|"
     r"command traefik error|unknown flag|cannot unmarshal|invalid value)",
     re.IGNORECASE,
 )
@@ -110,9 +110,22 @@ def _refused(scene: Scene, instance: Instance, pod: str) -> Finding | None:
                 **common,
             )
         if static is not None:
-            node = static.groupdict().get("node")
-            return make("SVC008", _ref(instance), flag=node or "what the error names", **common)
+            flag = _flag(scene, pod, line.raw)
+            return make("SVC008", _ref(instance), flag=flag, **common)
     return None
+
+
+_NODE = re.compile(r"node: ([\w.\[\]-]+)")
+
+
+def _flag(scene: Scene, name: str, words: str) -> str:
+    """The argument that the error names; the error's own word where no argument holds it."""
+    node = _NODE.search(words)
+    if node is None:
+        return "what the error names"
+    pod = next((p for p in scene.pods if meta(p).get("name") == name), {})
+    arguments = [str(a) for a in (traefik_container(pod) or {}).get("args") or ()]
+    return next((a for a in arguments if node[1].lower() in a.lower()), node[1])
 
 
 def _ping(scene: Scene, instance: Instance, pod: Obj, state: pod_states.PodState) -> Finding | None:

@@ -207,8 +207,12 @@ def _warnings(report: Report, console: Console, room: int) -> Iterator[_Line]:
 
 
 def _follows(report: Report, step: StepResult) -> str:
-    codes = {one.id: one.code for other in report.steps for one in other.findings}
-    causes = dict.fromkeys(codes.get(i, i) for one in step.findings for i in one.caused_by)
+    """The root causes that a step's trouble follows from; nothing where it holds one itself."""
+    if any(one.root_cause for one in step.findings):
+        return ""
+    roots = {one.id: one.code for one in report.root_causes}
+    named = [i for one in step.findings for i in one.caused_by]
+    causes = dict.fromkeys(roots[i] for i in named if i in roots)
     return label("caused_by", codes=", ".join(causes)) if causes else ""
 
 
