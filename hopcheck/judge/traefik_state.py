@@ -125,7 +125,10 @@ def _flag(scene: Scene, name: str, words: str) -> str:
         return "what the error names"
     pod = next((p for p in scene.pods if meta(p).get("name") == name), {})
     arguments = [str(a) for a in (traefik_container(pod) or {}).get("args") or ()]
-    return next((a for a in arguments if node[1].lower() in a.lower()), node[1])
+    wanted = node[1].lower().rpartition(".")[2]
+    return next(
+        (a for a in arguments if wanted in re.split(r"[.=]", a.lower().lstrip("-"))), node[1]
+    )
 
 
 def _ping(scene: Scene, instance: Instance, pod: Obj, state: pod_states.PodState) -> Finding | None:
