@@ -28,15 +28,19 @@ from hopcheck.path import path_of
 
 
 def gap_text(gap: Gap) -> str:
-    """What was not seen, why, and what would make it visible, in one line."""
+    """Why something was not seen and what would make it visible, in one line.
+
+    The reason and the advice come first: a terminal cuts the rest.
+    """
     said = text("gap", gap.what, **gap.params)
+    if gap.why is Why.NOT_NEEDED:
+        return said
     why = text("why", gap.why.value)
-    detail = f"{why}: {gap.detail}" if gap.detail else why
-    line = said if gap.why is Why.NOT_NEEDED else f"{said} ({detail})"
-    party = gap.params.get("party")
-    if party and has_text("advice", f"{party}_{gap.why.value}"):
-        line += f"; {text('advice', f'{party}_{gap.why.value}')}"
-    return line
+    key = f"{gap.params.get('party')}_{gap.why.value}"
+    if has_text("advice", key):
+        detail = f"{said}: {gap.detail}" if gap.detail else said
+        return f"{why}: {text('advice', key)} ({detail})"
+    return f"{said} ({why}: {gap.detail})" if gap.detail else f"{said} ({why})"
 
 
 def status_of(judgement: Judgement, findings: Sequence[Finding]) -> Status:
@@ -259,8 +263,11 @@ def _accusing(
 
 
 def _unseen(steps: Sequence[StepResult]) -> str:
-    parts = [f"{s.step.value}: {s.reason}" for s in steps if s.status is Status.UNKNOWN]
-    if not parts:
+    """Steps by what kept them from being seen; the details stand in the steps themselves."""
+    by_reason: dict[str, list[str]] = {}
+    for step in steps:
+        if step.status is Status.UNKNOWN:
+            by_reason.setdefault((step.reason or "").partition(" (")[0], []).append(step.step.value)
+    if not by_reason:
         return text("headline", "nothing")
-    shown = "; ".join(parts[:3])
-    return shown if len(parts) <= 3 else f"{shown}; …"
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())

@@ -37,6 +37,8 @@ def parse_target(
     if re.search(r"[\s\x00-\x1f\x7f]", text):
         raise BadTargetError(f"{shown} is no host name: it contains spaces or control characters")
     url_given = "://" in text
+    if not url_given and _is_ipv6(text):
+        text = f"[{text}]"
     try:
         parts = urlsplit(text if url_given else f"//{text}")
         port = parts.port
@@ -71,6 +73,13 @@ def parse_target(
         path_asked=asked not in ("", "/"),
         expect_status=check_expect_status(expect_status or "200-399,401,403,405,429"),
     )
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def _ascii_path(path: str) -> str:
