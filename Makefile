@@ -1,0 +1,56 @@
+# hopcheck: make demo | diagnose HOST=… | faults | test | lint | bench | accuracy | clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+# A variable of the command line is expanded by make wherever it is exported, whatever mentions it;
+# taken by value it stays text. The recipes read it from the environment, word by word, without
+# globbing, so neither make nor the shell ever runs what it says.
+override HOST := $(value HOST)
+override URL := $(value URL)
+override ARGS := $(value ARGS)
+override FAULT := $(value FAULT)
+export HOST URL ARGS FAULT
+MAKEOVERRIDES :=
+
+.PHONY: demo diagnose faults test lint bench accuracy pages clean
+
+demo: $(STAMP)
+	@set -f; $(BIN)/python -m hopcheck.lab demo $${FAULT:+--fault "$$FAULT"} $$ARGS
+
+diagnose: $(STAMP)
+	@set -f; $(BIN)/hopcheck diagnose $$ARGS -- $$HOST $$URL
+
+faults: $(STAMP)
+	@$(BIN)/python -m hopcheck.lab faults
+
+# Nothing of the user's: no kubeconfig, no AWS credentials, no proxy.
+test: $(STAMP)
+	@env -u HOST -u URL -u ARGS -u FAULT -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+	  -u KUBECONFIG -u AWS_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY \
+	  -u AWS_SESSION_TOKEN -u AWS_REGION -u AWS_DEFAULT_REGION -u HTTP_PROXY -u HTTPS_PROXY \
+	  -u http_proxy -u https_proxy -u ALL_PROXY AWS_EC2_METADATA_DISABLED=true \
+	  $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 120 tests
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(STAMP)
+	@$(BIN)/python -m hopcheck.lab.bench
+
+accuracy: $(STAMP)
+	@$(BIN)/python -m hopcheck.lab accuracy --write-readme
+
+clean:
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
