@@ -38,7 +38,9 @@ SHARED = [
 def test_same_as_the_oracle(pattern: str) -> None:
     # Python 3.11 reads {,2} as a repetition, Go as a literal.
     oracle = re.compile(pattern.replace("{,2}", r"\{,2\}"), re.ASCII)
-    texts = ["".join(chars) for size in range(4) for chars in itertools.product("abc.1", repeat=size)]
+    texts = [
+        "".join(chars) for size in range(4) for chars in itertools.product("abc.1", repeat=size)
+    ]
     texts += ["www.a", "x.example.com", "x.y.example.com", "a.b.b", "aabb", "ABc", "aab", "x{,2}y",
               "a1 .", "-a.", "]a", "abcd", ".*$", "ab c", "aaab"]  # fmt: skip
     compiled = Regexp(pattern)
