@@ -140,7 +140,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         reads = frozenset(mark.kwargs.get("reads", PARTIES))
         if step is not None and reads != READS[step]:
             raise pytest.UsageError(f"{item.nodeid}: reads {sorted(reads)}, not what {step} needs")
-        hop.select(item.callspec.params["target"], step, reads)
+        hop.select(str(item.callspec.params["target"]), step, reads)
 
 
 @pytest.hookimpl(trylast=True)
@@ -185,7 +185,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByHost(LoadScopeScheduling):
+    class ByHost(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
         def _split_scope(self, nodeid: str) -> str:
             return nodeid.rpartition("[")[2]
 

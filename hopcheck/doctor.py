@@ -1,0 +1,224 @@
+"""``hopcheck doctor``: which credentials, rights and parties are there, in one screen.
+
+Read only: a right is tried by listing one object, not by asking for a review (which is a create).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from hopcheck.catalogue import text
+from hopcheck.collect.run import Run, Unavailable
+from hopcheck.model import Collected, Step, Why
+from hopcheck.options import Options
+
+# What is tried -> its path; the steps that need it stand beside.
+_NEEDED = {
+    "services": "/api/v1/services",
+    "pods": "/api/v1/pods",
+    "endpointslices": "/apis/discovery.k8s.io/v1/endpointslices",
+    "ingresses": "/apis/networking.k8s.io/v1/ingresses",
+    "ingressclasses": "/apis/networking.k8s.io/v1/ingressclasses",
+}
+_OPTIONAL = {
+    "nodes": "/api/v1/nodes",
+    "namespaces": "/api/v1/namespaces",
+    "events": "/api/v1/events",
+    "networkpolicies": "/apis/networking.k8s.io/v1/networkpolicies",
+    "deployments": "/apis/apps/v1/deployments",
+    "ingressroutes": "/apis/traefik.io/v1alpha1/ingressroutes",
+    "middlewares": "/apis/traefik.io/v1alpha1/middlewares",
+    "httproutes": "/apis/gateway.networking.k8s.io/v1/httproutes",
+}
+_AWS = {
+    "DescribeLoadBalancers": ("describe_load_balancers", "LoadBalancers"),
+    "DescribeTargetGroups": ("describe_target_groups", "TargetGroups"),
+}
+_CLUSTER_SCOPED = ("nodes", "namespaces", "ingressclasses")
+
+
+class _Seen:
+    """What the doctor found, by party."""
+
+    def __init__(self) -> None:
+        self.server: Collected[str] = Collected(why=Why.NOT_SELECTED)
+        self.context = ""
+        self.rights: dict[str, Collected[bool]] = {}
+        self.identity: Collected[str] = Collected(why=Why.NOT_SELECTED)
+        self.aws: dict[str, Collected[bool]] = {}
+        self.resolvers: dict[str, Collected[bool]] = {}
+
+
+def run_doctor(options: Options) -> int:
+    """Print what is there. Exit code 0 when every step can see what it needs, else 3."""
+    seen = asyncio.run(_look(options))
+    from rich.text import Text
+
+    from hopcheck.report.terminal import make_console
+    from hopcheck.report.text import for_terminal
+
+    console = make_console()
+    lines, complete = _lines(seen)
+    for line in lines:
+        console.print(Text(for_terminal(line)), soft_wrap=True, highlight=False)
+    return 0 if complete else 3
+
+
+async def _look(options: Options) -> _Seen:
+    run = Run(options)
+    seen = _Seen()
+    await asyncio.gather(_kube(run, seen), _aws(run, seen), _dns(run, seen))
+    return seen
+
+
+async def _kube(run: Run, seen: _Seen) -> None:
+    from hopcheck.collect.kube_client import KubeClient
+
+    async with KubeClient(run) as client:
+
+        async def version() -> str:
+            return str((await client.get("/version")).get("gitVersion", "?"))
+
+        seen.server = await run.ask("GET /version", version)
+        access = client.access
+        seen.context = f"{access.context or '-'} {access.server}" if access else ""
+        if not seen.server.seen and seen.server.why is not Why.DENIED:
+            return
+
+        async def one(name: str, path: str) -> None:
+            if run.options.namespace and name not in _CLUSTER_SCOPED:
+                head, _, plural = path.rpartition("/")
+                path = f"{head}/namespaces/{run.options.namespace}/{plural}"
+
+            async def ask() -> bool:
+                await client.get(path, {"limit": 1})
+                return True
+
+            seen.rights[name] = await run.ask(f"list {name}", ask)
+
+        await asyncio.gather(*(one(n, p) for n, p in (_NEEDED | _OPTIONAL).items()))
+
+
+async def _aws(run: Run, seen: _Seen) -> None:
+    from hopcheck.collect.aws_api import Api, classify, find_credentials
+
+    found = await run.ask("AWS credentials", lambda: find_credentials(run), classify=classify)
+    if not found.seen:
+        seen.identity = Collected(why=found.why, detail=found.detail)
+        return
+    region = run.options.aws_region or found.get().region
+    if not region:
+        seen.identity = Collected(why=Why.NOT_CONFIGURED, detail="no region (AWS_REGION)")
+        return
+    api = Api(found.get(), region, run)
+    who = await api.identity()
+    words = f"{who.get().get('Account')} {who.get().get('Arn')} {region}" if who.seen else None
+    seen.identity = Collected(value=words, why=who.why, detail=who.detail)
+    for name, (operation, key) in _AWS.items():
+        listed = await api.items("elbv2", operation, key)
+        seen.aws[name] = Collected(
+            value=True if listed.seen else None, why=listed.why, detail=listed.detail
+        )
+
+
+async def _dns(run: Run, seen: _Seen) -> None:
+    from hopcheck.collect.dns import ask_resolver, system_resolvers
+
+    try:
+        resolvers = list(run.options.resolvers) or system_resolvers()
+    except Unavailable as error:
+        seen.resolvers["-"] = Collected(why=error.why, detail=error.detail)
+        return
+    answers = await asyncio.gather(*(ask_resolver("localhost", "A", r, run) for r in resolvers))
+    for resolver, answer in zip(resolvers, answers, strict=True):
+        seen.resolvers[resolver] = Collected(
+            value=True if answer.seen else None, why=answer.why, detail=answer.detail
+        )
+
+
+def _mark(found: Collected[bool] | Collected[str]) -> str:
+    if found.seen:
+        return "yes"
+    return text("why", (found.why or Why.ERROR).value)
+
+
+def _row(name: str, words: str) -> str:
+    return f"  {name:<22}{words}"
+
+
+def _lines(seen: _Seen) -> tuple[list[str], bool]:
+    lines = [text("doctor", "kubernetes")]
+    detail = f": {seen.server.detail}" if seen.server.detail else ""
+    state = seen.server.or_else("") or f"{_mark(seen.server)}{detail}"
+    lines.append(_row("server", f"{seen.context} {state}".strip()))
+    if seen.rights:
+        for heading, names in (("needed", _NEEDED), ("optional", _OPTIONAL)):
+            rows = ", ".join(
+                f"{name} {_mark(seen.rights[name])}" for name in names if name in seen.rights
+            )
+            lines.append(_row(text("doctor", heading), rows))
+    lines.append(text("doctor", "aws"))
+    detail = f": {seen.identity.detail}" if seen.identity.detail else ""
+    lines.append(_row("account", seen.identity.or_else("") or f"{_mark(seen.identity)}{detail}"))
+    if seen.aws:
+        lines.append(_row("calls", ", ".join(f"{n} {_mark(c)}" for n, c in seen.aws.items())))
+    lines.append(text("doctor", "dns"))
+    lines += [_row(name, _mark(found)) for name, found in seen.resolvers.items()]
+    proxy = next((n for n in ("HTTPS_PROXY", "https_proxy") if os.environ.get(n)), None)
+    inside = "KUBERNETES_SERVICE_HOST" in os.environ
+    lines.append(
+        _row(
+            "vantage",
+            text("doctor", "inside" if inside else "outside")
+            + (f"; {text('doctor', 'proxy', name=proxy)}" if proxy else ""),
+        )
+    )
+    lines.append(text("doctor", "steps"))
+    complete = True
+    for step in Step:
+        words, whole = _step(step, seen)
+        complete = complete and whole
+        lines.append(_row(f"{step.number} {step.value}", words))
+    return lines, complete
+
+
+_STEP_NEEDS: dict[Step, tuple[str, ...]] = {
+    Step.TRAEFIK_SERVICE: ("services", "pods"),
+    Step.INGRESS: ("ingresses", "ingressclasses", "services"),
+    Step.ENDPOINTS: ("services", "endpointslices", "pods"),
+    Step.TRAEFIK_LOGS: ("pods",),
+}
+
+
+def _step(step: Step, seen: _Seen) -> tuple[str, bool]:
+    """What a step will be able to see, in words, and whether that is what it needs."""
+    if step is Step.REQUEST:
+        return text("doctor", "full"), True
+    if step is Step.DNS:
+        good = any(found.seen for found in seen.resolvers.values())
+        return (text("doctor", "full"), True) if good else (_nothing("dns", Why.UNREACHABLE), False)
+    if step is Step.TARGET_HEALTH:
+        if not seen.identity.seen:
+            return _nothing("aws", seen.identity.why or Why.ERROR), False
+        denied = [name for name, found in seen.aws.items() if not found.seen]
+        return _partly(denied, "aws")
+    if not seen.rights:
+        return _nothing("kubernetes", seen.server.why or Why.ERROR), False
+    denied = [n for n in _STEP_NEEDS[step] if n not in seen.rights or not seen.rights[n].seen]
+    return _partly(denied, "kubernetes")
+
+
+def _partly(denied: list[str], party: str) -> tuple[str, bool]:
+    if not denied:
+        return text("doctor", "full"), True
+    advice = text("advice", f"{party}_denied")
+    return text("doctor", "part", what=", ".join(denied), advice=advice), False
+
+
+def _nothing(party: str, why: Why) -> str:
+    from hopcheck.catalogue import has_text
+
+    key = f"{party}_{why.value}"
+    advice = text("advice", key) if has_text("advice", key) else ""
+    return text("doctor", "nothing", why=text("why", why.value), advice=advice).rstrip("; ")
