@@ -161,6 +161,7 @@ OBJECTS: list[Obj] = [
                                         "routes": [route("Host(`irfield.com`)")]}),
     custom("IngressRoute", "ir-two", {"routes": [route("Host(`irtwo.com`)")]}, namespace="two",
            labels={"tier": "public"}),
+    custom("Middleware", "m", {"stripPrefix": {"prefixes": ["/x"]}}, namespace="two"),
 ]  # fmt: skip
 
 SETTINGS = {
