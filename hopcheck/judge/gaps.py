@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hopcheck.catalogue import listing, make
-from hopcheck.model import Finding, Hop, Obj, ObjectRef, Probe
-from hopcheck.outcome import outcomes, succeeded
+from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe
+from hopcheck.outcome import Producer, outcomes, producer, succeeded
 from hopcheck.way.scene import Scene
 
 
@@ -40,6 +40,8 @@ def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
     if not made.made or made.succeeded or not good or len(good) < len(nodes):
         return []
     failing = [c.get() for c in scene.snapshot.http.requests if c.seen and c.get().exchanges]
+    if any(_reached_application(probe) for probe in failing):
+        return []
     first = failing[0].exchanges[-1]
     name = str(balancer.get("LoadBalancerName"))
     return [
@@ -55,6 +57,14 @@ def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
             url=scene.target.url,
         )
     ]
+
+
+def _reached_application(probe: Probe) -> bool:
+    """Whether the answer, though bad, came through: an error page, a redirect loop, a hang."""
+    last = probe.exchanges[-1]
+    if last.error in (ErrorKind.TOO_MANY_REDIRECTS, ErrorKind.READ_TIMEOUT):
+        return True
+    return producer(last) is Producer.APPLICATION
 
 
 def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:

@@ -1,0 +1,114 @@
+"""Recorded evidence of every fault of the gallery, and exactly what is found in it."""
+
+from pathlib import Path
+
+import pytest
+
+from hopcheck.model import Report, Status, Verdict
+from hopcheck.replay import load, replay
+
+SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
+
+# Name -> (verdict, root cause as "CODE Kind namespace/name", all findings). A code ends in "w" for
+# a warning and "i" for information; "*" marks the root cause. LOG004 is history: what the log
+# says of the host's route from the faults that were recorded before.
+INGRESS = "Ingress default/my-app-ingress"
+SERVICE = "Service default/my-app-service"
+TRAEFIK = "Deployment api-gateway-system/traefik"
+APP = "Application default/my-app-service"
+HOST = "DNSRecord myapp.example.com"
+TRAEFIK_SERVICE = "Service api-gateway-system/traefik"
+EXPECTED = {
+    "app-5xx": ("broken", APP, "LOG004i *REQ001"),
+    "app-hang": ("broken", APP, "LOG004i *REQ003"),
+    "app-loopback-only": ("broken", APP, "LOG004i *REQ015 REQ009"),
+    "app-redirect-loop": ("broken", APP, "LOG004i *REQ011"),
+    "app-wrong-port": ("broken", APP, "LOG004i *REQ015 REQ009"),
+    "dns-dangling-cname": ("broken", HOST, "*DNS002"),
+    "dns-nodata": ("broken", HOST, "*DNS003"),
+    "dns-nxdomain": ("broken", HOST, "*DNS001"),
+    "dns-servfail": ("broken", HOST, "*DNS004"),
+    "dns-stale-ip": ("broken", HOST, "*DNS005 REQ004"),
+    "ep-crashloop": ("broken", "Deployment default/my-app", "*END005 LOG002 LOG004i REQ009"),
+    "ep-none-ready": ("broken", "Deployment default/my-app", "*END004 LOG002 LOG004i REQ009"),
+    "healthy": ("healthy", None, ""),
+    "ing-class-missing": ("broken", INGRESS, "*ING002 REQ007 REQ009"),
+    "ing-class-other": ("broken", INGRESS, "*ING002 REQ007 REQ009"),
+    "ing-ep-bad": ("broken", INGRESS, "*ING010 REQ009"),
+    "ing-mw-missing": ("broken", INGRESS, "*ING013 LOG002 LOG004i REQ009"),
+    "ing-no-host": ("broken", INGRESS, "*ING001 REQ009"),
+    "ing-path-exact": ("broken", INGRESS, "*ING007 REQ009"),
+    "ing-port-name": ("broken", INGRESS, "*ING005 LOG002 LOG004i REQ009"),
+    "ing-port-number": ("broken", INGRESS, "*ING005 LOG002 LOG004i REQ009"),
+    "ing-svc-missing": ("broken", INGRESS, "*ING004 LOG002 LOG004i REQ009"),
+    "nlb-no-443": ("degraded", "Listener myapp-nlb:443", "*TGT002 REQ004 REQ012"),
+    "nlb-swapped": ("broken", "Listener myapp-nlb:443", "*TGT004 TGT020 REQ009"),
+    "svc-selector": ("broken", SERVICE, "*END001 LOG002 LOG004i REQ009"),
+    "svc-targetport-name": ("broken", SERVICE, "*END002 LOG002 LOG004i REQ009"),
+    "svc-targetport-num": ("broken", SERVICE, "*END003 LOG004i REQ009"),
+    "tg-empty": ("degraded", "TargetGroup myapp-websecure", "*TGT010 TGT020 REQ004 REQ012"),
+    "tg-health-port": ("degraded", "TargetGroup myapp-websecure", "*TGT015 TGT017"),
+    "tg-nodeport-drift": (
+        "degraded", "TargetGroup myapp-websecure", "*TGT014 TGT017 TGT020 REQ004 REQ012"
+    ),
+    "tg-ppv2-only": (
+        "degraded", "TargetGroup myapp-websecure", "*TGT018 TGT020 REQ008 REQ012"
+    ),
+    "tls-secret-missing": ("broken", INGRESS, "*ING016 LOG004i REQ007"),
+    "tpod-provider-off": ("broken", TRAEFIK, "*SVC012 REQ007 REQ009"),
+    "tpod-rbac": ("broken", TRAEFIK, "*SVC011 LOG002 REQ007 REQ009"),
+    "tpod-replica-skew": (
+        "degraded", "Pod api-gateway-system/traefik-7d9f8b6c5d-w8zjp", "*LOG001"
+    ),
+    "tpod-static-bad": ("broken", TRAEFIK, "TGT017 *SVC008 SVC007 REQ004"),
+    "tsvc-clusterip": ("broken", TRAEFIK_SERVICE, "TGT017 *SVC003 REQ004"),
+    "tsvc-missing": ("broken", TRAEFIK_SERVICE, "TGT017 *SVC001 REQ004"),
+    "tsvc-selector": ("broken", TRAEFIK_SERVICE, "TGT017 *SVC002 REQ004"),
+    "tsvc-targetport-name": ("degraded", TRAEFIK_SERVICE, "TGT017 *SVC004 REQ004 REQ012"),
+    "tsvc-targetport-num": ("degraded", TRAEFIK_SERVICE, "TGT017 *SVC005 REQ004 REQ012"),
+}  # fmt: skip
+
+
+def found(report: Report) -> str:
+    return " ".join(
+        ("*" if finding.root_cause else "")
+        + finding.code
+        + {"error": "", "warning": "w", "info": "i"}[finding.severity.value]
+        for step in report.steps
+        for finding in step.findings
+    )
+
+
+def test_every_snapshot_is_expected() -> None:
+    assert {path.name.removesuffix(".json.gz") for path in SNAPSHOTS.glob("*.gz")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_exactly_these_findings(name: str) -> None:
+    verdict, root, findings = EXPECTED[name]
+    report = replay(load(SNAPSHOTS / f"{name}.json.gz"))
+    assert found(report) == findings
+    assert report.verdict is Verdict(verdict)
+    assert [str(cause.object) for cause in report.root_causes] == ([root] if root else [])
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_consequences_lead_to_the_root_cause(name: str) -> None:
+    report = replay(load(SNAPSHOTS / f"{name}.json.gz"))
+    findings = {f.id: f for step in report.steps for f in step.findings}
+    roots = {f.id for f in report.root_causes}
+    for finding in findings.values():
+        if finding.severity == "error" and finding.id not in roots and finding.code != "TGT020":
+            assert finding.caused_by, finding.id
+            assert all(cause in findings for cause in finding.caused_by)
+
+
+def test_a_replay_gives_the_same_report_each_time() -> None:
+    snapshot = load(SNAPSHOTS / "tg-nodeport-drift.json.gz")
+    assert replay(snapshot) == replay(snapshot)
+
+
+def test_healthy_passes_all_seven_steps() -> None:
+    report = replay(load(SNAPSHOTS / "healthy.json.gz"))
+    assert [step.status for step in report.steps] == [Status.PASS] * 7
+    assert report.coverage.seen == 7
