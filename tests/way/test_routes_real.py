@@ -144,6 +144,7 @@ OBJECTS: list[Obj] = [
     ingress("syntax", ("*.syntax.com", [path("/")]), notes={f"{PREFIX}rulesyntax": "v2"}),
     ingress("CasE", ("case.com", [path("/")]), notes={f"{PREFIX}entryPoints": "web"}),
     # IngressRoutes
+    custom("Middleware", "m", {"headers": {"customRequestHeaders": {"X-A": "b"}}}, namespace="two"),
     custom("IngressRoute", "ir", {"entryPoints": ["web"], "routes": [
         route("Host(`ir.com`) && PathPrefix(`/`)"),
         route("Host(`app.example.com`) && PathPrefix(`/api`)"),
