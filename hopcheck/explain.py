@@ -91,7 +91,8 @@ def page(code: str) -> str:
         or "Stands alone.",
     }
     for heading in HEADINGS:
-        lines += ["", f"## {heading}", "", bodies[heading].strip()]
+        if bodies[heading].strip():
+            lines += ["", f"## {heading}", "", bodies[heading].strip()]
     return "\n".join(lines)
 
 

@@ -14,6 +14,11 @@ from hopcheck.lab.topology import HOST
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 
+def newest(directory: Path) -> Path:
+    (evidence,) = directory.glob("*/2*/evidence.json")
+    return evidence
+
+
 async def record(names: list[str]) -> None:
     async with Lab() as lab:
         for name in names:
@@ -25,7 +30,7 @@ async def record(names: list[str]) -> None:
                     "--quiet", "--reports", directory, env=child_environment(lab),
                 )  # fmt: skip
                 await process.wait()
-                (evidence,) = Path(directory).glob("*/2*/evidence.json")
+                evidence = await asyncio.to_thread(newest, Path(directory))
                 packed = gzip.compress(evidence.read_bytes(), mtime=0)
                 (SNAPSHOTS / f"{name}.json.gz").write_bytes(packed)
             if name != "healthy":

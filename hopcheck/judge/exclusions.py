@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
 
 from hopcheck.catalogue import listing, make, text
+from hopcheck.judge.names import route_ref, route_words, traefik_refs
 from hopcheck.model import Finding, Obj, ObjectRef
 from hopcheck.way.route import Excluded, Exclusion, Miss, Route
-from hopcheck.way.routes import listed
+from hopcheck.way.routes import Selection, listed
 from hopcheck.way.routing import Routing
 from hopcheck.way.scene import Scene, meta, spec
 
-_RESOURCE = {
-    "Ingress": "ingress",
-    "IngressRoute": "ingressroutes.traefik.io",
-    "IngressRouteTCP": "ingressroutetcps.traefik.io",
-}
 _CLASS = {
     Excluded.CLASS_OTHER,
     Excluded.CLASS_MISSING,
@@ -52,19 +47,6 @@ _ORDER = (
 )
 
 
-def _ref(route: Route, field: str | None = None) -> ObjectRef:
-    return ObjectRef(route.kind, route.name, route.namespace, field)
-
-
-def _common(route: Route) -> dict[str, Any]:
-    return {
-        "route": f"{route.kind} {route.namespace}/{route.name}",
-        "ns": route.namespace,
-        "resource": _RESOURCE[route.kind],
-        "name": route.name,
-    }
-
-
 def judge(scene: Scene, routing: Routing, *, certain: bool) -> Finding | None:
     """The one finding that says why nothing serves the request; None where that is not known.
 
@@ -89,6 +71,14 @@ def judge(scene: Scene, routing: Routing, *, certain: bool) -> Finding | None:
     return _no_host(scene, routing)
 
 
+_BY_STATIC = (Excluded.NOT_TLS, Excluded.ONLY_TLS, Excluded.ENTRYPOINT_OTHER)
+
+
+def needs_static(selection: Selection) -> bool:
+    """Whether it hangs on Traefik's static configuration that nothing serves the request."""
+    return any(miss.reason in _BY_STATIC for miss in selection.misses)
+
+
 def _best(misses: list[Miss]) -> Miss:
     order = (Excluded.NOT_TLS, Excluded.ENTRYPOINT_OTHER, Excluded.ONLY_TLS)
     return min(
@@ -109,29 +99,24 @@ def _miss(scene: Scene, routing: Routing, miss: Miss) -> Finding:
         paths = listing(f"{r.path_type or ''} {r.path or r.rule}".strip() for r in routes)
         return make(
             "ING007",
-            _ref(route, route.field),
+            route_ref(route, route.field),
             host=target.host,
             path=target.path,
             paths=paths,
             advice=text("path_advice", miss.hint or "none", path=target.path),
-            **_common(route),
+            **route_words(route),
         )
     variant = {Excluded.NOT_TLS: "no_tls", Excluded.ONLY_TLS: "only_tls"}.get(miss.reason)
     return make(
         "ING011",
-        _ref(route),
+        route_ref(route),
         variant=variant,
         bound=listing(route.entry_points),
         scheme=target.scheme,
         entry=entry,
-        related=_traefik(scene),
-        **_common(route),
+        related=traefik_refs(scene),
+        **route_words(route),
     )
-
-
-def _traefik(scene: Scene) -> tuple[ObjectRef, ...]:
-    instance = scene.instance
-    return (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
 
 
 def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> Finding:
@@ -144,8 +129,8 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
     }
     said = text("excluded", reason.value, **words)
     advice = text("excluded_advice", reason.value, **words)
-    common = _common(route)
-    ref = _ref(route, why.field)
+    common = route_words(route)
+    ref = route_ref(route, why.field)
     if reason in _CLASS:
         related = (ObjectRef("IngressClass", why.value),) if _names_class(why) else ()
         return make(
@@ -155,7 +140,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             expected_class=why.expected or "traefik",
             actual_class=why.value or "none",
             advice=advice,
-            related=(*related, *_traefik(scene)),
+            related=(*related, *traefik_refs(scene)),
             **common,
         )
     if reason in _FILTER:
@@ -165,7 +150,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             reason=said,
             actual=why.value or "none",
             advice=advice,
-            related=_traefik(scene),
+            related=traefik_refs(scene),
             **common,
         )
     if reason is Excluded.ENTRYPOINT_MISSING:
@@ -174,7 +159,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             ref,
             asked=listing(route.entry_points_declared),
             existing=listing(routing.view.static.entry_points),
-            related=_traefik(scene),
+            related=traefik_refs(scene),
             **common,
         )
     if reason is Excluded.PARSE_ERROR:
@@ -194,7 +179,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             reference=why.value or why.field,
             reason=said,
             advice=advice,
-            related=_traefik(scene),
+            related=traefik_refs(scene),
             **common,
         )
     return make("ING006", ref, host=scene.target.host, reason=said, advice=advice, **common)
@@ -220,7 +205,7 @@ def _no_host(scene: Scene, routing: Routing) -> Finding:
         route, host = near[0].route, near[0].host
         return make(
             "ING001",
-            _ref(route, route.field),
+            route_ref(route, route.field),
             host=target.host,
             near=f"; {route.kind} {route.namespace}/{route.name} has {host}",
             actual=host,
@@ -248,7 +233,7 @@ def _no_host(scene: Scene, routing: Routing) -> Finding:
 
 
 def _others(near: list[Miss]) -> tuple[ObjectRef, ...]:
-    return tuple(dict.fromkeys(_ref(miss.route) for miss in near[:3]))
+    return tuple(dict.fromkeys(route_ref(miss.route) for miss in near[:3]))
 
 
 def _meant_by_tls(scene: Scene) -> list[Obj]:

@@ -6,24 +6,15 @@ from typing import Any
 
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import exclusions, references
-from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Snapshot, Step, Why
+from hopcheck.judge.names import RESOURCE, route_ref
+from hopcheck.model import Finding, Gap, Judgement, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.route import Route
 from hopcheck.way.routes import gateway_routes_for
 from hopcheck.way.routing import Routing
 from hopcheck.way.scene import Scene
 
-RESOURCE = {
-    "Ingress": "ingress",
-    "IngressRoute": "ingressroutes.traefik.io",
-    "IngressRouteTCP": "ingressroutetcps.traefik.io",
-}
 _ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
-
-
-def ref_of(route: Route) -> ObjectRef:
-    """The report's name of the object behind a route."""
-    return ObjectRef(route.kind, route.name, route.namespace)
 
 
 def judge(snapshot: Snapshot) -> Judgement:
@@ -138,6 +129,10 @@ def _no_winner(
         names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.undecided)
         gaps = (*gaps, Gap("undecided", Why.NOT_NEEDED, params={"names": names}))
         return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
+    if not routing.view.static.known and exclusions.needs_static(selection):
+        # Which entryPoints have TLS, which classes are read: Traefik's own settings decide.
+        gaps = (*gaps, Gap("static", Why.NOT_NEEDED))
+        return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
     finding = exclusions.judge(scene, routing, certain=not gaps)
     if finding is None:
         return Judgement(Step.INGRESS, gaps=gaps, seen=not gaps, facts=facts)
@@ -175,10 +170,10 @@ def _ambiguous(scene: Scene, routing: Routing) -> list[Finding]:
         found.append(
             make(
                 "ING009",
-                ref_of(winner),
-                related=tuple(ref_of(r) for r in rivals),
-                route=str(ref_of(winner)),
-                others=listing(str(ref_of(r)) for r in rivals),
+                route_ref(winner),
+                related=tuple(route_ref(r) for r in rivals),
+                route=str(route_ref(winner)),
+                others=listing(str(route_ref(r)) for r in rivals),
                 host=target.host,
                 path=target.path,
                 priority=winner.priority,
@@ -203,12 +198,12 @@ def _outranked(scene: Scene, winner: Route, loser: Route) -> Finding:
     target = scene.target
     return make(
         "ING008",
-        ref_of(winner),
-        related=(ref_of(loser),),
-        winner=str(ref_of(winner)),
+        route_ref(winner),
+        related=(route_ref(loser),),
+        winner=str(route_ref(winner)),
         winner_rule=winner.rule,
         winner_priority=winner.priority,
-        loser=str(ref_of(loser)),
+        loser=str(route_ref(loser)),
         loser_priority=loser.priority,
         host=target.host,
         path=target.path,

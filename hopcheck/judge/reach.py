@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge.gaps import probes_at, works
+from hopcheck.judge.names import last_exchanges
 from hopcheck.judge.policies import blocking_policy
-from hopcheck.model import ErrorKind, Exchange, Finding, Hop, Obj, ObjectRef, Probe, Severity
+from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe, Severity
 from hopcheck.outcome import Producer, outcomes, producer
 from hopcheck.way.discovery import containers, selects, workload_of
 from hopcheck.way.route import Backend
@@ -15,16 +16,9 @@ from hopcheck.way.scene import Scene, meta
 _REFUSING = (ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT)
 
 
-def answers(scene: Scene) -> list[Exchange]:
-    """The last exchange of each request of the host."""
-    return [
-        c.get().exchanges[-1] for c in scene.snapshot.http.requests if c.seen and c.get().exchanges
-    ]
-
-
 def traefik_statuses(scene: Scene) -> set[int]:
     """Statuses that Traefik itself answered with."""
-    return {e.status for e in answers(scene) if e.status and producer(e) is Producer.TRAEFIK}
+    return {e.status for e in last_exchanges(scene) if e.status and producer(e) is Producer.TRAEFIK}
 
 
 def judge(

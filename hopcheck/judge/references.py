@@ -8,20 +8,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Exchange, Finding, Obj, ObjectRef, Severity, Why
+from hopcheck.judge import route_tls
+from hopcheck.judge.names import last_exchanges, route_ref, route_words, traefik_refs
 from hopcheck.model import Evidence as Proof
-from hopcheck.outcome import CertificateProblem, Producer, certificate_problem, producer
+from hopcheck.model import Finding, Obj, ObjectRef, Severity, Why
+from hopcheck.outcome import Producer, producer
 from hopcheck.way.ingressroute import reference
 from hopcheck.way.route import Backend, Route
 from hopcheck.way.routes import listed
 from hopcheck.way.routing import Routing, port_of
 from hopcheck.way.scene import Scene, meta, spec
-
-_RESOURCE = {
-    "Ingress": "ingress",
-    "IngressRoute": "ingressroutes.traefik.io",
-    "IngressRouteTCP": "ingressroutetcps.traefik.io",
-}
 
 
 def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
@@ -30,29 +26,10 @@ def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
         *_services(scene, routing, route),
         *_entry_points(scene, routing, route),
         *_middlewares(scene, route),
-        *_tls(scene, routing, route),
+        *route_tls.judge(scene, routing, route),
         *_redirect_port(scene, routing),
     ]
     return found or _disabled(scene, route)
-
-
-def ref_of(route: Route, field: str | None = None) -> ObjectRef:
-    """The report's name of the object behind a route."""
-    return ObjectRef(route.kind, route.name, route.namespace, field)
-
-
-def _common(route: Route) -> dict[str, Any]:
-    return {
-        "route": f"{route.kind} {route.namespace}/{route.name}",
-        "ns": route.namespace,
-        "resource": _RESOURCE[route.kind],
-        "name": route.name,
-    }
-
-
-def _traefik(scene: Scene) -> tuple[ObjectRef, ...]:
-    instance = scene.instance
-    return (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
 
 
 # --- services
@@ -103,7 +80,7 @@ def _missing_service(scene: Scene, route: Route, backend: Backend, share: float 
         related = (ObjectRef("Service", close[0], backend.namespace),)
     return make(
         "ING004",
-        ref_of(route, backend.field),
+        route_ref(route, backend.field),
         host=scene.target.host,
         path=scene.target.path,
         service=backend.name,
@@ -111,7 +88,7 @@ def _missing_service(scene: Scene, route: Route, backend: Backend, share: float 
         near=near,
         share=share,
         related=(*related, ObjectRef("Service", backend.name, backend.namespace)),
-        **(_common(route) | {"ns": backend.namespace}),
+        **(route_words(route) | {"ns": backend.namespace}),
     )
 
 
@@ -124,7 +101,7 @@ def _missing_port(
     ]
     return make(
         "ING005",
-        ref_of(route, backend.field),
+        route_ref(route, backend.field),
         host=scene.target.host,
         path=scene.target.path,
         service=f"{backend.namespace}/{backend.name}",
@@ -133,7 +110,7 @@ def _missing_port(
         ports=listing(ports),
         share=share,
         related=(ObjectRef("Service", backend.name, backend.namespace),),
-        **(_common(route) | {"ns": backend.namespace}),
+        **(route_words(route) | {"ns": backend.namespace}),
     )
 
 
@@ -141,13 +118,13 @@ def _lost(route: Route, backend: Backend, share: float) -> Finding:
     name = f"TraefikService {backend.namespace}/{backend.name}"
     return make(
         "ING020",
-        ref_of(route, backend.field),
+        route_ref(route, backend.field),
         reference=name,
         share=share,
         reason=text("reference", "missing"),
         advice=text("reference_advice", "missing", what=name),
         related=(ObjectRef("TraefikService", backend.name, backend.namespace),),
-        **_common(route),
+        **route_words(route),
     )
 
 
@@ -172,12 +149,12 @@ def _transport(scene: Scene, route: Route, backend: Backend) -> list[Finding]:
     return [
         make(
             "ING020",
-            ref_of(route, backend.field),
+            route_ref(route, backend.field),
             reference=what,
             reason=text("reference", "missing"),
             advice=text("reference_advice", "missing", what=what),
             related=(ObjectRef("Service", backend.name, backend.namespace),),
-            **_common(route),
+            **route_words(route),
         )
     ]
 
@@ -191,12 +168,12 @@ def _entry_points(scene: Scene, routing: Routing, route: Route) -> list[Finding]
     return [
         make(
             "ING010",
-            ref_of(route),
+            route_ref(route),
             severity=Severity.WARNING,
             asked=listing(route.entry_points_missing),
             existing=listing(routing.view.static.entry_points),
-            related=_traefik(scene),
-            **_common(route),
+            related=traefik_refs(scene),
+            **route_words(route),
         )
     ]
 
@@ -223,11 +200,11 @@ def _middlewares(scene: Scene, route: Route) -> list[Finding]:
             found.append(
                 make(
                     "ING013",
-                    ref_of(route),
+                    route_ref(route),
                     middleware=name,
                     near=f"; there is {close[0]}" if close else "",
                     related=_middleware_ref(name, known, close),
-                    **_common(route),
+                    **route_words(route),
                 )
             )
     return found
@@ -263,7 +240,7 @@ def _broken(scene: Scene, route: Route, obj: Obj, known: dict[str, Obj]) -> list
                     ref,
                     reason=text("middleware", "secret", secret=secret),
                     advice=text("middleware_advice", "secret", secret=secret),
-                    related=(ObjectRef("Secret", secret, namespace), ref_of(route)),
+                    related=(ObjectRef("Secret", secret, namespace), route_ref(route)),
                     **common,
                 )
             )
@@ -278,7 +255,7 @@ def _broken(scene: Scene, route: Route, obj: Obj, known: dict[str, Obj]) -> list
                     ref,
                     reason=text("middleware", "chain", name=link),
                     advice=text("middleware_advice", "chain", name=link),
-                    related=(ref_of(route),),
+                    related=(route_ref(route),),
                     **common,
                 )
             )
@@ -293,12 +270,14 @@ def _forward_auth(
     if not address:
         return []
     labels = (urlsplit(str(address)).hostname or "").split(".")
-    related: tuple[ObjectRef, ...] = (ref_of(route),)
+    related: tuple[ObjectRef, ...] = (route_ref(route),)
     missing = False
     if len(labels) >= 2 and (len(labels) == 2 or labels[2] == "svc"):
         related = (ObjectRef("Service", labels[0], labels[1]), *related)
         missing = scene.kube.one("services", labels[1], labels[0]).why is Why.NOT_FOUND
-    down = any(exchange.status == 500 and not exchange.body.strip() for exchange in _last(scene))
+    down = any(
+        exchange.status == 500 and not exchange.body.strip() for exchange in last_exchanges(scene)
+    )
     if not missing and not down:
         return []
     key = "auth_missing" if missing else "auth_down"
@@ -310,123 +289,6 @@ def _forward_auth(
             advice=text("middleware_advice", "auth", address=address),
             related=related,
             **common,
-        )
-    ]
-
-
-def _last(scene: Scene) -> list[Exchange]:
-    return [
-        c.get().exchanges[-1] for c in scene.snapshot.http.requests if c.seen and c.get().exchanges
-    ]
-
-
-# --- TLS
-
-
-def _presented(scene: Scene) -> CertificateProblem | None:
-    for collected in scene.snapshot.http.requests:
-        for exchange in collected.get().exchanges if collected.seen else ():
-            if exchange.tls is not None and exchange.tls.chain:
-                return certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
-    return None
-
-
-def _alert(scene: Scene) -> bool:
-    return any(
-        e.error is ErrorKind.TLS_ALERT and "unrecognized" in e.error_text.replace("_", " ").lower()
-        for e in _last(scene)
-    )
-
-
-def _tls(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
-    """Blame a Secret, resolver or option only where the certificate presented is not the host's."""
-    if routing.scheme_inside != "https" or route.passthrough:
-        return []
-    if _alert(scene):
-        return _strict(scene, route)
-    if _presented(scene) is not CertificateProblem.DEFAULT:
-        return []
-    found: list[Finding] = []
-    for secret in route.tls_secrets:
-        found += _secret(scene, route, secret)
-    resolver = route.cert_resolver
-    static = routing.view.static
-    if resolver and static.known and resolver not in static.cert_resolvers:
-        found.append(
-            make(
-                "ING019",
-                ref_of(route),
-                resolver=resolver,
-                existing=listing(static.cert_resolvers),
-                related=_traefik(scene),
-                **_common(route),
-            )
-        )
-    return found
-
-
-def _secret(scene: Scene, route: Route, secret: str) -> list[Finding]:
-    namespace, _, name = secret.rpartition("/")
-    namespace = namespace or route.namespace
-    collected = scene.kube.one("secrets", namespace, name)
-    logged = _logged(scene, namespace, name)
-    if collected.why is Why.NOT_FOUND:
-        reason = text("secret", "missing")
-    elif logged and "missing the following" in logged:
-        reason = text("secret", "keys")
-    elif logged and "does not exist" in logged and not collected.seen:
-        reason = text("secret", "missing")
-    else:
-        return []
-    proof = (
-        [Proof(collected.source or "API", "not found")]
-        if not logged
-        else [Proof("log of Traefik", logged)]
-    )
-    return [
-        make(
-            "ING016",
-            ref_of(route, "spec.tls"),
-            secret=f"{namespace}/{name}",
-            reason=reason,
-            evidence=proof,
-            related=(ObjectRef("Secret", name, namespace),),
-            **(_common(route) | {"ns": namespace, "name": name}),
-        )
-    ]
-
-
-def _logged(scene: Scene, namespace: str, name: str) -> str:
-    for replica in scene.snapshot.traefik.replicas:
-        for line in reversed(replica.log.or_else(()) or ()):
-            words = line.raw
-            if f"{namespace}/{name}" in words and ("secret" in words.lower() or "TLS" in words):
-                return words
-    return ""
-
-
-def _strict(scene: Scene, route: Route) -> list[Finding]:
-    options = [
-        obj for obj in listed(scene.kube, "tlsoptions") if spec(obj).get("sniStrict") is True
-    ]
-    if not options:
-        return []
-    wanted = [o for o in options if meta(o)["name"] in (route.tls_options or "default")]
-    chosen = (wanted or options)[0]
-    name, namespace = meta(chosen)["name"], meta(chosen).get("namespace")
-    secrets = [
-        ObjectRef("Secret", s.rpartition("/")[2], route.namespace) for s in route.tls_secrets
-    ]
-    missing = [s for s in route.tls_secrets if _secret(scene, route, s)]
-    if missing:
-        return _secret(scene, route, missing[0])
-    return [
-        make(
-            "ING018",
-            ObjectRef("TLSOption", name, namespace),
-            option=f"{namespace}/{name}",
-            host=scene.target.host,
-            related=(ref_of(route), *secrets),
         )
     ]
 
@@ -489,14 +351,14 @@ def _disabled(scene: Scene, route: Route) -> list[Finding]:
             if router.get("status") != "disabled" or not _same(router, route):
                 continue
             errors: Iterable[Any] = router.get("error") or ("no reason given",)
-            if any(producer(e) is Producer.APPLICATION and e.status for e in _last(scene)):
+            if any(producer(e) is Producer.APPLICATION and e.status for e in last_exchanges(scene)):
                 continue
             return [
                 make(
                     "ING022",
-                    ref_of(route),
+                    route_ref(route),
                     error=listing(errors),
-                    **_common(route),
+                    **route_words(route),
                     evidence=(Proof(f"API of {replica.pod}", str(router)),),
                 )
             ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
 from hopcheck.catalogue import listing, make, text
+from hopcheck.judge import certificates
+from hopcheck.judge.certificates import share_of
 from hopcheck.model import (
     ErrorKind,
     Evidence,
@@ -22,11 +23,8 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.outcome import (
-    CertificateProblem,
     Producer,
     application_404,
-    certificate_fails,
-    certificate_problem,
     expected,
     outcomes,
     producer,
@@ -54,7 +52,7 @@ def judge(snapshot: Snapshot) -> Judgement:
     good = [p for p in made if succeeded(snapshot, p, snapshot.target)]
     findings = [
         *_connections(scene, made),
-        *_certificates(scene, made),
+        *certificates.judge(scene, made),
         *_answers(scene, [p for p in made if p not in good], len(made)),
         *_default_path(scene, good),
         *_other_scheme(scene, made, good),
@@ -156,10 +154,6 @@ def _proof(probe: Probe) -> tuple[Evidence, ...]:
 # --- connection and TLS
 
 
-def _share(part: int, total: int) -> float | None:
-    return part / total if part < total else None
-
-
 def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
     target, found = scene.target, []
     failing = [p for p in made if p.exchanges[-1].error in _CONNECT]
@@ -180,7 +174,7 @@ def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
                 detail=words,
                 address=failing[0].address,
                 url=target.url,
-                share=_share(len(failing), len(made)),
+                share=share_of(len(failing), len(made)),
                 evidence=_proof(failing[0]),
             )
         )
@@ -199,114 +193,11 @@ def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
                 port=target.port,
                 error=last.error_text or text("error", key),
                 advice=text("tls_advice", key if key in ("tls_alert", "tls_protocol") else "other"),
-                share=_share(len(broken), len(made)),
+                share=share_of(len(broken), len(made)),
                 evidence=_proof(broken[0]),
             )
         )
     return found
-
-
-def _certificates(scene: Scene, made: list[Probe]) -> list[Finding]:
-    by_problem: dict[CertificateProblem, list[Exchange]] = {}
-    fine: list[Exchange] = []
-    for probe in made:
-        for exchange in probe.exchanges:
-            if exchange.tls is None or not exchange.tls.chain:
-                continue
-            problem = certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
-            if problem is None:
-                fine.append(exchange)
-            else:
-                by_problem.setdefault(problem, []).append(exchange)
-                break
-    found = [
-        _certificate(scene, problem, exchanges, len(made))
-        for problem, exchanges in by_problem.items()
-    ]
-    return [*found, *(_expiring(scene, fine) if fine and not found else [])]
-
-
-def _certificate(
-    scene: Scene, problem: CertificateProblem, exchanges: list[Exchange], total: int
-) -> Finding:
-    target = scene.target
-    tls = exchanges[0].tls
-    leaf = tls.chain[0] if tls else None
-    common: dict[str, Any] = {"host": target.host, "port": target.port}
-    share = _share(len(exchanges), total)
-    if leaf is None or tls is None:
-        raise ValueError("a certificate problem without a certificate")
-    related = _secrets(scene)
-    if problem is CertificateProblem.DEFAULT:
-        return make("REQ007", _host(scene), share=share, related=related, **common)
-    if not certificate_fails(problem):
-        return make(
-            "REQ006",
-            ObjectRef("Certificate", target.host),
-            issuer=leaf.issuer,
-            error=tls.verify_error or "unknown authority",
-            share=share,
-            related=related,
-            **common,
-        )
-    words = text(
-        "certificate",
-        problem.value,
-        not_after=leaf.not_after,
-        not_before=leaf.not_before,
-        names=listing(leaf.names),
-    )
-    return make(
-        "REQ005",
-        ObjectRef("Certificate", target.host),
-        problem=words,
-        issuer=leaf.issuer,
-        actual=f"{leaf.subject}, {listing(leaf.names)}, until {leaf.not_after}",
-        advice=text("certificate_advice", problem.value),
-        share=share,
-        related=related,
-        **common,
-    )
-
-
-def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:
-    """The Secrets that the route names: where the certificate is likely kept."""
-    route = Routing(scene).winner
-    if route is None:
-        return ()
-    found = [ObjectRef(route.kind, route.name, route.namespace)]
-    for secret in route.tls_secrets:
-        namespace, _, name = secret.rpartition("/")
-        found.append(ObjectRef("Secret", name, namespace or route.namespace))
-    return tuple(found)
-
-
-def _when(stamp: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(stamp.replace("Z", "+00:00"))
-
-
-def _expiring(scene: Scene, fine: list[Exchange]) -> list[Finding]:
-    first = min((e.tls.chain[0] for e in fine if e.tls), key=lambda leaf: leaf.not_after)
-    try:
-        left = _when(first.not_after) - _when(scene.snapshot.taken_at)
-        whole = _when(first.not_after) - _when(first.not_before)
-    except ValueError:
-        return []
-    # Short-lived certificates (hours, days) are renewed late by design.
-    if left.days >= _SOON_DAYS or left > whole / 4:
-        return []
-    return [
-        make(
-            "REQ013",
-            ObjectRef("Certificate", scene.target.host),
-            host=scene.target.host,
-            port=scene.target.port,
-            not_after=first.not_after,
-            days=left.days,
-            threshold=_SOON_DAYS,
-            related=_secrets(scene),
-        )
-    ]
 
 
 # --- answers
@@ -343,7 +234,7 @@ def _answers(scene: Scene, bad: Sequence[Probe], total: int) -> list[Finding]:
         kinds.setdefault(_kind(scene, probe), []).append(probe)
     found = []
     for kind, probes in kinds.items():
-        finding = _answer(scene, kind, probes[0], _share(len(probes), total))
+        finding = _answer(scene, kind, probes[0], share_of(len(probes), total))
         if finding is not None:
             found.append(finding)
     return found

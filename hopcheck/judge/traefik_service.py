@@ -42,7 +42,7 @@ def judge(snapshot: Snapshot) -> Judgement:
     gaps: list[Gap] = []
     findings: list[Finding] = []
     if instance is None:
-        gaps += _pods_unseen(scene)
+        gaps += _pods_unseen(scene, service)
     if service is None and instance is not None:
         findings += _no_service(scene, instance)
     if service is not None:
@@ -74,22 +74,21 @@ def _full(service: Obj) -> str:
     return f"{meta(service).get('namespace')}/{meta(service).get('name')}"
 
 
-def _pods_unseen(scene: Scene) -> list[Gap]:
-    unseen = [
-        one
-        for key, one in scene.kube.lists.items()
-        if key.partition("@")[0] == "pods" and not one.seen
-    ]
-    seen = any(
+def _pods_unseen(scene: Scene, service: Obj | None) -> list[Gap]:
+    """A gap where pods could not be listed in the Service's namespace, or nowhere at all."""
+    namespace = meta(service).get("namespace") if service is not None else None
+    listed = scene.kube.list("pods", namespace)
+    if service is None and any(
         key.partition("@")[0] == "pods" and one.seen for key, one in scene.kube.lists.items()
-    )
-    if seen or not unseen:
+    ):
+        return []
+    if listed.seen:
         return []
     return [
         Gap(
             "traefik_pods",
-            unseen[0].why or Why.NOT_SELECTED,
-            unseen[0].detail,
+            listed.why or Why.NOT_SELECTED,
+            listed.detail,
             params={"party": "kubernetes"},
         )
     ]

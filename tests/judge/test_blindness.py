@@ -1,0 +1,99 @@
+"""What cannot be seen is unknown: with any part of the evidence missing, nobody new is accused."""
+
+import msgspec
+import pytest
+
+from hopcheck.judge import PARTIES, restricted
+from hopcheck.model import Collected, Snapshot, Status, Step, Verdict, Why
+from hopcheck.replay import load, replay
+from tests.judge.test_gallery import EXPECTED, SNAPSHOTS
+
+
+def snapshot(name: str) -> Snapshot:
+    return load(SNAPSHOTS / f"{name}.json.gz")
+
+
+def denied_list(given: Snapshot, key: str, why: Why = Why.DENIED) -> Snapshot:
+    lists = {**given.kube.lists, key: Collected(why=why, detail="forbidden", source=key)}
+    return msgspec.structs.replace(given, kube=msgspec.structs.replace(given.kube, lists=lists))
+
+
+def denied_kube(given: Snapshot, why: Why) -> Snapshot:
+    gone = Collected(why=why, detail="no", source="kube")
+    lists = dict.fromkeys(given.kube.lists, gone)
+    objects = dict.fromkeys(given.kube.objects, gone)
+    kube = msgspec.structs.replace(given.kube, lists=lists, objects=objects, server=gone)
+    traefik = msgspec.structs.replace(given.traefik, replicas=())
+    http = msgspec.structs.replace(given.http, hops=())
+    return msgspec.structs.replace(given, kube=kube, traefik=traefik, http=http)
+
+
+def denied_aws(given: Snapshot, why: Why) -> Snapshot:
+    gone = Collected(why=why, detail="no", source="aws")
+    aws = type(given.aws)(identity=gone, load_balancers=gone, target_groups=gone)
+    return msgspec.structs.replace(given, aws=aws)
+
+
+def accused(given: Snapshot) -> set[str]:
+    return {cause.code for cause in replay(given).root_causes}
+
+
+# Bounded and general findings take the place of a precise one that can no longer be seen.
+GENERAL = {"TGT017", "TGT020", "SVC016", "END014", "LOG002", "REQ008", "REQ007", "ING022", "END012"}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_denied_list_accuses_nobody_else(name: str) -> None:
+    given = snapshot(name)
+    usual = accused(given)
+    for key in given.kube.lists:
+        for why in (Why.DENIED, Why.TIMED_OUT):
+            extra = accused(denied_list(given, key, why)) - usual - GENERAL
+            assert not extra, f"{key} {why}: {extra}"
+
+
+@pytest.mark.parametrize("why", [Why.DENIED, Why.UNREACHABLE, Why.NOT_CONFIGURED, Why.TIMED_OUT])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_without_the_cluster(name: str, why: Why) -> None:
+    given = snapshot(name)
+    report = replay(denied_kube(given, why))
+    assert {c.code for c in report.root_causes} <= accused(given) | GENERAL | {"REQ005"}
+    for step in report.steps[2:6]:
+        assert step.status is Status.UNKNOWN
+        assert step.reason
+
+
+@pytest.mark.parametrize("why", [Why.DENIED, Why.UNREACHABLE, Why.NOT_CONFIGURED])
+@pytest.mark.parametrize("name", EXPECTED)
+def test_without_aws(name: str, why: Why) -> None:
+    given = snapshot(name)
+    report = replay(denied_aws(given, why))
+    assert {c.code for c in report.root_causes} <= accused(given) | GENERAL
+    assert report.steps[1].status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize("party", PARTIES)
+def test_the_healthy_host_without_one_party(party: str) -> None:
+    given = restricted(snapshot("healthy"), frozenset(PARTIES) - {party})
+    report = replay(given)
+    assert report.root_causes == ()
+    assert not [f for s in report.steps for f in s.findings if f.severity != "info"]
+    wanted = Verdict.UNKNOWN if party == "http" else Verdict.HEALTHY
+    assert report.verdict is wanted
+
+
+def test_nothing_seen_is_unknown() -> None:
+    report = replay(restricted(snapshot("healthy"), frozenset()))
+    assert report.verdict is Verdict.UNKNOWN
+    assert {step.status for step in report.steps} == {Status.UNKNOWN}
+    assert report.coverage.seen == 0
+
+
+def test_a_healthy_request_is_never_broken() -> None:
+    """Whatever is declared, where every request succeeds nothing is broken."""
+    good = snapshot("healthy").http
+    for name in EXPECTED:
+        given = msgspec.structs.replace(snapshot(name), http=good)
+        report = replay(given)
+        assert report.verdict is not Verdict.BROKEN, name
+        assert report.steps[Step.REQUEST.number - 1].status is Status.PASS, name
