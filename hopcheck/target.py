@@ -58,7 +58,7 @@ def parse_target(
     if parts.query:
         own_path += f"?{parts.query}"
     if own_path and not url_given:
-        raise BadTargetError(f"{shown} has a path; give the whole URL (https://…) or --path")
+        raise BadTargetError(f"{shown} has a path; give a URL (https://host/path) or --path")
     host, display = _host(hostname, shown)
     asked = path if path is not None else own_path
     if asked and not asked.startswith("/"):

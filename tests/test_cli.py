@@ -1,0 +1,183 @@
+"""The command line in real processes: bad input, missing parties, interruption, output."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import jsonschema
+import pytest
+
+import hopcheck
+
+SCHEMA = json.loads((Path(hopcheck.__file__).parent / "report/report.schema.json").read_text())
+NOBODY = "127.0.0.1:1"  # a resolver that refuses
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {
+        k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
+    }
+    return {**kept, "HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true", **more}
+
+
+def run(tmp_path: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hopcheck", *arguments],
+        capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment(**env),
+    )  # fmt: skip
+
+
+class Application(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/" else 500)
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def application() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Application)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["; rm -rf /"], ["http://u:p@h/"], ["a.example", "--timeout", "x"], ["--nope"],
+     ["a.example", "--scheme", "ftp"], ["a.example", "--config", "none.toml"],
+     ["a.example", "--skip", "ING999"], ["a.example", "--kubeconfig"]],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_2(tmp_path: Path, arguments: list[str]) -> None:
+    done = run(tmp_path, "diagnose", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_any_party_the_rest_is_unknown(tmp_path: Path) -> None:
+    done = run(tmp_path, "diagnose", "a.example", "--resolver", NOBODY, "--json", "--timeout", "1")
+    assert done.returncode == 3
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert report["verdict"] == "unknown"
+    assert {step["status"] for step in report["steps"]} == {"unknown"}
+    assert all(step["reason"] for step in report["steps"])
+    assert "KUBECONFIG" in report["steps"][2]["reason"]
+
+
+def test_a_request_alone(tmp_path: Path, application: str) -> None:
+    done = run(tmp_path, "diagnose", f"{application}/")
+    assert done.returncode == 0, done.stderr
+    assert "HEALTHY" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert (tmp_path / "reports").is_dir()
+    (latest,) = (tmp_path / "reports").glob("*/latest")
+    names = {path.name for path in latest.iterdir()}
+    assert names == {"report.json", "report.html", "junit.xml", "summary.md", "evidence.json"}
+
+
+def test_the_worst_of_several_hosts(tmp_path: Path, application: str) -> None:
+    done = run(tmp_path, "diagnose", f"{application}/", f"{application}/bad", "--json")
+    assert done.returncode == 1
+    assert [one["verdict"] for one in json.loads(done.stdout)] == ["healthy", "broken"]
+    assert json.loads(done.stdout)[1]["root_causes"][0]["code"] == "REQ001"
+
+
+def test_a_required_step_may_not_stay_unknown(tmp_path: Path, application: str) -> None:
+    done = run(tmp_path, "diagnose", f"{application}/", "--require-step", "ingress", "--quiet")
+    assert done.returncode == 3
+    assert run(tmp_path, "diagnose", f"{application}/", "--strict", "--quiet").returncode == 3
+
+
+def test_reports_that_cannot_be_written_leave_the_verdict(tmp_path: Path, application: str) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(tmp_path, "diagnose", f"{application}/", "--reports", str(tmp_path / "file/x"))
+    assert done.returncode == 0
+    assert "could not be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+KUBECONFIGS = {
+    "missing": None,
+    "empty": "",
+    "broken": "{{{",
+    "wrong context": "apiVersion: v1\nkind: Config\ncurrent-context: gone\ncontexts: []\n",
+    "plugin missing": "exec: {command: /no/such, apiVersion: client.authentication.k8s.io/v1}",
+    "plugin fails": "exec: {command: 'false', apiVersion: client.authentication.k8s.io/v1}",
+    "plugin hangs": "exec: {command: sleep, args: ['60'], "
+    "apiVersion: client.authentication.k8s.io/v1}",
+}
+
+
+@pytest.mark.parametrize("name", KUBECONFIGS)
+def test_kubeconfigs_that_do_not_work(tmp_path: Path, application: str, name: str) -> None:
+    text = KUBECONFIGS[name]
+    file = tmp_path / "config"
+    if text is not None and text.startswith("exec:"):
+        text = (
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+            "contexts: [{name: c, context: {cluster: k, user: u}}]\n"
+            "clusters: [{name: k, cluster: {server: 'https://127.0.0.1:1'}}]\n"
+            f"users: [{{name: u, user: {{{text}}}}}]\n"
+        )
+    if text is not None:
+        file.write_text(text)
+    started = time.monotonic()
+    done = run(tmp_path, "diagnose", f"{application}/", "--json", "--timeout", "1",
+               "--deadline", "5", KUBECONFIG=str(file))  # fmt: skip
+    assert time.monotonic() - started < 15
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [step["status"] for step in report["steps"][2:6]] == ["unknown"] * 4
+    assert report["steps"][2]["reason"]
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_writes_the_report_so_far(tmp_path: Path) -> None:
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    silent.bind(("127.0.0.1", 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hopcheck", "diagnose", "a.example", "--timeout", "30",
+         "--resolver", f"127.0.0.1:{silent.getsockname()[1]}"],
+        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    silent.settimeout(30)
+    silent.recv(512)  # the query has come: it is under way
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=10)
+    silent.close()
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    (file,) = (tmp_path / "reports/a.example").glob("2*/report.json")
+    report = json.loads(file.read_text())
+    assert report["complete"] is False
+    assert not (tmp_path / "reports/a.example/latest").exists()
+
+
+def test_explain(tmp_path: Path) -> None:
+    assert "ING004" in run(tmp_path, "explain", "ing004").stdout
+    done = run(tmp_path, "explain", "ING999")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean ING" in done.stderr
+
+
+def test_doctor_says_what_to_set(tmp_path: Path) -> None:
+    done = run(tmp_path, "doctor", "--resolver", NOBODY, "--timeout", "1")
+    assert done.returncode == 3
+    assert "KUBECONFIG" in done.stdout
+    assert "AWS_PROFILE" in done.stdout
+    assert len(done.stdout.splitlines()) <= 25
