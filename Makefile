@@ -40,10 +40,10 @@ lint: $(STAMP)
 	@$(BIN)/mypy
 
 bench: $(STAMP)
-	@$(BIN)/python -m hopcheck.lab.bench
+	@$(BIN)/python -m hopcheck.lab.bench --write-readme README.md
 
 accuracy: $(STAMP)
-	@$(BIN)/python -m hopcheck.lab accuracy --write-readme
+	@$(BIN)/python -m hopcheck.lab accuracy --write-readme README.md
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -34,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
             "--delay", metavar="MS", type=float, default=0.0, help="every party answers later"
         )
         command.add_argument("--traefik", metavar="FILE", type=Path, help="another binary")
+    measured = commands.add_parser("accuracy", help="diagnose every fault and count")
+    measured.add_argument("names", nargs="*", metavar="NAME", help="these faults only")
+    measured.add_argument("--write-readme", type=Path, metavar="FILE", default=None)
     return parser
 
 
@@ -93,6 +96,12 @@ def main(words: list[str] | None = None) -> int:
     if options.command == "faults":
         print("\n".join(FAULTS))
         return 0
+    if options.command == "accuracy":
+        if not all(_known(name) for name in options.names):
+            return _USAGE
+        from hopcheck.lab.accuracy import accuracy
+
+        return asyncio.run(accuracy(options.names, options.write_readme))
     if not _known(options.fault):
         return _USAGE
     options.arguments = [word for word in further if word != "--"]

@@ -1,0 +1,87 @@
+"""How often the diagnosis is right: every fault of the gallery, and the healthy lab."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hopcheck import __version__
+from hopcheck.lab.demo import child_environment, compare
+from hopcheck.lab.faults import FAULTS
+from hopcheck.lab.lab import Lab
+from hopcheck.lab.topology import HOST
+
+BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
+
+
+async def accuracy(names: Sequence[str], readme: Path | None) -> int:
+    """Print a line for each fault and the two figures; 0 when all is right."""
+    right, healthy_runs, alarms = 0, 0, 0
+    async with Lab() as lab:
+        for name in names or list(FAULTS):
+            await lab.inject(name)
+            wrong, seconds = await _run(lab, name)
+            right += not wrong
+            print(f"{'right' if not wrong else 'WRONG':6}{name:26}{seconds:5.1f} s  {wrong}")
+            await lab.heal()
+            healed, _ = await _run(lab, None)
+            healthy_runs += 1
+            alarms += bool(healed)
+            if healed:
+                print(f"ALARM after {name}: {healed}")
+    total = len(names or FAULTS)
+    figures = (
+        f"Root causes named right: {right} of {total}. "
+        f"False alarms on the healthy lab: {alarms} of {healthy_runs} runs."
+    )
+    print(figures)
+    if readme is not None:
+        today = dt.datetime.now(dt.UTC).date().isoformat()
+        await asyncio.to_thread(
+            write_between,
+            readme,
+            BEGIN,
+            END,
+            f"{figures}\n(`make accuracy`, {today}, {__version__})",
+        )
+    return 0 if right == total and not alarms else 1
+
+
+async def _run(lab: Lab, name: str | None) -> tuple[str, float]:
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "hopcheck",
+            "diagnose",
+            HOST,
+            *lab.arguments(),
+            "--json",
+            "--reports",
+            directory,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=child_environment(lab),
+        )
+        out, _ = await process.communicate()
+    seconds = time.monotonic() - started
+    fault = FAULTS[name] if name else None
+    expected = fault.exit_code if fault else 0
+    wrong = compare(json.loads(out), fault)
+    if not wrong and process.returncode != expected:
+        wrong = f"exit code {process.returncode}, expected {expected}"
+    return wrong, seconds
+
+
+def write_between(file: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between the two marks in `file`."""
+    before, _, rest = file.read_text("utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    file.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")

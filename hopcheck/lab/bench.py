@@ -1,0 +1,136 @@
+"""``python -m hopcheck.lab.bench``: a cold diagnosis against the page's seven commands."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hopcheck import __version__
+from hopcheck.lab.accuracy import write_between
+from hopcheck.lab.demo import child_environment
+from hopcheck.lab.lab import Lab
+from hopcheck.lab.topology import HOST
+
+LATE_S = 0.05
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+_DIG = """
+import sys, dns.message, dns.query
+address, port = sys.argv[1].rsplit(":", 1)
+print(dns.query.udp(dns.message.make_query(sys.argv[2], "A"), address, port=int(port)))
+"""
+_HEALTH = """
+import boto3
+client = boto3.client("elbv2")
+for group in client.describe_target_groups()["TargetGroups"]:
+    print(client.describe_target_health(TargetGroupArn=group["TargetGroupArn"]))
+"""
+
+
+def script(lab: Lab) -> str:
+    """The page's seven commands, one after the other."""
+    arguments = lab.arguments()
+    resolver = arguments[arguments.index("--resolver") + 1]
+    ca = arguments[arguments.index("--ca-file") + 1]
+    port = next(a for a in arguments if a.startswith(":443::")).rpartition(":")[2]
+    address = resolver.rpartition(":")[0]
+    python = sys.executable
+    # The one that the development environment brings, whether or not it is activated.
+    search = f"{Path(python).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    kubectl = shutil.which("kubectl", path=search)
+    if kubectl is None:
+        raise FileNotFoundError("kubectl, which the script needs, is not installed")
+    dig = (
+        f"dig @{address} -p {resolver.rpartition(':')[2]} {HOST}"
+        if shutil.which("dig")
+        else f"{python} -c '{_DIG}' {resolver} {HOST}"
+    )
+    balancer = lab.cloud.addresses("myapp-nlb")[0]
+    return "\n".join(
+        [
+            dig,
+            f"{python} -c '{_HEALTH}'",
+            f"{kubectl} get svc -n api-gateway-system traefik",
+            f"{kubectl} describe ingress my-app-ingress -n default",
+            f"{kubectl} get endpoints my-app-service -n default",
+            f"{kubectl} logs -n api-gateway-system deploy/traefik | grep -i ingress | tail -3",
+            f"curl -sv --cacert {ca} --connect-to ::{balancer}:{port} https://{HOST}/",
+        ]
+    )
+
+
+async def _once(command: Sequence[str], env: dict[str, str], cwd: str) -> tuple[float, float]:
+    """Seconds and the peak memory (MB) of one run."""
+    started = time.monotonic()
+    null = await asyncio.to_thread(os.open, os.devnull, os.O_WRONLY)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, env=env, cwd=cwd, stdout=null, stderr=null
+        )
+        peak = 0.0
+        while True:
+            try:
+                async with asyncio.timeout(0.05):
+                    await process.wait()
+                break
+            except TimeoutError:
+                peak = max(peak, _peak_mb(process.pid))
+    finally:
+        os.close(null)
+    return time.monotonic() - started, peak
+
+
+def _peak_mb(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
+async def bench(runs: int, readme: Path | None) -> None:
+    """Measure both, on the bare lab and with every party late, and print the table."""
+    rows = ["| lab | hopcheck (s) | script (s) | ratio | memory (MB) |", "|---|---|---|---|---|"]
+    async with Lab() as lab:
+        env = child_environment(lab)
+        with tempfile.TemporaryDirectory() as cwd:
+            ours = [sys.executable, "-m", "hopcheck", "diagnose", HOST, *lab.arguments(), "--quiet"]
+            for name, late in (("bare", 0.0), ("every party 50 ms late", LATE_S)):
+                lab.set_delay(late)
+                theirs = ["bash", "-c", script(lab)]
+                await _once(ours, env, cwd)
+                pairs = [
+                    (await _once(ours, env, cwd), await _once(theirs, env, cwd))
+                    for _ in range(runs)
+                ]
+                a = statistics.median(mine[0] for mine, _ in pairs)
+                b = statistics.median(other[0] for _, other in pairs)
+                peak = max(mine[1] for mine, _ in pairs)
+                rows.append(f"| {name} | {a:.2f} | {b:.2f} | {a / b:.2f} | {peak:.0f} |")
+    print("\n".join(rows))
+    print("targets: at most 1.5 s bare, ratio at most 0.8 where parties are late, 200 MB")
+    if readme is not None:
+        today = dt.datetime.now(dt.UTC).date().isoformat()
+        said = (
+            f"Median of {runs} cold runs against the seven commands one after the other "
+            f"(`make bench`, {today}, {__version__}, {os.cpu_count()} cores; targets: at most "
+            "1.5 s bare, ratio 0.8 where every party is late, 200 MB):\n\n"
+        )
+        await asyncio.to_thread(write_between, readme, BEGIN, END, said + "\n".join(rows))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--write-readme", type=Path, default=None, metavar="FILE")
+    options = parser.parse_args()
+    asyncio.run(bench(options.runs, options.write_readme))

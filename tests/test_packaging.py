@@ -1,0 +1,92 @@
+"""The wheel, installed into an empty place, is the same suite."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CHECKS = ["test_dns", "test_target_health", "test_traefik_service", "test_ingress",
+          "test_endpoints", "test_traefik_logs", "test_request"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, unpacked where nothing else of the project is."""
+    built = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", str(ROOT), "--no-deps", "--no-build-isolation",
+         "--no-index", "--quiet", "--wheel-dir", str(built)],
+        check=True, timeout=100, cwd=built,
+    )  # fmt: skip
+    (wheel,) = built.glob("*.whl")
+    place = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(wheel).extractall(place)
+    return place
+
+
+def python(installed: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # -I -S would hide the dependencies: only the project itself is taken from the wheel.
+    code = (
+        f"import sys; sys.path[:0] = [{str(installed)!r}, {sysconfig.get_path('purelib')!r}]; "
+        "import runpy; sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__')"
+    )
+    return subprocess.run(
+        [sys.executable, "-S", "-c", code, *arguments], cwd=cwd, text=True, capture_output=True,
+        timeout=60, env={"PATH": os.environ["PATH"], "HOME": str(cwd)},
+    )  # fmt: skip
+
+
+def test_the_same_seven_checks_are_collected(installed: Path, tmp_path: Path) -> None:
+    done = python(
+        installed, tmp_path, "pytest", "-p", "hopcheck.pytest_plugin", "--collect-only", "-q",
+        "--noconftest", "--rootdir", str(tmp_path), "-c", str(installed / "hopcheck/checks.ini"),
+        str(installed / "hopcheck/checks"), "--host", "a.example",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = [line.rpartition("::")[2] for line in done.stdout.splitlines() if "::" in line]
+    assert names == [f"{name}[a.example]" for name in CHECKS]
+
+
+def test_it_diagnoses_from_any_directory(installed: Path, tmp_path: Path) -> None:
+    done = python(installed, tmp_path, "hopcheck", "diagnose", "a.example", "--resolver",
+                  "127.0.0.1:1", "--timeout", "1", "--quiet")  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "UNKNOWN" in done.stdout
+    (report,) = (tmp_path / "reports/a.example").glob("2*/report.html")
+    assert report.stat().st_size > 1000
+
+
+def test_a_check_of_ones_own(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.hop(reads=('dns',))\n"
+        "def test_mine(target, dns_evidence):\n"
+        "    assert target.host == 'a.example'\n"
+        "    assert not any(answer.seen for answer in dns_evidence.answers)\n"
+    )
+    done = python(installed, tmp_path, "pytest", "-p", "hopcheck.pytest_plugin", "-q",
+                  "--host", "a.example", "--hop-resolver", "127.0.0.1:1", "--hop-timeout", "1",
+                  "test_mine.py")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_checks_without_a_host_are_refused(installed: Path, tmp_path: Path) -> None:
+    done = python(
+        installed,
+        tmp_path,
+        "pytest",
+        "-p",
+        "hopcheck.pytest_plugin",
+        "--noconftest",
+        "-c",
+        str(installed / "hopcheck/checks.ini"),
+        str(installed / "hopcheck/checks"),
+    )
+    assert done.returncode != 0
+    assert "no host was given" in done.stdout + done.stderr
