@@ -211,7 +211,7 @@ class Boto:
     def _compare(self, operation_model: Any, response_dict: Any, **_: Any) -> None:
         if response_dict["status_code"] != 200:
             return
-        root = ElementTree.fromstring(response_dict["body"])  # noqa: S314  # the lab's own
+        root = ElementTree.fromstring(response_dict["body"])  # the lab's own
         shape = operation_model.output_shape
         wrapper = shape.serialization.get("resultWrapper")
         if wrapper:
