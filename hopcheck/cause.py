@@ -133,6 +133,8 @@ EDGES: tuple[Edge, ...] = (
         ("REQ005", "REQ006", "REQ007", "REQ008"),
         "a replica without the route lacks its certificate too",
     ),
+    # The log's word on a Secret is history; a stale replica presents the default certificate now.
+    Edge(("LOG001",), ("ING016", "ING019"), "a replica without the route lacks its certificate"),
     Edge(("ING018",), ("REQ008",), "strict SNI"),
     Edge(
         (

@@ -84,3 +84,9 @@ def test_the_fingerprint_knows_neither_pods_nor_shares_nor_words() -> None:
 
     assert of("traefik-a-1", "x") == of("traefik-b-2", "y")
     assert of("traefik-a-1", "x") != cause.fingerprint("g", [])
+
+
+def test_a_stale_replica_explains_the_default_certificate() -> None:
+    assert roots(finding("LOG001", "Pod"), finding("ING016", "Ingress"), finding("REQ007")) == [
+        "LOG001"
+    ]
