@@ -27,5 +27,5 @@ def test_a_page_says_what_to_do(code: str) -> None:
 
 
 def test_an_unknown_code_names_the_nearest() -> None:
-    with pytest.raises(KeyError, match="did you mean ING00"):
+    with pytest.raises(KeyError, match="did you mean ING0"):
         page("ING0O4")
