@@ -43,9 +43,6 @@ __all__ = [
 
 Scheme = Literal["http", "https"]
 
-# static_config.go, providerNames: the default of providers.precedence
-_PRECEDENCE = ("kubernetesgateway", "kubernetescrd", "kubernetes")
-
 
 class Selection(Struct, frozen=True):
     """The choice of one Traefik for one request.
@@ -188,10 +185,15 @@ class _Asked(Struct, frozen=True):
 
 
 def _rank(route: Route, view: View) -> tuple[int, int]:
-    """Priority, then the provider's place where that version looks at it (higher wins)."""
-    if not versions.has_provider_precedence(view.version):
+    """Priority, then the provider's place where that version looks at it (higher wins).
+
+    providers.precedence counts only where it is set: 3.7.15 documents a default, but never applies
+    it (cmd/configuration.go makes Providers itself, so SetDefaults is not called), and the choice
+    then differs from start to start.
+    """
+    order = view.static.precedence
+    if not order or not versions.has_provider_precedence(view.version):
         return route.priority, 0
-    order = view.static.precedence or _PRECEDENCE
     place = order.index(route.provider) if route.provider in order else len(order)
     return route.priority, -place
 

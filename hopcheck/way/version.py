@@ -125,7 +125,7 @@ def has_crd_class_name(version: Version | None) -> bool:
 
 
 def has_provider_precedence(version: Version | None) -> bool:
-    """Whether equal priorities of two providers are ordered by providers.precedence (3.7.0)."""
+    """Whether providers.precedence, where set, orders equal priorities (3.7.0 on)."""
     return _or_newest(version).at_least(3, 7)
 
 

@@ -147,7 +147,7 @@ OBJECTS: list[Obj] = [
     custom("Middleware", "m", {"headers": {"customRequestHeaders": {"X-A": "b"}}}, namespace="two"),
     custom("IngressRoute", "ir", {"entryPoints": ["web"], "routes": [
         route("Host(`ir.com`) && PathPrefix(`/`)"),
-        route("Host(`app.example.com`) && PathPrefix(`/api`)"),
+        route("Host(`app.example.com`) && PathPrefix(`/api`)", {"name": "other", "port": 80}),
         route("Host(`ir.com`) && PathPrefix(`/ranked`)", priority=7),
         route("Host('bad.com')"),
         route("Host(`ir2.com`)", syntax="v2"),
@@ -165,7 +165,7 @@ OBJECTS: list[Obj] = [
     custom("Middleware", "m", {"stripPrefix": {"prefixes": ["/x"]}}, namespace="two"),
 ]  # fmt: skip
 
-SETTINGS = {
+SETTINGS: dict[str, list[str]] = {
     "plain": [],
     "class": ["ingressclass=public"],
     "narrow": ["namespaces=two", "labelselector=tier=public"],
