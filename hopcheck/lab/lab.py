@@ -174,7 +174,7 @@ class Lab:
             if pod.behaviour != HEALTHY:
                 await self.set_app(pod.name, HEALTHY)
         if self._rules_changed:
-            await self.set_traefik_rules(topology.traefik_rules())
+            await self.set_traefik_rules(topology.traefik_rules(self.version))
             self._rules_changed = False
         for name, process in self._traefik.items():
             args = self._args_of(name)
@@ -257,7 +257,7 @@ class Lab:
         self._relays[pod.name] = relay
         token = secrets.token_urlsafe(24)
         (self.directory / f"{pod.name}.token").write_text(token)
-        self.server.account(token, _ACCOUNT, topology.traefik_rules())
+        self.server.account(token, _ACCOUNT, topology.traefik_rules(self.version))
         self._tokens[pod.name] = token
 
     def _traefik_args(self, pod: topology.Pod | None) -> list[str]:

