@@ -1,0 +1,37 @@
+"""One diagnosis in this process: the real collectors against the servers of `World`."""
+
+import asyncio
+
+from hopcheck.collect.compose import Collection
+from hopcheck.model import Report, Target
+from hopcheck.options import ConnectTo, Options
+from hopcheck.replay import replay
+from tests.scenarios.foreign.cluster import HOST, World
+
+PARTIES = frozenset({"dns", "aws", "kube", "traefik", "http"})
+
+
+def diagnose(world: World) -> Report:
+    options = Options(
+        kubeconfig=str(world.kubeconfig),
+        resolvers=(f"127.0.0.1:{world.dns_port}",),
+        connect_to=(
+            ConnectTo(port=443, to_port=world.https_port),
+            ConnectTo(port=80, to_port=world.http_port),
+        ),
+        ca_file=str(world.directory / "ca.pem"),
+        timeout=2.0,
+        deadline=15.0,
+    )
+    collection = Collection(Target(host=HOST), options, PARTIES)
+    asyncio.run(collection.collect())
+    return replay(collection.snapshot(), options)
+
+
+def root_causes(report: Report) -> set[str]:
+    """ "CODE Kind namespace/name" of each root cause."""
+    return {
+        f"{one.code} {one.object.kind} "
+        + "/".join(part for part in (one.object.namespace, one.object.name) if part)
+        for one in report.root_causes
+    }
