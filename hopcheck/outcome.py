@@ -51,10 +51,13 @@ def producer(exchange: Exchange) -> Producer:
     if server == "cloudflare" and 520 <= exchange.status <= 530:
         return Producer.CLOUDFLARE
     body = exchange.body.strip()
-    if server == "" and body == TRAEFIK_BODIES.get(exchange.status):
-        if exchange.status == 404 and exchange.header("x-content-type-options") != "nosniff":
-            return Producer.APPLICATION
-        return Producer.TRAEFIK
+    if body == TRAEFIK_BODIES.get(exchange.status):
+        if exchange.status == 404:
+            # A proxy in front (nginx, Cloudflare) names itself and passes the rest on.
+            nosniff = exchange.header("x-content-type-options") == "nosniff"
+            return Producer.TRAEFIK if nosniff else Producer.APPLICATION
+        if server == "":
+            return Producer.TRAEFIK
     if exchange.status == 421 and body in ("Misdirected Request", ""):
         return Producer.TRAEFIK
     return Producer.APPLICATION

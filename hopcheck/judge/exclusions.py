@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge.names import route_ref, route_words, traefik_refs
@@ -229,7 +230,18 @@ def _no_host(scene: Scene, routing: Routing) -> Finding:
                 ObjectRef("Host", target.host),
             ),
         )
-    return make("ING001", ObjectRef("Host", target.host), host=target.host, near="", actual="none")
+    # Hosts of the same domain belong to others as a rule: named, not accused.
+    neighbours = [o for o in listed(scene.kube, "ingresses") if _alike(o, target.host, _whole)]
+    return make(
+        "ING001",
+        ObjectRef("Host", target.host),
+        host=target.host,
+        near="",
+        actual="none",
+        related=tuple(
+            ObjectRef("Ingress", meta(o)["name"], meta(o).get("namespace")) for o in neighbours[:3]
+        ),
+    )
 
 
 def _others(near: list[Miss]) -> tuple[ObjectRef, ...]:
@@ -249,12 +261,30 @@ def _meant_by_tls(scene: Scene) -> list[Obj]:
 def _by_likeness(scene: Scene) -> list[Obj]:
     """Ingresses with a host that reads like this one, the likest first; a hint, no proof."""
     host = scene.target.host
-    scored = []
-    for obj in listed(scene.kube, "ingresses"):
-        ratio = max(
-            (difflib.SequenceMatcher(None, host, name).ratio() for name in _hosts(obj) if name),
-            default=0.0,
-        )
-        if ratio >= 0.75:  # found by trial: typos and swapped labels score higher
-            scored.append((ratio, meta(obj)["name"], obj))
-    return [obj for _, _, obj in sorted(scored, key=lambda row: (-row[0], row[1]))]
+    scored = [
+        (_alike(obj, host, _own_part), meta(obj)["name"], obj)
+        for obj in listed(scene.kube, "ingresses")
+    ]
+    ranked = sorted(scored, key=lambda row: (-row[0], row[1]))
+    return [obj for ratio, _, obj in ranked if ratio]
+
+
+def _alike(obj: Obj, host: str, ratio: Callable[[str, str], float]) -> float:
+    """How much the likest host of an Ingress resembles `host`; 0 for no likeness."""
+    best = max((ratio(host, name) for name in _hosts(obj) if name), default=0.0)
+    return best if best >= 0.75 else 0.0  # found by trial: typos and swapped labels score higher
+
+
+def _whole(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
+
+
+def _own_part(one: str, other: str) -> float:
+    """Likeness without the domain that both share: all hosts of a company share that."""
+    if one.endswith(f".{other}") or other.endswith(f".{one}"):
+        return _whole(one, other)
+    left, right = one.split("."), other.split(".")
+    while left and right and left[-1] == right[-1]:
+        left.pop()
+        right.pop()
+    return _whole(".".join(left), ".".join(right))

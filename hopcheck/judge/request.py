@@ -184,13 +184,17 @@ def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
     if broken:
         last = broken[0].exchanges[-1]
         key = str(last.error)
+        # A session that was set up and then closed is no failed handshake.
+        unanswered = last.error_phase in ("send", "first_byte", "body")
         found.append(
             make(
                 "REQ008",
                 _host(scene),
+                variant="unanswered" if unanswered else None,
                 host=target.host,
                 address=broken[0].address,
                 port=target.port,
+                url=target.url,
                 error=last.error_text or text("error", key),
                 advice=text("tls_advice", key if key in ("tls_alert", "tls_protocol") else "other"),
                 share=share_of(len(broken), len(made)),

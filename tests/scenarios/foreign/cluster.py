@@ -91,7 +91,7 @@ def answer(cluster: Cluster, target: str) -> tuple[int, str, str]:
 
 # What stands behind the front: (status, headers, body) by the request's scheme and path.
 Answer = tuple[int, dict[str, str], str]
-Behaviour = Callable[[str, str], Answer]
+Behaviour = Callable[[str, str], Answer | None]  # None: closed without an answer
 PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
@@ -115,13 +115,17 @@ def gateway_timeout(_scheme: str, _path: str) -> Answer:
     return 504, {"Content-Type": "text/plain; charset=utf-8"}, "Gateway Timeout"
 
 
+def silence(_scheme: str, _path: str) -> None:
+    return None
+
+
 class World:
     """The servers, for the length of a ``with`` block."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.cluster = Cluster([])
-        self.behaviour: Behaviour = application
+        self.behaviour: Behaviour | None = application  # None: nobody listens
         self._authority = trustme.CA()
         self._servers: list[ThreadingHTTPServer | ThreadingUDPServer] = []
 
@@ -178,7 +182,7 @@ class World:
 
     def _api(world) -> type[BaseHTTPRequestHandler]:  # noqa: N805  # `self` is the handler's
         class Handler(_Quiet):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 status, kind, body = answer(world.cluster, self.path)
                 self.give(status, {"Content-Type": kind}, body)
 
@@ -186,8 +190,12 @@ class World:
 
     def _front(world, scheme: str) -> type[BaseHTTPRequestHandler]:  # noqa: N805
         class Handler(_Quiet):
-            def do_GET(self) -> None:  # noqa: N802
-                self.give(*world.behaviour(scheme, self.path))
+            def do_GET(self) -> None:
+                found = (world.behaviour or silence)(scheme, self.path)
+                if found is None:
+                    self.close_connection = True
+                else:
+                    self.give(*found)
 
         return Handler
 
@@ -198,11 +206,8 @@ class _Quiet(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Nothing: the tests' output is not the place."""
 
-    def version_string(self) -> str:
-        return "nginx"
-
     def give(self, status: int, headers: dict[str, str], body: str) -> None:
-        self.send_response(status)
+        self.send_response_only(status)  # without Server: neither Traefik nor the API sends it
         for name, value in {**headers, "Content-Length": str(len(body.encode()))}.items():
             self.send_header(name, value)
         self.end_headers()

@@ -172,9 +172,7 @@ def _service(namespace: str, selector: dict[str, str]) -> Obj:
 
 def _traefik(namespace: str, image: str, labels: dict[str, str], args: list[str]) -> list[Obj]:
     container = traefik_container(args, image, PORTS)
-    pods = [
-        pod(namespace, "traefik", 0, container, labels=labels, serviceAccountName="traefik")
-    ]
+    pods = [pod(namespace, "traefik", 0, container, labels=labels, serviceAccountName="traefik")]
     service = _service(namespace, labels)
     return [*pods, service, slice_of(service, pods, 8000, "web"),
             made("Deployment", "traefik", namespace, spec={"replicas": 1})]  # fmt: skip
@@ -194,7 +192,9 @@ def k3s() -> list[Obj]:
               labels={"helmcharts.helm.cattle.io/chart": "traefik"}, owner="Job")  # fmt: skip
     job["status"] |= {"phase": "Succeeded", "conditions": [{"type": "Ready", "status": "False"}]}
     job["status"]["containerStatuses"][0] |= {
-        "ready": False, "state": {"terminated": {"reason": "Completed", "exitCode": 0}}}  # fmt: skip
+        "ready": False,
+        "state": {"terminated": {"reason": "Completed", "exitCode": 0}},
+    }
     balancers = [
         pod("kube-system", "svclb-traefik-0a1b2c3d", n,
             {"name": "lb-tcp-80", "image": "rancher/klipper-lb:v0.4.7",
