@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import TYPE_CHECKING
 
 from hopcheck.catalogue import text
 from hopcheck.collect.run import Run, Unavailable
-from hopcheck.model import Collected, Step, Why
+from hopcheck.model import Collected, Obj, Step, Why
 from hopcheck.options import Options
+from hopcheck.way.discovery import traefik_pods
+
+if TYPE_CHECKING:
+    from hopcheck.collect.kube_client import KubeClient
 
 # What is tried -> its path; the steps that need it stand beside.
 _NEEDED = {
@@ -35,6 +40,16 @@ _AWS = {
     "DescribeLoadBalancers": ("describe_load_balancers", "LoadBalancers"),
     "DescribeTargetGroups": ("describe_target_groups", "TargetGroups"),
 }
+# Calls that need one object to ask about: name -> (operation, key, parameter, whose ARN).
+_AWS_OF_ONE = {
+    "DescribeListeners": ("describe_listeners", "Listeners", "LoadBalancerArn"),
+    "DescribeTargetHealth": (
+        "describe_target_health",
+        "TargetHealthDescriptions",
+        "TargetGroupArn",
+    ),
+}
+_OF_A_POD = ("pods/log", "pods/proxy")
 _CLUSTER_SCOPED = ("nodes", "namespaces", "ingressclasses")
 
 
@@ -98,6 +113,38 @@ async def _kube(run: Run, seen: _Seen) -> None:
             seen.rights[name] = await run.ask(f"list {name}", ask)
 
         await asyncio.gather(*(one(n, p) for n, p in (_NEEDED | _OPTIONAL).items()))
+        await _one_pod(run, client, seen)
+
+
+async def _one_pod(run: Run, client: KubeClient, seen: _Seen) -> None:
+    """Try what needs a pod (log, proxy) on a Traefik pod, or on any where there is none."""
+    namespace = run.options.namespace
+    path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
+    listed = await run.ask("list pods", lambda: client.list(path, max_pages=1))
+    pods = list(listed.get().items) if listed.seen else []
+    pod = next(iter([*traefik_pods(pods), *pods]), None)
+    if pod is None:
+        missing = listed.why or Why.NOT_FOUND
+        seen.rights |= dict.fromkeys(_OF_A_POD, Collected(why=missing, detail=listed.detail))
+        return
+    where, name = str(pod["metadata"].get("namespace")), str(pod["metadata"]["name"])
+    container = str(pod["spec"]["containers"][0]["name"])
+
+    async def log() -> bool:
+        await client.log(where, name, container, tail_lines=1, limit_bytes=1024)
+        return True
+
+    async def proxy() -> bool:
+        try:
+            await client.proxy("pods", where, name, 8080, "/")
+        except Unavailable as error:
+            # Allowed, and nobody listens on that port: the right is there.
+            if error.why in (Why.DENIED, Why.UNAUTHENTICATED, Why.TIMED_OUT):
+                raise
+        return True
+
+    seen.rights["pods/log"] = await run.ask("pods/log", log)
+    seen.rights["pods/proxy"] = await run.ask("pods/proxy", proxy)
 
 
 async def _aws(run: Run, seen: _Seen) -> None:
@@ -115,11 +162,23 @@ async def _aws(run: Run, seen: _Seen) -> None:
     who = await api.identity()
     words = f"{who.get().get('Account')} {who.get().get('Arn')} {region}" if who.seen else None
     seen.identity = Collected(value=words, why=who.why, detail=who.detail)
+    arns: dict[str, str] = {}
     for name, (operation, key) in _AWS.items():
         listed = await api.items("elbv2", operation, key)
-        seen.aws[name] = Collected(
-            value=True if listed.seen else None, why=listed.why, detail=listed.detail
-        )
+        seen.aws[name] = _allowed(listed)
+        for item in listed.or_else(()) or ():
+            arns |= {k: str(v) for k, v in item.items() if k in _ARNS and k not in arns}
+    for name, (operation, key, parameter) in _AWS_OF_ONE.items():
+        if parameter in arns:
+            found_one = await api.items("elbv2", operation, key, **{parameter: arns[parameter]})
+            seen.aws[name] = _allowed(found_one)
+
+
+_ARNS = ("LoadBalancerArn", "TargetGroupArn")
+
+
+def _allowed(found: Collected[tuple[Obj, ...]]) -> Collected[bool]:
+    return Collected(value=True if found.seen else None, why=found.why, detail=found.detail)
 
 
 async def _dns(run: Run, seen: _Seen) -> None:
@@ -153,7 +212,8 @@ def _lines(seen: _Seen) -> tuple[list[str], bool]:
     state = seen.server.or_else("") or f"{_mark(seen.server)}{detail}"
     lines.append(_row("server", f"{seen.context} {state}".strip()))
     if seen.rights:
-        for heading, names in (("needed", _NEEDED), ("optional", _OPTIONAL)):
+        needed, optional = [*_NEEDED, "pods/log"], [*_OPTIONAL, "pods/proxy"]
+        for heading, names in (("needed", needed), ("optional", optional)):
             rows = ", ".join(
                 f"{name} {_mark(seen.rights[name])}" for name in names if name in seen.rights
             )
@@ -187,16 +247,17 @@ _STEP_NEEDS: dict[Step, tuple[str, ...]] = {
     Step.TRAEFIK_SERVICE: ("services", "pods"),
     Step.INGRESS: ("ingresses", "ingressclasses", "services"),
     Step.ENDPOINTS: ("services", "endpointslices", "pods"),
-    Step.TRAEFIK_LOGS: ("pods",),
+    Step.TRAEFIK_LOGS: ("pods", "pods/log"),
 }
 
 
 def _step(step: Step, seen: _Seen) -> tuple[str, bool]:
     """What a step will be able to see, in words, and whether that is what it needs."""
-    if step is Step.REQUEST:
-        return text("doctor", "full"), True
-    if step is Step.DNS:
+    if step in (Step.DNS, Step.REQUEST):
+        # The request needs the name; whether the host can be reached only a diagnosis tells.
         good = any(found.seen for found in seen.resolvers.values())
+        if good and step is Step.REQUEST:
+            return text("doctor", "request"), True
         return (text("doctor", "full"), True) if good else (_nothing("dns", Why.UNREACHABLE), False)
     if step is Step.TARGET_HEALTH:
         if not seen.identity.seen:

@@ -17,6 +17,7 @@ from hopcheck.lab.faults import FAULTS
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.topology import HOST
 
+_LIMIT_S = 60.0
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 
 
@@ -37,11 +38,15 @@ async def accuracy(names: Sequence[str], readme: Path | None) -> int:
                 print(f"ALARM after {name}: {healed}")
     total = len(names or FAULTS)
     figures = (
-        f"Root causes named right: {right} of {total}. "
-        f"False alarms on the healthy lab: {alarms} of {healthy_runs} runs."
+        f"Root causes named right: {right} of the {total} faults that the lab injects today "
+        "(not yet the whole fault catalogue). "
+        f"False alarms: {alarms} of {healthy_runs} runs of the one healthy lab "
+        "(no unusual set-up among them)."
     )
     print(figures)
-    if readme is not None:
+    if readme is not None and names:
+        print("only a run of all faults is written to the README", file=sys.stderr)
+    elif readme is not None:
         today = dt.datetime.now(dt.UTC).date().isoformat()
         await asyncio.to_thread(
             write_between,
@@ -67,21 +72,34 @@ async def _run(lab: Lab, name: str | None) -> tuple[str, float]:
             "--reports",
             directory,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             env=child_environment(lab),
         )
-        out, _ = await process.communicate()
+        try:
+            async with asyncio.timeout(_LIMIT_S):
+                out, words = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return f"no answer within {_LIMIT_S} s", _LIMIT_S
     seconds = time.monotonic() - started
     fault = FAULTS[name] if name else None
     expected = fault.exit_code if fault else 0
-    wrong = compare(json.loads(out), fault)
+    try:
+        report = json.loads(out)
+    except ValueError:
+        last = words.decode("utf-8", "replace").strip().splitlines()[-1:]
+        return f"no report, exit code {process.returncode}: {' '.join(last)}", seconds
+    wrong = compare(report, fault)
     if not wrong and process.returncode != expected:
         wrong = f"exit code {process.returncode}, expected {expected}"
     return wrong, seconds
 
 
 def write_between(file: Path, begin: str, end: str, text: str) -> None:
-    """Replace what stands between the two marks in `file`."""
-    before, _, rest = file.read_text("utf-8").partition(begin)
-    _, _, after = rest.partition(end)
+    """Replace what stands between the two marks in `file`. Raises ValueError without them."""
+    before, first, rest = file.read_text("utf-8").partition(begin)
+    _, second, after = rest.partition(end)
+    if not first or not second:
+        raise ValueError(f"{file} lacks the marks {begin} and {end}")
     file.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")

@@ -1,0 +1,88 @@
+"""``hopcheck doctor`` on the lab: a right that is missing is never reported as there."""
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopcheck.lab import topology
+from hopcheck.lab.running import RunningLab
+
+# Right taken away -> the steps that can no longer see all they need.
+MISSING = {
+    "pods/log": [6],
+    "endpointslices": [5],
+    "ingresses": [4],
+    "services": [3, 4, 5],
+    "pods": [3, 5, 6],
+}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[RunningLab]:
+    with RunningLab() as running:
+        yield running
+
+
+def doctor(lab: RunningLab, directory: Path) -> tuple[int, dict[int, str], str]:
+    arguments = lab.arguments()
+    resolver = arguments[arguments.index("--resolver") + 1]
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-m", "hopcheck", "doctor", "--resolver", resolver],
+        env=kept | lab.environment(), cwd=directory, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    rows = done.stdout.splitlines()[-7:]
+    return done.returncode, {int(r.split()[0]): r for r in rows}, done.stdout
+
+
+def without(resource: str) -> list[dict[str, Any]]:
+    rules = copy.deepcopy(topology.reader_rules())
+    for rule in rules:
+        rule["resources"] = [one for one in rule["resources"] if one != resource]
+    return rules
+
+
+def grant(lab: RunningLab, rules: list[dict[str, Any]]) -> None:
+    lab.call(lambda: lab.lab.server.account(lab.lab.token, "oncall@example.com", rules))
+
+
+def test_with_every_right(lab: RunningLab, tmp_path: Path) -> None:
+    code, steps, out = doctor(lab, tmp_path)
+    assert code == 0
+    assert all("all it needs" in steps[number] for number in range(1, 7))
+    assert "pods/log yes" in out
+    assert len(out.splitlines()) <= 25
+
+
+@pytest.mark.parametrize("resource", MISSING)
+def test_a_missing_right_is_said_and_nothing_else(
+    lab: RunningLab, tmp_path: Path, resource: str
+) -> None:
+    grant(lab, without(resource))
+    try:
+        code, steps, out = doctor(lab, tmp_path)
+    finally:
+        grant(lab, topology.reader_rules())
+    assert code == 3
+    assert f"{resource} forbidden" in out
+    partly = [number for number in range(1, 7) if "all it needs" not in steps[number]]
+    assert partly == MISSING[resource]
+
+
+def test_a_denied_aws_call(lab: RunningLab, tmp_path: Path) -> None:
+    denied = lab.lab.cloud.denied
+    lab.call(lambda: denied.add("elasticloadbalancing:DescribeTargetHealth"))
+    try:
+        code, steps, _ = doctor(lab, tmp_path)
+    finally:
+        lab.call(denied.clear)
+    assert code == 3
+    assert "not DescribeTargetHealth" in steps[2]
