@@ -533,6 +533,22 @@ class Coverage(Struct, frozen=True):
     of: int = 7
 
 
+class Change(Struct, frozen=True):
+    """One fact on the path that is not as it was in the last healthy run.
+
+    `field` is a path as kubectl writes it ("spec.ports[0].targetPort"); "exists" with false and
+    true where the object as a whole came or went. `before` and `after` are plain JSON, None where
+    there was no value. `at` (RFC 3339) and `by` are told by the object itself, where it does.
+    """
+
+    object: ObjectRef
+    field: str
+    before: Any = None
+    after: Any = None
+    at: str | None = None
+    by: str | None = None
+
+
 class Report(Struct, frozen=True):
     """The result for one host: report.json, less the findings' params."""
 
@@ -549,3 +565,8 @@ class Report(Struct, frozen=True):
     path: tuple[PathHop, ...]
     steps: tuple[StepResult, ...]
     skipped: tuple[Finding, ...] = ()  # left out on purpose by --skip
+    # From the history (all RFC 3339); None in a healthy run and where the history does not tell.
+    since: str | None = None  # first run of the unbroken series of this verdict and fingerprint
+    last_healthy: str | None = None  # the last healthy run before this one
+    compared_with: str | None = None  # the healthy run that `changes` are counted from
+    changes: tuple[Change, ...] = ()  # what differs from it, the root causes' objects first

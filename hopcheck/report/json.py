@@ -46,9 +46,13 @@ def to_dict(report: Report) -> dict[str, Any]:
         "headline": report.headline,
         "coverage": plain["coverage"],
         "fingerprint": report.fingerprint,
+        "since": report.since,
+        "last_healthy": report.last_healthy,
+        "compared_with": report.compared_with,
         "root_causes": [_finding(finding) for finding in report.root_causes],
         "path": plain["path"],
         "steps": steps,
+        "changes": plain["changes"],
         "skipped": [_finding(finding) for finding in report.skipped],
     }
     clean: dict[str, Any] = map_text(data, encodable)

@@ -7,6 +7,7 @@ import re
 from hopcheck.model import Report
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label
+from hopcheck.report.since import change_words, changes_words, since_words
 from hopcheck.report.text import one_line
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$])")
@@ -48,6 +49,7 @@ def to_markdown(report: Report, where: str | None = None) -> bytes:
             lines.append(f"- {label('fix')}: {fixes}")
         if commands:
             lines.append(f"- {label('confirm')}: {code(commands[0])}")
+    lines += _history(report)
     when = [escape(report.started_at), took, seen]
     if not report.complete:
         when.append(label("incomplete"))
@@ -56,3 +58,18 @@ def to_markdown(report: Report, where: str | None = None) -> bytes:
     if where:
         lines.append(f"- {label('report')}: {code(where)}")
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _history(report: Report) -> list[str]:
+    """At most two lines: since when, and the first change."""
+    lines = []
+    if since := since_words(report):
+        lines.append(f"- {label('since')}: {escape(since)}")
+    if report.changes:
+        more = len(report.changes) - 1
+        rest = f" ({label('more', count=more)})" if more else ""
+        first = code(change_words(report.changes[0], report))
+        lines.append(f"- {label('changed')}: {first}{rest}")
+    elif said := changes_words(report, 1):
+        lines.append(f"- {label('changed')}: {escape(said[0])}")
+    return lines

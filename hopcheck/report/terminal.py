@@ -16,6 +16,7 @@ from hopcheck.model import Finding, Report, Severity, Status, StepResult, Verdic
 from hopcheck.report.facts import beside_path
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label
+from hopcheck.report.since import changes_words, since_words
 from hopcheck.report.text import command, for_terminal, in_words, one_line
 
 if TYPE_CHECKING:
@@ -148,11 +149,16 @@ def _command(text: str) -> _Line:
 
 
 def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
-    """Root causes in the order in which to fix them, as much of each as `room` lines hold."""
+    """Root causes in the order in which to fix them, as much of each as `room` lines hold.
+
+    Since when and what changed stand between the first cause and its fix.
+    """
+    history = _history(report, console, room // 2)
+    left = room - len(history)
     if not report.root_causes:
-        yield from _warnings(report, console, room - 1)
+        yield from history
+        yield from _warnings(report, console, left - 1)
         return
-    left = room
     blocks: list[list[tuple[bool, _Line]]] = []
     for number, finding in enumerate(report.root_causes):
         must = list(_named(finding))
@@ -168,6 +174,7 @@ def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
         blocks.append(
             [(True, line) for line in named]
             + [(False, line) for line in _about(finding, console)]
+            + [(True, line) for line in (history if not number else [])]
             + [(True, line) for line in fix]
             + [(False, line) for line in commands[1:]]
         )
@@ -176,6 +183,7 @@ def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
     for block in blocks:
         for required, line in block:
             height = line.height(console)
+            # What is required was counted above, the history first of all.
             if required:
                 yield line
             elif height <= left:
@@ -183,6 +191,19 @@ def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
                 yield line
     if hidden:
         yield _Line((label("more_causes", count=hidden), "bold"))
+
+
+def _history(report: Report, console: Console, room: int) -> list[_Line]:
+    """Since when, and as many changes as `room` lines hold (at least the first)."""
+    width = console.width - _INDENT
+    since = since_words(report)
+    lines = [_labelled("since", one_line(since, width))] if since else []
+    most = 3 if room >= 3 + len(lines) else 1
+    for number, words in enumerate(changes_words(report, most)):
+        head = label("changed") if not number else ""
+        parts = ((head.ljust(_INDENT), "bold"), (one_line(words, width), ""))
+        lines.append(_Line(*parts, indent=_INDENT))
+    return lines
 
 
 def _about(finding: Finding, console: Console) -> Iterator[_Line]:

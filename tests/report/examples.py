@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from hopcheck.model import (
+    Change,
     Coverage,
     Evidence,
     Finding,
@@ -238,6 +239,30 @@ BROKEN = report(
     path=path(
         {Hop.ROUTE: "consequence", Hop.SERVICE: "broken", Hop.POD: "unknown"},
     ),
+    since="2026-02-25T02:18:00Z",
+    last_healthy="2026-02-25T02:13:00Z",
+    compared_with="2026-02-25T02:13:00Z",
+    changes=(
+        Change(
+            ObjectRef("Service", "my-app-service", "default"),
+            "spec.selector.app",
+            "my-app",
+            "my-ap",
+            "2026-02-25T02:14:22Z",
+            "kubectl-edit",
+        ),
+        Change(
+            ObjectRef("Middleware", "limits", "default"),
+            "exists",
+            False,
+            True,
+            "2026-02-24T23:50:01Z",
+            "helm",
+        ),
+        Change(
+            ObjectRef("DNSRecord", HOST), "A", ["203.0.113.9"], ["203.0.113.10", "203.0.113.11"]
+        ),
+    ),
 )
 DEGRADED = report(
     Verdict.DEGRADED,
@@ -303,4 +328,14 @@ def hostile(text: str = HOSTILE) -> Report:
     return whole
 
 
-FIXED = {"scheme", "code", "id", "caused_by", "started_at"}
+FIXED = {
+    "scheme",
+    "code",
+    "id",
+    "caused_by",
+    "started_at",
+    "since",
+    "last_healthy",
+    "compared_with",
+    "at",
+}

@@ -39,6 +39,22 @@ def test_content() -> None:
     assert data["steps"][6]["findings"][0]["caused_by"] == ["END001-1"]
 
 
+def test_since_and_changes() -> None:
+    data = json.loads(to_json(BROKEN))
+    assert data["since"] == "2026-02-25T02:18:00Z"
+    assert data["last_healthy"] == data["compared_with"] == "2026-02-25T02:13:00Z"
+    assert data["changes"][0] == {
+        "object": {"kind": "Service", "name": "my-app-service", "namespace": "default"},
+        "field": "spec.selector.app",
+        "before": "my-app",
+        "after": "my-ap",
+        "at": "2026-02-25T02:14:22Z",
+        "by": "kubectl-edit",
+    }
+    healthy = json.loads(to_json(EXAMPLES["healthy"]))
+    assert (healthy["since"], healthy["changes"]) == (None, [])
+
+
 def test_params_stay_inside() -> None:
     text = to_json(BROKEN)
     assert b"never in report.json" not in text

@@ -24,6 +24,11 @@ def test_content() -> None:
     assert "- Root cause: END001 `Service default/my-app-service`\n" in text
     assert "- Fix: Set spec.selector of Service default/my-app-service" in text
     assert "`kubectl -n default get service my-app-service -o jsonpath='{.spec.selector}'`" in text
+    assert "- Since: 02:18:00Z \\(42 min\\); last healthy 02:13:00Z\n" in text
+    assert (
+        "- Changed: `Service default/my-app-service spec.selector.app my-app → my-ap, 02:14:22Z, "
+        "kubectl-edit` (and 2 more)\n"
+    ) in text
     assert "- Fingerprint: `myapp.example.com END001`\n" in text
     assert "2026-02-25T03:00:00Z" in text
     assert "- Report: `reports/x`\n" in text
