@@ -22,11 +22,13 @@ def newest(directory: Path) -> Path:
 async def record(names: list[str]) -> None:
     async with Lab() as lab:
         for name in names:
+            asked: tuple[str, ...] = (HOST,)
             if name != "healthy":
+                asked = FAULTS[name].asked
                 await lab.inject(name)
             with tempfile.TemporaryDirectory() as directory:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "hopcheck", "diagnose", HOST, *lab.arguments(),
+                    sys.executable, "-m", "hopcheck", "diagnose", *asked, *lab.arguments(),
                     "--quiet", "--reports", directory, env=child_environment(lab),
                 )  # fmt: skip
                 await process.wait()
@@ -39,4 +41,4 @@ async def record(names: list[str]) -> None:
 
 if __name__ == "__main__":
     SNAPSHOTS.mkdir(exist_ok=True)
-    asyncio.run(record(sys.argv[1:] or ["healthy", *FAULTS]))
+    asyncio.run(record(sys.argv[1:] or ["healthy", *(f.name for f in FAULTS.values() if f.inject)]))

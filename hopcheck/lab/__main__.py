@@ -54,9 +54,10 @@ async def _serve(lab: Lab, fault: str | None, arguments: list[str]) -> int:
     """Say how to reach the lab and wait to be interrupted."""
     if fault is not None:
         await lab.inject(fault)
+    asked = FAULTS[fault].asked if fault else (HOST,)
     for name, value in lab.environment().items():
         print(f"export {name}={shlex.quote(value)}")
-    command = ["hopcheck", "diagnose", HOST, *lab.arguments(), *arguments]
+    command = ["hopcheck", "diagnose", *asked, *lab.arguments(), *arguments]
     print(shlex.join(command), flush=True)
     await asyncio.Event().wait()
     return 0
@@ -94,7 +95,8 @@ def main(words: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     options, further = _parser().parse_known_args(words)
     if options.command == "faults":
-        print("\n".join(FAULTS))
+        for fault in FAULTS.values():
+            print(f"{fault.name} (recorded)" if fault.inject is None else fault.name)
         return 0
     if options.command == "accuracy":
         if not all(_known(name) for name in options.names):

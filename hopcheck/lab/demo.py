@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hopcheck.lab.faults import FAULTS, Fault
+from hopcheck.lab.faults.gallery import HEALTHY, VERDICTS
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.topology import HOST
 
@@ -37,7 +38,8 @@ async def demo(lab: Lab, fault: str | None, arguments: Sequence[str]) -> int:
         print(f"injected: {fault}: {FAULTS[fault].summary}", flush=True)
         await lab.inject(fault)
     began = time.time()
-    code = await _diagnose(lab, [HOST, *lab.arguments(), *arguments])
+    asked = FAULTS[fault].asked if fault else (HOST,)
+    code = await _diagnose(lab, [*asked, *lab.arguments(), *arguments])
     if code not in _VERDICTS:
         return code
     path = _report(_directory(arguments), began)
@@ -53,14 +55,19 @@ async def demo(lab: Lab, fault: str | None, arguments: Sequence[str]) -> int:
 
 
 def compare(report: dict[str, Any], fault: Fault | None) -> str:
-    """What is wrong with the report's root causes; empty when they are the injected fault."""
+    """What is wrong with the report's root causes and verdict; empty when it is the fault's."""
     found = {_cause(one) for one in report["root_causes"]}
-    wanted = {f"{fault.step}: {one}" for one in fault.expect} if fault else set()
+    wanted = {f"{one.step or fault.step}: {one}" for one in fault.expect} if fault else set()
     if found != wanted:
         told = ", ".join(sorted(found)) or "nothing"
         return f"expected {', '.join(sorted(wanted)) or 'no root cause'}; found {told}"
-    if fault is None and report["verdict"] != "healthy":
-        return f"expected healthy, found {report['verdict']}: {report['headline']}"
+    every = {_cause(one) for step in report["steps"] for one in step["findings"]}
+    warned = {f"{one.step or fault.step}: {one}" for one in fault.warns} if fault else set()
+    if lacking := warned - every:
+        return f"not found: {', '.join(sorted(lacking))}"
+    verdict = VERDICTS[fault.exit_code if fault else HEALTHY]
+    if report["verdict"] != verdict:
+        return f"expected {verdict}, found {report['verdict']}: {report['headline']}"
     return ""
 
 

@@ -155,9 +155,12 @@ class Lab:
     async def inject(self, name: str) -> None:
         """Inject a fault of the gallery and wait until every party reflects it.
 
-        Raises KeyError for an unknown name.
+        Raises KeyError for an unknown name, LookupError for one that this lab cannot show.
         """
-        await FAULTS[name].inject(self)
+        fault = FAULTS[name]
+        if fault.inject is None or fault.unshown(self.version):
+            raise LookupError(f"{name} cannot be shown: {fault.unshown(self.version)}")
+        await fault.inject(self)
         await self.settle()
 
     async def heal(self) -> None:

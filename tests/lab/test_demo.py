@@ -31,11 +31,11 @@ def lab() -> Iterator[RunningLab]:
         yield running
 
 
-def diagnose(lab: RunningLab, directory: Path) -> tuple[int, Path]:
+def diagnose(lab: RunningLab, directory: Path, *asked: str) -> tuple[int, Path]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     done = subprocess.run(
-        [sys.executable, "-m", "hopcheck", "diagnose", HOST, *lab.arguments(), "--quiet",
-         "--reports", str(directory)],
+        [sys.executable, "-m", "hopcheck", "diagnose", *(asked or (HOST,)), *lab.arguments(),
+         "--quiet", "--reports", str(directory)],
         env=kept | lab.environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
@@ -70,7 +70,7 @@ def test_the_healthy_lab(lab: RunningLab, tmp_path: Path) -> None:
 def test_one_fault_of_each_step(lab: RunningLab, tmp_path: Path, name: str) -> None:
     lab.inject(name)
     try:
-        code, run = diagnose(lab, tmp_path)
+        code, run = diagnose(lab, tmp_path, *FAULTS[name].asked)
     finally:
         lab.heal()
     report = check_files(run, HOST)

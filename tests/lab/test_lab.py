@@ -222,7 +222,8 @@ def test_nothing_of_the_lab_needs_root_or_leaves_loopback(lab: RunningLab) -> No
 def test_the_gallery_is_well_formed() -> None:
     assert len(FAULTS) >= 12
     assert {fault.step for fault in FAULTS.values()} == STEPS
-    assert {fault.exit_code for fault in FAULTS.values()} <= {1, 4}
+    assert {fault.exit_code for fault in FAULTS.values()} <= {0, 1, 4}
+    assert all(fault.expect for fault in FAULTS.values() if fault.exit_code)
     assert set(SYMPTOMS) <= set(FAULTS)
 
 
@@ -383,7 +384,7 @@ def test_a_signal_ends_every_process(number: signal.Signals) -> None:
 def test_the_command_line_knows_its_faults() -> None:
     command = [sys.executable, "-m", "hopcheck.lab"]
     listed = subprocess.run([*command, "faults"], capture_output=True, text=True, check=True)
-    assert listed.stdout.split() == list(FAULTS)
+    assert [line.partition(" ")[0] for line in listed.stdout.splitlines()] == list(FAULTS)
     wrong = subprocess.run(
         [*command, "demo", "--fault", "svc-selektor"], capture_output=True, text=True, check=False
     )
@@ -401,7 +402,7 @@ def report(*causes: tuple[str, Expect], verdict: str = "broken") -> dict[str, An
         }
         for step, one in causes
     ]
-    return {"verdict": verdict, "headline": "x", "root_causes": found}
+    return {"verdict": verdict, "headline": "x", "root_causes": found, "steps": []}
 
 
 def test_a_demo_is_right_only_with_exactly_the_injected_cause() -> None:
@@ -411,6 +412,7 @@ def test_a_demo_is_right_only_with_exactly_the_injected_cause() -> None:
     assert demo.compare(report(cause), fault) == ""
     assert "found nothing" in demo.compare(report(), fault)
     assert "ING001" in demo.compare(report(cause, other), fault)
+    assert "expected broken" in demo.compare(report(cause, verdict="degraded"), fault)
     assert "ingress: END001" in demo.compare(report(("ingress", cause[1])), fault)
     assert demo.compare(report(verdict="healthy"), None) == ""
     assert "unknown" in demo.compare(report(verdict="unknown"), None)

@@ -54,10 +54,12 @@ def lab(binary: Path) -> Iterator[RunningLab]:
         yield running
 
 
-def diagnose(lab: RunningLab, directory: Path) -> tuple[int, dict[str, object]]:
+def diagnose(
+    lab: RunningLab, directory: Path, asked: tuple[str, ...] = (HOST,)
+) -> tuple[int, dict[str, object]]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     done = subprocess.run(
-        [sys.executable, "-m", "hopcheck", "diagnose", HOST, *lab.arguments(), "--json",
+        [sys.executable, "-m", "hopcheck", "diagnose", *asked, *lab.arguments(), "--json",
          "--reports", str(directory)],
         env=kept | lab.environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
@@ -76,7 +78,7 @@ def test_it_is_healthy(lab: RunningLab, tmp_path: Path) -> None:
 def test_the_fault_is_named(lab: RunningLab, tmp_path: Path, name: str) -> None:
     lab.inject(name)
     try:
-        code, report = diagnose(lab, tmp_path)
+        code, report = diagnose(lab, tmp_path, FAULTS[name].asked)
     finally:
         lab.heal()
     assert not compare(report, FAULTS[name])

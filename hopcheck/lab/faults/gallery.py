@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hopcheck.lab.topology import HOST
+
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab
 
 Inject = Callable[["Lab"], Awaitable[None]]
 
-BROKEN, DEGRADED = 1, 4  # exit codes of `hopcheck diagnose`
+HEALTHY, BROKEN, DEGRADED = 0, 1, 4  # exit codes of `hopcheck diagnose`
+VERDICTS = {HEALTHY: "healthy", BROKEN: "broken", DEGRADED: "degraded"}
 
 DNS = "dns"
 TARGET_HEALTH = "target-health"
@@ -24,12 +27,13 @@ REQUEST = "request"
 
 @dataclass(frozen=True)
 class Expect:
-    """The one root cause that a diagnosis must name."""
+    """A finding that a diagnosis must make; `step` where another than the fault's owns it."""
 
     code: str
     kind: str
     name: str
     namespace: str | None = None
+    step: str = ""
 
     def __str__(self) -> str:
         where = f"{self.namespace}/" if self.namespace else ""
@@ -40,31 +44,64 @@ class Expect:
 class Fault:
     """One fault: what it breaks, and what a diagnosis must say of it.
 
-    `exit_code` is that of ``hopcheck diagnose`` for the bare host: where https was merely assumed
-    and http works, the host is degraded.
+    `expect` are the root causes, and nothing else may be one; `warns` are further findings that
+    must be there. `exit_code` is that of ``hopcheck diagnose`` for what is `asked`: where https was
+    merely assumed and http works, the host is degraded. A fault without `inject` cannot be shown by
+    the lab, for the reason that `recorded` gives: the tests hold its evidence. `until` is the last
+    minor version of Traefik that has the fault.
     """
 
     name: str
     step: str
     summary: str
-    inject: Inject
+    inject: Inject | None
     expect: tuple[Expect, ...]
-    exit_code: int
+    exit_code: int = BROKEN
+    asked: tuple[str, ...] = (HOST,)
+    warns: tuple[Expect, ...] = ()
+    recorded: str = ""
+    until: tuple[int, int] | None = None
+
+    def unshown(self, version: str) -> str:
+        """Why a lab with that version of Traefik ("3.7.15") cannot show it; "" where it can."""
+        if self.inject is None:
+            return self.recorded
+        major, minor = (int(part) for part in version.split(".")[:2])
+        if self.until is not None and (major, minor) > self.until:
+            return f"needs Traefik up to {self.until[0]}.{self.until[1]}"
+        return ""
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, step: str, *expect: Expect, exit_code: int = BROKEN
+    name: str,
+    step: str,
+    *expect: Expect,
+    exit_code: int = BROKEN,
+    asked: tuple[str, ...] = (HOST,),
+    warns: tuple[Expect, ...] = (),
+    until: tuple[int, int] | None = None,
 ) -> Callable[[Inject], Inject]:
     """Register the decorated function as a fault; its first docstring line is the summary."""
 
     def register(inject: Inject) -> Inject:
         summary = (inject.__doc__ or "").strip().partition("\n")[0]
-        if name in FAULTS or not summary or not expect:
-            raise ValueError(f"fault {name}: known already, or without summary or expectation")
-        FAULTS[name] = Fault(name, step, summary, inject, expect, exit_code)
+        _add(Fault(name, step, summary, inject, expect, exit_code, asked, warns, until=until))
         return inject
 
     return register
+
+
+def recorded(
+    name: str, step: str, *expect: Expect, summary: str, why: str, exit_code: int = BROKEN
+) -> None:
+    """Register a fault that the lab cannot show, and `why`."""
+    _add(Fault(name, step, summary, None, expect, exit_code, recorded=why))
+
+
+def _add(one: Fault) -> None:
+    if one.name in FAULTS or not one.summary or not (one.expect or one.warns):
+        raise ValueError(f"fault {one.name}: known already, or without summary or expectation")
+    FAULTS[one.name] = one
