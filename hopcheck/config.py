@@ -42,6 +42,7 @@ DEFAULTS: Mapping[str, type | tuple[type, ...]] = {
     "require_step": list,
     "strict": bool,
     "redact": str,
+    "secrets": bool,
     "reports": str,
     "owner": str,
     "aws_profile": str,
@@ -155,7 +156,7 @@ def build_options(values: Mapping[str, Any]) -> Options:
     given = {key: value for key, value in values.items() if value not in (None, (), [])}
     made: dict[str, Any] = {}
     for key in ("kubeconfig", "context", "namespace", "ca_file", "owner", "aws_profile",
-                "aws_region", "direct_probes", "strict"):  # fmt: skip
+                "aws_region", "direct_probes", "strict", "secrets"):  # fmt: skip
         if key in given:
             made[key] = given[key]
     for key in ("timeout", "deadline"):

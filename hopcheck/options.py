@@ -35,6 +35,7 @@ class Options(Struct, frozen=True):
     require_steps: tuple[str, ...] = ()
     strict: bool = False
     redact_strict: bool = False
+    secrets: bool = True  # ask for the metadata of Secrets that routes name, where allowed
     aws_profile: str | None = None
     aws_region: str | None = None
     owner: str | None = None

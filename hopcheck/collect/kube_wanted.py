@@ -135,7 +135,7 @@ def wanted(seen: Seen, host: str, options: Options) -> Wanted:
         if ((middleware.get("spec") or {}).get("errors") or {}).get("service"):
             service = middleware["spec"]["errors"]["service"]
             spaces[service.get("namespace") or _space(middleware)] = None
-    secrets = (*_tls_secrets(matched), *_other_secrets(chain, seen))
+    secrets = (*_tls_secrets(matched), *_other_secrets(chain, seen)) if options.secrets else ()
     return Wanted(
         traefik_namespaces=_traefik_namespaces(seen, options)[:_TRAEFIK_NAMESPACES],
         app_namespaces=tuple(spaces)[:_APP_NAMESPACES],

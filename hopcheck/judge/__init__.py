@@ -10,6 +10,7 @@ from importlib import import_module
 
 import msgspec
 
+from hopcheck.judge.unseen import denied
 from hopcheck.model import (
     AwsEvidence,
     DnsEvidence,
@@ -64,4 +65,8 @@ def judge(step: Step, snapshot: Snapshot) -> Judgement:
     function: Callable[[Snapshot], Judgement] = import_module(
         f"hopcheck.judge.{_MODULES[step]}"
     ).judge
-    return function(restricted(snapshot, READS[step]))
+    shown = restricted(snapshot, READS[step])
+    judged = function(shown)
+    if judged.not_applicable is not None or not judged.seen:
+        return judged
+    return msgspec.structs.replace(judged, gaps=(*judged.gaps, *denied(step, shown)))

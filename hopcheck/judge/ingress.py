@@ -127,7 +127,8 @@ def _no_winner(
     if selection.undecided or works:
         # Something matches that cannot be evaluated from the declaration, or an answer proves it.
         names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.undecided)
-        gaps = (*gaps, Gap("undecided", Why.NOT_NEEDED, params={"names": names}))
+        what = "undecided" if selection.undecided else "routed_unseen"
+        gaps = (*gaps, Gap(what, Why.NOT_NEEDED, params={"names": names}))
         return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
     if not routing.view.static.known and exclusions.needs_static(selection):
         # Which entryPoints have TLS, which classes are read: Traefik's own settings decide.
