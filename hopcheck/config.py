@@ -7,6 +7,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +48,43 @@ DEFAULTS: Mapping[str, type | tuple[type, ...]] = {
     "owner": str,
     "aws_profile": str,
     "aws_region": str,
+    "maintenance": list,
+    "certificate_days": int,
+    "slow_seconds": (int, float),
 }
-TOP_LEVEL: Mapping[str, type | tuple[type, ...]] = {**DEFAULTS, "host": list}
-HOST: Mapping[str, type | tuple[type, ...]] = {**DEFAULTS, "name": str}
+# What only `hopcheck run` reads.
+FLEET: Mapping[str, type | tuple[type, ...]] = {
+    "hosts": (str, list),
+    "include": list,
+    "exclude": list,
+    "concurrency": int,
+    "write": str,
+}
+TOP_LEVEL: Mapping[str, type | tuple[type, ...]] = {**DEFAULTS, **FLEET, "host": list}
+HOST: Mapping[str, type | tuple[type, ...]] = {**DEFAULTS, "name": str, "sample": str}
 
 
 class Config(Struct, frozen=True):
-    """A configuration file: defaults, and one table for each host by its name."""
+    """A configuration file: defaults, a table for each host by its name, the fleet's settings.
+
+    A name with ``*`` in it is a pattern: its table holds for every host that matches.
+    """
 
     defaults: dict[str, Any] = {}
     hosts: dict[str, dict[str, Any]] = {}
     source: str | None = None
+    fleet: dict[str, Any] = {}
+
+    def values_for(self, name: str) -> dict[str, Any]:
+        """The settings of host `name`: its table's, before those of patterns, before defaults.
+
+        Of several patterns the longest is the closest.
+        """
+        values = dict(self.defaults)
+        patterns = [p for p in self.hosts if "*" in p and fnmatchcase(name, p.lower())]
+        for pattern in sorted(patterns, key=lambda p: (len(p), p)):
+            values |= {k: v for k, v in self.hosts[pattern].items() if k != "sample"}
+        return values | self.hosts.get(name, {})
 
 
 def load_config(path: str | None, directory: Path) -> Config:
@@ -97,8 +124,16 @@ def _checked(table: Mapping[str, Any], source: str) -> Config:
             raise UsageError(f"{source}: each [[host]] needs a name")
         _check_keys(entry, HOST, f"{source}, host {entry['name']!r}")
         hosts[entry["name"]] = {key: value for key, value in entry.items() if key != "name"}
-    defaults = {key: value for key, value in table.items() if key != "host"}
-    return Config(defaults=defaults, hosts=hosts, source=source)
+    defaults = {key: value for key, value in table.items() if key in DEFAULTS}
+    fleet = {key: value for key, value in table.items() if key in FLEET}
+    return Config(defaults=defaults, hosts=hosts, source=source, fleet=fleet)
+
+
+_NAMES: Mapping[tuple[type, ...], str] = {
+    (str, int): "number or text",
+    (int, float): "number",
+    (str, list): "text or list",
+}
 
 
 def _check_keys(
@@ -110,7 +145,7 @@ def _check_keys(
             raise UsageError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
         wanted = known[key]
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-            names = wanted.__name__ if isinstance(wanted, type) else "number or text"
+            names = wanted.__name__ if isinstance(wanted, type) else _NAMES[wanted]
             raise UsageError(f"{where}: {key} must be of type {names}")
         if isinstance(value, list) and key != "host" and not all(isinstance(v, str) for v in value):
             raise UsageError(f"{where}: {key} must be a list of texts")
@@ -204,6 +239,19 @@ def _step(text: str) -> str:
     return text
 
 
+def _thresholds(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The host's own limits, as the Target has them."""
+    found: dict[str, Any] = {}
+    if "certificate_days" in values:
+        days = values["certificate_days"]
+        if not 0 <= days <= 3650:
+            raise UsageError(f"certificate_days {days!r}: days, from 0 to 3650")
+        found["certificate_days"] = days
+    if "slow_seconds" in values:
+        found["slow_seconds"] = _seconds("slow_seconds", values["slow_seconds"])
+    return found
+
+
 class HostRun(Struct, frozen=True):
     """One host to diagnose, with the options that hold for it."""
 
@@ -224,13 +272,14 @@ def host_runs(
     for text in typed:
         try:
             name = parse_target(text).host
-            values = {**config.defaults, **config.hosts.get(name, {}), **given}
+            values = {**config.values_for(name), **config.hosts.get(text, {}), **given}
             target = parse_target(
                 text,
                 scheme=values.get("scheme") if "://" not in text or "scheme" in given else None,
                 path=values.get("path") if "://" not in text or "path" in given else None,
                 expect_status=str(values["expect_status"]) if "expect_status" in values else None,
             )
+            target = msgspec.structs.replace(target, **_thresholds(values))
         except BadTargetError as error:
             raise UsageError(str(error)) from None
         options = build_options(values)

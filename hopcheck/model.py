@@ -125,6 +125,8 @@ class Target(Struct, frozen=True):
     path_asked: bool = False  # given in a URL or by --path: then an application's 404 is an error
     display_host: str = ""  # the U-label form where it differs
     expect_status: str = "200-399,401,403,405,429"
+    certificate_days: int | None = None  # warn when a certificate expires sooner (None: usual)
+    slow_seconds: float | None = None  # an answer that takes longer is worth a warning
 
     @property
     def url(self) -> str:

@@ -108,8 +108,9 @@ def _expiring(scene: Scene, fine: list[Exchange]) -> list[Finding]:
         whole = _when(first.not_after) - _when(first.not_before)
     except ValueError:
         return []
+    days = scene.target.certificate_days
     # Short-lived certificates (hours, days) are renewed late by design.
-    if left.days >= _SOON_DAYS or left > whole / 4:
+    if left.days >= (_SOON_DAYS if days is None else days) or (days is None and left > whole / 4):
         return []
     return [
         make(
@@ -119,7 +120,7 @@ def _expiring(scene: Scene, fine: list[Exchange]) -> list[Finding]:
             port=scene.target.port,
             not_after=first.not_after,
             days=left.days,
-            threshold=_SOON_DAYS,
+            threshold=_SOON_DAYS if days is None else days,
             related=_secrets(scene),
         )
     ]

@@ -1,0 +1,22 @@
+"""Limits of a host's own: how soon a certificate's end is worth a warning."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hopcheck.judge import judge
+from hopcheck.model import Step
+from hopcheck.replay import load
+
+HEALTHY = Path(__file__).parent.parent / "snapshots" / "healthy.json.gz"
+
+
+@pytest.mark.parametrize(
+    ("days", "codes"), [(None, []), (10, []), (1_000_000, [("REQ013", 1_000_000)])]
+)
+def test_certificate_days(days: int | None, codes: list[tuple[str, int]]) -> None:
+    snapshot = load(HEALTHY)
+    target = msgspec.structs.replace(snapshot.target, certificate_days=days)
+    found = judge(Step.REQUEST, msgspec.structs.replace(snapshot, target=target)).findings
+    assert [(one.code, one.params["threshold"]) for one in found] == codes
