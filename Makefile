@@ -15,7 +15,7 @@ override FAULT := $(value FAULT)
 export HOST URL ARGS FAULT
 MAKEOVERRIDES :=
 
-.PHONY: demo diagnose faults test lint bench accuracy pages clean
+.PHONY: demo diagnose faults test lint bench accuracy versions pages clean
 
 demo: $(STAMP)
 	@set -f; $(BIN)/python -m hopcheck.lab demo $${FAULT:+--fault "$$FAULT"} $$ARGS
@@ -44,6 +44,15 @@ bench: $(STAMP)
 
 accuracy: $(STAMP)
 	@$(BIN)/python -m hopcheck.lab accuracy --write-readme README.md
+
+# The same scenarios on one Traefik of each minor version, one after the other (some minutes).
+versions: $(STAMP)
+	@$(BIN)/python -m tests.versions --write docs/versions.md
+
+# The reference pages: examples from the tests' scenarios, then docs/findings.
+pages: $(STAMP)
+	@$(BIN)/python -m tests.examples
+	@$(BIN)/python -m hopcheck.explain docs/findings
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

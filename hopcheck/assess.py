@@ -215,6 +215,9 @@ def _headline(
         na = sum(step.status is Status.NOT_APPLICABLE for step in steps)
         key = "healthy_all" if seen == len(steps) else "healthy_unneeded" if na else "healthy_some"
         return text("headline", key, host=host, seen=seen, na=na)
+    intended = [f for f in findings if f.code in cause.INTENDED]
+    if not roots and intended:
+        return text("headline", str(verdict), host=host, cause=intended[0].message.rstrip("."))
     if not roots:
         symptom = next(
             (f.message for f in findings if f.severity is Severity.ERROR and not f.caused_by),

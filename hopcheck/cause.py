@@ -31,6 +31,9 @@ SYMPTOMS = frozenset({"REQ004", "REQ009", "REQ012"})
 # Bounded gaps and general observations: root causes only when nothing more precise is known.
 LAST_RESORT = frozenset({"TGT017", "TGT020", "SVC016", "END014", "LOG002", "REQ008", "ING022"})
 
+# States somebody wants: no fault, and yet why nothing is routed.
+INTENDED = frozenset({"END011"})
+
 _ROUTE_DROPPED = ("ING00[1-7]", "ING01[0-4]", "ING02[0-2]")
 _NO_ENDPOINTS = ("END001", "END002", "END004", "END005", "END007", "END012")
 _TRAEFIK_DOWN = (
@@ -62,6 +65,11 @@ EDGES: tuple[Edge, ...] = (
     Edge(("SVC011", "SVC012"), ("LOG00[123]", "ING022"), "the provider delivers nothing"),
     Edge(_ROUTE_DROPPED, ("LOG002", "ING022"), "Traefik drops the route"),
     Edge(_NO_ENDPOINTS, ("LOG002", "LOG003", "ING022"), "Traefik drops a route without servers"),
+    Edge(
+        ("END011",),
+        ("LOG002", "LOG003", "ING022", "REQ009", "TGT020", "SVC016"),
+        "the application is scaled to zero on purpose",
+    ),
     Edge(_TRAEFIK_DOWN, ("LOG001", "LOG002"), "Traefik does not run"),
     Edge(("LOG001",), ("LOG003",), "the replica is stale"),
     Edge(
@@ -203,8 +211,8 @@ def explains(cause: Finding, effect: Finding) -> Edge | None:
 def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Number the findings, set `caused_by` and mark root causes; the order is kept.
 
-    Only errors explain and only errors are root causes. A general finding (LAST_RESORT) is one
-    only where no precise finding is.
+    Only errors (and states that are wanted) explain, and only errors are root causes. A general
+    finding (LAST_RESORT) is one only where no precise finding is.
     """
     counts: dict[str, int] = {}
     numbered: list[Finding] = []
@@ -214,9 +222,10 @@ def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
             msgspec.structs.replace(finding, id=f"{finding.code}-{counts[finding.code]}")
         )
     errors = [finding for finding in numbered if finding.severity is Severity.ERROR]
+    causing = [*errors, *(finding for finding in numbered if finding.code in INTENDED)]
     causes = {
         effect.id: tuple(
-            cause.id for cause in errors if cause.id != effect.id and explains(cause, effect)
+            cause.id for cause in causing if cause.id != effect.id and explains(cause, effect)
         )
         for effect in numbered
     }

@@ -188,13 +188,21 @@ def _lab(*arguments: str) -> NoReturn:
 @cli.command()
 @click.argument("code")
 def explain(code: str) -> None:
-    """Print the page of a finding's CODE."""
+    """Print the page of a finding's CODE, in either case (Markdown where it is piped)."""
     from hopcheck.explain import page
 
     try:
-        click.echo(page(code.upper()))
+        words = page(code)
     except KeyError as error:
         _usage(str(error.args[0]))
+    if not sys.stdout.isatty():
+        click.echo(words)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(highlight=False)
+    console.print(Markdown(words, hyperlinks=False), width=min(console.width, 100))
 
 
 @cli.command()

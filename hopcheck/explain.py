@@ -1,16 +1,25 @@
-"""The reference page of each finding code: ``hopcheck explain CODE`` and docs/findings/."""
+"""The reference page of each finding code: ``hopcheck explain CODE`` and docs/findings/.
+
+A page is put together from the catalogue (title, fix, commands), `pages.en.toml` (meaning, why,
+evidence, when to ignore), `examples.json` (a finding as a scenario of the tests produced it) and
+the table of causes.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import sys
 import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hopcheck.catalogue import entries, text
+from hopcheck.catalogue import Entry, entries, text
 from hopcheck.cause import EDGES
 
 HEADINGS = (
@@ -25,10 +34,18 @@ HEADINGS = (
 )
 
 
+def _resource(name: str) -> str:
+    return resources.files("hopcheck").joinpath(name).read_text("utf-8")
+
+
 @cache
-def _pages() -> dict[str, dict[str, Any]]:
-    words = resources.files("hopcheck").joinpath("pages.en.toml").read_text("utf-8")
-    return tomllib.loads(words)
+def _pages() -> Mapping[str, Mapping[str, str]]:
+    return tomllib.loads(_resource("pages.en.toml"))
+
+
+@cache
+def _examples() -> Mapping[str, Mapping[str, Any]]:
+    return json.loads(_resource("examples.json"))  # type: ignore[no-any-return]
 
 
 class _Shown(dict[str, str]):
@@ -43,72 +60,118 @@ def _shown(template: str) -> str:
     return template.replace("!r}", "}").format_map(_Shown())
 
 
+def _has(patterns: tuple[str, ...], code: str) -> bool:
+    return any(fnmatchcase(code, pattern) for pattern in patterns)
+
+
 def related(code: str) -> tuple[list[str], list[str]]:
     """Codes that explain `code`, and codes that it explains, by the table of causes."""
-    from fnmatch import fnmatchcase
-
-    def has(patterns: tuple[str, ...], one: str) -> bool:
-        return any(fnmatchcase(one, pattern) for pattern in patterns)
-
-    causes = [c for c in entries() if any(has(e.causes, c) and has(e.effects, code) for e in EDGES)]
+    causes = [
+        c for c in entries() if any(_has(e.causes, c) and _has(e.effects, code) for e in EDGES)
+    ]
     effects = [
-        c for c in entries() if any(has(e.causes, code) and has(e.effects, c) for e in EDGES)
+        c for c in entries() if any(_has(e.causes, code) and _has(e.effects, c) for e in EDGES)
     ]
     return [c for c in causes if c != code], [c for c in effects if c != code]
 
 
+def nearest(code: str) -> list[str]:
+    """Up to three codes that look most like `code`, the likest first."""
+    return difflib.get_close_matches(code.upper()[:20], entries(), n=3, cutoff=0.0)
+
+
 def page(code: str) -> str:
     """The page of `code` as Markdown. Raises KeyError, with one line that names the nearest."""
-    entry = entries().get(code)
+    entry = entries().get(code.upper())
     if entry is None:
-        near = difflib.get_close_matches(code, entries(), n=1, cutoff=0.0)
-        raise KeyError(f"unknown code {code[:20]!a}; did you mean {near[0]}?")
-    own = _pages().get(code, {})
-    causes, effects = related(code)
+        raise KeyError(f"unknown code {code[:20]!a}; did you mean {' or '.join(nearest(code))}?")
+    own = _pages()[entry.code]
+    example = _examples().get(entry.code)
+    bodies = {
+        "Meaning": own["meaning"],
+        "Example": _example(entry, example),
+        "Why traffic breaks": own["why"],
+        "Evidence used": own["evidence"],
+        "Confirm by hand": _commands(entry, example),
+        "Fix": _fixes(entry, own, example),
+        "When to ignore": own["ignore"],
+        "Related": _related(entry.code),
+    }
     lines = [
-        f"# {code}: {_shown(entry.title)}",
+        f"# {entry.code}: {_shown(entry.title)}",
         "",
         f"Step `{entry.step.value}` ({text('step', entry.step.value)}), "
         f"severity {entry.severity.value}.",
     ]
-    bodies = {
-        "Meaning": own.get("meaning", ""),
-        "Example": f"> {_shown(entry.message)}\n\nExpected: {_shown(entry.expected)}  \n"
-        f"Found: {_shown(entry.actual)}",
-        "Why traffic breaks": own.get("why", ""),
-        "Evidence used": own.get("evidence", ""),
-        "Confirm by hand": "```console\n"
-        + "\n".join(" ".join(_shown(command).split()) for command in entry.commands)
-        + "\n```",
-        "Fix": _fixes(entry),
-        "When to ignore": own.get("ignore", ""),
-        "Related": "\n".join(
-            [
-                *([f"Follows from: {', '.join(causes)}.", ""] if causes else []),
-                *([f"Explains: {', '.join(effects)}.", ""] if effects else []),
-            ]
-        ).strip()
-        or "Stands alone.",
-    }
     for heading in HEADINGS:
-        if bodies[heading].strip():
-            lines += ["", f"## {heading}", "", bodies[heading].strip()]
+        lines += ["", f"## {heading}", "", bodies[heading].strip()]
     return "\n".join(lines)
 
 
-def _fixes(entry: Any) -> str:
-    found = [_shown(entry.fix)]
+def _example(entry: Entry, example: Mapping[str, Any] | None) -> str:
+    if example is None:
+        said = {name: _shown(getattr(entry, name)) for name in ("message", "expected", "actual")}
+        return _quote(said["message"], [("Expected", said["expected"]), ("Found", said["actual"])])
+    return _quote(
+        example["message"],
+        [
+            ("Object", example["object"]),
+            ("Expected", example["expected"]),
+            ("Found", example["actual"]),
+        ],
+        f"\n\nFrom the tests' scenario `{example['scenario']}`.",
+    )
+
+
+def _quote(message: str, rows: list[tuple[str, str]], after: str = "") -> str:
+    said = "\n".join(f"- {name}: {_plain(words)}" for name, words in rows)
+    return f"> {_plain(message)}\n\n{said}{after}"
+
+
+def _plain(words: str) -> str:
+    """Words as Markdown shows them unchanged: "<name>" is no HTML there."""
+    return re.sub(r"<(?=[A-Za-z/])", r"\\<", words)
+
+
+def _commands(entry: Entry, example: Mapping[str, Any] | None) -> str:
+    commands = (
+        example["commands"]
+        if example
+        else [" ".join(_shown(command).split()) for command in entry.commands]
+    )
+    lines = "\n".join(commands)
+    return (
+        "With the values of the example; a report has your own.\n\n" if example else ""
+    ) + f"```console\n{lines}\n```"
+
+
+def _fixes(entry: Entry, own: Mapping[str, str], example: Mapping[str, Any] | None) -> str:
+    found = [_plain(example["fix"] if example else _shown(entry.fix))]
+    if "fix" in own:
+        found.append(own["fix"])
     for name, variant in entry.variants.items():
         if "fix" in variant:
             found.append(
-                f"Variant `{name}` ({_shown(variant.get('title', name))}): {_shown(variant['fix'])}"
+                f"Variant `{name}` ({_shown(variant.get('title', name))}): "
+                + _plain(_shown(variant["fix"]))
             )
     return "\n\n".join(found)
 
 
+def _related(code: str) -> str:
+    causes, effects = related(code)
+    said = [f"Follows from: {_links(causes)}."] if causes else []
+    said += [f"Explains: {_links(effects)}."] if effects else []
+    return "\n\n".join(said) or "Stands alone: no other finding explains it or follows from it."
+
+
+def _links(codes: list[str]) -> str:
+    return ", ".join(f"[{code}]({code}.md)" for code in codes)
+
+
 def index() -> str:
     """The list of all codes, by step."""
-    lines = ["# Findings", "", "Written by `python -m hopcheck.explain docs/findings`.", ""]
+    lines = ["# Findings", "", "Written by `make pages`."]
     step = None
     for code, entry in entries().items():
         if entry.step is not step:
@@ -123,7 +186,7 @@ def causes_page() -> str:
     lines = [
         "# What explains what",
         "",
-        "Written by `python -m hopcheck.explain docs/findings` from `hopcheck/cause.py`.",
+        "Written by `make pages` from `hopcheck/cause.py`.",
         "A finding on the right is a consequence where one on the left is there.",
         "",
         "| cause | explains | because | only when |",

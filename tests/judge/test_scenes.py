@@ -1,0 +1,45 @@
+"""The edited scenarios, and that every code has one that produces it."""
+
+import re
+
+import pytest
+
+from hopcheck.catalogue import entries
+from hopcheck.cause import SYMPTOMS
+from hopcheck.model import Severity, Verdict
+from hopcheck.replay import replay
+from tests.judge.scenes import SCENES
+from tests.judge.test_gallery import EXPECTED, found
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_exactly_these_findings(name: str) -> None:
+    verdict, findings, edited = SCENES[name]
+    report = replay(edited().snapshot())
+    assert found(report) == findings
+    assert report.verdict is Verdict(verdict)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_consequences_lead_to_causes(name: str) -> None:
+    report = replay(SCENES[name][2]().snapshot())
+    findings = {f.id: f for step in report.steps for f in step.findings}
+    for finding in findings.values():
+        if finding.severity is Severity.ERROR and not finding.root_cause:
+            assert finding.caused_by or finding.code in SYMPTOMS, finding.id
+
+
+def test_every_code_has_a_scenario() -> None:
+    said = [findings for _, _, findings in EXPECTED.values()]
+    said += [findings for _, findings, _ in SCENES.values()]
+    shown = set(re.findall(r"[A-Z]{3}\d{3}", " ".join(said)))
+    assert set(entries()) - shown == set(), "add a scenario to tests/judge/scenes.py"
+
+
+def test_scaled_to_zero_is_no_fault() -> None:
+    report = replay(SCENES["scaled-to-zero"][2]().snapshot())
+    assert not report.root_causes
+    assert report.headline == (
+        "myapp.example.com is broken: Deployment default/my-app has replicas 0: "
+        "no endpoint is expected"
+    )
