@@ -3,7 +3,6 @@
 import datetime as dt
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -16,6 +15,7 @@ import pytest
 from hopcheck.outlets.incidents import Rules
 from hopcheck.outlets.notify import Memory, notify
 from hopcheck.outlets.settings import Outlets, SinkSettings
+from tests.outlets.receiving import free_port
 from tests.outlets.test_notify import LINK, seen
 
 BINARY = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
@@ -24,12 +24,6 @@ CONFIG = "route: {receiver: none, group_wait: 1s}\nreceivers: [{name: none}]\n"
 pytestmark = pytest.mark.skipif(
     BINARY is None, reason="no Alertmanager here: apt-get install prometheus-alertmanager"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
