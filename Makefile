@@ -49,10 +49,11 @@ accuracy: $(STAMP)
 versions: $(STAMP)
 	@$(BIN)/python -m tests.versions --write docs/versions.md
 
-# The reference pages: examples from the tests' scenarios, then docs/findings.
+# The reference pages: examples from the tests' scenarios, then docs/findings and docs/runbook.md.
 pages: $(STAMP)
 	@$(BIN)/python -m tests.examples
 	@$(BIN)/python -m hopcheck.explain docs/findings
+	@$(BIN)/python -m hopcheck.runbook docs/runbook.md
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

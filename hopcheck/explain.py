@@ -55,7 +55,8 @@ class _Shown(dict[str, str]):
         return f"<{key}>"
 
 
-def _shown(template: str) -> str:
+def filled(template: str) -> str:
+    """A text of the catalogue with its parameters as <name>."""
     # "!r" would ask for the repr of a placeholder.
     return template.replace("!r}", "}").format_map(_Shown())
 
@@ -98,7 +99,7 @@ def page(code: str) -> str:
         "Related": _related(entry.code),
     }
     lines = [
-        f"# {entry.code}: {_shown(entry.title)}",
+        f"# {entry.code}: {filled(entry.title)}",
         "",
         f"Step `{entry.step.value}` ({text('step', entry.step.value)}), "
         f"severity {entry.severity.value}.",
@@ -110,7 +111,7 @@ def page(code: str) -> str:
 
 def _example(entry: Entry, example: Mapping[str, Any] | None) -> str:
     if example is None:
-        said = {name: _shown(getattr(entry, name)) for name in ("message", "expected", "actual")}
+        said = {name: filled(getattr(entry, name)) for name in ("message", "expected", "actual")}
         return _quote(said["message"], [("Expected", said["expected"]), ("Found", said["actual"])])
     return _quote(
         example["message"],
@@ -137,7 +138,7 @@ def _commands(entry: Entry, example: Mapping[str, Any] | None) -> str:
     commands = (
         example["commands"]
         if example
-        else [" ".join(_shown(command).split()) for command in entry.commands]
+        else [" ".join(filled(command).split()) for command in entry.commands]
     )
     lines = "\n".join(commands)
     return (
@@ -146,14 +147,14 @@ def _commands(entry: Entry, example: Mapping[str, Any] | None) -> str:
 
 
 def _fixes(entry: Entry, own: Mapping[str, str], example: Mapping[str, Any] | None) -> str:
-    found = [_plain(example["fix"] if example else _shown(entry.fix))]
+    found = [_plain(example["fix"] if example else filled(entry.fix))]
     if "fix" in own:
         found.append(own["fix"])
     for name, variant in entry.variants.items():
         if "fix" in variant:
             found.append(
-                f"Variant `{name}` ({_shown(variant.get('title', name))}): "
-                + _plain(_shown(variant["fix"]))
+                f"Variant `{name}` ({filled(variant.get('title', name))}): "
+                + _plain(filled(variant["fix"]))
             )
     return "\n\n".join(found)
 
@@ -177,7 +178,7 @@ def index() -> str:
         if entry.step is not step:
             step = entry.step
             lines += ["", f"## {step.value}", "", "| code | severity | title |", "|---|---|---|"]
-        lines.append(f"| [{code}]({code}.md) | {entry.severity.value} | {_shown(entry.title)} |")
+        lines.append(f"| [{code}]({code}.md) | {entry.severity.value} | {filled(entry.title)} |")
     return "\n".join(lines)
 
 
