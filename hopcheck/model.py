@@ -427,6 +427,8 @@ class Snapshot(Struct, frozen=True):
     traefik: TraefikEvidence = TraefikEvidence()
     http: HttpEvidence = HttpEvidence()
     format: Literal["hopcheck-evidence-1"] = "hopcheck-evidence-1"
+    # Set by judges alone: the Traefik to assume where nothing tells which version runs.
+    assumed_version: str | None = None
 
 
 # --- findings and report -------------------------------------------------------------------

@@ -10,6 +10,7 @@ from importlib import import_module
 
 import msgspec
 
+from hopcheck.judge import versions
 from hopcheck.judge.unseen import denied
 from hopcheck.model import (
     AwsEvidence,
@@ -66,7 +67,7 @@ def judge(step: Step, snapshot: Snapshot) -> Judgement:
         f"hopcheck.judge.{_MODULES[step]}"
     ).judge
     shown = restricted(snapshot, READS[step])
-    judged = function(shown)
+    judged = versions.agreed(step, shown, function)
     if judged.not_applicable is not None or not judged.seen:
         return judged
     return msgspec.structs.replace(judged, gaps=(*judged.gaps, *denied(step, shown)))

@@ -17,6 +17,7 @@ from hopcheck.way.ingressroute import reference
 from hopcheck.way.route import Backend, Route
 from hopcheck.way.routes import listed
 from hopcheck.way.routing import Routing, port_of
+from hopcheck.way.rules import unquoted
 from hopcheck.way.scene import Scene, meta, spec
 
 
@@ -367,6 +368,6 @@ def _disabled(scene: Scene, route: Route) -> list[Finding]:
 
 def _same(router: Obj, route: Route) -> bool:
     named = f"{route.namespace}-{route.name}" in str(router.get("name", ""))
-    return str(router.get("rule", "")) == route.rule and (
+    return unquoted(str(router.get("rule", ""))) == unquoted(route.rule) and (
         named or str(router.get("provider", "")) == route.provider
     )

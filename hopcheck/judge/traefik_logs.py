@@ -23,7 +23,7 @@ from hopcheck.model import (
 from hopcheck.outcome import Producer, application_404, outcomes, producer
 from hopcheck.way.logs import about_object
 from hopcheck.way.routing import Routing
-from hopcheck.way.rules import matches
+from hopcheck.way.rules import matches, unquoted
 from hopcheck.way.scene import Scene, meta, pod_ready
 
 
@@ -248,7 +248,8 @@ def _servers(replica: Replica, rule: str, names: list[ObjectRef]) -> list[str]:
     wanted = {
         str(router.get("service"))
         for router in replica.routers.or_else(()) or ()
-        if str(router.get("rule")) == rule and router.get("status") != "disabled"
+        if unquoted(str(router.get("rule"))) == unquoted(rule)
+        and router.get("status") != "disabled"
     }
     found = []
     for service in replica.services.or_else(()) or ():

@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from hopcheck.model import Obj
-from hopcheck.way.discovery import Instance, traefik_container
+from hopcheck.way.discovery import Instance
+from hopcheck.way.installed import installed_version
 from hopcheck.way.route import Backend, Excluded, Route, View
 from hopcheck.way.routes import Selection, candidates, leaves, select
 from hopcheck.way.rules import matches
 from hopcheck.way.scene import Scene, pod_ready
 from hopcheck.way.static import StaticConfig
-from hopcheck.way.version import Version, parse_version, version_of_image
+from hopcheck.way.version import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,19 +27,9 @@ def view_of(scene: Scene, instance: Instance) -> View:
     """One installation as far as routing depends on it."""
     pods = sorted(instance.pods, key=lambda pod: not pod_ready(pod))
     static = scene.static_of(pods[0]) if pods else StaticConfig()
-    return View(f"{instance.namespace}/{instance.name}", static, _version(scene, instance))
-
-
-def _version(scene: Scene, instance: Instance) -> Version | None:
-    names = {(pod.get("metadata") or {}).get("name") for pod in instance.pods}
-    for replica in scene.snapshot.traefik.replicas:
-        if replica.pod in names and replica.version.seen:
-            return parse_version(replica.version.get())
-    for pod in instance.pods:
-        container = traefik_container(pod)
-        if container is not None and (found := version_of_image(container.get("image", ""))):
-            return found
-    return None
+    return View(
+        f"{instance.namespace}/{instance.name}", static, installed_version(scene.snapshot, instance)
+    )
 
 
 def reads_route(scene: Scene, instance: Instance) -> bool:
@@ -65,7 +58,10 @@ class Routing:
     def view(self) -> View:
         """The installation that the requests reach; an unknown one where none was found."""
         instance = self.scene.instance
-        return view_of(self.scene, instance) if instance is not None else ANY_VIEW
+        if instance is not None:
+            return view_of(self.scene, instance)
+        assumed = parse_version(self.scene.snapshot.assumed_version or "")
+        return msgspec.structs.replace(ANY_VIEW, version=assumed)
 
     @cached_property
     def routes(self) -> list[Route]:

@@ -148,6 +148,11 @@ def _template(template: str, default: str, before: str, after: str) -> str:
     return pattern + quote_meta(template[raw:]) + after
 
 
+def unquoted(rule: str) -> str:
+    """A rule for comparison: versions differ in whether parameters stand in `` or in ""."""
+    return rule.replace("`", '"')
+
+
 def routing_path(path: str, version: Version | None = None) -> str:
     """The path that matchers see: without query, cleaned and decoded as that version does."""
     raw = path.split("?", 1)[0].split("#", 1)[0] or "/"

@@ -20,6 +20,7 @@ from hopcheck.way.discovery import (
     traefik_container,
     traefik_services,
 )
+from hopcheck.way.installed import installed_version
 from hopcheck.way.loadbalancer import (
     Forward,
     Match,
@@ -29,7 +30,7 @@ from hopcheck.way.loadbalancer import (
     which_listener,
 )
 from hopcheck.way.static import EntryPoint, StaticConfig, static_config
-from hopcheck.way.version import Version, parse_version, version_of_image
+from hopcheck.way.version import Version
 from hopcheck.way.view import config_files
 
 
@@ -330,14 +331,7 @@ class Scene:
     @cached_property
     def version(self) -> Version | None:
         """Traefik's version, by its API or its image tag."""
-        for replica in self.snapshot.traefik.replicas:
-            if replica.version.seen:
-                return parse_version(replica.version.get())
-        for pod in self.instance.pods if self.instance else ():
-            container = traefik_container(pod)
-            if container is not None and (found := version_of_image(container.get("image", ""))):
-                return found
-        return None
+        return installed_version(self.snapshot, self.instance)
 
     def ports_of(self, instance: Instance) -> list[ServicePort]:
         """The ports of all Services of an installation."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 Syntax = Literal["v2", "v3"]
 
 _NUMBERS = re.compile(r"^v?(\d{1,4})(?:\.(\d{1,4}))?(?:\.(\d{1,6}))?(?![.\w])")
+_OFFICIAL = re.compile(r"(?:^|[-_])traefik$", re.IGNORECASE)
 _NEWEST = 10**9
 
 
@@ -43,8 +44,26 @@ class Version(Struct, frozen=True):
         return ".".join(str(part) for part in parts if part is not None)
 
 
-# Where nothing is known of the version the newest line is assumed: floating tags name it.
+# Where nothing is known of the version the newest line is assumed; what other versions would do
+# differently is then unknown (`hopcheck.judge.versions`).
 NEWEST = Version(3, 7)
+
+# The first version of each behaviour below, and of each minor line: what to try where the version
+# is not known.
+CHANGES = (
+    Version(2, 11, 0),
+    Version(2, 11, 47),
+    Version(3, 0, 0),
+    Version(3, 1, 0),
+    Version(3, 2, 0),
+    Version(3, 3, 0),
+    Version(3, 4, 0),
+    Version(3, 5, 0),
+    Version(3, 6, 0),
+    Version(3, 6, 7),
+    Version(3, 6, 11),
+    Version(3, 7, 0),
+)
 
 
 def parse_version(text: str) -> Version | None:
@@ -53,15 +72,21 @@ def parse_version(text: str) -> Version | None:
     if found is None:
         return None
     major, minor, patch = (None if part is None else int(part) for part in found.groups())
-    if major is None or major > 99:  # a date or a build number, not a version
+    if major not in (2, 3):  # a date, a build number, somebody's own counting
         return None
     return Version(major, minor, patch)
 
 
 def version_of_image(image: str) -> Version | None:
-    """The version in an image's tag; None for "latest", for no tag and for a bare digest."""
+    """The version in an image's tag; None for "latest", for no tag and for a bare digest.
+
+    Only images called traefik (bitnami/traefik, mirrored-library-traefik) count as Traefik does:
+    traefik-hub, traefikee and images of one's own have other versions in their tags.
+    """
     name = image.split("@", 1)[0]
-    _, colon, tag = name.rpartition("/")[2].partition(":")
+    own, colon, tag = name.rpartition("/")[2].partition(":")
+    if not _OFFICIAL.search(own):
+        return None
     return parse_version(tag) if colon else None
 
 

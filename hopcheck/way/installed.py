@@ -1,0 +1,46 @@
+"""Which version of Traefik is installed, as far as anything tells."""
+
+from __future__ import annotations
+
+from hopcheck.model import Snapshot
+from hopcheck.way.discovery import Instance, traefik_container
+from hopcheck.way.version import CHANGES, Version, parse_version, version_of_image
+
+
+def installed_version(snapshot: Snapshot, instance: Instance | None) -> Version | None:
+    """The version by the API of a replica, else by the image's tag; None where neither tells.
+
+    A part that the tag does not name stays None, unless the snapshot says which version to assume
+    (`hopcheck.judge.versions`).
+    """
+    told = _told(snapshot, instance)
+    if told is not None and told.exact:
+        return told
+    return parse_version(snapshot.assumed_version or "") or told
+
+
+def _told(snapshot: Snapshot, instance: Instance | None) -> Version | None:
+    if instance is None:
+        return None
+    names = {(pod.get("metadata") or {}).get("name") for pod in instance.pods}
+    for replica in snapshot.traefik.replicas:
+        if replica.pod in names and replica.version.seen:
+            found = parse_version(replica.version.get())
+            if found is not None:
+                return found
+    for pod in instance.pods:
+        container = traefik_container(pod)
+        if container is not None and (found := version_of_image(str(container.get("image", "")))):
+            return found
+    return None
+
+
+def possible_versions(known: Version | None) -> tuple[Version, ...]:
+    """One version of each behaviour that `known` leaves open; () where it is exact."""
+    if known is not None and known.exact:
+        return ()
+    return tuple(
+        version
+        for version in CHANGES
+        if known is None or (version.major == known.major and known.minor in (None, version.minor))
+    )
