@@ -31,6 +31,7 @@ def cli() -> None:
 @click.argument("hosts", nargs=-1, metavar="HOST-or-URL…")
 @click.option("--json", "as_json", is_flag=True, help="report.json alone on standard output")
 @click.option("--reports", metavar="DIR", help="where reports go  [default: reports]")
+@click.option("--base-url", metavar="URL", help="where DIR is served: the link in summary.md")
 @click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
 @click.option("--kubeconfig", metavar="FILE")
 @click.option("--context", metavar="NAME", help="kubeconfig context")
@@ -129,6 +130,8 @@ def _diagnose(runs: Sequence[Any], *, as_json: bool, quiet: bool, verbose: bool)
     for host in hosts:
         if host.write_error:
             click.echo(f"hopcheck: the report could not be written: {host.write_error}", err=True)
+        for note in host.notes:
+            click.echo(f"hopcheck: {note}", err=True)
     if code == pytest.ExitCode.INTERRUPTED:
         return INTERRUPTED
     defects = [words for host in session.hosts.values() for words in host.defects.values()]

@@ -45,6 +45,9 @@ DEFAULTS: Mapping[str, type | tuple[type, ...]] = {
     "redact": str,
     "secrets": bool,
     "reports": str,
+    "keep_runs": int,
+    "keep_days": int,
+    "base_url": str,
     "owner": str,
     "aws_profile": str,
     "aws_region": str,
@@ -258,6 +261,9 @@ class HostRun(Struct, frozen=True):
     target: Target
     options: Options
     reports: str
+    keep_runs: int = 100  # run directories of a host; 0: no limit
+    keep_days: int = 30  # 0: no limit
+    base_url: str | None = None  # where the reports directory is served
 
 
 def host_runs(
@@ -285,6 +291,21 @@ def host_runs(
         options = build_options(values)
         runs.setdefault(
             msgspec.json.encode(target).decode(),
-            HostRun(target, options, str(values.get("reports", "reports"))),
+            HostRun(target, options, str(values.get("reports", "reports")), **_keeping(values)),
         )
     return tuple(runs.values())
+
+
+def _keeping(values: Mapping[str, Any]) -> dict[str, Any]:
+    """How long runs are kept and where they are served, as far as it is said."""
+    made: dict[str, Any] = {}
+    for key in ("keep_runs", "keep_days"):
+        if key in values:
+            if not 0 <= values[key] <= 1_000_000:
+                raise UsageError(f"{key} {values[key]}: a number from 0 (no limit) to 1000000")
+            made[key] = values[key]
+    if "base_url" in values:
+        if not re.fullmatch(r"https?://[^\s\x00-\x20]+", values["base_url"]):
+            raise UsageError(f"--base-url {values['base_url'][:60]!a}: write http(s)://HOST/PATH")
+        made["base_url"] = values["base_url"]
+    return made

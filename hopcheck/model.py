@@ -569,6 +569,8 @@ class Report(Struct, frozen=True):
     path: tuple[PathHop, ...]
     steps: tuple[StepResult, ...]
     skipped: tuple[Finding, ...] = ()  # left out on purpose by --skip
+    selected: tuple[Step, ...] = tuple(Step)  # the steps that were asked for
+    redaction: Literal["default", "strict"] = "default"
     # From the history (all RFC 3339); None in a healthy run and where the history does not tell.
     since: str | None = None  # first run of the unbroken series of this verdict and fingerprint
     last_healthy: str | None = None  # the last healthy run before this one

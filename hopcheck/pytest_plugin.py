@@ -44,6 +44,7 @@ _VALUES = (
     ("deadline", "SECONDS", "for one host (30)"),
     ("redact", "strict", "also redact account ids and internal addresses"),
     ("reports", "DIR", "where reports go (reports)"),
+    ("base-url", "URL", "where that directory is served"),
 )
 _LISTS = (
     ("resolver", "ADDR[:PORT]", "resolver to ask instead of the system's"),
@@ -176,6 +177,8 @@ def pytest_terminal_summary(
             terminalreporter.line(f"{finding.code} {one_line(str(finding.object), 200)}")
             terminalreporter.line(f"  fix: {one_line(finding.fix, 400)}")
         terminalreporter.line(f"report: {host.written or host.write_error}")
+        for note in host.notes:
+            terminalreporter.line(one_line(note, 400))
 
 
 @pytest.hookimpl(optionalhook=True)

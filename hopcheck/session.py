@@ -31,6 +31,7 @@ class HostSession:
         self.report: Report | None = None
         self.written: Path | None = None
         self.write_error: str | None = None
+        self.notes: list[str] = []  # what else is to be said on standard error, a line each
 
     def snapshot(self) -> Snapshot:
         """The evidence so far. Raises RuntimeError before anything was collected."""
@@ -121,7 +122,11 @@ class Session:
                 continue
             if not host.collected:
                 self._judge_what_is_there(host)
-            host.report = self._assessed(host, complete=host.collected)
+            host.report = msgspec.structs.replace(
+                self._assessed(host, complete=host.collected),
+                selected=tuple(step for step in Step if step in host.selected),
+                redaction="strict" if host.run.options.redact_strict else "default",
+            )
             done.append(host)
         return done
 
@@ -152,44 +157,70 @@ class Session:
 
 
 def write(host: HostSession) -> Path:
-    """Write the run's files and return their directory. Raises OSError."""
+    """Write the run's files and return their directory. Raises OSError.
+
+    The report is completed from the history first, and added to it; what goes wrong with the
+    history is a note, the report stands without it.
+    """
+    from hopcheck.history.database import History, HistoryError
+    from hopcheck.history.past import with_past
+    from hopcheck.history.retention import prune
     from hopcheck.redact import redact_strict
     from hopcheck.report.html import to_html
     from hopcheck.report.json import to_json
     from hopcheck.report.junit import to_junit
     from hopcheck.report.markdown import to_markdown
-    from hopcheck.report.store import slug, update_index, write_run
+    from hopcheck.report.store import run_name, slug, update_index, write_run
     from hopcheck.report.text import encodable, map_text
 
     report = host.report
     if report is None:
         raise RuntimeError("there is no report to write yet")
-    evidence: object = msgspec.to_builtins(host.snapshot()) if host.collection else {}
-    # Lone surrogates (broken UTF-8 in cluster text) cannot be encoded.
-    evidence = map_text(evidence, encodable)
-    if host.run.options.redact_strict:
-        # One call, so that the same value has the same placeholder in both.
-        plain = map_text(msgspec.to_builtins(report), encodable)
-        evidence, plain = redact_strict([evidence, plain])
-        report = msgspec.convert(plain, Report)
+    run, strict = host.run, host.run.options.redact_strict
+    base, name = Path(run.reports), slug(report.target)
+    now = dt.datetime.now(dt.UTC)
+    with History(base) as history:
+        try:
+            if host.collection:
+                report = with_past(report, history, base, name, strict=strict)
+        except HistoryError as error:
+            host.notes.append(str(error))
+        evidence: object = msgspec.to_builtins(host.snapshot()) if host.collection else {}
+        # Lone surrogates (broken UTF-8 in cluster text) cannot be encoded.
+        evidence = map_text(evidence, encodable)
+        if strict:
+            # One call, so that the same value has the same placeholder in both.
+            plain = map_text(msgspec.to_builtins(report), encodable)
+            evidence, plain = redact_strict([evidence, plain])
+            report = msgspec.convert(plain, Report)
         host.report = report
-    defects = {(report.target.host, step): words for step, words in host.defects.items()}
-    base = Path(host.run.reports)
-    name = slug(report.target)
-    files = {
-        "report.json": to_json(report),
-        "report.html": to_html(report),
-        "junit.xml": to_junit([report], defects),
-        "summary.md": to_markdown(report, where=f"{base / name}"),
-        "evidence.json": msgspec.json.format(msgspec.json.encode(evidence), indent=1) + b"\n",
-    }
-    host.written = write_run(
-        base,
-        name,
-        report,
-        files,
-        dt.datetime.now(dt.UTC),
-        all_selected=set(host.judgements) == set(Step),
-    )
+        defects = {(report.target.host, step): words for step, words in host.defects.items()}
+        directory = run_name(base / name, now)
+        link = f"{run.base_url.rstrip('/')}/{name}/{directory}/" if run.base_url else None
+        files = {
+            "report.json": to_json(report),
+            "report.html": to_html(report),
+            "junit.xml": to_junit([report], defects),
+            "summary.md": to_markdown(
+                report, where=f"{link}report.html" if link else f"{base / name / directory}"
+            ),
+            "evidence.json": msgspec.json.format(msgspec.json.encode(evidence), indent=1) + b"\n",
+        }
+        host.written = write_run(
+            base,
+            name,
+            report,
+            files,
+            now,
+            all_selected=set(host.judgements) == set(Step),
+            name=directory,
+        )
+        try:
+            history.record(name, report, directory)
+            prune(history, base, name, now, run.keep_runs, run.keep_days)
+        except HistoryError as error:
+            host.notes.append(str(error))
+        if history.said:
+            host.notes.append(history.said)
     update_index(base)
     return host.written

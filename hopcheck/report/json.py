@@ -41,6 +41,8 @@ def to_dict(report: Report) -> dict[str, Any]:
         "started_at": report.started_at,
         "duration_s": round(report.duration_s, 3),
         "complete": report.complete,
+        "selected": plain["selected"],
+        "redaction": report.redaction,
         "vantage": plain["vantage"],
         "verdict": plain["verdict"],
         "headline": report.headline,

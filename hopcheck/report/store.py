@@ -15,12 +15,13 @@ from pathlib import Path
 
 import msgspec
 
+from hopcheck.history.runs import run_directories
 from hopcheck.model import Report, Target
 from hopcheck.report.labels import label
 
 LATEST = "latest"
 INDEX = "index.html"
-_RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
+HISTORY = "history.db"  # and what stands beside it: a journal, damaged ones set aside
 _LOCK_WAIT_S = 2.0
 _SLUG_LENGTH = 100
 
@@ -51,10 +52,19 @@ def slug(target: Target) -> str:
     had to be changed (IPv6, too long, hostile); its underscore is in no unchanged host.
     """
     safe = re.sub(r"[^a-z0-9.-]", "-", target.host)[:_SLUG_LENGTH].strip(".") or "host"
-    if target.url == f"https://{safe}/" and safe != INDEX:
+    if target.url == f"https://{safe}/" and not safe.startswith((INDEX, HISTORY)):
         return safe
     url = target.url.encode("utf-8", "backslashreplace")
     return f"{safe}_{hashlib.sha256(url).hexdigest()[:8]}"
+
+
+def run_name(home: Path, when: datetime) -> str:
+    """A name for a run directory below `home` that nothing has yet."""
+    stamp = when.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    while True:
+        name = f"{stamp}-{secrets.token_hex(2)}"
+        if not (home / name).exists():
+            return name
 
 
 def write_run(
@@ -65,8 +75,11 @@ def write_run(
     when: datetime,
     *,
     all_selected: bool = True,
+    name: str | None = None,
 ) -> Path:
     """Write `files` (name -> content) as one run and return its directory.
+
+    `name` is the directory's, from `run_name`; one is made where none is given.
 
     It appears by one rename, after everything in it is on disk. `latest` then names it, if the
     report is complete and all seven steps were selected (`all_selected`).
@@ -74,10 +87,7 @@ def write_run(
     """
     home = base / slug
     home.mkdir(parents=True, exist_ok=True)
-    stamp = when.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    name = f"{stamp}-{secrets.token_hex(2)}"
-    while (home / name).exists():
-        name = f"{stamp}-{secrets.token_hex(2)}"
+    name = name or run_name(home, when)
     hidden = home / f".{name}-{os.getpid()}"
     try:
         hidden.mkdir()
@@ -151,7 +161,7 @@ def _newest(home: Path) -> Path | None:
     latest = home / LATEST
     if (latest / "report.json").is_file():
         return latest
-    runs = sorted(path.name for path in home.iterdir() if _RUN.fullmatch(path.name))
+    runs = run_directories(home)
     return home / runs[-1] if runs else None
 
 
@@ -172,7 +182,7 @@ def update_index(base: Path) -> Path:
     from hopcheck.report.html import render_index
 
     index = base / INDEX
-    with _locked(base):
+    with locked(base):
         hidden = base / f".{INDEX}-{os.getpid()}-{secrets.token_hex(2)}"
         try:
             _write(hidden, render_index(read_index(base)))
@@ -184,7 +194,7 @@ def update_index(base: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _locked(base: Path) -> Iterator[None]:
+def locked(base: Path) -> Iterator[None]:
     """Hold the index's lock, if it can be had soon: a stale index is better than a hang."""
     import fcntl
 

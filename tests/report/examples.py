@@ -337,5 +337,6 @@ FIXED = {
     "since",
     "last_healthy",
     "compared_with",
+    "redaction",
     "at",
 }

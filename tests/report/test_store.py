@@ -51,6 +51,8 @@ def test_the_default_url_has_the_host_for_a_slug(target: Target) -> None:
         Target("x" * 5000),
         Target("under_score.example.com"),
         Target("index.html"),
+        Target("history.db"),
+        Target("history.db-journal"),
     ],
 )
 def test_any_other_has_a_hash_and_nothing_dangerous(target: Target) -> None:
@@ -155,7 +157,7 @@ def test_the_index_of_an_empty_directory(tmp_path: Path) -> None:
 
 def test_a_held_lock_does_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_LOCK_WAIT_S", 0.05)
-    with store._locked(tmp_path):
+    with store.locked(tmp_path):
         assert update_index(tmp_path).exists()
 
 

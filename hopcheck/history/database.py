@@ -1,0 +1,418 @@
+"""reports/history.db: a row for each run and each of its steps.
+
+The journal is a rollback journal (TRUNCATE), never WAL, whose shared memory does not work on
+network file systems (https://www.sqlite.org/wal.html). Every write is one transaction, so a kill
+at any point leaves a whole run or none; writers wait for each other for a few seconds at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import msgspec
+
+from hopcheck.history.runs import Head, head_of, head_of_report, run_directories
+from hopcheck.model import Report, Verdict
+from hopcheck.report.store import HISTORY, locked
+
+T = TypeVar("T")
+
+_VERSION = 1
+_APPLICATION = 0x686F7063  # "hopc"
+_WAIT_S = 5.0
+_IMPORTED = 200  # newest run directories of a host that are read again where rows are missing
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_SCHEMA = """
+CREATE TABLE runs (
+  id INTEGER PRIMARY KEY,
+  slug TEXT NOT NULL,
+  directory TEXT NOT NULL,
+  host TEXT NOT NULL,
+  url TEXT NOT NULL,
+  started_at TEXT NOT NULL,
+  at REAL NOT NULL,
+  duration_s REAL NOT NULL,
+  verdict TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  headline TEXT NOT NULL,
+  root_causes TEXT NOT NULL,
+  seen INTEGER NOT NULL,
+  complete INTEGER NOT NULL,
+  strict INTEGER NOT NULL,
+  since TEXT,
+  UNIQUE (slug, directory)
+);
+CREATE TABLE steps (
+  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  step TEXT NOT NULL,
+  status TEXT NOT NULL,
+  duration_s REAL NOT NULL,
+  PRIMARY KEY (run, step)
+) WITHOUT ROWID;
+CREATE INDEX runs_by_time ON runs (slug, at);
+"""
+_COLUMNS = (
+    "slug, directory, host, url, started_at, at, duration_s, verdict, fingerprint, headline, "
+    "root_causes, seen, complete, strict, since"
+)
+# The worst of a day first.
+_WORST = (Verdict.BROKEN, Verdict.DEGRADED, Verdict.UNKNOWN, Verdict.HEALTHY)
+
+
+class HistoryError(Exception):
+    """The history cannot be read or written; the message is one clear line."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One run. Times are RFC 3339; `directory` is its name below the slug's (it may be gone)."""
+
+    slug: str
+    directory: str
+    host: str
+    url: str
+    started_at: str
+    at: float  # started_at as a POSIX time
+    duration_s: float
+    verdict: Verdict
+    fingerprint: str
+    headline: str
+    root_causes: tuple[str, ...]  # "END001 Service default/my-app-service"
+    seen: int  # steps seen, of seven
+    complete: bool  # not interrupted, and all seven steps were selected
+    strict: bool  # its evidence has placeholders (--redact strict)
+    since: str | None  # first run of the unbroken series it belongs to; None: healthy
+
+    @property
+    def path(self) -> str:
+        """Its directory, relative to the reports directory."""
+        return f"{self.slug}/{self.directory}"
+
+
+class Day(msgspec.Struct, frozen=True):
+    """One UTC day of a host: how many complete runs had which verdict, and the worst of them."""
+
+    date: str  # "2026-02-25"
+    runs: int = 0
+    worst: Verdict | None = None  # None: no run that day
+    verdicts: dict[str, int] = {}
+
+
+class History:
+    """The history of the reports directory `base`, opened (and made) at the first use.
+
+    Usable as a context manager. All methods raise HistoryError. `said` holds a line for people
+    after a damaged file was set aside.
+    """
+
+    def __init__(self, base: Path, wait_s: float = _WAIT_S) -> None:
+        self._base = base
+        self._wait_s = wait_s
+        self._connection: sqlite3.Connection | None = None
+        self.said: str | None = None
+
+    @property
+    def file(self) -> Path:
+        """The database."""
+        return self._base / HISTORY
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; it is opened again by the next use."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def newest(self, slug: str, until: str | None = None) -> Row | None:
+        """The newest complete run (that began not later than `until`)."""
+        found = self.runs(slug, 1, until=until, complete=True)
+        return found[0] if found else None
+
+    def healthy(self, slug: str, until: str | None = None, limit: int = 1) -> tuple[Row, ...]:
+        """The newest complete and healthy runs."""
+        return self.runs(slug, limit, until=until, complete=True, verdict=Verdict.HEALTHY)
+
+    def runs(
+        self,
+        slug: str,
+        limit: int = 100,
+        *,
+        until: str | None = None,
+        complete: bool = False,
+        verdict: Verdict | None = None,
+    ) -> tuple[Row, ...]:
+        """The newest runs of a slug, newest first."""
+        where, values = "slug = ?", [slug]
+        if until is not None:
+            where += " AND at <= ?"
+            values.append(str(posix(until)))
+        if complete:
+            where += " AND complete"
+        if verdict is not None:
+            where += " AND verdict = ?"
+            values.append(verdict.value)
+        query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY at DESC, id DESC LIMIT {limit}"  # noqa: S608  # no text of others in it
+
+        def read(connection: sqlite3.Connection) -> tuple[Row, ...]:
+            return tuple(_row(values) for values in connection.execute(query, values))
+
+        return self._with_what_is_missing(slug, read)
+
+    def steps(self, slug: str, directory: str) -> dict[str, tuple[str, float]]:
+        """A run's steps: status and seconds by the step's id."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, tuple[str, float]]:
+            found = connection.execute(
+                "SELECT step, status, steps.duration_s FROM steps JOIN runs ON runs.id = run "
+                "WHERE slug = ? AND directory = ?",
+                (slug, directory),
+            )
+            return {step: (status, seconds) for step, status, seconds in found}
+
+        return self._guarded(read)
+
+    def days(self, slug: str, until: str, n: int = 7) -> tuple[Day, ...]:
+        """The last `n` UTC days, oldest first; the last is that of `until` (RFC 3339)."""
+        last = dt.datetime.fromtimestamp(posix(until), dt.UTC).date()
+        dates = [last - dt.timedelta(days=back) for back in range(n - 1, -1, -1)]
+        begin = dt.datetime.combine(dates[0], dt.time(), dt.UTC).timestamp()
+        end = dt.datetime.combine(last, dt.time(), dt.UTC).timestamp() + 86_400
+
+        def read(connection: sqlite3.Connection) -> list[tuple[str, str, int]]:
+            return connection.execute(
+                "SELECT date(at, 'unixepoch'), verdict, count(*) FROM runs "
+                "WHERE slug = ? AND complete AND at >= ? AND at < ? GROUP BY 1, 2",
+                (slug, begin, end),
+            ).fetchall()
+
+        counted: dict[str, dict[str, int]] = {}
+        for date, verdict, count in self._with_what_is_missing(slug, read):
+            counted.setdefault(date, {})[verdict] = count
+        return tuple(_day(date.isoformat(), counted.get(date.isoformat(), {})) for date in dates)
+
+    def slugs(self) -> tuple[str, ...]:
+        """Every slug that has a run."""
+
+        def read(connection: sqlite3.Connection) -> tuple[str, ...]:
+            return tuple(row[0] for row in connection.execute("SELECT DISTINCT slug FROM runs"))
+
+        return self._guarded(read)
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def record(self, slug: str, report: Report, directory: str) -> None:
+        """Add a run that was written to `directory` (its name); once, however often it is told."""
+        self._add(slug, [(directory, head_of_report(report))])
+
+    def catch_up(self, slug: str) -> int:
+        """Add the run directories of `slug` that have no row; how many there were."""
+
+        def known(connection: sqlite3.Connection) -> set[str]:
+            return {
+                row[0]
+                for row in connection.execute("SELECT directory FROM runs WHERE slug = ?", (slug,))
+            }
+
+        have = self._guarded(known)
+        home = self._base / slug
+        names = [name for name in run_directories(home) if name not in have][-_IMPORTED:]
+        heads = [(name, head) for name in names if (head := head_of(home / name)) is not None]
+        if heads:
+            self._add(slug, heads)
+        return len(heads)
+
+    def forget(self, slug: str, before: float, keep: frozenset[str]) -> None:
+        """Delete the rows of runs that began before `before`, but for the directories of `keep`."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            old = connection.execute(
+                "SELECT id, directory FROM runs WHERE slug = ? AND at < ?", (slug, before)
+            ).fetchall()
+            gone = [(row,) for row, directory in old if directory not in keep]
+            if gone:
+                with _transaction(connection):
+                    connection.executemany("DELETE FROM runs WHERE id = ?", gone)
+
+        self._guarded(write)
+
+    def _add(self, slug: str, heads: list[tuple[str, Head]]) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                for directory, head in heads:
+                    _insert(connection, slug, directory, head)
+
+        self._guarded(write)
+
+    # --- the file --------------------------------------------------------------------------
+
+    def _with_what_is_missing(self, slug: str, read: Callable[[sqlite3.Connection], T]) -> T:
+        """What `read` gives; where the slug has no row at all, its directories are read first."""
+        found = self._guarded(read)
+        if not found and self.catch_up(slug):
+            return self._guarded(read)
+        return found
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work` on the open database; once more on a new one where the file is damaged."""
+        try:
+            try:
+                return work(self._open())
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._set_aside()
+                return work(self._open())
+        except sqlite3.Error as error:
+            self.close()
+            raise HistoryError(f"{self.file}: {error}") from None
+        except OSError as error:
+            raise HistoryError(f"{self.file}: {error.strerror or error}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
+        self._base.mkdir(parents=True, exist_ok=True)
+        # check_same_thread: reports may be written in a worker thread, one after the other.
+        connection = sqlite3.connect(
+            self.file, timeout=self._wait_s, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
+            connection.execute("PRAGMA synchronous = FULL")
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        if _pragma(connection, "application_id") != _APPLICATION:
+            with _transaction(connection):
+                tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+                if tables and _pragma(connection, "application_id") != _APPLICATION:
+                    raise HistoryError(f"{self.file}: not a history of hopcheck; left as it is")
+                if not tables:
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                    connection.execute(f"PRAGMA user_version = {_VERSION}")
+        version = _pragma(connection, "user_version")
+        if version > _VERSION:
+            raise HistoryError(f"{self.file}: written by a newer hopcheck (format {version})")
+
+    def _set_aside(self) -> None:
+        """Rename the damaged file, and its journal, which belongs to it; a new one is made next."""
+        self.close()
+        with locked(self._base):
+            # Another process may have done it while this one waited.
+            if not _still_damaged(self.file):
+                return
+            stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+            aside = self._base / f"{HISTORY}.damaged-{stamp}-{secrets.token_hex(2)}"
+            for suffix in ("-journal", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(f"{self.file}{suffix}").rename(f"{aside}{suffix}")
+            self.file.rename(aside)
+            self.said = f"{self.file} was damaged; it is kept as {aside.name} and begun anew"
+
+
+def posix(moment: str) -> float:
+    """RFC 3339 as a POSIX time; 0.0 for what is no time."""
+    try:
+        when = dt.datetime.fromisoformat(moment)
+    except ValueError:
+        return 0.0
+    return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
+
+
+def _day(date: str, verdicts: dict[str, int]) -> Day:
+    worst = next((verdict for verdict in _WORST if verdict.value in verdicts), None)
+    return Day(date, sum(verdicts.values()), worst, verdicts)
+
+
+def _row(values: tuple[Any, ...]) -> Row:
+    named = dict(zip(_COLUMNS.split(", "), values, strict=True))
+    named["verdict"] = Verdict(named["verdict"])
+    named["root_causes"] = tuple(json.loads(named["root_causes"]))
+    named["complete"], named["strict"] = bool(named["complete"]), bool(named["strict"])
+    return Row(**named)
+
+
+def _insert(connection: sqlite3.Connection, slug: str, directory: str, head: Head) -> None:
+    done = connection.execute(
+        f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608  # no text of others in it
+        (
+            slug,
+            directory,
+            head.host,
+            head.url,
+            head.started_at,
+            posix(head.started_at),
+            head.duration_s,
+            head.verdict.value,
+            head.fingerprint,
+            head.headline,
+            json.dumps(head.root_causes),
+            head.seen,
+            head.whole,
+            head.strict,
+            head.since,
+        ),
+    )
+    if done.rowcount:
+        steps = [(done.lastrowid, step, *result) for step, result in head.steps.items()]
+        connection.executemany("INSERT INTO steps VALUES (?,?,?,?)", steps)
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    # IMMEDIATE: the lock is taken (and waited for) at once; a reader that becomes a writer could
+    # not wait.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def _still_damaged(file: Path) -> bool:
+    connection = sqlite3.connect(file, timeout=1.0, isolation_level=None)
+    try:
+        return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+    except sqlite3.DatabaseError as error:
+        return _is_damage(error)
+    finally:
+        connection.close()

@@ -1,0 +1,53 @@
+"""What the history adds to a report: since when, and what changed since the last healthy run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from hopcheck.history.database import History, Row
+from hopcheck.model import Report, Snapshot, Verdict
+from hopcheck.replay import BadEvidenceError, load
+
+_TRIED = 3  # healthy runs whose evidence is tried, newest first
+
+
+def with_past(report: Report, history: History, base: Path, slug: str, *, strict: bool) -> Report:
+    """The report with `since`, `last_healthy`, `compared_with` and `changes`.
+
+    A healthy or incomplete run has none of them. With `strict` nothing is compared: the same
+    address has another placeholder in every run. Raises HistoryError.
+    """
+    history.catch_up(slug)
+    if report.verdict is Verdict.HEALTHY or not report.complete:
+        return report
+    now = report.started_at
+    before = history.newest(slug, until=now)
+    healthy = history.healthy(slug, until=now, limit=_TRIED)
+    same = (
+        before is not None
+        and before.verdict is report.verdict
+        and before.fingerprint == report.fingerprint
+    )
+    report = replace(
+        report,
+        since=before.since or before.started_at if same and before is not None else now,
+        last_healthy=healthy[0].started_at if healthy else None,
+    )
+    if strict or report.verdict not in (Verdict.BROKEN, Verdict.DEGRADED):
+        return report
+    for row in healthy:
+        found = _evidence(base, row)
+        if found is not None:
+            return report
+    return report
+
+
+def _evidence(base: Path, row: Row) -> Snapshot | None:
+    if row.strict:
+        return None
+    try:
+        return load(base / row.path)
+    except BadEvidenceError:
+        return None
