@@ -8,6 +8,7 @@ Formats, each seen on the real binary (3.7) or read in the source (2.11):
 * JSON: ``level``, ``time`` and ``message`` (v3) or ``msg`` (v2); v3 may have ``error`` alone.
 * klog, from client-go, on the same stream and never JSON:
   ``E0225 03:00:00.000000       1 reflector.go:166] "Failed to watch" err="…"``.
+* Go's own log, before any other is set up: ``2026/02/25 03:00:00 command traefik error: …``.
 * access log: JSON with ``DownstreamStatus``, or the common format with router and server added.
 
 Log lines are hostile input: lengths are bounded, no expression backtracks over a whole line.
@@ -32,6 +33,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
 _STAMP = re.compile(rf"({_TIME}) ?")
 _ZEROLOG = re.compile(rf"(?:({_TIME}) )?(TRC|DBG|INF|WRN|ERR|FTL|PNC|\?\?\?) (?:(\S+:\d+) > ?)?")
+_STDLOG = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:\S+\.go:\d+: )?")
 _LOGRUS = re.compile(r'time="[^"]*" level=\w+ ')
 _KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\S+:\d+)\] ")
 _COMMON = re.compile(
@@ -89,7 +91,11 @@ def parse_line(line: str) -> LogLine:
         parsed = _common(body, match, time)
     else:
         parsed = None
-    return parsed or LogLine(raw=_cut(body, RAW_CHARS), time=time, message=_cut(body, VALUE_CHARS))
+    if parsed is not None:
+        return parsed
+    own = _STDLOG.match(body)
+    bare = body[own.end() :] if own else body
+    return LogLine(raw=_cut(body, RAW_CHARS), time=time, message=_cut(bare, VALUE_CHARS))
 
 
 def _cut(text: str, limit: int) -> str:

@@ -29,6 +29,7 @@ from hopcheck.way.rule_syntax import (
 from hopcheck.way.version import (
     Syntax,
     Version,
+    cleans_path,
     decodes_routing_path,
     rule_syntax,
     wildcard_in_host,
@@ -156,8 +157,9 @@ def unquoted(rule: str) -> str:
 def routing_path(path: str, version: Version | None = None) -> str:
     """The path that matchers see: without query, cleaned and decoded as that version does."""
     raw = path.split("?", 1)[0].split("#", 1)[0] or "/"
+    clean = _clean if cleans_path(version) else str
     if not decodes_routing_path(version):
-        return _clean(unquote(raw))
+        return clean(unquote(raw))
     decoded = re.sub(
         r"(?:%[0-9A-Fa-f]{2})+",
         lambda run: "".join(
@@ -166,7 +168,7 @@ def routing_path(path: str, version: Version | None = None) -> str:
         ),
         raw,
     )
-    return _clean(decoded)
+    return clean(decoded)
 
 
 def _split_reserved(run: str) -> list[str]:

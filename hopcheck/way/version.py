@@ -50,20 +50,14 @@ NEWEST = Version(3, 7)
 
 # The first version of each behaviour below, and of each minor line: what to try where the version
 # is not known.
-CHANGES = (
-    Version(2, 11, 0),
-    Version(2, 11, 47),
-    Version(3, 0, 0),
-    Version(3, 1, 0),
-    Version(3, 2, 0),
-    Version(3, 3, 0),
-    Version(3, 4, 0),
-    Version(3, 5, 0),
-    Version(3, 6, 0),
-    Version(3, 6, 7),
-    Version(3, 6, 11),
-    Version(3, 7, 0),
-)
+CHANGES = tuple(
+    Version(*numbers)
+    for numbers in (
+        (2, 11, 0), (2, 11, 23), (2, 11, 25), (2, 11, 47), (3, 0, 0), (3, 1, 0), (3, 1, 3),
+        (3, 2, 0), (3, 3, 0), (3, 3, 6), (3, 4, 0), (3, 4, 1), (3, 5, 0), (3, 6, 0), (3, 6, 7),
+        (3, 6, 11), (3, 7, 0),
+    )
+)  # fmt: skip
 
 
 def parse_version(text: str) -> Version | None:
@@ -125,8 +119,21 @@ def quotes_rules(version: Version | None) -> bool:
 
 
 def decodes_routing_path(version: Version | None) -> bool:
-    """Whether paths match with reserved characters left encoded (pkg/muxer/http/mux.go, 3.5.0)."""
-    return _or_newest(version).at_least(3, 5)
+    """Whether paths match with reserved characters left encoded (withRoutingPath, pkg/muxer/http).
+
+    2.11.25 and 3.4.1 on.
+    """
+    known = _or_newest(version)
+    return known.at_least(2, 11, 25) if known.major <= 2 else known.at_least(3, 4, 1)
+
+
+def cleans_path(version: Version | None) -> bool:
+    """Whether ``//`` and ``/../`` are resolved before routing (sanitizePath of an entryPoint).
+
+    2.11.23 and 3.3.6 on (pkg/server/server_entrypoint_tcp.go).
+    """
+    known = _or_newest(version)
+    return known.at_least(2, 11, 23) if known.major <= 2 else known.at_least(3, 3, 6)
 
 
 def has_as_default(version: Version | None) -> bool:
@@ -140,8 +147,8 @@ def has_strict_prefix(version: Version | None) -> bool:
 
 
 def has_rule_syntax_annotation(version: Version | None) -> bool:
-    """Whether an Ingress may name its rule syntax (router.rulesyntax, 3.2.0 on)."""
-    return _or_newest(version).at_least(3, 2)
+    """Whether an Ingress may name its rule syntax (router.rulesyntax, 3.1.3 on)."""
+    return _or_newest(version).at_least(3, 1, 3)
 
 
 def has_crd_class_name(version: Version | None) -> bool:

@@ -192,6 +192,13 @@ def test_versions_differ_in_wildcards_and_syntax() -> None:
         ("/x/", Version(3, 7), "/x/"),
         ("", Version(3, 7), "/"),
         ("/x/..", Version(3, 7), "/"),
+        ("/a%2Fb%20c", Version(3, 4, 1), "/a%2Fb c"),
+        ("/a%2Fb%20c", Version(2, 11, 24), "/a/b c"),
+        ("/a%2Fb%20c", Version(2, 11, 25), "/a%2Fb c"),
+        ("//x/../y", Version(3, 3, 6), "/y"),
+        ("//x/../y", Version(3, 3, 5), "//x/../y"),
+        ("//x/../y", Version(2, 11, 22), "//x/../y"),
+        ("//x/../y", Version(2, 11, 53), "/y"),
     ],
 )
 def test_routing_path(path: str, version: Version, expected: str) -> None:
