@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from hopcheck import cause
-from hopcheck.catalogue import has_text, text
+from hopcheck.catalogue import has_text, listing, text
 from hopcheck.model import (
     Coverage,
     Finding,
@@ -25,6 +25,7 @@ from hopcheck.model import (
 from hopcheck.options import Options
 from hopcheck.outcome import Outcome, outcomes
 from hopcheck.path import path_of
+from hopcheck.skipping import leave_out
 
 
 def gap_text(gap: Gap) -> str:
@@ -67,18 +68,6 @@ def reason_of(judgement: Judgement, status: Status) -> str | None:
     return text("headline", "nothing") if status is Status.UNKNOWN else None
 
 
-def skipped(finding: Finding, rules: Sequence[str]) -> bool:
-    """Whether --skip CODE[=object] leaves the finding out; object is NAME or NS/NAME."""
-    for rule in rules:
-        code, _, name = rule.partition("=")
-        if code.upper() != finding.code:
-            continue
-        full = f"{finding.object.namespace}/{finding.object.name}"
-        if not name or name in (finding.object.name, full):
-            return True
-    return False
-
-
 def assess(
     snapshot: Snapshot,
     judgements: Mapping[Step, Judgement],
@@ -92,8 +81,7 @@ def assess(
     every = [
         finding for step in Step if step in judgements for finding in judgements[step].findings
     ]
-    left_out = tuple(finding for finding in every if skipped(finding, options.skip))
-    kept = cause.attribute([finding for finding in every if finding not in left_out])
+    kept, left_out = leave_out(cause.attribute(every), options.skip)
     steps = []
     for step in Step:
         judgement = judgements.get(step) or Judgement(
@@ -124,7 +112,9 @@ def assess(
         complete=complete,
         vantage=snapshot.vantage,
         verdict=verdict,
-        headline=_headline(snapshot, verdict, roots, kept, steps, requests, options, complete),
+        headline=_headline(
+            snapshot, verdict, roots, (kept, left_out), steps, requests, options, complete
+        ),
         coverage=Coverage(seen=seen),
         fingerprint=cause.fingerprint(snapshot.target.host, roots),
         root_causes=tuple(
@@ -194,12 +184,13 @@ def _headline(
     snapshot: Snapshot,
     verdict: Verdict,
     roots: Sequence[Finding],
-    findings: Sequence[Finding],
+    kept_and_left_out: tuple[Sequence[Finding], Sequence[Finding]],
     steps: Sequence[StepResult],
     requests: Outcome,
     options: Options,
     complete: bool,
 ) -> str:
+    findings, left_out = kept_and_left_out
     host = snapshot.target.display_host or snapshot.target.host
     unknown = [step.step.value for step in steps if step.status is Status.UNKNOWN]
     if not complete:
@@ -223,6 +214,11 @@ def _headline(
             (f.message for f in findings if f.severity is Severity.ERROR and not f.caused_by),
             text("headline", "broken_no_symptom"),
         ).rstrip(".")
+        causes = [f for f in left_out if f.root_cause]
+        if causes:
+            names = listing(f"{f.code} {f.object}" for f in causes)
+            key = f"{verdict}_left_out"
+            return text("headline", key, host=host, symptom=symptom, names=names)
         if verdict is Verdict.DEGRADED and requests.other_scheme_serves:
             return text("headline", "degraded_http", host=host)
         return text(

@@ -6,6 +6,8 @@ language is another file.
 
 from __future__ import annotations
 
+import difflib
+import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,6 +74,15 @@ def entries() -> Mapping[str, Entry]:
         )
         for code, table in _load("catalogue.en.toml").items()
     }
+
+
+def nearest(code: str, count: int = 1) -> list[str]:
+    """The codes most like what was typed, the likest first ("svc8": SVC008)."""
+    typed = code.strip().upper()[:20]
+    near = difflib.get_close_matches(typed, entries(), n=count, cutoff=0.0)
+    short = re.fullmatch(r"([A-Z]{3})(\d{1,3})", typed)
+    whole = f"{short[1]}{int(short[2]):03d}" if short else ""
+    return list(dict.fromkeys([whole, *near]))[:count] if whole in entries() else near
 
 
 def text(section: str, key: str, **params: object) -> str:

@@ -248,6 +248,20 @@ def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(result)
 
 
+def last_resorts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Mark general findings as root causes where no precise one is left among `findings`."""
+    if any(finding.root_cause and finding.code not in LAST_RESORT for finding in findings):
+        return tuple(findings)
+    return tuple(
+        msgspec.structs.replace(finding, root_cause=True)
+        if finding.severity is Severity.ERROR
+        and finding.code in LAST_RESORT
+        and not finding.caused_by
+        else finding
+        for finding in findings
+    )
+
+
 _ORDER = list(Step)
 
 

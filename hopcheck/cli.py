@@ -50,7 +50,12 @@ def cli() -> None:
     default=None,
     help="send requests to node and pod addresses from here  [default: only in the cluster]",
 )
-@click.option("--skip", multiple=True, metavar="CODE[=object]", help="leave a finding out")
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="CODE[=object]",
+    help="leave a finding out (object: * and ? allowed)",
+)
 @click.option("--require-step", multiple=True, metavar="ID", help="it may not stay unknown")
 @click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
 @click.option("--redact", type=click.Choice(["default", "strict"]))

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from hopcheck.catalogue import entries
+from hopcheck.catalogue import entries, nearest
 from hopcheck.model import Step, Target
 from hopcheck.options import ConnectTo, Options
 from hopcheck.target import BadTargetError, parse_target
@@ -230,9 +230,10 @@ def _seconds(key: str, value: object) -> float:
 def _skip(text: str) -> str:
     code, sep, name = text.partition("=")
     if code.upper() not in entries():
-        near = difflib.get_close_matches(code.upper(), entries(), n=1, cutoff=0.0)
-        raise UsageError(f"--skip {text[:60]!a}: unknown code; did you mean {near[0]}?")
-    return f"{code.upper()}{sep}{name}"
+        raise UsageError(f"--skip {text[:60]!a}: unknown code; did you mean {nearest(code)[0]}?")
+    if sep and not name.strip():
+        raise UsageError(f"--skip {text[:60]!a}: write CODE, or CODE=object (* and ? may stand in)")
+    return f"{code.upper()}{sep}{name.strip()}"
 
 
 def _step(text: str) -> str:

@@ -7,7 +7,6 @@ the table of causes.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import sys
@@ -19,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hopcheck.catalogue import Entry, entries, text
+from hopcheck.catalogue import Entry, entries, nearest, text
 from hopcheck.cause import EDGES
 
 HEADINGS = (
@@ -76,16 +75,11 @@ def related(code: str) -> tuple[list[str], list[str]]:
     return [c for c in causes if c != code], [c for c in effects if c != code]
 
 
-def nearest(code: str) -> list[str]:
-    """Up to three codes that look most like `code`, the likest first."""
-    return difflib.get_close_matches(code.upper()[:20], entries(), n=3, cutoff=0.0)
-
-
 def page(code: str) -> str:
     """The page of `code` as Markdown. Raises KeyError, with one line that names the nearest."""
     entry = entries().get(code.upper())
     if entry is None:
-        raise KeyError(f"unknown code {code[:20]!a}; did you mean {' or '.join(nearest(code))}?")
+        raise KeyError(f"unknown code {code[:20]!a}; did you mean {' or '.join(nearest(code, 3))}?")
     own = _pages()[entry.code]
     example = _examples().get(entry.code)
     bodies = {

@@ -31,7 +31,7 @@ class Options(Struct, frozen=True):
     timeout: float = 5.0
     deadline: float = 30.0
     direct_probes: bool | None = None  # None: only in the cluster
-    skip: tuple[str, ...] = ()  # "CODE" or "CODE=object"
+    skip: tuple[str, ...] = ()  # "CODE" or "CODE=object" (hopcheck.skipping)
     require_steps: tuple[str, ...] = ()
     strict: bool = False
     redact_strict: bool = False

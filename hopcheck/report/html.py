@@ -77,8 +77,9 @@ def prepare() -> None:
 def to_html(report: Report) -> bytes:
     """report.html: one file, UTF-8, below 300 KB; long texts are cut, with a word that says so."""
     data = map_text(to_dict(report), _shown)
-    anchors = _anchors(data["steps"])
-    codes = {one["id"]: one["code"] for step in data["steps"] for one in step["findings"]}
+    groups = [*(step["findings"] for step in data["steps"]), data["skipped"]]
+    anchors = _anchors(groups)
+    codes = {one["id"]: one["code"] for group in groups for one in group}
     steps = [_step(step, anchors, codes) for step in data["steps"]]
     page = (
         _environment()
@@ -117,11 +118,11 @@ def render_index(rows: Iterable[IndexRow]) -> bytes:
     )
 
 
-def _anchors(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _anchors(groups: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, str]:
     """Finding id -> anchor: the code for its first finding, the id for others."""
     anchors: dict[str, str] = {}
-    for step in steps:
-        for finding in step["findings"]:
+    for group in groups:
+        for finding in group:
             code = finding["code"]
             anchors[finding["id"]] = finding["id"] if code in anchors.values() else code
     return anchors

@@ -95,7 +95,7 @@ def _case_properties(
     report: Report, step: StepResult, findings: Sequence[Finding]
 ) -> dict[str, str]:
     by_id = {one.id: one for other in report.steps for one in other.findings}
-    by_id.update({one.id: one for one in report.root_causes})
+    by_id.update({one.id: one for one in (*report.skipped, *report.root_causes)})
     causes = list(dict.fromkeys(i for one in findings for i in _roots(one, by_id)))
     roots = [by_id[cause] for cause in causes]
     owners = [one.owner for one in (*roots, *findings) if one.owner]
@@ -109,6 +109,7 @@ def _case_properties(
         "root_cause": "; ".join(_cause(one) for one in roots),
         "caused_by": ",".join(dict.fromkeys(i for f in findings for i in f.caused_by)),
         "owner": "; ".join(dict.fromkeys(owners)),
+        "left_out": "; ".join(_cause(one) for one in report.skipped if one.step is step.step),
     }
 
 
@@ -137,7 +138,7 @@ def _cause(finding: Finding) -> str:
 
 
 def _finding_text(report: Report, finding: Finding) -> str:
-    codes = {one.id: one.code for one in report.root_causes}
+    codes = {one.id: one.code for one in (*report.skipped, *report.root_causes)}
     lines = [f"{finding.code} {finding.title}", f"{label('object')}: {finding.object}"]
     if finding.message:
         lines.append(finding.message)

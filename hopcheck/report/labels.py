@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hopcheck.catalogue import has_text, text
+from hopcheck.catalogue import has_text, listing, text
+from hopcheck.model import Report
 
 
 def label(key: str, **params: object) -> str:
@@ -14,3 +15,8 @@ def word(kind: str, value: str) -> str:
     """The word for a value of a party's own ("member.ready"); the value itself where none is."""
     key = f"{kind}.{value}"
     return label(key) if has_text("label", key) else value
+
+
+def left_out(report: Report) -> str:
+    """The findings left out on purpose in a few words: code and object of each."""
+    return listing(f"{finding.code} {finding.object}" for finding in report.skipped)

@@ -6,7 +6,7 @@ import re
 
 from hopcheck.model import Report
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import label
+from hopcheck.report.labels import label, left_out
 from hopcheck.report.since import change_words, changes_words, since_words
 from hopcheck.report.text import one_line
 
@@ -53,6 +53,8 @@ def to_markdown(report: Report, where: str | None = None) -> bytes:
     when = [escape(report.started_at), took, seen]
     if not report.complete:
         when.append(label("incomplete"))
+    if report.skipped:  # in this line: a summary has ten
+        when.append(f"{escape(label('skipped'))}: {escape(left_out(report), 200)}")
     lines.append(f"- {label('time')}: {', '.join(when)}")
     lines.append(f"- {label('fingerprint')}: {code(report.fingerprint)}")
     if where:

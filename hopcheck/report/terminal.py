@@ -15,7 +15,7 @@ from rich.text import Text
 from hopcheck.model import Finding, Report, Severity, Status, StepResult, Verdict
 from hopcheck.report.facts import beside_path
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import label
+from hopcheck.report.labels import label, left_out
 from hopcheck.report.since import changes_words, since_words
 from hopcheck.report.text import command, for_terminal, in_words, one_line
 
@@ -96,7 +96,7 @@ def print_report(
         lines = [head, *(line for one in report.root_causes for line in _named(one))]
     else:
         steps = [_step_line(report, step, console) for step in report.steps]
-        foot = _foot(report, where)
+        foot = _foot(report, where, console.width)
         blanks = 1 if not report.root_causes else 2
         used = sum(line.height(console) for line in [head, *steps, *foot]) + blanks
         middle = list(_middle(report, console, SCREEN - used))
@@ -252,7 +252,7 @@ def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
     return _Line((head, style), (one_line(text, console.width - len(head)), ""), raw=True)
 
 
-def _foot(report: Report, where: str | None) -> list[_Line]:
+def _foot(report: Report, where: str | None, width: int) -> list[_Line]:
     parts = [
         label("seen", seen=report.coverage.seen, of=report.coverage.of),
         label("took", seconds=f"{report.duration_s:.1f}"),
@@ -260,6 +260,9 @@ def _foot(report: Report, where: str | None) -> list[_Line]:
     if not report.complete:
         parts.append(label("incomplete"))
     foot = [_Line((", ".join(parts), "dim"), raw=True)]
+    if report.skipped:
+        words = f"{label('skipped')}: {left_out(report)}"
+        foot.append(_Line((one_line(words, width), "dim"), raw=True))
     if where:
         foot.append(_Line((f"{label('report')}: {_clean(where)}", ""), raw=True))
     return foot
@@ -275,6 +278,11 @@ def _all_findings(report: Report) -> Iterator[_Line]:
             yield from _finding_lines(finding)
         for key, value in beside_path(step.facts).items():
             yield _Line((f"  {_clean(key)}: {one_line(in_words(value), 400)}", "dim"))
+    if report.skipped:
+        yield _Line()
+        yield _Line((label("skipped"), "bold"))
+        for finding in report.skipped:
+            yield from _finding_lines(finding)
 
 
 def _finding_lines(finding: Finding) -> Iterator[_Line]:
