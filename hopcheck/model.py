@@ -447,11 +447,25 @@ class ObjectRef(Struct, frozen=True, omit_defaults=True):
         return f"{self.kind} {where}{self.name}"
 
 
-class Evidence(Struct, frozen=True):
-    """One line of proof: where it was read and what it said."""
+class Evidence(Struct, frozen=True, omit_defaults=True):
+    """A piece of proof: where it was read and what it said.
+
+    `marks` are the numbers of the lines of `text`, from 0, that prove it; the others are what
+    stood around them. Empty: all of it does.
+    """
 
     source: str
     text: str
+    marks: tuple[int, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The lines that prove it."""
+        if not self.marks:
+            return self.text
+        return "\n".join(
+            line for number, line in enumerate(self.text.split("\n")) if number in self.marks
+        )
 
 
 class Finding(Struct, frozen=True):

@@ -84,26 +84,52 @@ def _members(facts: dict[str, Any], key: str) -> tuple[PathMember, ...]:
 def path_of(
     snapshot: Snapshot, steps: Sequence[StepResult], findings: Sequence[Finding]
 ) -> tuple[PathHop, ...]:
-    """All nine hops; labels and members come from the steps' facts (keys "hop.<hop>")."""
+    """All nine hops; label, members, detail and na come from the steps' facts ("dns.label", …)."""
     by_step = {step.step: step for step in steps}
-    hops = []
+    hops: list[PathHop] = []
     for hop in Hop:
         step = by_step.get(_STEP_OF_HOP[hop])
         facts = step.facts if step is not None else {}
         label = str(facts.get(f"{hop.value}.label") or "")
         if hop is Hop.DNS and not label:
             label = snapshot.target.host
-        state = _state(hop, step, findings)
-        if state == "ok" and not label:
-            state = "unknown" if not facts.get(f"{hop.value}.na") else "not_applicable"
         members = _members(facts, f"{hop.value}.members")
+        without = facts.get(f"{hop.value}.na")
+        state = _state(hop, step, findings)
+        if state == "ok" and without:
+            state = "not_applicable"
+        elif state == "ok" and (not label or (hop in _COUNTED and not members)):
+            state = "consequence" if _after_trouble(hop, hops) else "unknown"
+        elif state == "ok" and hop is Hop.NODE:
+            state = _like_targets(hops[-1])
+        detail = str(facts.get(f"{hop.value}.detail") or "")
+        if not detail and state == "not_applicable" and isinstance(without, str):
+            detail = without
+        elif not detail and state in ("unknown", "not_applicable") and step is not None:
+            detail = step.reason or ""
         hops.append(
-            PathHop(
-                hop=hop,
-                label=label or hop.value,
-                state=state,
-                detail=str(facts.get(f"{hop.value}.detail") or ""),
-                members=members,
-            )
+            PathHop(hop=hop, label=label or hop.value, state=state, detail=detail, members=members)
         )
     return tuple(hops)
+
+
+# Hops that are only as good as their members: without any, nothing was seen to be well.
+_COUNTED = frozenset({Hop.TARGET_GROUP, Hop.POD})
+
+
+def _after_trouble(hop: Hop, before: Sequence[PathHop]) -> bool:
+    """Whether the same step found trouble at an earlier hop: then there is nothing to see here."""
+    return any(
+        one.state in ("broken", "partial", "consequence")
+        for one in before
+        if _STEP_OF_HOP[one.hop] is _STEP_OF_HOP[hop]
+    )
+
+
+def _like_targets(group: PathHop) -> State:
+    """A node is seen through its targets: well where one of them is."""
+    if group.state in ("consequence", "unknown"):
+        return group.state
+    if group.state == "ok" or any(member.state == "healthy" for member in group.members):
+        return "ok"
+    return "unknown"

@@ -48,7 +48,7 @@ def _without_balancer(scene: Scene) -> Judgement:
         return Judgement(
             Step.TARGET_HEALTH,
             not_applicable=text("na", "no_aws", evidence=evidence),
-            facts={"load-balancer.label": "-", "load-balancer.na": True},
+            facts={"load-balancer.na": True},
         )
     front = front_of(scene.chain)
     if front is not None:
@@ -144,6 +144,7 @@ def _with_balancer(scene: Scene, balancer: Obj, *, led_here: bool = True) -> Jud
     if listener is None:
         findings += _no_listener(scene, balancer, listeners.get())
         return Judgement(Step.TARGET_HEALTH, tuple(findings), tuple(gaps), seen=True, facts=facts)
+    facts["load-balancer.detail"] += f", {listener.get('Protocol')} {listener.get('Port')}"
     findings += _protocol(scene, balancer, listener)
     findings += _certificate(scene, balancer, listener)
     findings += _alb_rule(scene, balancer, listener)

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from hopcheck.catalogue import listing, make
+from hopcheck.catalogue import listing, make, text
 from hopcheck.model import Finding, Gap, Obj, ObjectRef, Severity, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.loadbalancer import Forward
@@ -104,7 +104,13 @@ def judge_groups(scene: Scene, balancer: Obj, listener: Obj) -> Groups:
     healthy = sum(member["state"] == "healthy" for member in members)
     result.facts["target-group.detail"] = f"{healthy} of {len(members)} targets healthy"
     result.facts["targets"] = members
-    result.facts["node.label"] = listing(_node_names(scene, members), 3)
+    nodes = _node_names(scene, members)
+    if nodes:
+        result.facts["node.label"] = listing(nodes, 3)
+    elif members and all(
+        str(member["name"]).rpartition(":")[0] in scene.pod_addresses for member in members
+    ):
+        result.facts["node.na"] = text("na", "pods_are_targets")
     return result
 
 

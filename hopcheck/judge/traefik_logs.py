@@ -21,7 +21,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.outcome import Producer, application_404, outcomes, producer
-from hopcheck.way.logs import about_object
+from hopcheck.way.logs import about_object, excerpt
 from hopcheck.way.routing import Routing
 from hopcheck.way.rules import matches, unquoted
 from hopcheck.way.scene import Scene, meta, pod_ready
@@ -269,9 +269,10 @@ def _logged(scene: Scene, routing: Routing, running: list[Replica]) -> list[Find
     if route is None or outcomes(scene.snapshot).succeeded:
         return []
     for replica in running:
+        log = replica.log.or_else(()) or ()
         lines = [
             line
-            for line in about_object(replica.log.or_else(()) or (), route.namespace, route.name)
+            for line in about_object(log, route.namespace, route.name)
             if line.level in ("error", "warn") and line.kind == "traefik"
         ]
         if lines:
@@ -286,7 +287,7 @@ def _logged(scene: Scene, routing: Routing, running: list[Replica]) -> list[Find
                     line=last.fields.get("error") or last.message or last.raw,
                     ns=replica.namespace,
                     name=route.name,
-                    evidence=tuple(Evidence(f"log of {replica.pod}", x.raw) for x in lines[-3:]),
+                    evidence=(Evidence(f"log of {replica.pod}", *excerpt(log, lines[-3:])),),
                     related=(ObjectRef(route.kind, route.name, route.namespace),),
                 )
             ]

@@ -146,20 +146,28 @@ def _no_pods(scene: Scene, service: Obj) -> list[Finding]:
     ]
 
 
+def _numbers(port: ServicePort) -> str:
+    """As kubectl writes it, and where it leads: "443:30001 → websecure"."""
+    return f"{port.port}" + (f":{port.node_port}" if port.node_port else "") + f" → {port.target}"
+
+
 def _facts(scene: Scene, instance: Instance | None, service: Obj | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if service is not None:
-        ports = [
-            f"{p.name or p.port} {p.port}"
-            + (f":{p.node_port}" if p.node_port else "")
-            + f" → {p.target}"
-            + (f" ({p.entry_point.name} {p.entry_point.address})" if p.entry_point else "")
-            for p in scene.ports
-        ]
+        wanted = scene.wanted_port(scene.target.scheme)
+        kind = str(spec(service).get("type") or "ClusterIP")
         facts |= {
             "traefik-service.label": _full(service),
-            "traefik-service.detail": str(spec(service).get("type") or "ClusterIP"),
-            "ports": ports,
+            "traefik-service.detail": f"{kind}, {_numbers(wanted)}" if wanted else kind,
+            "ports": [
+                f"{port.name or port.port} {_numbers(port)}"
+                + (
+                    f" ({port.entry_point.name} {port.entry_point.address})"
+                    if port.entry_point
+                    else ""
+                )
+                for port in scene.ports
+            ],
             "externalTrafficPolicy": spec(service).get("externalTrafficPolicy"),
         }
     elif instance is not None and scene.host_ports:

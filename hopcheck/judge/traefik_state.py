@@ -10,7 +10,7 @@ from hopcheck.judge import pods as pod_states
 from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, Severity
 from hopcheck.outcome import outcomes
 from hopcheck.way.discovery import Instance, traefik_container
-from hopcheck.way.logs import after_last_reload, forbidden_resources
+from hopcheck.way.logs import after_last_reload, excerpt, forbidden_resources
 from hopcheck.way.route import Excluded
 from hopcheck.way.routing import Routing
 from hopcheck.way.scene import Scene, meta, spec
@@ -90,7 +90,8 @@ def _pods(scene: Scene, instance: Instance) -> list[Finding]:
 
 def _refused(scene: Scene, instance: Instance, pod: str) -> Finding | None:
     """The words with which Traefik left, from the log of its last attempt."""
-    for line in reversed(_lines(_replica(scene, pod))):
+    lines = _lines(_replica(scene, pod))
+    for line in reversed(lines):
         words = line.fields.get("error") or line.message or line.raw
         bind, static = _BIND.search(line.raw), _STATIC.search(line.raw)
         common: dict[str, Any] = {
@@ -98,7 +99,7 @@ def _refused(scene: Scene, instance: Instance, pod: str) -> Finding | None:
             "workload": f"{instance.namespace}/{instance.name}",
             "pod": pod,
             "ns": instance.namespace,
-            "evidence": (Evidence(f"log of {pod}", line.raw),),
+            "evidence": (Evidence(f"log of {pod}", *excerpt(lines, [line])),),
             "related": (ObjectRef("Pod", pod, instance.namespace),),
         }
         if bind is not None:
@@ -169,7 +170,7 @@ def _rights(scene: Scene, instance: Instance) -> list[Finding]:
         if _delivered(replica) is None and outcomes(scene.snapshot).succeeded:
             continue
         account = str(spec(pod).get("serviceAccountName") or "default")
-        proof = [line.raw for line in lines if "forbidden" in line.raw][-1:]
+        proof = [line for line in lines if "forbidden" in line.raw][-1:]
         return [
             make(
                 "SVC011",
@@ -182,7 +183,9 @@ def _rights(scene: Scene, instance: Instance) -> list[Finding]:
                 version=str(scene.version or "?"),
                 pod=replica.pod,
                 ns=instance.namespace,
-                evidence=tuple(Evidence(f"log of {replica.pod}", raw) for raw in proof),
+                evidence=(Evidence(f"log of {replica.pod}", *excerpt(lines, proof)),)
+                if proof
+                else (),
                 related=(ObjectRef("ServiceAccount", account, instance.namespace),),
             )
         ]

@@ -300,7 +300,7 @@ def _finding_lines(finding: Finding) -> Iterator[_Line]:
     for one in finding.commands:
         yield _Line((f"    $ {command(one)}", "cyan"), raw=True)
     for proof in finding.evidence:
-        text = f"{_clean(proof.source)}: {one_line(proof.text, 400)}"
+        text = f"{_clean(proof.source)}: {one_line(proof.said, 400)}"
         yield _Line(("    ", ""), (text, "dim"), indent=4)
 
 

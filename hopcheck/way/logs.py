@@ -312,3 +312,30 @@ def missing_kinds(lines: Iterable[LogLine]) -> set[str]:
         if "could not find the requested resource" in line.raw
         for match in _FAILED_LIST.finditer(line.raw)
     }
+
+
+_AROUND = 300  # characters of a line that merely stood beside
+_PROOF = 1_000
+
+
+def excerpt(
+    lines: Sequence[LogLine], proof: Sequence[LogLine], before: int = 2, after: int = 1
+) -> tuple[str, tuple[int, ...]]:
+    """The last of `proof` as they stand in `lines`, with some lines around, and their numbers.
+
+    One row for each log line, whatever control characters it holds.
+    """
+    wanted = {number for number, line in enumerate(lines) if any(line is one for one in proof)}
+    shown = sorted(
+        {
+            near
+            for number in wanted
+            for near in range(number - before, number + after + 1)
+            if 0 <= near < len(lines)
+        }
+    )
+    rows = [
+        " ".join(lines[number].raw[: _PROOF if number in wanted else _AROUND].splitlines())
+        for number in shown
+    ]
+    return "\n".join(rows), tuple(row for row, number in enumerate(shown) if number in wanted)

@@ -109,7 +109,14 @@ class Chromium:
         return message
 
     def open(
-        self, path: Path, width: int, height: int, *, dark: bool = False, script: bool = True
+        self,
+        path: Path,
+        width: int,
+        height: int,
+        *,
+        dark: bool = False,
+        script: bool = True,
+        fragment: str = "",
     ) -> None:
         """Show a file at that size of the window and wait until it has loaded."""
         self.events.clear()
@@ -121,9 +128,9 @@ class Chromium:
             mobile=False,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", media="", features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=path.as_uri() + (f"#{fragment}" if fragment else ""))
         until = time.monotonic() + self.timeout
         while not self.seen("Page.loadEventFired"):
             self.events.append(self._next(until))
