@@ -7,6 +7,7 @@ import datetime as dt
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,6 +16,9 @@ from hopcheck.assess import assess
 from hopcheck.collect.compose import Collection
 from hopcheck.config import HostRun
 from hopcheck.model import Gap, Judgement, Report, Snapshot, Step, StepResult, Why
+
+if TYPE_CHECKING:
+    from hopcheck.history.past import Fetch
 
 
 class HostSession:
@@ -31,6 +35,7 @@ class HostSession:
         self.report: Report | None = None
         self.written: Path | None = None
         self.write_error: str | None = None
+        self.fetch: Fetch | None = None  # for runs that are published elsewhere
         self.notes: list[str] = []  # what else is to be said on standard error, a line each
 
     def snapshot(self) -> Snapshot:
@@ -182,7 +187,8 @@ def write(host: HostSession) -> Path:
     with History(base) as history:
         try:
             if host.collection:
-                report = with_past(report, history, base, name, strict=strict)
+                more = {"fetch": host.fetch} if host.fetch is not None else {}
+                report = with_past(report, history, base, name, strict=strict, **more)
         except HistoryError as error:
             host.notes.append(str(error))
         evidence: object = msgspec.to_builtins(host.snapshot()) if host.collection else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,7 +14,19 @@ from hopcheck.replay import BadEvidenceError, load
 _TRIED = 3  # healthy runs whose evidence is tried, newest first
 
 
-def with_past(report: Report, history: History, base: Path, slug: str, *, strict: bool) -> Report:
+# Brings files of a run that is kept elsewhere here: (slug, directory, names of files).
+Fetch = Callable[[str, str, Sequence[str]], object]
+
+
+def with_past(
+    report: Report,
+    history: History,
+    base: Path,
+    slug: str,
+    *,
+    strict: bool,
+    fetch: Fetch = lambda _slug, _directory, _names: None,
+) -> Report:
     """The report with `since`, `last_healthy`, `compared_with` and `changes`.
 
     A healthy or incomplete run has none of them. With `strict` nothing is compared: the same
@@ -38,15 +51,16 @@ def with_past(report: Report, history: History, base: Path, slug: str, *, strict
     if strict or report.verdict not in (Verdict.BROKEN, Verdict.DEGRADED):
         return report
     for row in healthy:
-        found = _evidence(base, row)
+        found = _evidence(base, row, fetch)
         if found is not None:
             return report
     return report
 
 
-def _evidence(base: Path, row: Row) -> Snapshot | None:
+def _evidence(base: Path, row: Row, fetch: Fetch) -> Snapshot | None:
     if row.strict:
         return None
+    fetch(row.slug, row.directory, ("evidence.json",))
     try:
         return load(base / row.path)
     except BadEvidenceError:

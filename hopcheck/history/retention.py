@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from hopcheck.history.database import History
@@ -34,19 +35,35 @@ def prune(
     """
     home = base / slug
     names = run_directories(home)
-    healthy = {row.directory for row in history.healthy(slug)}
-    newest = history.newest(slug)
-    kept = healthy | {_latest(home)} | set(names[-1:]) | ({newest.directory} if newest else set())
-    limit = (now - dt.timedelta(days=keep_days)).strftime("%Y%m%dT%H%M%SZ") if keep_days else ""
-    beyond = set(names[:-keep_runs]) if keep_runs else set()
-    gone = [name for name in names if (name in beyond or name < limit) and name not in kept]
+    kept = frozenset({_latest(home)})
+    gone = beyond(history, slug, names, now, keep_runs, keep_days, kept)
     removed = sum(_remove(home, name) for name in gone[:_AT_ONCE])
     _sweep(home, now)
     if keep_days:
         days = max(keep_days, _ROW_DAYS)
-        there = frozenset(names) | kept
-        history.forget(slug, now.timestamp() - days * _DAY_S, there)
+        history.forget(slug, now.timestamp() - days * _DAY_S, frozenset(names) | kept)
     return removed
+
+
+def beyond(
+    history: History,
+    slug: str,
+    names: Sequence[str],
+    now: dt.datetime,
+    keep_runs: int,
+    keep_days: int,
+    kept: frozenset[str] = frozenset(),
+) -> list[str]:
+    """Those of the run directories `names` (oldest first) that are to go.
+
+    The newest and the last healthy run stay, and those of `kept`. Raises HistoryError.
+    """
+    newest = history.newest(slug)
+    stay = {row.directory for row in history.healthy(slug)} | kept | set(names[-1:])
+    stay |= {newest.directory} if newest else set()
+    limit = (now - dt.timedelta(days=keep_days)).strftime("%Y%m%dT%H%M%SZ") if keep_days else ""
+    over = set(names[:-keep_runs]) if keep_runs else set()
+    return [name for name in names if (name in over or name < limit) and name not in stay]
 
 
 def _latest(home: Path) -> str:

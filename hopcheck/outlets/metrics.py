@@ -13,6 +13,8 @@ from typing import Any
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from hopcheck.model import Report, Step, Verdict
@@ -26,27 +28,27 @@ class Run(Struct, frozen=True):
 
     finished_at: float
     seconds: float
+    verdicts: dict[str, int] = {}  # how many hosts had which verdict
     skipped: int = 0  # hosts in maintenance
     defects: int = 0  # hosts in which hopcheck itself failed
     sink_failures: tuple[str, ...] = ()  # names of sinks that did not take a message
 
 
 class Metrics(Collector):
-    """What `registry` exposes; `update` replaces it as a whole."""
+    """What `registry` exposes: of `reports`, or of what shards have exposed of theirs."""
 
-    def __init__(self, reports: Iterable[Report] = (), run: Run | None = None) -> None:
+    def __init__(
+        self, reports: Iterable[Report] = (), run: Run | None = None, shards: Iterable[str] = ()
+    ) -> None:
         self._reports = tuple(reports)
         self._run = run
+        self._shards = tuple(shards)
 
-    def update(self, reports: Iterable[Report], run: Run | None) -> None:
-        """Show these from now on."""
-        self._reports, self._run = tuple(reports), run
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """All families, with a series a host where something is known of it."""
-        yield from _of_hosts(self._reports)
+        yield from _merged(self._shards) if self._shards else _of_hosts(self._reports)
         if self._run is not None:
-            yield from _of_run(self._reports, self._run)
+            yield from _of_run(self._run)
 
 
 def registry(metrics: Metrics) -> CollectorRegistry:
@@ -94,10 +96,24 @@ def _of_hosts(reports: Sequence[Report]) -> Iterator[GaugeMetricFamily]:
     yield from (up, verdict, steps, broken, phases, status, expiry, seconds, last)
 
 
-def _of_run(reports: Sequence[Report], run: Run) -> Iterator[GaugeMetricFamily]:
+def _merged(shards: Sequence[str]) -> Iterator[Metric]:
+    """The families of several expositions that are about hosts, each family once."""
+    found: dict[str, Metric] = {}
+    for text in shards:
+        for family in text_string_to_metric_families(text):
+            of_hosts = [sample for sample in family.samples if "host" in sample.labels]
+            if of_hosts:
+                held = found.setdefault(
+                    family.name, Metric(family.name, family.documentation, family.type)
+                )
+                held.samples.extend(of_hosts)
+    yield from found.values()
+
+
+def _of_run(run: Run) -> Iterator[GaugeMetricFamily]:
     hosts = _family("hosts", "Hosts of the last run by verdict", ("verdict",))
     for one in Verdict:
-        hosts.add_metric([one.value], sum(report.verdict is one for report in reports))
+        hosts.add_metric([one.value], run.verdicts.get(one.value, 0))
     yield hosts
     yield _single("fleet_run_duration_seconds", "How long the last run took", run.seconds)
     yield _single("fleet_last_run_timestamp_seconds", "When it ended", run.finished_at)

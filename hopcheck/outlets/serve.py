@@ -27,10 +27,10 @@ from hopcheck.outlets.metrics import (
     request_facts,
     status_code,
 )
-from hopcheck.report.store import INDEX
+from hopcheck.outlets.workspace import MEMORY, METRICS
+from hopcheck.report.store import HISTORY, INDEX
 from hopcheck.target import BadTargetError, parse_target
 
-METRICS = "metrics.prom"
 PROBES_AT_ONCE = 4
 # Prometheus says how long it waits; the answer has to be back before that.
 _MARGIN_S = 0.5
@@ -121,7 +121,7 @@ class Site:
         key = request.match_info.get("key", "") or INDEX
         kind = CONTENT_TYPES.get(PurePosixPath(key).suffix)
         # The history and the memory of notifications are nobody's business.
-        if _KEY.fullmatch(key) is None or kind is None or key.endswith((".db", "notified.json")):
+        if _KEY.fullmatch(key) is None or kind is None or key in (HISTORY, MEMORY):
             return web.Response(status=404, text="no such report\n")
         try:
             held = await asyncio.to_thread(self._published.read, key)
