@@ -25,8 +25,8 @@ class Outcome(Struct, frozen=True):
     """What one run, or the shards of one, gave the outlets to tell of."""
 
     observations: tuple[Observation, ...] = ()
-    quiet: tuple[str, ...] = ()  # URLs of hosts in maintenance
-    known: tuple[str, ...] | None = None  # URLs of all configured hosts; None: not all are known
+    quiet: tuple[str, ...] = ()  # slugs of hosts in maintenance
+    known: tuple[str, ...] | None = None  # slugs of all configured hosts; None: not all are known
     runs: tuple[tuple[str, str], ...] = ()  # (slug, directory) of what was written
     verdicts: dict[str, int] = {}
     defects: int = 0
@@ -48,8 +48,8 @@ def outcome_of(result: FleetResult) -> Outcome:
             # A defect is the suite's own trouble, not the host's.
             if r.report is not None and not r.defects
         ),
-        quiet=tuple(r.target.url for r in result.skipped),
-        known=tuple(r.target.url for r in result.hosts) if whole else None,
+        quiet=tuple(slug(r.target) for r in result.skipped),
+        known=tuple(slug(r.target) for r in result.hosts) if whole else None,
         runs=tuple(
             (Path(r.written).parent.name, Path(r.written).name) for r in result.hosts if r.written
         ),

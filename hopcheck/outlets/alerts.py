@@ -39,7 +39,7 @@ def _labels(incident: Incident) -> tuple[tuple[str, str], ...]:
     labels = {
         "alertname": ALERT,
         "host": last.name,
-        "url": last.host,
+        "url": last.url,
         "severity": "critical" if last.verdict is Verdict.BROKEN else "warning",
     }
     if last.owner:

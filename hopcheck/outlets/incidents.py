@@ -17,6 +17,8 @@ from msgspec.structs import replace
 
 from hopcheck.cause import stable_owner
 from hopcheck.model import Report, Verdict
+from hopcheck.report.json import public_url
+from hopcheck.report.store import slug
 
 FLAP_WINDOW = dt.timedelta(hours=1)
 _MOST = 8  # times `after`, for a host that keeps flapping
@@ -50,10 +52,11 @@ class Cause(Struct, frozen=True):
 
 
 class Observation(Struct, frozen=True):
-    """What one run saw of one host; `host` is its URL, which identifies it."""
+    """What one run saw of one host; `key` is its slug, which identifies it."""
 
-    host: str
+    key: str
     name: str
+    url: str
     verdict: Verdict
     fingerprint: str
     headline: str
@@ -105,7 +108,7 @@ class Message(Struct, frozen=True):
 
 
 class State(Struct, frozen=True):
-    """Everything that is remembered between runs, by host (URL)."""
+    """Everything that is remembered between runs, by the host's slug."""
 
     hosts: dict[str, HostState] = field(default_factory=dict)
     format: str = "hopcheck-incidents-1"
@@ -114,8 +117,9 @@ class State(Struct, frozen=True):
 def observe(report: Report, *, owner: str | None, link: str | None) -> Observation:
     """What a report says that an incident needs."""
     return Observation(
-        host=report.target.url,
+        key=slug(report.target),
         name=report.target.display_host or report.target.host,
+        url=public_url(report.target),
         verdict=report.verdict,
         fingerprint=report.fingerprint,
         headline=report.headline,
@@ -148,13 +152,13 @@ def advance(
 ) -> tuple[State, tuple[Event, ...]]:
     """The state after a run, and what changed.
 
-    `quiet` are hosts whose maintenance window is open; `known` all hosts that are configured now:
-    others are forgotten (None: nobody is).
+    `quiet` are the keys of hosts whose maintenance window is open, `known` those of all hosts that
+    are configured now: others are forgotten (None: nobody is).
     """
     hosts = dict(state.hosts)
     events: list[Event] = []
     for seen in observations:
-        hosts[seen.host], event = _step(hosts.get(seen.host, HostState()), seen, rules)
+        hosts[seen.key], event = _step(hosts.get(seen.key, HostState()), seen, rules)
         if event is not None:
             events.append(event)
     for host in quiet:

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from hopcheck.model import Report, Step, Verdict
+from hopcheck.report.json import public_url
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 _STARTS = ("dns", "connect", "tls", "first_byte")  # a timing's phases, in the order of PHASES
@@ -137,7 +138,7 @@ def _single(name: str, words: str, value: float) -> GaugeMetricFamily:
 def host_label(report: Report) -> str:
     """The host, or its URL where another than the default one is asked for."""
     target = report.target
-    return target.host if target.url == f"https://{target.host}/" else target.url
+    return target.host if target.url == f"https://{target.host}/" else public_url(target)
 
 
 def request_facts(report: Report) -> dict[str, Any]:

@@ -19,18 +19,20 @@ from hopcheck.outlets.incidents import (
 )
 
 T0 = dt.datetime(2026, 2, 25, 3, 0, tzinfo=dt.UTC)
-URL = "https://a.example.com/"
+KEY = "a.example.com"
 ROOT = Cause("SVC008", "Deployment gw/traefik", "traefik-service", "title", "message", "fix")
 OTHER = Cause("ING004", "Ingress shop/a", "ingress", "title", "message", "fix")
 
 
-def seen(what: str, run: int = 0, host: str = URL, causes: tuple[Cause, ...] = ()) -> Observation:
+def seen(what: str, run: int = 0, key: str = KEY, causes: tuple[Cause, ...] = ()) -> Observation:
     """`what`: "ok", "?" (unknown), a fingerprint of a broken run, or "~f" of a degraded one."""
     verdict = {"ok": Verdict.HEALTHY, "?": Verdict.UNKNOWN}.get(what, Verdict.BROKEN)
     if what.startswith("~"):
         verdict, what = Verdict.DEGRADED, what[1:]
     at = (T0 + dt.timedelta(minutes=5 * run)).isoformat()
-    return Observation(host, host[8:-1], verdict, what, f"headline {what}", at, causes=causes)
+    return Observation(
+        key, key, f"https://{key}/", verdict, what, f"headline {what}", at, causes=causes
+    )
 
 
 def told(runs: str, rules: Rules | None = None, quiet: str = "") -> list[str]:
@@ -39,7 +41,7 @@ def told(runs: str, rules: Rules | None = None, quiet: str = "") -> list[str]:
     for number, what in enumerate(runs.split()):
         off = bool(quiet) and quiet.split()[number] == "q"
         state, events = advance(
-            state, [] if off else [seen(what, number)], rules or Rules(), quiet=[URL] if off else []
+            state, [] if off else [seen(what, number)], rules or Rules(), quiet=[KEY] if off else []
         )
         found += [f"{number}:{e.kind}:{e.observation.fingerprint}" for e in events]
     return found
@@ -88,7 +90,7 @@ def test_an_incident_knows_since_when() -> None:
 
 def test_a_host_that_is_no_longer_configured_is_forgotten() -> None:
     state, _ = advance(State(), [seen("a")], Rules())
-    state, events = advance(state, [], Rules(), known=["https://b.example.com/"])
+    state, events = advance(state, [], Rules(), known=["b.example.com"])
     assert (state.hosts, events) == ({}, ())
 
 
@@ -99,7 +101,7 @@ def test_the_state_survives_being_written() -> None:
 
 def events(*causes_of_hosts: tuple[Cause, ...], kind: Kind = Kind.NEW) -> list[Event]:
     return [
-        Event(kind, seen("f", host=f"https://h{n}.example.com/", causes=causes), "t")
+        Event(kind, seen("f", key=f"h{n}.example.com", causes=causes), "t")
         for n, causes in enumerate(causes_of_hosts)
     ]
 

@@ -22,8 +22,9 @@ LINK = "https://hopcheck.example.com/a.example.com/latest/report.html"
 
 def seen(name: str = "a", *, ok: bool = False, run: int = 0, owner: str = "shop") -> Observation:
     return Observation(
-        host=f"https://{name}.example.com/",
+        key=f"{name}.example.com",
         name=f"{name}.example.com",
+        url=f"https://{name}.example.com/",
         verdict=Verdict.HEALTHY if ok else Verdict.BROKEN,
         fingerprint="" if ok else "f",
         headline=f"{name} is broken: Traefik exits at start",
