@@ -195,7 +195,7 @@ def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
 
 def split_listen(listen: str) -> tuple[str | None, int]:
     """``ADDRESS:PORT`` or ``:PORT`` (every address). Raises ValueError."""
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit() or not 0 <= int(port) < 65536:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"listen {listen[:60]!a}: write ADDRESS:PORT or :PORT")
     return host.strip("[]") or None, int(port)
