@@ -9,14 +9,13 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from msgspec import Struct
 
+from hopcheck.language import language, tables
 from hopcheck.model import Evidence, Finding, ObjectRef, Severity, Step
 
 PREFIX_TO_STEP = {
@@ -51,14 +50,13 @@ class Entry(Struct, frozen=True):
         return PREFIX_TO_STEP[self.code[:3]]
 
 
-@cache
-def _load(name: str) -> dict[str, Any]:
-    return tomllib.loads(resources.files("hopcheck").joinpath(name).read_text("utf-8"))
-
-
-@cache
 def entries() -> Mapping[str, Entry]:
-    """All codes, in the order of the file."""
+    """All codes, in the order of the file and in the language in use."""
+    return _entries(language())
+
+
+@cache
+def _entries(_language: str) -> Mapping[str, Entry]:
     return {
         code: Entry(
             code=code,
@@ -72,7 +70,7 @@ def entries() -> Mapping[str, Entry]:
             params=tuple(table["params"]),
             variants=table.get("variants", {}),
         )
-        for code, table in _load("catalogue.en.toml").items()
+        for code, table in tables("catalogue").items()
     }
 
 
@@ -91,13 +89,13 @@ def language() -> str:
 
 
 def text(section: str, key: str, **params: object) -> str:
-    """One sentence of `texts.en.toml`. Raises KeyError for an unknown section or key."""
-    return str(_load("texts.en.toml")[section][key]).format(**params)
+    """One sentence of `texts.*.toml`. Raises KeyError for an unknown section or key."""
+    return str(tables("texts")[section][key]).format(**params)
 
 
 def has_text(section: str, key: str) -> bool:
     """Whether the sentence exists."""
-    return key in _load("texts.en.toml").get(section, {})
+    return key in tables("texts").get(section, {})
 
 
 def listing(items: Iterable[object], limit: int = 5) -> str:

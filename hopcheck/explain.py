@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
@@ -20,6 +19,7 @@ from typing import Any
 
 from hopcheck.catalogue import Entry, entries, nearest, text
 from hopcheck.cause import EDGES
+from hopcheck.language import tables
 
 HEADINGS = (
     "Meaning",
@@ -37,9 +37,8 @@ def _resource(name: str) -> str:
     return resources.files("hopcheck").joinpath(name).read_text("utf-8")
 
 
-@cache
 def _pages() -> Mapping[str, Mapping[str, str]]:
-    return tomllib.loads(_resource("pages.en.toml"))
+    return tables("pages")
 
 
 @cache
