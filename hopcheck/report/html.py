@@ -11,7 +11,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hopcheck.catalogue import language
+from hopcheck.language import language
 from hopcheck.model import Report
 from hopcheck.report.labels import label, word
 from hopcheck.report.page import LIMITS, index_rows, page_of
