@@ -8,7 +8,7 @@ import pytest
 from hopcheck.fixtures import Conclusion
 
 
-@pytest.mark.hop(step="dns", reads=("dns", "aws", "kube", "http"))
+@pytest.mark.hop(step="dns", reads=("dns", "aws", "kube", "traefik", "http"))
 def test_dns(checklist_step: Conclusion) -> None:
     """The name resolves, on every resolver asked, to addresses of its load balancer."""
     checklist_step.conclude()

@@ -8,7 +8,7 @@ import pytest
 from hopcheck.fixtures import Conclusion
 
 
-@pytest.mark.hop(step="target-health", reads=("dns", "aws", "kube", "http"))
+@pytest.mark.hop(step="target-health", reads=("dns", "aws", "kube", "traefik", "http"))
 def test_target_health(checklist_step: Conclusion) -> None:
     """The load balancer listens on the port and its targets are healthy on Traefik's nodePort."""
     checklist_step.conclude()

@@ -8,7 +8,7 @@ import pytest
 from hopcheck.fixtures import Conclusion
 
 
-@pytest.mark.hop(step="ingress", reads=("kube", "traefik", "http"))
+@pytest.mark.hop(step="ingress", reads=("dns", "aws", "kube", "traefik", "http"))
 def test_ingress(checklist_step: Conclusion) -> None:
     """A route that Traefik reads matches host and path, and all it names exists."""
     checklist_step.conclude()

@@ -8,7 +8,7 @@ import pytest
 from hopcheck.fixtures import Conclusion
 
 
-@pytest.mark.hop(step="endpoints", reads=("kube", "traefik", "http"))
+@pytest.mark.hop(step="endpoints", reads=("dns", "aws", "kube", "traefik", "http"))
 def test_endpoints(checklist_step: Conclusion) -> None:
     """The application's Service has ready endpoints that listen on its targetPort."""
     checklist_step.conclude()

@@ -8,7 +8,7 @@ import pytest
 from hopcheck.fixtures import Conclusion
 
 
-@pytest.mark.hop(step="traefik-logs", reads=("kube", "traefik", "http"))
+@pytest.mark.hop(step="traefik-logs", reads=("dns", "aws", "kube", "traefik", "http"))
 def test_traefik_logs(checklist_step: Conclusion) -> None:
     """Every Traefik replica has loaded the route."""
     checklist_step.conclude()

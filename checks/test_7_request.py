@@ -8,7 +8,7 @@ import pytest
 from hopcheck.fixtures import Conclusion
 
 
-@pytest.mark.hop(step="request", reads=("dns", "kube", "traefik", "http"))
+@pytest.mark.hop(step="request", reads=("dns", "aws", "kube", "traefik", "http"))
 def test_request(checklist_step: Conclusion) -> None:
     """The request is answered as expected at every address, with a valid certificate."""
     checklist_step.conclude()

@@ -62,6 +62,11 @@ EDGES: tuple[Edge, ...] = (
         "the health check cannot succeed",
     ),
     Edge(("TGT014", "TGT010"), ("TGT019",), "the targets are not Traefik's"),
+    Edge(
+        ("TGT004", "TGT005", "SVC005"),
+        ("ING011",),
+        "the request arrives at another entryPoint than it should",
+    ),
     Edge(("SVC011", "SVC012"), ("LOG00[123]", "ING022"), "the provider delivers nothing"),
     Edge(_ROUTE_DROPPED, ("LOG002", "ING022"), "Traefik drops the route"),
     Edge(_NO_ENDPOINTS, ("LOG002", "LOG003", "ING022"), "Traefik drops a route without servers"),

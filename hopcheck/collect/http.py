@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Sequence
 from urllib.parse import quote, urljoin, urlsplit
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from hopcheck.collect.exchange import Progress, Request, Scheme, send
 from hopcheck.collect.run import Run
 from hopcheck.model import Collected, ErrorKind, Exchange, Hop, Probe, Target, Why
 from hopcheck.redact import redact_url
+from hopcheck.way.hop_target import HopTarget
 
 MAX_ADDRESSES = 8
 MAX_CONCURRENT_HOPS = 20
@@ -25,19 +25,6 @@ HOP_TIMEOUT = 2.0
 MAX_REQUESTS = 10  # of one probe, redirects included
 _PORTS: dict[str, int] = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-class HopTarget(Struct, frozen=True):
-    """One member of a hop to send the request to; `scheme` is what is spoken there."""
-
-    hop: Hop
-    member: str
-    address: str
-    port: int
-    scheme: Scheme
-    proxy_protocol: bool = False
-    namespace: str | None = None
-    name: str | None = None
 
 
 # --- redirects -----------------------------------------------------------------------------

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from hopcheck.model import Hop, KubeEvidence, Obj, Snapshot, Target
 from hopcheck.way.discovery import containers
+from hopcheck.way.hop_target import HopTarget
 from hopcheck.way.routing import Routing, port_of
 from hopcheck.way.scene import Scene, ServicePort, meta, pod_ready
-
-if TYPE_CHECKING:
-    from hopcheck.collect.http import HopTarget
 
 _MOST = 12  # members of one hop
 
@@ -39,8 +35,6 @@ def _node_address(node: Obj) -> str | None:
 
 
 def _nodes(scene: Scene, wanted: ServicePort) -> list[HopTarget]:
-    from hopcheck.collect.http import HopTarget
-
     if wanted.node_port is None:
         return []
     proxied = wanted.entry_point is not None and wanted.entry_point.proxy_protocol
@@ -64,8 +58,6 @@ def _nodes(scene: Scene, wanted: ServicePort) -> list[HopTarget]:
 
 
 def _traefik_pods(scene: Scene, wanted: ServicePort) -> list[HopTarget]:
-    from hopcheck.collect.http import HopTarget
-
     entry = scene.entry_point
     port = entry.port if entry is not None and entry.port else wanted.container_port
     found = []
@@ -114,8 +106,6 @@ def slice_ports(one: Obj, port: Obj) -> list[int]:
 
 
 def _backends(scene: Scene) -> list[HopTarget]:
-    from hopcheck.collect.http import HopTarget
-
     routing = Routing(scene)
     found: list[HopTarget] = []
     for backend, service in routing.services():
@@ -149,8 +139,6 @@ def _other_ports(
     scene: Scene, namespace: str, known: list[tuple[str, int, Obj]]
 ) -> list[HopTarget]:
     """Other declared ports of the pods: where one answers, the Service's port is what is wrong."""
-    from hopcheck.collect.http import HopTarget
-
     found = []
     pods = {meta(p).get("name"): p for p in scene.kube.list("pods", namespace).or_else(()) or ()}
     for address, number, endpoint in known:

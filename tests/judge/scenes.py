@@ -120,7 +120,7 @@ def nlb_listener_udp() -> Edit:
     return e
 
 
-@scene("degraded", "*TGT005 TGT020 REQ009 REQ012")
+@scene("degraded", "*TGT005 TGT020 ING011 REQ009 REQ012")
 def nlb_tls_to_websecure() -> Edit:
     e = Edit()
     e.listener()["Protocol"] = "TLS"
@@ -145,6 +145,21 @@ def nlb_tls_redirect_loop() -> Edit:
         probe["exchanges"][-1] |= {"error": "too_many_redirects", "error_text": "redirect loop"}
     e.no_other_scheme()
     e.only_pods()
+    return e
+
+
+@scene("healthy", "")
+def nlb_tls_to_web_only() -> Edit:
+    """The load balancer ends TLS, and Traefik knows plain http alone."""
+    e = Edit()
+    e.listener()["Protocol"] = "TLS"
+    e.forward(e.listener(), "myapp-web")
+    e.arguments(without="websecure")
+    own = e.traefik_service["spec"]
+    own["ports"] = [p for p in own["ports"] if p["name"] != "websecure"]
+    for replica in e.replicas:
+        routers = replica["routers"]["value"]
+        replica["routers"]["value"] = [r for r in routers if "websecure" not in r["using"]]
     return e
 
 

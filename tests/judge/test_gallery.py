@@ -42,7 +42,7 @@ EXPECTED = {
     "ing-port-number": ("broken", INGRESS, "*ING005 LOG002 LOG004i REQ009"),
     "ing-svc-missing": ("broken", INGRESS, "*ING004 LOG002 LOG004i REQ009"),
     "nlb-no-443": ("degraded", "Listener myapp-nlb:443", "*TGT002 REQ004 REQ012"),
-    "nlb-swapped": ("broken", "Listener myapp-nlb:443", "*TGT004 TGT020 REQ009"),
+    "nlb-swapped": ("broken", "Listener myapp-nlb:443", "*TGT004 TGT020 ING011 REQ009"),
     "svc-selector": ("broken", SERVICE, "*END001 LOG002 LOG004i REQ009"),
     "svc-targetport-name": ("broken", SERVICE, "*END002 LOG002 LOG004i REQ009"),
     "svc-targetport-num": ("broken", SERVICE, "*END003 LOG004i REQ009"),

@@ -6,7 +6,7 @@ import pytest
 
 from hopcheck.catalogue import entries
 from hopcheck.cause import SYMPTOMS
-from hopcheck.model import Severity, Verdict
+from hopcheck.model import Severity, Status, Verdict
 from hopcheck.replay import replay
 from tests.judge.scenes import SCENES
 from tests.judge.test_gallery import EXPECTED, found
@@ -43,3 +43,8 @@ def test_scaled_to_zero_is_no_fault() -> None:
         "myapp.example.com is broken: Deployment default/my-app has replicas 0: "
         "no endpoint is expected"
     )
+
+
+def test_where_the_load_balancer_ends_tls_the_route_is_plain() -> None:
+    report = replay(SCENES["nlb-tls-to-web-only"][2]().snapshot())
+    assert [step.status for step in report.steps] == [Status.PASS] * 7
