@@ -172,10 +172,11 @@ def write(host: HostSession) -> Path:
     from hopcheck.history.retention import prune
     from hopcheck.redact import redact_strict
     from hopcheck.report.html import to_html
+    from hopcheck.report.index import update_index
     from hopcheck.report.json import to_json
     from hopcheck.report.junit import to_junit
     from hopcheck.report.markdown import to_markdown
-    from hopcheck.report.store import run_name, slug, update_index, write_run
+    from hopcheck.report.store import run_name, slug, write_run
     from hopcheck.report.text import encodable, map_text
 
     report = host.report
@@ -228,5 +229,5 @@ def write(host: HostSession) -> Path:
             host.notes.append(str(error))
         if history.said:
             host.notes.append(history.said)
-    update_index(base)
+    update_index(base, now)
     return host.written

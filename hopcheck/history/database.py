@@ -193,10 +193,7 @@ class History:
 
     def days(self, slug: str, until: str, n: int = 7) -> tuple[Day, ...]:
         """The last `n` UTC days, oldest first; the last is that of `until` (RFC 3339)."""
-        last = dt.datetime.fromtimestamp(posix(until), dt.UTC).date()
-        dates = [last - dt.timedelta(days=back) for back in range(n - 1, -1, -1)]
-        begin = dt.datetime.combine(dates[0], dt.time(), dt.UTC).timestamp()
-        end = dt.datetime.combine(last, dt.time(), dt.UTC).timestamp() + 86_400
+        dates, begin, end = _span(until, n)
 
         def read(connection: sqlite3.Connection) -> list[tuple[str, str, int]]:
             return connection.execute(
@@ -205,10 +202,23 @@ class History:
                 (slug, begin, end),
             ).fetchall()
 
-        counted: dict[str, dict[str, int]] = {}
-        for date, verdict, count in self._with_what_is_missing(slug, read):
-            counted.setdefault(date, {})[verdict] = count
-        return tuple(_day(date.isoformat(), counted.get(date.isoformat(), {})) for date in dates)
+        return _counted(dates, self._with_what_is_missing(slug, read))
+
+    def all_days(self, until: str, n: int = 7) -> dict[str, tuple[Day, ...]]:
+        """The same for every slug with a run in these days, in one query."""
+        dates, begin, end = _span(until, n)
+
+        def read(connection: sqlite3.Connection) -> dict[str, list[tuple[str, str, int]]]:
+            found: dict[str, list[tuple[str, str, int]]] = {}
+            for slug, *day in connection.execute(
+                "SELECT slug, date(at, 'unixepoch'), verdict, count(*) FROM runs "
+                "WHERE complete AND at >= ? AND at < ? GROUP BY 1, 2, 3",
+                (begin, end),
+            ):
+                found.setdefault(slug, []).append((day[0], day[1], day[2]))
+            return found
+
+        return {slug: _counted(dates, rows) for slug, rows in self._guarded(read).items()}
 
     def slugs(self) -> tuple[str, ...]:
         """Every slug that has a run."""
@@ -345,6 +355,22 @@ def posix(moment: str) -> float:
     except ValueError:
         return 0.0
     return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
+
+
+def _span(until: str, n: int) -> tuple[list[str], float, float]:
+    """The last `n` UTC dates, oldest first, and the POSIX times where they begin and end."""
+    last = dt.datetime.fromtimestamp(posix(until), dt.UTC).date()
+    dates = [last - dt.timedelta(days=back) for back in range(n - 1, -1, -1)]
+    begin = dt.datetime.combine(dates[0], dt.time(), dt.UTC).timestamp()
+    end = dt.datetime.combine(last, dt.time(), dt.UTC).timestamp() + 86_400
+    return [date.isoformat() for date in dates], begin, end
+
+
+def _counted(dates: list[str], rows: list[tuple[str, str, int]]) -> tuple[Day, ...]:
+    counted: dict[str, dict[str, int]] = {}
+    for date, verdict, count in rows:
+        counted.setdefault(date, {})[verdict] = count
+    return tuple(_day(date, counted.get(date, {})) for date in dates)
 
 
 def _day(date: str, verdicts: dict[str, int]) -> Day:

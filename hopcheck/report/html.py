@@ -11,11 +11,12 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hopcheck import __version__
 from hopcheck.language import language
 from hopcheck.model import Report
+from hopcheck.report.index import IndexRow
 from hopcheck.report.labels import label, word
-from hopcheck.report.page import LIMITS, index_rows, page_of
-from hopcheck.report.store import IndexRow
+from hopcheck.report.page import LIMITS, index_of, page_of
 
 _BYTES = 300_000
 
@@ -76,4 +77,5 @@ def to_html(report: Report) -> bytes:
 def render_index(rows: Iterable[IndexRow]) -> bytes:
     """index.html: a row for each host, the worst first, with a link to its newest report."""
     template = _environment().get_template("index.html.j2")
-    return template.render(lang=language(), rows=index_rows(rows)).encode("utf-8", "replace")
+    text = template.render(lang=language(), version=__version__, **index_of(rows))
+    return text.encode("utf-8", "replace")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
+from hopcheck.history.database import Day
 from hopcheck.model import Report
 from hopcheck.report.facts import beside_path
+from hopcheck.report.index import IndexRow
 from hopcheck.report.json import to_dict
 from hopcheck.report.labels import label, word
 from hopcheck.report.picture import draw, member_look, member_words
-from hopcheck.report.since import by_words, changes_words, since_words, value_words
-from hopcheck.report.store import IndexRow
+from hopcheck.report.since import by_words, changes_words, clock, since_words, span, value_words
 from hopcheck.report.text import command, for_terminal, in_words, map_text, shorten
 from hopcheck.report.timing import certificate, waterfall
 
@@ -218,17 +219,43 @@ def _vantage(vantage: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def index_rows(rows: Iterable[IndexRow]) -> Sequence[Mapping[str, Any]]:
-    """The rows of index.html, the worst first, then by host."""
-    shown = [
-        {
-            "host": for_terminal(row.host),
-            "url": for_terminal(row.url),
-            "verdict": row.verdict if row.verdict in _VERDICTS else "unknown",
-            "headline": shorten(for_terminal(row.headline), 400),
-            "started_at": for_terminal(row.started_at),
-            "link": for_terminal(row.link),
-        }
-        for row in rows
-    ]
-    return sorted(shown, key=lambda row: (_VERDICTS.index(row["verdict"]), row["host"], row["url"]))
+def index_of(rows: Iterable[IndexRow]) -> dict[str, Any]:
+    """The variables of index.html.j2: the worst host first, then by name."""
+    shown = [_index_row(row) for row in rows]
+    shown.sort(key=lambda row: (_VERDICTS.index(row["verdict"]), row["host"], row["url"]))
+    counts = [(verdict, sum(row["verdict"] == verdict for row in shown)) for verdict in _VERDICTS]
+    return {"rows": shown, "counts": [one for one in counts if one[1]]}
+
+
+def _index_row(row: IndexRow) -> dict[str, Any]:
+    since = ""
+    if row.since is not None:
+        since = clock(row.since, row.started_at)
+        length = span(row.since, row.started_at)
+        since += f" ({length})" if length else ""
+    return {
+        "host": for_terminal(row.host),
+        "url": for_terminal(row.url),
+        "verdict": row.verdict if row.verdict in _VERDICTS else "unknown",
+        "headline": shorten(for_terminal(row.headline), 400),
+        "started_at": for_terminal(row.started_at),
+        "link": for_terminal(row.link),
+        "since": for_terminal(since),
+        "days": [
+            {
+                "verdict": day.worst.value if day.worst else None,
+                "words": label(
+                    "by_day",
+                    day=day.date,
+                    verdict=label(f"verdict.{day.worst.value}") if day.worst else label("no_run"),
+                )
+                + (f" ({_runs(day)})" if day.runs > 1 else ""),
+            }
+            for day in row.days
+        ],
+    }
+
+
+def _runs(day: Day) -> str:
+    worst = day.verdicts.get(day.worst.value, 0) if day.worst else 0
+    return label("runs_of", count=worst, total=day.runs)

@@ -13,36 +13,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
-from hopcheck.history.runs import run_directories
 from hopcheck.model import Report, Target
-from hopcheck.report.labels import label
 
 LATEST = "latest"
 INDEX = "index.html"
 HISTORY = "history.db"  # and what stands beside it: a journal, damaged ones set aside
 _LOCK_WAIT_S = 2.0
 _SLUG_LENGTH = 100
-
-
-class IndexRow(msgspec.Struct, frozen=True):
-    """One line of the index: a slug's newest run. `link` is relative to the reports directory."""
-
-    host: str
-    url: str
-    verdict: str
-    headline: str
-    started_at: str
-    link: str
-
-
-class _Head(msgspec.Struct):
-    host: str
-    url: str
-    verdict: str
-    headline: str
-    started_at: str
 
 
 def slug(target: Target) -> str:
@@ -92,7 +69,7 @@ def write_run(
     try:
         hidden.mkdir()
         for file_name, content in files.items():
-            _write(hidden / file_name, content)
+            write_file(hidden / file_name, content)
         _sync_directory(hidden)
         hidden.rename(home / name)
     except BaseException:
@@ -104,7 +81,8 @@ def write_run(
     return home / name
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Write `content` and have it on disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -145,52 +123,6 @@ def _point_latest(home: Path, name: str) -> None:
             new.unlink(missing_ok=True)
         raise
     _sync_directory(home)
-
-
-def read_index(base: Path) -> list[IndexRow]:
-    """The newest run of each slug in `base`, sorted by host; an unreadable one says so."""
-    rows = []
-    for home in sorted(path for path in base.iterdir() if path.is_dir()):
-        run = _newest(home)
-        if run is not None:
-            rows.append(_row(home, run))
-    return sorted(rows, key=lambda row: (row.host, row.url))
-
-
-def _newest(home: Path) -> Path | None:
-    latest = home / LATEST
-    if (latest / "report.json").is_file():
-        return latest
-    runs = run_directories(home)
-    return home / runs[-1] if runs else None
-
-
-def _row(home: Path, run: Path) -> IndexRow:
-    link = f"{home.name}/{run.name}/report.html"
-    try:
-        head = msgspec.json.decode((run / "report.json").read_bytes(), type=_Head)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return IndexRow(home.name, "", "unknown", label("unreadable"), "", link)
-    return IndexRow(head.host, head.url, head.verdict, head.headline, head.started_at, link)
-
-
-def update_index(base: Path) -> Path:
-    """Write index.html from what is in `base`, atomically, and return its path.
-
-    Raises OSError if it cannot be written.
-    """
-    from hopcheck.report.html import render_index
-
-    index = base / INDEX
-    with locked(base):
-        hidden = base / f".{INDEX}-{os.getpid()}-{secrets.token_hex(2)}"
-        try:
-            _write(hidden, render_index(read_index(base)))
-            hidden.replace(index)
-        except BaseException:
-            hidden.unlink(missing_ok=True)
-            raise
-    return index
 
 
 @contextlib.contextmanager

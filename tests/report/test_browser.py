@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hopcheck.model import Report
+from hopcheck.history.database import Day
+from hopcheck.model import Report, Verdict
 from hopcheck.replay import load, replay
 from hopcheck.report.html import render_index, to_html
-from hopcheck.report.store import IndexRow
+from hopcheck.report.index import IndexRow
 from tests.report.chromium import Chromium
 from tests.report.examples import BROKEN, DEGRADED, EXAMPLES, HOST, SELECTOR, hostile, path
 
@@ -126,21 +127,16 @@ def test_axe_would_find_something(browser: Chromium, written: Write) -> None:
 
 ROWS = [
     IndexRow(
-        "a.example.com",
-        "https://a.example.com/",
-        "broken",
+        f"{verdict.value}.example.com",
+        f"https://{verdict.value}.example.com/",
+        verdict.value,
         "It is.",
         "2026-02-25T03:00:00Z",
         "a/latest/report.html",
-    ),
-    IndexRow(
-        "b.example.com",
-        "https://b.example.com/",
-        "healthy",
-        "It is.",
-        "2026-02-25T03:00:00Z",
-        "b/latest/report.html",
-    ),
+        "2026-02-24T03:00:00Z",
+        (*(Day("2026-02-24", 2, worst, {worst.value: 1}) for worst in Verdict), Day("2026-02-25")),
+    )
+    for verdict in Verdict
 ]
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from hopcheck.model import Report, Target
 from hopcheck.report import store
+from hopcheck.report.index import IndexRow, read_index, update_index
 from hopcheck.report.json import to_json
-from hopcheck.report.store import IndexRow, read_index, slug, update_index, write_run
+from hopcheck.report.store import slug, write_run
 from tests.report.examples import BROKEN, HEALTHY, HOST, UNKNOWN, hostile
 
 WHEN = datetime(2026, 2, 25, 3, 0, 0, tzinfo=UTC)
@@ -126,7 +127,7 @@ def test_the_index_lists_every_host(tmp_path: Path) -> None:
     torn = write_run(tmp_path, "torn", BROKEN, {"report.json": b'{"host": '}, WHEN)
     (tmp_path / "README.md").write_text("x")
     (tmp_path / "empty").mkdir()
-    rows = read_index(tmp_path)
+    rows = read_index(tmp_path, WHEN)
     assert (
         IndexRow(
             HOST,
@@ -135,6 +136,7 @@ def test_the_index_lists_every_host(tmp_path: Path) -> None:
             BROKEN.headline,
             BROKEN.started_at,
             f"{HOST}/latest/report.html",
+            BROKEN.since,
         )
         in rows
     )
@@ -145,25 +147,25 @@ def test_the_index_lists_every_host(tmp_path: Path) -> None:
         f"{torn.parent.name}/latest/report.html",
     }
     assert [row.verdict for row in rows if row.host == "torn"] == ["unknown"]
-    html = update_index(tmp_path).read_text()
+    html = update_index(tmp_path, WHEN).read_text()
     assert html.count("<tr>") == 5
     assert "secret" not in html
     assert hidden(tmp_path) == []
 
 
 def test_the_index_of_an_empty_directory(tmp_path: Path) -> None:
-    assert "No report yet." in update_index(tmp_path).read_text()
+    assert "No report yet." in update_index(tmp_path, WHEN).read_text()
 
 
 def test_a_held_lock_does_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_LOCK_WAIT_S", 0.05)
     with store.locked(tmp_path):
-        assert update_index(tmp_path).exists()
+        assert update_index(tmp_path, WHEN).exists()
 
 
 def test_hostile_text_is_escaped_in_the_index(tmp_path: Path) -> None:
     sick = hostile()
     write_run(tmp_path, slug(sick.target), sick, files(sick), WHEN)
-    html = update_index(tmp_path).read_text()
+    html = update_index(tmp_path, WHEN).read_text()
     assert "<img" not in html
     assert "document.title=&#39;owned" in html
