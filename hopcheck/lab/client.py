@@ -16,8 +16,10 @@ from hopcheck.lab.topology import HOST, LOAD_BALANCER
 _TRIES = 8  # for each address: nodes, Traefik pods and application pods take turns
 _LIMIT_S = 3.0
 _REDIRECTS = 5
-# What counts as a good answer (contract: --expect-status).
-_GOOD = frozenset({*range(200, 400), 401, 403, 405, 429})
+# What counts as a good answer (contract: --expect-status); an application's own 404 does at "/".
+_GOOD = frozenset({*range(200, 400), 401, 403, 404, 405, 429})
+# Traefik's own 404 is none: no router matched.
+_NO_ROUTER = b"404 page not found\n"
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,13 @@ class Truth:
         return self.good == 0
 
 
-async def ask(lab: Lab, *, path: str = "/") -> Truth:
-    """GET https://<host><path> at each of the host's addresses, several times."""
+async def ask(lab: Lab) -> Truth:
+    """GET https://<host>/ at each of the host's addresses, several times."""
     addresses = resolve(lab)
     if not addresses:
         return Truth(1, 0, ("the name gives no address",))
     tries = [address for address in addresses for _ in range(_TRIES)]
-    failures = await asyncio.gather(*(_get(lab, address, path) for address in tries))
+    failures = await asyncio.gather(*(_get(lab, address) for address in tries))
     bad = [words for words in failures if words]
     return Truth(len(tries), len(tries) - len(bad), tuple(dict.fromkeys(bad)))
 
@@ -60,9 +62,9 @@ def resolve(lab: Lab) -> list[str]:
     return [item.to_text() for item in found if item.rdtype == dns.rdatatype.A]
 
 
-async def _get(lab: Lab, address: str, path: str) -> str:
+async def _get(lab: Lab, address: str) -> str:
     """One request with its redirects on the same host; "" when it succeeded, else what failed."""
-    url = f"https://{HOST}{path}"
+    url = f"https://{HOST}/"
     try:
         async with asyncio.timeout(_LIMIT_S):
             for _ in range(_REDIRECTS):
@@ -78,11 +80,11 @@ async def _get(lab: Lab, address: str, path: str) -> str:
         return "no answer in time"
     except (OSError, EOFError, ValueError) as error:
         return f"{type(error).__name__}"
-    return "" if status in _GOOD else f"HTTP {status}"
+    return "" if status in _GOOD else f"HTTP {status or '404 of Traefik'}"
 
 
 async def _exchange(lab: Lab, address: str, url: str) -> tuple[int, str]:
-    """The status and the Location header of one GET."""
+    """The status (0 for Traefik's own 404) and the Location header of one GET."""
     parts = urlsplit(url)
     tls = parts.scheme == "https"
     port = parts.port or (443 if tls else 80)
@@ -97,9 +99,12 @@ async def _exchange(lab: Lab, address: str, url: str) -> tuple[int, str]:
         request = f"GET {target} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
         writer.write(request.encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        body = await reader.read(len(_NO_ROUTER))
     finally:
         writer.close()
     first, *lines = head.split("\r\n")
     headers = {k.strip().lower(): v.strip() for k, _, v in (one.partition(":") for one in lines)}
     status = int(first.split(" ", 2)[1])
+    if status == 404 and body == _NO_ROUTER:
+        return 0, ""
     return status, headers.get("location", "") if 300 <= status < 400 else ""

@@ -1,4 +1,4 @@
-"""``hopcheck diagnose`` again and again in one process that stays: what starting costs is paid once.
+"""``hopcheck diagnose`` many times in one process that stays: starting is paid for once.
 
 The process is told its arguments, one JSON list a line, and answers with the exit code and what
 the command printed. It runs the command line itself, so that nothing differs from a user's run.
