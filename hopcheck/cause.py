@@ -108,7 +108,7 @@ EDGES: tuple[Edge, ...] = (
         "status_5xx",
     ),
     Edge(
-        ("ING014", "END009", "END008", "ING020"),
+        ("ING014", "END009", "END008", "END013", "ING020"),
         ("REQ009",),
         "Traefik fails before the pods",
         "status_500",
@@ -170,6 +170,12 @@ EDGES: tuple[Edge, ...] = (
         ("ING008", "ING009", "ING014"),
         ("REQ001", "REQ002", "REQ014", "REQ016"),
         "another route answers",
+    ),
+    Edge(("SVC005",), ("ING011",), "the Service leads the requests to another entryPoint"),
+    Edge(
+        ("END013",),
+        ("REQ001", "REQ002", "REQ003", "REQ011", "REQ014"),
+        "the endpoints that do not serve get their share of the requests",
     ),
     Edge(("ING009",), ("LOG001",), "equal priorities"),
     Edge(("END003",), ("END013", "REQ015", "END014"), "the port is wrong for all of them"),

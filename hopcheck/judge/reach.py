@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.judge.gaps import probes_at, works
+from hopcheck.judge.gaps import probes_at, said, works
 from hopcheck.judge.names import last_exchanges
 from hopcheck.judge.policies import blocking_policy
 from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe, Severity
@@ -34,16 +34,19 @@ def judge(
         for p in probes_at(scene, Hop.POD)
         if p.namespace == backend.namespace
     }
-    own = [probes[(a, n)] for a, n, _ in used if (a, n) in probes]
+    own = [probes[(a, n)] for a, n, e in used if (a, n) in probes and not _leaving(e)]
     statuses = traefik_statuses(scene)
     made = outcomes(scene.snapshot)
     policy = blocking_policy(scene, service, used)
     if policy is not None and (statuses & {502, 504} or (made.made and not made.succeeded)):
         return [policy]
+    useless = [p for p in own if not _serves(scene, p)]
+    if 0 < len(useless) < len(own):
+        return [_some(scene, backend, service, own, useless)]
     failing = [p for p in own if p.exchanges[-1].error in _REFUSING]
-    if own and failing:
+    if own and len(failing) == len(own):
         return _refusing(scene, backend, service, own, failing)
-    spoken = _protocol(routing, backend, own, statuses)
+    spoken = _protocol(scene, routing, backend, service, own, statuses)
     if spoken is not None:
         return [spoken]
     trust = _trust(scene, routing, backend, statuses)
@@ -53,6 +56,45 @@ def judge(
         hint = _declared(scene, backend, service, used)
         return [hint] if hint else []
     return _gap(scene, routing, backend, own, statuses)
+
+
+def _leaving(endpoint: Obj) -> bool:
+    """Whether the pod is on its way out: what it answers no longer matters."""
+    return (endpoint.get("conditions") or {}).get("terminating") is True
+
+
+def _serves(scene: Scene, probe: Probe) -> bool:
+    """Whether a pod, asked directly, gives an answer that is no error of its own.
+
+    A 404 or a refusal of rights may be due to what Traefik's middlewares would have added.
+    """
+    last = probe.exchanges[-1]
+    if last.error is not None or last.status is None:
+        return False
+    if scene.target.path_asked and last.status == 404:
+        return False
+    return last.status < 500
+
+
+def _some(
+    scene: Scene, backend: Backend, service: Obj, own: list[Probe], useless: list[Probe]
+) -> Finding:
+    """Some of the endpoints do not serve what the others do."""
+    return make(
+        "END013",
+        ObjectRef("Service", backend.name, backend.namespace),
+        count=len(useless),
+        total=len(own),
+        service=f"{backend.namespace}/{backend.name}",
+        endpoints=listing(said(p) for p in useless),
+        pod=useless[0].name or "",
+        ns=backend.namespace,
+        share=len(useless) / len(own),
+        related=(
+            *(ObjectRef("Pod", p.name or "", backend.namespace) for p in useless[:3]),
+            *_workload(_pods(scene, service, backend.namespace), backend.namespace),
+        ),
+    )
 
 
 def _pods(scene: Scene, service: Obj, namespace: str) -> list[Obj]:
@@ -81,24 +123,6 @@ def _refusing(
     full = f"{backend.namespace}/{backend.name}"
     pods = _pods(scene, service, backend.namespace)
     names = listing(p.member for p in failing)
-    share = len(failing) / len(own)
-    if len(failing) < len(own):
-        return [
-            make(
-                "END013",
-                ObjectRef("Service", backend.name, backend.namespace),
-                count=len(failing),
-                total=len(own),
-                service=full,
-                endpoints=names,
-                pod=failing[0].name or "",
-                ns=backend.namespace,
-                share=share,
-                related=tuple(
-                    ObjectRef("Pod", p.name or "", backend.namespace) for p in failing[:3]
-                ),
-            )
-        ]
     wrong = [n for n in _container_ports(pods) if n not in {p.port for p in own}]
     answering = _answers_elsewhere(scene, own)
     declared = [n for n in wrong if answering is None or n in answering]
@@ -173,13 +197,18 @@ def _declared(
     )
 
 
+_TLS_ALERT = "\x15\x03"  # a TLS record's first bytes: content type alert, version 3.x
+
+
 def _protocol(
+    scene: Scene,
     routing: Routing,
     backend: Backend,
+    service: Obj,
     own: list[Probe],
     statuses: set[int],
 ) -> Finding | None:
-    """TLS is spoken where Traefik speaks plain HTTP, or the other way round."""
+    """TLS is spoken where Traefik speaks plain HTTP, the other way round, or neither."""
     if not statuses & {500, 502}:
         return None
     full = f"{backend.namespace}/{backend.name}"
@@ -187,22 +216,29 @@ def _protocol(
         last = probe.exchanges[-1]
         plain_to_tls = probe.scheme == "http" and (
             (last.status == 400 and "https" in last.body.lower())
-            or last.error in (ErrorKind.RESET, ErrorKind.PROTOCOL)
+            or last.error_text.startswith(_TLS_ALERT)
         )
         tls_to_plain = probe.scheme == "https" and last.error is ErrorKind.TLS_PROTOCOL
-        if plain_to_tls or tls_to_plain:
-            spoken, sent = ("HTTPS", "HTTP") if plain_to_tls else ("HTTP", "HTTPS")
+        # Closed without a word, or with words of another protocol: TLS cannot be told from others.
+        other = last.error in (ErrorKind.RESET, ErrorKind.PROTOCOL) and not plain_to_tls
+        if plain_to_tls or tls_to_plain or other:
+            spoken, sent = ("HTTPS", "HTTP") if probe.scheme == "http" else ("HTTP", "HTTPS")
             return make(
                 "END008",
                 ObjectRef("Service", backend.name, backend.namespace),
+                variant="other" if other else None,
                 service=full,
                 port=probe.port,
                 spoken=spoken,
                 sent=sent,
+                answer=last.error_text or str(last.error),
                 scheme=spoken.lower(),
                 ns=backend.namespace,
                 svc=backend.name,
-                related=_route_refs(routing),
+                related=(
+                    *_route_refs(routing),
+                    *_workload(_pods(scene, service, backend.namespace), backend.namespace),
+                ),
             )
     return None
 

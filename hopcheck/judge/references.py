@@ -27,6 +27,7 @@ def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
         *_services(scene, routing, route),
         *_entry_points(scene, routing, route),
         *_middlewares(scene, route),
+        *_entry_point_middlewares(scene, routing, route),
         *route_tls.judge(scene, routing, route),
         *_redirect_port(scene, routing),
     ]
@@ -211,6 +212,36 @@ def _middlewares(scene: Scene, route: Route) -> list[Finding]:
     return found
 
 
+def _entry_point_middlewares(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
+    """Middlewares that Traefik's arguments add to every route of the entryPoint."""
+    entry = routing.view.static.entry_points.get(routing.entry_point)
+    instance, readable = scene.instance, scene.kube.list("middlewares")
+    if entry is None or instance is None or not routing.view.static.known:
+        return []
+    known = _middleware_objects(scene)
+    found: list[Finding] = []
+    for name in entry.middlewares:
+        if not name.endswith("@kubernetescrd"):
+            continue
+        if name in known:
+            found += _broken(scene, route, known[name], known)
+        elif readable.seen or readable.why is Why.NOT_FOUND:
+            close = difflib.get_close_matches(name, known, n=1)
+            found.append(
+                make(
+                    "ING013",
+                    ObjectRef(instance.kind, instance.name, instance.namespace),
+                    variant="entry_point",
+                    middleware=name,
+                    near=f"; there is {close[0]}" if close else "",
+                    entry=entry.name,
+                    related=(route_ref(route), *_middleware_ref(name, known, close)),
+                    **route_words(route),
+                )
+            )
+    return found
+
+
 def _middleware_ref(
     name: str, known: dict[str, Obj], close: Sequence[str]
 ) -> tuple[ObjectRef, ...]:
@@ -359,6 +390,7 @@ def _disabled(scene: Scene, route: Route) -> list[Finding]:
                     "ING022",
                     route_ref(route),
                     error=listing(errors),
+                    related=traefik_refs(scene),
                     **route_words(route),
                     evidence=(Proof(f"API of {replica.pod}", str(router)),),
                 )

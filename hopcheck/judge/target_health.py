@@ -243,7 +243,7 @@ def _protocol(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
                         scheme=scene.target.scheme,
                         wanted=wrong.name or wrong.port,
                         wanted_port=wrong.node_port,
-                        related=(ref, lb_ref(balancer)),
+                        related=(ref, lb_ref(balancer), *_service_refs(scene)),
                         **common,
                     )
                 )
@@ -282,6 +282,15 @@ def _protocol(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
 def _traefik_refs(scene: Scene) -> tuple[ObjectRef, ...]:
     instance = scene.instance
     return (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
+
+
+def _service_refs(scene: Scene) -> tuple[ObjectRef, ...]:
+    """Traefik's Service: its nodePorts are the other end of the targets' ports."""
+    service = scene.traefik_service
+    if service is None:
+        return ()
+    meta = service["metadata"]
+    return (ObjectRef("Service", meta["name"], meta.get("namespace")),)
 
 
 def _speaks_tls(scene: Scene, port: Any) -> bool:

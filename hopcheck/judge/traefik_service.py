@@ -334,7 +334,7 @@ def _ports(scene: Scene, service: Obj) -> list[Finding]:
             )
         ]
     pods = list(scene.instance.pods) if scene.instance else []
-    if used.container_port is None and pods:
+    if used.container_port is None and used.protocol == "TCP" and pods:
         names = listing(
             sorted(
                 {
@@ -373,7 +373,9 @@ def _entry_point(
     shown = listing(f"{name} {entry.address}" for name, entry in entries.items())
     wanted = _meant(scene, used)
     found = ""
-    if used.entry_point is None:
+    if used.protocol != "TCP":
+        found = f"by {used.protocol}, and entryPoints listen by TCP"
+    elif used.entry_point is None:
         found = "where no entryPoint listens"
     elif wanted is not None and used.entry_point.name != wanted:
         found = f"which is entryPoint {used.entry_point.name}"

@@ -22,10 +22,10 @@ _VERDICTS = frozenset({0, 1, 3, 4})
 _USERS = ("AWS_", "KUBECONFIG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
-def child_environment(lab: Lab) -> dict[str, str]:
-    """The environment of this process with the lab's parties in place of the user's."""
+def child_environment(lab: Lab | None = None) -> dict[str, str]:
+    """The environment of this process with the lab's parties (or none) in place of the user's."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(_USERS)}
-    return kept | lab.environment()
+    return kept | (lab.environment() if lab is not None else {})
 
 
 async def demo(lab: Lab, fault: str | None, arguments: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """``hopcheck diagnose`` many times in one process that stays: starting is paid for once.
 
-The process is told its arguments, one JSON list a line, and answers with the exit code and what
-the command printed. It runs the command line itself, so that nothing differs from a user's run.
+The process is told arguments and environment, one JSON object a line, and answers with the exit
+code and what the command printed. It runs the command line itself, so that nothing differs from a user's run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -60,17 +61,21 @@ class Diagnoser:
         await self._end()
         self._reports.cleanup()
 
-    async def diagnose(self, *further: str, host: str = HOST) -> Diagnosis:
-        """Run the command once; `further` are arguments beside the lab's own.
+    async def diagnose(
+        self, words: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> Diagnosis:
+        """Run the command once with `words` (the host and the lab's options by default).
 
-        A run that gives no answer within a minute is ended and told in `words`.
+        `environment` stands in the place of the lab's own. A run that gives no answer within a
+        minute is ended and told in `words`.
         """
         process = self._process or await self._start()
-        arguments = ["diagnose", host, *self._lab.arguments(), "--json", "--quiet"]
-        arguments += ["--reports", self._reports.name, *further]
+        arguments = ["diagnose", *(words or [HOST, *self._lab.arguments()])]
+        arguments += ["--json", "--quiet", "--reports", self._reports.name]
+        order = {"arguments": arguments, "environment": environment or self._lab.environment()}
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the process was started without pipes")
-        process.stdin.write(json.dumps(arguments).encode() + b"\n")
+        process.stdin.write(json.dumps(order).encode() + b"\n")
         try:
             async with asyncio.timeout(_LIMIT_S):
                 line = await process.stdout.readline()
@@ -98,7 +103,7 @@ class Diagnoser:
             "hopcheck.lab.diagnosis",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=child_environment(self._lab),
+            env=child_environment(),
             limit=_ANSWER_BYTES,
             start_new_session=True,
         )
@@ -118,11 +123,15 @@ def _serve() -> None:
     # Whatever the command writes to its standard output below Python goes to standard error.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    surroundings = dict(os.environ)
     for line in sys.stdin:
+        order = json.loads(line)
+        os.environ.clear()
+        os.environ.update(surroundings | order["environment"])
         sys.stdout, before = io.StringIO(), sys.stdout
         code: object = 0
         try:
-            main(json.loads(line))
+            main(order["arguments"])
         except SystemExit as ended:
             code = ended.code
         finally:

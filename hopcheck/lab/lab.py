@@ -247,6 +247,10 @@ class Lab:
         """Let a Traefik pod hear nothing more from the API server, as a partition does."""
         self._relays[pod].freeze()
 
+    def isolated(self) -> frozenset[str]:
+        """The Traefik pods that hear nothing from the API server now."""
+        return frozenset(pod for pod, relay in self._relays.items() if relay.frozen)
+
     def set_delay(self, seconds: float) -> None:
         """Let the API server, AWS and DNS answer that much later."""
         self.server.delay = self.cloud.delay = self.dns.delay = seconds

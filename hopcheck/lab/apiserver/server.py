@@ -141,6 +141,10 @@ class ApiServer:
         """
         self._accounts[token] = Account(name, rules, dict(namespaced or {}))
 
+    def rights(self) -> dict[str, Sequence[Rule] | None]:
+        """The rules of each account that is let in, by token."""
+        return {token: account.rules for token, account in self._accounts.items()}
+
     def forget(self, token: str) -> None:
         """Refuse a token from now on (401), as an expired one is."""
         self._accounts.pop(token, None)
