@@ -171,6 +171,12 @@ EDGES: tuple[Edge, ...] = (
         ("REQ001", "REQ002", "REQ014", "REQ016"),
         "another route answers",
     ),
+    Edge(
+        ("TGT014",),
+        ("REQ00[5-9]", "REQ01[04]"),
+        "some targets lead to another entryPoint",
+        "some_targets",
+    ),
     Edge(("SVC005",), ("ING011",), "the Service leads the requests to another entryPoint"),
     Edge(
         ("END013",),
@@ -203,6 +209,7 @@ CONDITIONS: dict[str, Condition] = {
     "status_404": lambda _cause, effect: effect.params.get("status") == 404,
     "status_503": lambda _cause, effect: effect.params.get("status") == 503,
     "status_5xx": lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
+    "some_targets": lambda cause, _effect: cause.params.get("variant") == "entry",
     "status_500": lambda _cause, effect: effect.params.get("status") in (500, 502),
 }
 

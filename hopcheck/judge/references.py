@@ -234,7 +234,6 @@ def _entry_point_middlewares(scene: Scene, routing: Routing, route: Route) -> li
                     variant="entry_point",
                     middleware=name,
                     near=f"; there is {close[0]}" if close else "",
-                    entry=entry.name,
                     related=(route_ref(route), *_middleware_ref(name, known, close)),
                     **route_words(route),
                 )
@@ -382,7 +381,7 @@ def _disabled(scene: Scene, route: Route) -> list[Finding]:
         for router in replica.routers.or_else(()) or ():
             if router.get("status") != "disabled" or not _same(router, route):
                 continue
-            errors: Iterable[Any] = router.get("error") or ("no reason given",)
+            errors: Sequence[Any] = router.get("error") or ("no reason given",)
             if any(producer(e) is Producer.APPLICATION and e.status for e in last_exchanges(scene)):
                 continue
             return [
@@ -390,12 +389,23 @@ def _disabled(scene: Scene, route: Route) -> list[Finding]:
                     "ING022",
                     route_ref(route),
                     error=listing(errors),
-                    related=traefik_refs(scene),
+                    related=(*_named_middlewares(scene, route, errors), *traefik_refs(scene)),
                     **route_words(route),
                     evidence=(Proof(f"API of {replica.pod}", str(router)),),
                 )
             ]
     return []
+
+
+def _named_middlewares(scene: Scene, route: Route, errors: Iterable[Any]) -> list[ObjectRef]:
+    """The route's Middlewares that Traefik's error names."""
+    words = " ".join(str(error) for error in errors)
+    known = _middleware_objects(scene)
+    return [
+        ObjectRef("Middleware", meta(known[name])["name"], meta(known[name]).get("namespace"))
+        for name in route.middlewares
+        if name in known and name in words
+    ]
 
 
 def _same(router: Obj, route: Route) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from hopcheck.catalogue import listing, make, text
+from hopcheck.judge import mixed_targets
 from hopcheck.model import Finding, Gap, Obj, ObjectRef, Severity, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.loadbalancer import Forward
@@ -142,8 +143,8 @@ def _judge_group(
             )
         )
         return
-    drifted = _ports(scene, group)
-    result.findings += drifted
+    result.findings += _ports(scene, group)
+    result.findings += mixed_targets.judge(scene, group)
     result.findings += _unused(group, str(lb))
     result.findings += _proxy_protocol(scene, group)
     moving = group.in_state(*_TRANSIENT)
@@ -190,7 +191,9 @@ def _ports(scene: Scene, group: Group) -> list[Finding]:
     """Every target's port must be a port of this cluster's Traefik."""
     service = scene.traefik_service
     wrong: dict[tuple[str, int], int] = {}
-    node_ports = {p.node_port for p in scene.ports if p.node_port} | scene.host_ports
+    node_ports = {
+        p.node_port for p in mixed_targets.all_ports(scene) if p.node_port
+    } | scene.host_ports
     pod_ports = {p.container_port for p in scene.ports if p.container_port} | {
         e.port for e in scene.static.entry_points.values() if e.port
     }

@@ -1,7 +1,8 @@
 """``hopcheck diagnose`` many times in one process that stays: starting is paid for once.
 
 The process is told arguments and environment, one JSON object a line, and answers with the exit
-code and what the command printed. It runs the command line itself, so that nothing differs from a user's run.
+code and what the command printed. It runs the command line itself, so that nothing differs from
+a user's run.
 """
 
 from __future__ import annotations
