@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from hopcheck.lab.cloud.model import Action
 from hopcheck.lab.mutation.values import ABSENT, REMOVE, Maker
 
 if TYPE_CHECKING:
@@ -98,15 +99,22 @@ def shown(path: list[str | int]) -> str:
 
 
 def words(value: Any) -> str:
-    """A value in a report line, long texts cut."""
+    """A value in a report line: long texts cut, parts of the load balancer by their names."""
     if value is ABSENT:
         return "(none)"
     if value is REMOVE:
         return "(removed)"
+    return f"{_short(value)!r}"[:90]
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"{value[:12]}…" if len(value) > 60 else value
     if isinstance(value, dict):
-        value = {key: _cut(item) for key, item in value.items()}
-    return f"{value!r}"[:90]
-
-
-def _cut(value: Any) -> Any:
-    return f"{value[:12]}…" if isinstance(value, str) and len(value) > 60 else value
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    if isinstance(value, Action):
+        return ", ".join(name for name, _weight in value.targets)
+    # A zone's or a target's address is another one in each lab.
+    return next((getattr(value, key) for key in ("name", "id") if hasattr(value, key)), value)
