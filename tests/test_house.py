@@ -53,8 +53,8 @@ COMPUTE = {
     "itertools", "math", "base64", "binascii", "string", "unicodedata",
 }  # fmt: skip
 # hopcheck's own: the pure ones, the vocabulary, the texts.
-OWN = ("judge", "way", "changes", "model", "catalogue", "cause", "outcome", "path", "options", "skipping",
-       "redact", "target")  # fmt: skip
+OWN = ("judge", "way", "changes", "model", "catalogue", "cause", "outcome", "path", "options",
+       "skipping", "redact", "target")  # fmt: skip
 FORBIDDEN_NAMES = {
     "open", "input", "print", "exec", "eval", "compile", "__import__", "breakpoint", "globals",
 }  # fmt: skip
