@@ -50,7 +50,17 @@ _TRAEFIK_DOWN = (
     "SVC015",
 )
 _WRONG_PLACE = ("DNS002", "DNS005", "DNS006")
-_LOAD_BALANCER = ("TGT001", "TGT002", "TGT003", "TGT007", "TGT009", "TGT01[0-4]", "TGT018")
+_LOAD_BALANCER = (
+    "TGT001",
+    "TGT002",
+    "TGT003",
+    "TGT007",
+    "TGT009",
+    "TGT01[0-4]",
+    "TGT018",
+    "TGT019",
+    "TGT024",
+)
 
 EDGES: tuple[Edge, ...] = (
     Edge(("SVC008", "SVC010"), ("SVC007",), "Traefik does not start or never becomes ready"),
@@ -67,6 +77,14 @@ EDGES: tuple[Edge, ...] = (
         ("ING011",),
         "the request arrives at another entryPoint than it should",
     ),
+    Edge(("TGT019",), ("TGT017",), "nobody is at these addresses"),
+    Edge(
+        ("DNS006",),
+        ("TGT00[2-9]", "TGT01[0-9]", "TGT02[04]"),
+        "it is another load balancer that was looked at",
+    ),
+    Edge(("TGT001",), ("DNS00[23]",), "the load balancer has no address", "related"),
+    Edge(("DNS007",), ("REQ00[4-9]", "REQ010"), "one resolver's addresses do not serve"),
     Edge(("SVC011", "SVC012"), ("LOG00[123]", "ING022"), "the provider delivers nothing"),
     Edge(_ROUTE_DROPPED, ("LOG002", "ING022"), "Traefik drops the route"),
     Edge(_NO_ENDPOINTS, ("LOG002", "LOG003", "ING022"), "Traefik drops a route without servers"),
@@ -191,7 +209,7 @@ EDGES: tuple[Edge, ...] = (
     Edge(("ING015",), ("REQ004", "REQ014"), "the redirect leads to a closed port"),
     # The bounded gaps explain symptoms, and everything precise explains the gaps.
     Edge(
-        (*_LOAD_BALANCER, *_TRAEFIK_DOWN, "TGT00[4568]", "DNS00[568]"),
+        (*_LOAD_BALANCER, *_TRAEFIK_DOWN, "TGT00[4568]", "DNS00[5678]"),
         ("TGT020", "SVC016"),
         "the hop in between is known to be wrong",
     ),
@@ -205,6 +223,7 @@ EDGES: tuple[Edge, ...] = (
 )
 
 CONDITIONS: dict[str, Condition] = {
+    "related": lambda cause, effect: cause.object in effect.related,
     "always": lambda _cause, _effect: True,
     "status_404": lambda _cause, effect: effect.params.get("status") == 404,
     "status_503": lambda _cause, effect: effect.params.get("status") == 503,

@@ -173,6 +173,7 @@ class DnsAnswer(Struct, frozen=True):
     ttl: int | None = None
     soa: str | None = None  # owner of the SOA in the authority section
     rcode_checking_disabled: str | None = None  # rcode with CD set, asked again after SERVFAIL
+    authoritative: bool = False  # AA: the zone's own server answered, not a cache
 
 
 class DnsEvidence(Struct, frozen=True):

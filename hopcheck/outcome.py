@@ -202,6 +202,15 @@ def tried(probe: Probe) -> bool:
     )
 
 
+def requests_made(snapshot: Snapshot) -> list[Probe]:
+    """The host's requests that left this machine and whose outcome says something."""
+    from hopcheck.way.hairpin import hairpinned
+
+    probes = [c.get() for c in snapshot.http.requests if c.seen and tried(c.get())]
+    loops = hairpinned(snapshot)
+    return [probe for probe in probes if probe.address not in loops]
+
+
 def _no_listener_or_route(probe: Probe) -> bool:
     last = probe.exchanges[-1]
     return last.error in _NO_WAY_IN or (last.status == 404 and producer(last) is Producer.TRAEFIK)
@@ -210,7 +219,7 @@ def _no_listener_or_route(probe: Probe) -> bool:
 def outcomes(snapshot: Snapshot) -> Outcome:
     """Count the host's requests, one for each address."""
     target = snapshot.target
-    probes = [c.get() for c in snapshot.http.requests if c.seen and tried(c.get())]
+    probes = requests_made(snapshot)
     good = [probe for probe in probes if succeeded(snapshot, probe, target)]
     other = snapshot.http.other_scheme
     serves = (

@@ -202,7 +202,8 @@ class _Reader:
     async def _match_addresses(self, chain: list[str], addresses: list[str]) -> Match:
         await self._resolve_names(await self._candidate_names())
         match = match_load_balancer(chain, addresses, self._balancers, self.names)
-        if match.arn is not None or front_of(chain):
+        # Addresses that the name does not give now may still be its own.
+        if (match.arn is not None and not match.foreign) or front_of(chain):
             return match
         found = await self._api.items(
             "ec2",

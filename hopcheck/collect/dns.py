@@ -254,14 +254,18 @@ async def _resolve(
 
     The rcode is that of the last name of the chain (RFC 6604).
     """
+    import dns.flags
     import dns.rcode
 
     chain: list[Cname] = []
     asked: set[str] = set()
+    authoritative: bool | None = None  # of the first answer: that for the name itself
     current = name.lower().rstrip(".")
     while True:
         asked.add(current)
         response = await send(current, rrtype)
+        if authoritative is None:
+            authoritative = bool(response.flags & dns.flags.AA)
         part, addresses, ttl = _read_answer(response, current, rrtype)
         chain.extend(part)
         soa, referral, recursive = _read_rest(response, extended)
@@ -284,6 +288,7 @@ async def _resolve(
             chain=tuple(chain),
             ttl=ttl,
             soa=soa,
+            authoritative=authoritative,
         )
 
 

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from hopcheck.catalogue import Raw, listing, make, text
+from hopcheck.judge import dns_resolvers
+from hopcheck.judge.dns_resolvers import dig_server, dns_proof, record
 from hopcheck.model import (
     Collected,
     DnsAnswer,
     ErrorKind,
-    Evidence,
     Finding,
     Gap,
     Judgement,
     ObjectRef,
+    Severity,
     Snapshot,
     Step,
     Why,
@@ -41,8 +43,13 @@ def judge(snapshot: Snapshot) -> Judgement:
         return Judgement(Step.DNS, gaps=(_no_answer(collected),), facts=facts)
     findings = [*_failures(scene, answers, collected)]
     if any(answer.addresses for answer in answers):
-        findings += _disagreement(scene, answers)
-        findings += _belongs(scene, answers)
+        disagreement = dns_resolvers.judge(scene, answers)
+        findings += disagreement
+        # Where resolvers differ and one side works, the record is not the same for both: that is
+        # what to mend, not the addresses of the other side.
+        if not any(finding.severity is Severity.ERROR for finding in disagreement):
+            findings += _belongs(scene, answers)
+        findings += _families(scene, answers)
         findings += _local(scene, answers)
     return Judgement(Step.DNS, tuple(findings), seen=True, facts=facts)
 
@@ -84,32 +91,6 @@ def _facts(scene: Scene, answers: Sequence[DnsAnswer]) -> dict[str, Any]:
     }
 
 
-def dig_server(resolver: str) -> Raw:
-    """A resolver as dig's arguments: "@10.0.0.2 -p 5353"."""
-    address, _, port = resolver.rpartition(":")
-    address = address.strip("[]")
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return Raw("")
-    return Raw(f"@{address}" if port == "53" else f"@{address} -p {int(port)}")
-
-
-def _record(host: str) -> ObjectRef:
-    return ObjectRef("DNSRecord", host)
-
-
-def _proof(answers: Sequence[DnsAnswer]) -> tuple[Evidence, ...]:
-    return tuple(
-        Evidence(
-            f"{a.rrtype} {a.name} @{a.resolver}",
-            f"{a.rcode} {', '.join(a.addresses) or '(no address)'}"
-            + "".join(f"; {hop.owner} CNAME {hop.target}" for hop in a.chain),
-        )
-        for a in answers[:6]
-    )
-
-
 def _failures(
     scene: Scene, answers: Sequence[DnsAnswer], collected: Sequence[Collected[DnsAnswer]]
 ) -> list[Finding]:
@@ -129,12 +110,12 @@ def _failures(
         return [
             make(
                 "DNS010",
-                _record(host),
+                record(host),
                 host=host,
                 failed=resolver,
                 reason=words[resolver],
                 dig_server=dig_server(resolver),
-                evidence=_proof(failing),
+                evidence=dns_proof(failing),
             )
             for resolver in dict.fromkeys(names)
         ]
@@ -143,7 +124,7 @@ def _failures(
         "host": host,
         "resolver": first.resolver,
         "dig_server": dig_server(first.resolver),
-        "evidence": _proof(answers),
+        "evidence": dns_proof(answers),
     }
     missing = [a for a in answers if a.rcode == "NXDOMAIN"]
     dangling = next((a for a in missing if a.chain), None)
@@ -152,23 +133,23 @@ def _failures(
         return [
             make(
                 "DNS002",
-                _record(host),
+                record(host),
                 host=host,
                 target=target,
-                evidence=_proof(missing),
+                evidence=dns_proof(missing),
                 suggestion=_suggestion(scene),
                 dig_server=dig_server(dangling.resolver),
                 related=_feeding_refs(scene),
             )
         ]
     if missing:
-        return [make("DNS001", _record(host), related=_feeding_refs(scene), **common)]
+        return [make("DNS001", record(host), related=_feeding_refs(scene), **common)]
     if failing:
         dnssec = any(a.rcode_checking_disabled == "NOERROR" for a in failing)
         return [
             make(
                 "DNS004",
-                _record(host),
+                record(host),
                 variant="dnssec" if dnssec else None,
                 rcode=failing[0].rcode,
                 **common,
@@ -176,7 +157,11 @@ def _failures(
         ]
     if silent and {a.rrtype for a in answers} != {"A", "AAAA"}:
         return []
-    return [make("DNS003", _record(host), related=_feeding_refs(scene), **common)]
+    related = _feeding_refs(scene)
+    if scene.balancer is not None:
+        related = (ObjectRef("LoadBalancer", scene.balancer["LoadBalancerName"]),)
+    common |= {"has": "", "lacks": "A, AAAA", "right": ""}
+    return [make("DNS003", record(host), related=related, **common)]
 
 
 def _feeding_refs(scene: Scene) -> tuple[ObjectRef, ...]:
@@ -188,34 +173,6 @@ def _suggestion(scene: Scene) -> str:
     return f" ({listing(names)})" if names else ""
 
 
-def _disagreement(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
-    host = scene.target.host
-    by_resolver: dict[str, set[str]] = {}
-    for answer in answers:
-        if answer.rcode == "NOERROR":
-            by_resolver.setdefault(answer.resolver, set()).update(answer.addresses)
-    named = {r: a for r, a in by_resolver.items() if a}
-    sets = list(named.values())
-    # Rotating subsets of one load balancer's addresses overlap or are all its own.
-    if len(sets) < 2 or all(a & b for a in sets for b in sets):
-        return []
-    if scene.match.arn is not None and not scene.match.foreign:
-        return []
-    said = "; ".join(f"{r}: {', '.join(sorted(a))}" for r, a in sorted(named.items()))
-    ttl = max((a.ttl or 0 for a in answers), default=0)
-    return [
-        make(
-            "DNS007",
-            _record(host),
-            host=host,
-            answers=said,
-            ttl=ttl,
-            dig_server=dig_server(next(iter(named))),
-            evidence=_proof(answers),
-        )
-    ]
-
-
 def _belongs(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
     match, balancer = scene.match, scene.balancer
     server = dig_server(next(a.resolver for a in answers if a.addresses))
@@ -225,7 +182,7 @@ def _belongs(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
         return [
             make(
                 "DNS005",
-                _record(host),
+                record(host),
                 host=host,
                 wrong=listing(match.foreign),
                 right=listing(own or ("?",)),
@@ -234,7 +191,7 @@ def _belongs(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
                 dig_server=server,
                 share=len(match.foreign) / max(1, len(scene.addresses)),
                 related=(ObjectRef("LoadBalancer", balancer["LoadBalancerName"]),),
-                evidence=_proof(answers),
+                evidence=dns_proof(answers),
             )
         ]
     if balancer is not None:
@@ -256,7 +213,7 @@ def _strangers(scene: Scene, answers: Sequence[DnsAnswer], server: Raw) -> list[
     return [
         make(
             "DNS005",
-            _record(host),
+            record(host),
             host=host,
             wrong=listing(scene.addresses),
             right=listing(own.get()),
@@ -264,7 +221,7 @@ def _strangers(scene: Scene, answers: Sequence[DnsAnswer], server: Raw) -> list[
             lb_dns=str(feeding.get("DNSName")),
             dig_server=server,
             related=(ObjectRef("LoadBalancer", feeding["LoadBalancerName"]),),
-            evidence=_proof(answers),
+            evidence=dns_proof(answers),
         )
     ]
 
@@ -290,7 +247,7 @@ def _wrong_balancer(scene: Scene, server: Raw) -> list[Finding]:
     return [
         make(
             "DNS006",
-            _record(host),
+            record(host),
             host=host,
             lb=balancer["LoadBalancerName"],
             lb_dns=str(balancer.get("DNSName")),
@@ -336,11 +293,38 @@ def _internal(scene: Scene) -> list[Finding]:
     return [
         make(
             "DNS008",
-            _record(host),
+            record(host),
             host=host,
             lb=name,
             addresses=listing(scene.addresses),
             related=(ObjectRef("LoadBalancer", name),),
+        )
+    ]
+
+
+def _families(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
+    """Only IPv6 addresses, and the load balancer has IPv4 ones too: either family suffices."""
+    own = scene.snapshot.dns.names.get(scene.match.name or "")
+    if own is None or not own.seen or not all(":" in address for address in scene.addresses):
+        return []
+    lacking = [address for address in own.get() if ":" not in address]
+    if not lacking:
+        return []
+    host = scene.target.host
+    first = next(a for a in answers if a.addresses)
+    return [
+        make(
+            "DNS003",
+            record(host),
+            variant="family",
+            severity=Severity.INFO,
+            host=host,
+            resolver=first.resolver,
+            has="AAAA",
+            lacks="A",
+            right=listing(lacking),
+            dig_server=dig_server(first.resolver),
+            evidence=dns_proof(answers),
         )
     ]
 
@@ -355,7 +339,7 @@ def _local(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
     return [
         make(
             "DNS009",
-            _record(host),
+            record(host),
             host=host,
             local=listing(local.get()),
             dns=listing(scene.addresses),

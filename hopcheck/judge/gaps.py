@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hopcheck.catalogue import listing, make
 from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe
-from hopcheck.outcome import Producer, outcomes, producer, succeeded
+from hopcheck.outcome import Producer, producer, requests_made, succeeded
 from hopcheck.way.scene import Scene
 
 
@@ -33,14 +33,25 @@ def said(probe: Probe) -> str:
 
 
 def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
-    """Every request through the load balancer fails while nodes answer it well."""
-    made = outcomes(scene.snapshot)
+    """Requests through the load balancer fail while every node answers it well.
+
+    Where some of the load balancer's own addresses serve, only silence or refusal at the others
+    counts: a bad answer may be one of several replicas'.
+    """
+    made = requests_made(scene.snapshot)
     nodes = probes_at(scene, Hop.NODE)
     good = works(scene, nodes)
-    if not made.made or made.succeeded or not good or len(good) < len(nodes):
+    if not made or not good or len(good) < len(nodes):
         return []
-    failing = [c.get() for c in scene.snapshot.http.requests if c.seen and c.get().exchanges]
-    if any(_reached_application(probe) for probe in failing):
+    failing = [p for p in made if not succeeded(scene.snapshot, p, scene.target)]
+    part = len(failing) < len(made)
+    if part:
+        failing = [
+            p
+            for p in failing
+            if p.exchanges[-1].error is not None and p.address not in scene.match.foreign
+        ]
+    if not failing or any(_reached_application(probe) for probe in failing):
         return []
     first = failing[0].exchanges[-1]
     name = str(balancer.get("LoadBalancerName"))
@@ -48,6 +59,10 @@ def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
         make(
             "TGT020",
             ObjectRef("LoadBalancer", name),
+            variant="part" if part else None,
+            share=len(failing) / len(made) if part else None,
+            count=len(failing),
+            total=len(made),
             works=listing(p.member for p in good),
             fails=listing(p.address for p in failing),
             actual=listing(said(p) for p in failing),

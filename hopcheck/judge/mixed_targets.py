@@ -9,7 +9,7 @@ from hopcheck.model import Finding, ObjectRef
 from hopcheck.way.scene import Scene, ServicePort, meta
 
 if TYPE_CHECKING:
-    from hopcheck.judge.targets import Group
+    from hopcheck.judge.groups import Group
 
 
 def all_ports(scene: Scene) -> list[ServicePort]:

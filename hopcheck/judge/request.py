@@ -28,6 +28,7 @@ from hopcheck.outcome import (
     expected,
     outcomes,
     producer,
+    requests_made,
     succeeded,
     tried,
 )
@@ -44,7 +45,7 @@ def judge(snapshot: Snapshot) -> Judgement:
     scene = Scene(snapshot)
     collected = snapshot.http.requests
     probes = [c.get() for c in collected if c.seen and c.get().exchanges]
-    made = [probe for probe in probes if tried(probe)]
+    made = requests_made(snapshot)
     facts = _facts(scene, probes)
     if not made:
         return Judgement(Step.REQUEST, gaps=_nothing_sent(scene, probes), facts=facts)
@@ -65,6 +66,8 @@ def _host(scene: Scene) -> ObjectRef:
 
 
 def _nothing_sent(scene: Scene, probes: list[Probe]) -> tuple[Gap, ...]:
+    if any(tried(probe) for probe in probes):
+        return (Gap("hairpin", Why.NOT_NEEDED, params=_silent(probes)),)
     if probes:
         last = probes[0].exchanges[-1]
         return (Gap("request", Why.UNREACHABLE, last.error_text or str(last.error)),)
@@ -76,6 +79,9 @@ def _nothing_sent(scene: Scene, probes: list[Probe]) -> tuple[Gap, ...]:
 
 def _not_tried(probes: list[Probe], made: list[Probe]) -> tuple[Gap, ...]:
     left = [p for p in probes if p not in made]
+    looped = [p for p in left if tried(p)]
+    if looped:
+        return (Gap("hairpin", Why.NOT_NEEDED, required=False, params=_silent(looped)),)
     if not left:
         return ()
     family = "IPv6" if all(":" in p.address for p in left) else "some"
@@ -88,6 +94,10 @@ def _not_tried(probes: list[Probe], made: list[Probe]) -> tuple[Gap, ...]:
             params={"family": family},
         ),
     )
+
+
+def _silent(probes: Sequence[Probe]) -> dict[str, Any]:
+    return {"addresses": listing(probe.address for probe in probes)}
 
 
 # --- facts

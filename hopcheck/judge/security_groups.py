@@ -1,56 +1,71 @@
-"""Security groups of the load balancer and of the nodes: does a rule let the traffic through."""
+"""Security groups of the load balancer and of the nodes: does a rule let the traffic through.
+
+A group is blamed only where connections really get no answer or all targets are unhealthy, where
+every group concerned could be read, and where its rules decide the matter: whose addresses this
+client or a prefix list has is not known.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ipaddress
+from collections.abc import Iterable, Sequence
 
 from hopcheck.catalogue import listing, make
-from hopcheck.judge.targets import ports_in
-from hopcheck.model import ErrorKind, Finding, Obj, ObjectRef
-from hopcheck.outcome import outcomes
+from hopcheck.judge.groups import ports_in
+from hopcheck.model import ErrorKind, Finding, Obj, ObjectRef, Probe
+from hopcheck.outcome import requests_made
 from hopcheck.way.scene import Scene
 
-_ANYWHERE = ("0.0.0.0/0", "::/0")  # a CIDR, nothing is bound
+_SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
 
 
 def judge(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
-    """Blame a group only where requests really do not arrive, or targets are unhealthy."""
-    groups = scene.aws.security_groups
-    if not groups.seen or not groups.get():
+    """At most one finding: the first group on the way that lets nothing through."""
+    listed = scene.aws.security_groups
+    if not listed.seen or not listed.get():
         return []
-    by_id = {str(group.get("GroupId")): group for group in groups.get()}
-    if not _connections_fail(scene) and not _all_unhealthy(scene, listener):
+    by_id = {str(group.get("GroupId")): group for group in listed.get()}
+    silent = _silent(scene)
+    if not silent and not _all_unhealthy(scene, listener):
         return []
-    found = _of_balancer(scene, balancer, listener, by_id)
-    return found or _of_nodes(scene, balancer, listener, by_id)
+    return (
+        _of_balancer(scene, balancer, listener, by_id, silent)
+        or _outbound(scene, balancer, listener, by_id)
+        or _of_nodes(scene, balancer, listener, by_id, silent)
+    )
 
 
-def _connections_fail(scene: Scene) -> bool:
-    waits = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
-    probes = [c.get() for c in scene.snapshot.http.requests if c.seen and c.get().exchanges]
-    return bool(probes) and all(p.exchanges[-1].error in waits for p in probes)
+def _silent(scene: Scene) -> list[Probe]:
+    """The host's requests, where none of them got any answer to its SYN."""
+    made = requests_made(scene.snapshot)
+    return made if all(p.exchanges[-1].error in _SILENT for p in made) else []
 
 
-def _all_unhealthy(scene: Scene, listener: Obj) -> bool:
-    described = [
+def _described(scene: Scene, listener: Obj) -> list[Obj]:
+    return [
         one
         for forward in scene.forwards(listener)
         for one in scene.health(forward.target_group_arn).or_else(()) or ()
     ]
-    states = [(d.get("TargetHealth") or {}).get("State") for d in described]
+
+
+def _all_unhealthy(scene: Scene, listener: Obj) -> bool:
+    states = [(d.get("TargetHealth") or {}).get("State") for d in _described(scene, listener)]
     return bool(states) and all(state == "unhealthy" for state in states)
 
 
-def _rules_for(groups: Iterable[Obj], port: int) -> list[Obj]:
+# --- rules
+
+
+def _rules_for(groups: Iterable[Obj], port: int, key: str = "IpPermissions") -> list[Obj]:
     found = []
     for group in groups:
-        for rule in group.get("IpPermissions") or ():
+        for rule in group.get(key) or ():
             protocol = str(rule.get("IpProtocol", "-1"))
             if protocol not in ("-1", "tcp", "6"):
                 continue
-            if protocol == "-1" or int(rule.get("FromPort", 0)) <= port <= int(
-                rule.get("ToPort", 65535)
-            ):
+            low, high = int(rule.get("FromPort", 0)), int(rule.get("ToPort", 65535))
+            if protocol == "-1" or low <= port <= high:
                 found.append(rule)
     return found
 
@@ -65,75 +80,147 @@ def _sources(rules: Iterable[Obj]) -> list[str]:
     return found
 
 
+def _admits_all(rules: Sequence[Obj], version: int) -> bool:
+    """Whether the rules together admit every address of IPv4 or IPv6, or may (prefix lists)."""
+    if any(rule.get("PrefixListIds") for rule in rules):
+        return True
+    networks = []
+    for source in _sources(rules):
+        try:
+            networks.append(ipaddress.ip_network(source, strict=False))
+        except ValueError:  # another group's id
+            continue
+    four = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv4Network))
+    six = ipaddress.collapse_addresses(n for n in networks if isinstance(n, ipaddress.IPv6Network))
+    return any(n.prefixlen == 0 for n in (four if version == 4 else six))
+
+
 def _words(rules: list[Obj], port: int) -> str:
     return f"rules for {port} admit {listing(_sources(rules))}" if rules else f"no rule for {port}"
 
 
+def _readable(ids: Sequence[object], by_id: dict[str, Obj]) -> list[str]:
+    """The ids, where every one of these groups was read; a group not seen may admit all."""
+    wanted = [str(i) for i in ids]
+    return wanted if all(i in by_id for i in wanted) else []
+
+
+# --- the load balancer
+
+
 def _of_balancer(
-    scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj]
+    scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj], silent: list[Probe]
 ) -> list[Finding]:
-    ids = [i for i in balancer.get("SecurityGroups") or () if i in by_id]
-    if not ids or not _connections_fail(scene):
+    ids = _readable(balancer.get("SecurityGroups") or (), by_id)
+    if not ids or not silent:
         return []
     port = int(listener["Port"])
     rules = _rules_for((by_id[i] for i in ids), port)
-    if any(source in _ANYWHERE for source in _sources(rules)):
+    versions = {ipaddress.ip_address(p.address).version for p in silent}
+    if any(_admits_all(rules, version) for version in versions):
+        return []
+    # Behind an internal load balancer, and inside the network, rules for private addresses are
+    # what one wants, and whether this client has one of them is not known.
+    inside = balancer.get("Scheme") == "internal" or scene.snapshot.vantage.in_cluster
+    if rules and inside:
         return []
     name = str(balancer.get("LoadBalancerName"))
-    return [
-        make(
-            "TGT007",
-            ObjectRef("SecurityGroup", ids[0]),
-            sg=ids[0],
-            what=f"load balancer {name}",
-            source="this client",
-            port=port,
-            rules=_words(rules, port),
-            related=(ObjectRef("LoadBalancer", name),),
-        )
-    ]
+    return [_finding(ids[0], f"load balancer {name}", "this client", port, rules, name, None)]
 
 
-def _of_nodes(scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj]) -> list[Finding]:
-    instances = {i.get("InstanceId"): i for i in scene.aws.instances.or_else(()) or ()}
-    own = set(balancer.get("SecurityGroups") or ())
+def _outbound(scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj]) -> list[Finding]:
+    """Outbound rules of the load balancer, which must let it reach its targets."""
+    ids = _readable(balancer.get("SecurityGroups") or (), by_id)
+    if not ids or not all("IpPermissionsEgress" in by_id[i] for i in ids):
+        return []
+    if not _all_unhealthy(scene, listener):
+        return []
+    for forward in scene.forwards(listener):
+        for port in sorted(ports_in(scene, forward.target_group_arn)):
+            if _rules_for((by_id[i] for i in ids), port, "IpPermissionsEgress"):
+                continue
+            name = str(balancer.get("LoadBalancerName"))
+            what = f"load balancer {name} (outbound)"
+            return [_finding(ids[0], what, "the load balancer", port, [], name, None)]
+    return []
+
+
+# --- the nodes
+
+
+def _of_nodes(
+    scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj], silent: list[Probe]
+) -> list[Finding]:
+    own = {str(i) for i in balancer.get("SecurityGroups") or ()}
     for forward in scene.forwards(listener):
         arn = forward.target_group_arn
-        preserved = scene.attribute(arn, "preserve_client_ip.enabled") == "true"
         name = str(scene.group(arn).get("TargetGroupName"))
+        preserved = scene.attribute(arn, "preserve_client_ip.enabled") == "true"
         for described in scene.health(arn).or_else(()) or ():
-            instance = instances.get((described.get("Target") or {}).get("Id"))
-            ids = [
-                str(g.get("GroupId"))
-                for g in (instance or {}).get("SecurityGroups") or ()
-                if g.get("GroupId") in by_id
-            ]
+            ids = _instance_groups(scene, described.get("Target") or {}, by_id)
             if not ids:
                 continue
-            for port in sorted(ports_in(scene, arn)):
+            state = (described.get("TargetHealth") or {}).get("State")
+            for port, traffic in _ports(scene, described):
                 rules = _rules_for((by_id[i] for i in ids), port)
-                sources = _sources(rules)
-                blocked = not rules or (
-                    preserved
-                    and _connections_fail(scene)
-                    and not outcomes(scene.snapshot).succeeded
-                    and not any(s in _ANYWHERE for s in sources)
-                    and not own & set(sources)
-                )
-                if blocked:
-                    source = (
-                        "the clients' addresses" if preserved and rules else "the load balancer"
-                    )
-                    return [
-                        make(
-                            "TGT007",
-                            ObjectRef("SecurityGroup", ids[0]),
-                            sg=ids[0],
-                            what="the target nodes",
-                            source=source,
-                            port=port,
-                            rules=_words(rules, port),
-                            related=(ObjectRef("TargetGroup", name),),
-                        )
-                    ]
+                if not rules and state == "unhealthy":
+                    source = "the load balancer"
+                elif (
+                    traffic
+                    and preserved
+                    and silent
+                    and state == "healthy"
+                    and not scene.snapshot.vantage.in_cluster
+                    and not own & set(_sources(rules))
+                    and not any(_admits_all(rules, version) for version in (4, 6))
+                ):
+                    source = "the clients' addresses"
+                else:
+                    continue
+                return [_finding(ids[0], "the target nodes", source, port, rules, None, name)]
     return []
+
+
+def _ports(scene: Scene, described: Obj) -> list[tuple[int, bool]]:
+    """The ports that a target is asked on, each with whether it is the traffic's.
+
+    One that is no port of Traefik's is another fault: no rule for it is missing.
+    """
+    known = {p.node_port for p in scene.ports if p.node_port} | scene.host_ports
+    found = []
+    port = int((described.get("Target") or {}).get("Port") or 0)
+    check = str(described.get("HealthCheckPort") or "")
+    for number, traffic in ((port, True), (int(check) if check.isdigit() else 0, False)):
+        if number and (not known or number in known):
+            found.append((number, traffic))
+    return found
+
+
+def _instance_groups(scene: Scene, target: Obj, by_id: dict[str, Obj]) -> list[str]:
+    for instance in scene.aws.instances.or_else(()) or ():
+        if target.get("Id") in (instance.get("InstanceId"), instance.get("PrivateIpAddress")):
+            groups = [g.get("GroupId") for g in instance.get("SecurityGroups") or ()]
+            return _readable(groups, by_id)
+    return []
+
+
+def _finding(
+    group: str,
+    what: str,
+    source: str,
+    port: int,
+    rules: list[Obj],
+    balancer: str | None,
+    target_group: str | None,
+) -> Finding:
+    kind, name = ("LoadBalancer", balancer) if balancer else ("TargetGroup", target_group)
+    return make(
+        "TGT007",
+        ObjectRef("SecurityGroup", group),
+        sg=group,
+        what=what,
+        source=source,
+        port=port,
+        rules=_words(rules, port),
+        related=(ObjectRef(kind, str(name)),),
+    )

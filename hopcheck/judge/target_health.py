@@ -8,6 +8,7 @@ from typing import Any
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import security_groups, targets
 from hopcheck.judge.gaps import between_balancer_and_nodes
+from hopcheck.judge.groups import ports_in
 from hopcheck.model import (
     NOT_SELECTED,
     Finding,
@@ -15,6 +16,7 @@ from hopcheck.model import (
     Judgement,
     Obj,
     ObjectRef,
+    Severity,
     Snapshot,
     Step,
     Why,
@@ -26,6 +28,7 @@ from hopcheck.outcome import (
     producer,
 )
 from hopcheck.way.albrules import chosen_rule
+from hopcheck.way.hairpin import hairpinned, preserving_group
 from hopcheck.way.loadbalancer import front_of
 from hopcheck.way.scene import Scene, standard_port
 
@@ -124,7 +127,7 @@ def _with_balancer(scene: Scene, balancer: Obj, *, led_here: bool = True) -> Jud
         },
         "matched": {"how": scene.match.how, "relation": scene.match.relation},
     }
-    findings += _state(balancer)
+    findings += _state(scene, balancer)
     arn = balancer["LoadBalancerArn"]
     listeners = scene.aws.listeners.get(arn, NOT_SELECTED)
     if not listeners.seen:
@@ -154,21 +157,27 @@ def _with_balancer(scene: Scene, balancer: Obj, *, led_here: bool = True) -> Jud
         gaps += verdict.gaps
         facts |= verdict.facts
     if led_here:
+        findings += _hairpin(scene)
         findings += security_groups.judge(scene, balancer, listener)
         findings += between_balancer_and_nodes(scene, balancer)
     return Judgement(Step.TARGET_HEALTH, tuple(findings), tuple(gaps), seen=True, facts=facts)
 
 
-def _state(balancer: Obj) -> list[Finding]:
+def _state(scene: Scene, balancer: Obj) -> list[Finding]:
     state = balancer.get("State") or {}
     code = state.get("Code", "active")
     if code == "active":
         return []
     reason = f" ({state['Reason']})" if state.get("Reason") else ""
+    impaired = code == "active_impaired"
+    # One that serves all the same is no outage: a new one is ready before AWS says so.
+    mild = impaired or bool(outcomes(scene.snapshot).succeeded)
     return [
         make(
             "TGT001",
             lb_ref(balancer),
+            variant="impaired" if impaired else None,
+            severity=Severity.WARNING if mild else None,
             lb=balancer.get("LoadBalancerName"),
             state=code,
             reason=reason,
@@ -220,7 +229,7 @@ def _protocol(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
         group = scene.group(forward.target_group_arn)
         name = group.get("TargetGroupName", "?")
         ref = ObjectRef("TargetGroup", name)
-        for number in sorted(targets.ports_in(scene, forward.target_group_arn)):
+        for number in sorted(ports_in(scene, forward.target_group_arn)):
             port = next((p for p in scene.ports if p.node_port == number), None)
             if port is None or port.entry_point is None:
                 continue
@@ -259,15 +268,12 @@ def _protocol(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
                         **common,
                     )
                 )
-            elif (
-                listener.get("Protocol") in _TERMINATES
-                and group.get("Protocol") in ("TCP", "HTTP")
-                and _speaks_tls(scene, port)
-            ):
+            elif (mismatch := _mismatch(scene, listener, group, port)) is not None:
                 found.append(
                     make(
                         "TGT005",
                         listener_ref(balancer, int(listener["Port"])),
+                        variant=mismatch or None,
                         tg=name,
                         lb_arn=balancer["LoadBalancerArn"],
                         tg_protocol=group.get("Protocol"),
@@ -291,6 +297,20 @@ def _service_refs(scene: Scene) -> tuple[ObjectRef, ...]:
         return ()
     meta = service["metadata"]
     return (ObjectRef("Service", meta["name"], meta.get("namespace")),)
+
+
+def _mismatch(scene: Scene, listener: Obj, group: Obj, port: Any) -> str | None:
+    """The variant of TGT005: "" for plain text to a TLS port, "plain" for the reverse.
+
+    None where both ends agree. A TCP listener passes on what the client speaks.
+    """
+    if listener.get("Protocol") == "TCP":
+        return None
+    tls = _speaks_tls(scene, port)
+    if group.get("Protocol") in ("TLS", "HTTPS") and not tls:
+        return "plain"
+    plain = group.get("Protocol") in ("TCP", "HTTP")
+    return "" if plain and tls and listener.get("Protocol") in _TERMINATES else None
 
 
 def _speaks_tls(scene: Scene, port: Any) -> bool:
@@ -348,6 +368,23 @@ def _certificate(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
                 )
             ]
     return []
+
+
+def _hairpin(scene: Scene) -> list[Finding]:
+    """Time-outs from inside that may be the client's own node: information, no accusation."""
+    silent, arn = hairpinned(scene.snapshot), preserving_group(scene)
+    if not silent or arn is None:
+        return []
+    name = str(scene.group(arn).get("TargetGroupName"))
+    return [
+        make(
+            "TGT023",
+            ObjectRef("TargetGroup", name),
+            tg=name,
+            tg_arn=arn,
+            fails=listing(sorted(silent)),
+        )
+    ]
 
 
 def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:

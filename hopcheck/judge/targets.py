@@ -7,19 +7,12 @@ from typing import Any
 from msgspec import Struct, field
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.judge import mixed_targets
+from hopcheck.judge import membership, mixed_targets, zones
+from hopcheck.judge.groups import Group, ports_in, reason_of, target_name
+from hopcheck.judge.membership import TRANSIENT
 from hopcheck.model import Finding, Gap, Obj, ObjectRef, Severity, Why
 from hopcheck.outcome import outcomes
-from hopcheck.way.loadbalancer import Forward
 from hopcheck.way.scene import Scene, meta, pod_ready, spec
-
-_UNUSED_MEANING = {
-    "Target.NotInUse": "no listener uses the target group, or the target's zone is not enabled",
-    "Target.InvalidState": "the instance is stopped or terminated",
-    "Target.IpUnusable": "the address cannot be a target, a load balancer uses it",
-    "Target.NotRegistered": "it is not registered",
-}
-_TRANSIENT = ("initial", "draining")
 
 
 class Groups(Struct):
@@ -28,47 +21,6 @@ class Groups(Struct):
     findings: list[Finding] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-class Group(Struct, frozen=True):
-    """One target group with its described targets."""
-
-    arn: str
-    name: str
-    obj: Obj
-    described: tuple[Obj, ...]
-    share: float
-
-    @property
-    def ref(self) -> ObjectRef:
-        """The report's name of it."""
-        return ObjectRef("TargetGroup", self.name)
-
-    def in_state(self, *states: str) -> list[Obj]:
-        """The descriptions whose state is one of `states`."""
-        return [d for d in self.described if _state(d) in states]
-
-
-def _state(described: Obj) -> str:
-    return str((described.get("TargetHealth") or {}).get("State", ""))
-
-
-def _reason(described: Obj) -> str:
-    return str((described.get("TargetHealth") or {}).get("Reason", ""))
-
-
-def _name(described: Obj) -> str:
-    target = described.get("Target") or {}
-    return f"{target.get('Id')}:{target.get('Port')}"
-
-
-def ports_in(scene: Scene, arn: str) -> set[int]:
-    """The ports on which a group's targets are registered."""
-    return {
-        int(port)
-        for described in scene.health(arn).or_else(()) or ()
-        if (port := (described.get("Target") or {}).get("Port"))
-    }
 
 
 def judge_groups(scene: Scene, balancer: Obj, listener: Obj) -> Groups:
@@ -97,9 +49,10 @@ def judge_groups(scene: Scene, balancer: Obj, listener: Obj) -> Groups:
             continue
         one = Group(forward.target_group_arn, name, group, health.get(), forward.share)
         members += [
-            {"name": _name(d), "state": _state(d), "detail": _reason(d)} for d in one.described
+            {"name": target_name(d), "state": Group.state(d), "detail": reason_of(d)}
+            for d in one.described
         ]
-        _judge_group(scene, balancer, listener, forward, one, result)
+        _judge_group(scene, balancer, listener, one, result)
     result.facts["target-group.label"] = listing(names)
     result.facts["target-group.members"] = members
     healthy = sum(member["state"] == "healthy" for member in members)
@@ -125,29 +78,25 @@ def _node_names(scene: Scene, members: list[dict[str, Any]]) -> list[str]:
     return list(found)
 
 
-def _judge_group(
-    scene: Scene, balancer: Obj, listener: Obj, forward: Forward, group: Group, result: Groups
-) -> None:
+def _judge_group(scene: Scene, balancer: Obj, listener: Obj, group: Group, result: Groups) -> None:
     lb = balancer.get("LoadBalancerName")
     if not group.described:
-        result.findings.append(
-            make(
-                "TGT010",
-                group.ref,
-                tg=group.name,
-                tg_arn=group.arn,
-                lb=lb,
-                port=listener.get("Port"),
-                share=forward.share,
-                related=(ObjectRef("LoadBalancer", str(lb)),),
-            )
-        )
+        result.findings.append(_no_targets(listener, group, str(lb)))
+        return
+    others = membership.strangers(scene, balancer, listener, group)
+    if others:
+        result.findings += others
+        return
+    if len(group.in_state("draining")) == len(group.described):
+        result.findings.append(_no_targets(listener, group, str(lb), variant="draining"))
         return
     result.findings += _ports(scene, group)
     result.findings += mixed_targets.judge(scene, group)
-    result.findings += _unused(group, str(lb))
+    result.findings += membership.unused(group, str(lb))
+    result.findings += membership.not_registered(scene, group)
+    result.findings += zones.judge(scene, balancer, group)
     result.findings += _proxy_protocol(scene, group)
-    moving = group.in_state(*_TRANSIENT)
+    moving = group.in_state(*TRANSIENT)
     if moving:
         result.findings.append(
             make(
@@ -157,7 +106,7 @@ def _judge_group(
                 tg_arn=group.arn,
                 count=len(moving),
                 total=len(group.described),
-                states=listing(sorted({f"{_state(d)} ({_reason(d)})" for d in moving})),
+                states=listing(sorted({f"{Group.state(d)} ({reason_of(d)})" for d in moving})),
             )
         )
     unsure = group.in_state("unavailable")
@@ -166,25 +115,27 @@ def _judge_group(
             Gap(
                 "target_health",
                 Why.ERROR,
-                _reason(unsure[0]),
+                reason_of(unsure[0]),
                 required=len(unsure) == len(group.described),
                 params={"tg": group.name, "party": "aws"},
             )
         )
-    result.findings += _stale(scene, group)
+    result.findings += membership.stale(scene, group)
     result.findings += _unhealthy(scene, group)
 
 
-def _port_kind(scene: Scene, target: Obj) -> str | None:
-    """Give "node" for a node's instance or address, "pod" for a Traefik pod's; None: not known."""
-    if target.get("Id") in scene.pod_addresses and target.get("Id") not in scene.node_ids:
-        return "pod"
-    if target.get("Id") in scene.node_ids:
-        return "node"
-    # An instance that is none of the nodes seen belongs to another cluster, or to none.
-    if str(target.get("Id", "")).startswith("i-") and not scene.node_ids:
-        return "node"
-    return None
+def _no_targets(listener: Obj, group: Group, lb: str, variant: str | None = None) -> Finding:
+    return make(
+        "TGT010",
+        group.ref,
+        variant=variant,
+        tg=group.name,
+        tg_arn=group.arn,
+        lb=lb,
+        port=listener.get("Port"),
+        share=group.share,
+        related=(ObjectRef("LoadBalancer", lb),),
+    )
 
 
 def _ports(scene: Scene, group: Group) -> list[Finding]:
@@ -199,7 +150,7 @@ def _ports(scene: Scene, group: Group) -> list[Finding]:
     }
     for described in group.described:
         target = described.get("Target") or {}
-        kind, port = _port_kind(scene, target), int(target.get("Port") or 0)
+        kind, port = membership.kind_of(scene, target), int(target.get("Port") or 0)
         known = node_ports if kind == "node" else pod_ports if kind == "pod" else None
         if known and kind and port not in known:
             wrong[(kind, port)] = wrong.get((kind, port), 0) + 1
@@ -229,63 +180,6 @@ def _ports(scene: Scene, group: Group) -> list[Finding]:
                 related=(ObjectRef("Service", str(name), namespace),),
             )
         )
-    return found
-
-
-def _unused(group: Group, lb: str) -> list[Finding]:
-    found = []
-    by_reason: dict[str, list[Obj]] = {}
-    for described in group.in_state("unused"):
-        by_reason.setdefault(_reason(described), []).append(described)
-    healthy = group.in_state("healthy", *_TRANSIENT)
-    for reason, unused in by_reason.items():
-        meaning = _UNUSED_MEANING.get(reason)
-        if meaning is None:
-            continue
-        severity = Severity.WARNING if healthy else Severity.ERROR
-        count, total = len(unused), len(group.described)
-        names = listing(_name(d) for d in unused)
-        if reason == "Target.NotInUse":
-            found.append(
-                make(
-                    "TGT011",
-                    group.ref,
-                    severity=severity,
-                    tg=group.name,
-                    tg_arn=group.arn,
-                    lb=lb,
-                    reason=reason,
-                    meaning=meaning,
-                    unused=count,
-                    total=total,
-                )
-            )
-        elif reason == "Target.NotRegistered":
-            found.append(
-                make(
-                    "TGT013",
-                    group.ref,
-                    severity=severity,
-                    tg=group.name,
-                    tg_arn=group.arn,
-                    missing=names,
-                )
-            )
-        else:
-            found.append(
-                make(
-                    "TGT012",
-                    group.ref,
-                    severity=severity,
-                    tg=group.name,
-                    tg_arn=group.arn,
-                    count=count,
-                    total=total,
-                    reason=reason,
-                    meaning=meaning,
-                    targets=names,
-                )
-            )
     return found
 
 
@@ -319,32 +213,6 @@ def _proxy_protocol(scene: Scene, group: Group) -> list[Finding]:
     ]
 
 
-def _stale(scene: Scene, group: Group) -> list[Finding]:
-    if group.obj.get("TargetType") != "ip" or not scene.pod_addresses:
-        return []
-    strangers = [
-        d
-        for d in group.described
-        if _port_kind(scene, d.get("Target") or {}) is None and _state(d) not in _TRANSIENT
-    ]
-    known = [d for d in group.described if d not in strangers]
-    if not strangers or not known or not scene.node_ids:
-        return []
-    namespace = scene.instance.namespace if scene.instance else ""
-    return [
-        make(
-            "TGT019",
-            group.ref,
-            tg=group.name,
-            tg_arn=group.arn,
-            count=len(strangers),
-            total=len(group.described),
-            targets=listing(_name(d) for d in strangers),
-            ns=namespace,
-        )
-    ]
-
-
 def _nodes_with_traefik(scene: Scene) -> set[str]:
     pods = scene.instance.pods if scene.instance else ()
     return {str(spec(pod).get("nodeName")) for pod in pods if pod_ready(pod)}
@@ -371,7 +239,7 @@ def _unhealthy(scene: Scene, group: Group) -> list[Finding]:
     if not unhealthy:
         return []
     count, total = len(unhealthy), len(group.described)
-    names = listing(_name(d) for d in unhealthy)
+    names = listing(target_name(d) for d in unhealthy)
     common: dict[str, Any] = {"tg": group.name, "tg_arn": group.arn}
     if _expected_under_local(scene, group, unhealthy):
         namespace = scene.instance.namespace if scene.instance else ""
@@ -387,7 +255,7 @@ def _unhealthy(scene: Scene, group: Group) -> list[Finding]:
             )
         ]
     found = _health_check(scene, group, unhealthy)
-    reasons = listing(sorted({_reason(d) or "no reason given" for d in unhealthy}))
+    reasons = listing(sorted({reason_of(d) or "no reason given" for d in unhealthy}))
     ports = listing(sorted(ports_in(scene, group.arn)))
     # Requests avoid unhealthy targets while any is healthy: capacity is lost, not requests.
     partial = count < total
@@ -428,7 +296,7 @@ def _health_check(scene: Scene, group: Group, unhealthy: list[Obj]) -> list[Find
             make("TGT015", group.ref, check_port=check, traffic_port=listing(traffic), **common)
         ]
     protocol = str(obj.get("HealthCheckProtocol") or "TCP")
-    answered = [d for d in unhealthy if _reason(d) == "Target.ResponseCodeMismatch"]
+    answered = [d for d in unhealthy if reason_of(d) == "Target.ResponseCodeMismatch"]
     if protocol in ("HTTP", "HTTPS") and (answered or not _answers_check(scene, obj, traffic)):
         description = str((unhealthy[0].get("TargetHealth") or {}).get("Description") or "404")
         if _some_pod_ready(scene) and traffic_fine:

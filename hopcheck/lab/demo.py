@@ -65,10 +65,16 @@ def compare(report: dict[str, Any], fault: Fault | None) -> str:
     warned = {f"{one.step or fault.step}: {one}" for one in fault.warns} if fault else set()
     if lacking := warned - every:
         return f"not found: {', '.join(sorted(lacking))}"
+    if fault and fault.unseen and _status(report, fault.step) != "unknown":
+        return f"expected step {fault.step} to be unknown, found {_status(report, fault.step)}"
     verdict = VERDICTS[fault.exit_code if fault else HEALTHY]
     if report["verdict"] != verdict:
         return f"expected {verdict}, found {report['verdict']}: {report['headline']}"
     return ""
+
+
+def _status(report: dict[str, Any], step: str) -> str:
+    return str(next(one["status"] for one in report["steps"] if one["step"] == step))
 
 
 def _cause(finding: dict[str, Any]) -> str:

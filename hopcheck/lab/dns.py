@@ -65,12 +65,16 @@ class Zone:
         return self.records.get(f"*.{name.partition('.')[2]}")
 
 
+State = tuple[dict[str, Zone], dict[str, str], float, bool]
+
+
 class DnsServer:
     """Serves `zones` on `address`:`port` (0: a free one, the same for UDP and TCP).
 
     `rcodes` forces an answer by name: an rcode's text ("SERVFAIL", "REFUSED"), "TIMEOUT" for
     silence, or "BOGUS" for SERVFAIL unless the query has CD set (broken DNSSEC). `delay` is
-    seconds before each answer. `queries` holds (name, type) as they came.
+    seconds before each answer; `authoritative` sets AA, as a zone's own server. `queries` holds
+    (name, type) as they came.
     """
 
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
@@ -79,6 +83,7 @@ class DnsServer:
         self.zones: dict[str, Zone] = {}
         self.rcodes: dict[str, str] = {}
         self.delay = 0.0
+        self.authoritative = False
         self.queries: list[tuple[str, str]] = []
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
@@ -88,13 +93,13 @@ class DnsServer:
         """The zone of that origin, made when there is none."""
         return self.zones.setdefault(origin, Zone(origin))
 
-    def state(self) -> tuple[dict[str, Zone], dict[str, str], float]:
+    def state(self) -> State:
         """A copy of everything that can be set, for `restore`."""
-        return copy.deepcopy(self.zones), dict(self.rcodes), self.delay
+        return copy.deepcopy(self.zones), dict(self.rcodes), self.delay, self.authoritative
 
-    def restore(self, state: tuple[dict[str, Zone], dict[str, str], float]) -> None:
+    def restore(self, state: State) -> None:
         """Take back what `state` gave."""
-        zones, rcodes, self.delay = state
+        zones, rcodes, self.delay, self.authoritative = state
         self.zones, self.rcodes = copy.deepcopy(zones), dict(rcodes)
 
     async def start(self) -> None:
@@ -134,6 +139,8 @@ class DnsServer:
         if len(query.question) != 1:
             return None
         response = dns.message.make_response(query, recursion_available=True)
+        if self.authoritative:
+            response.flags |= dns.flags.AA
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
         rrtype = dns.rdatatype.to_text(question.rdtype)

@@ -64,6 +64,7 @@ class Lab:
         self.dns = DnsServer(self.plan.dns_address)
         self.kubelet = Kubelet(self.store)
         self.nodes = Nodes(self.store, cluster_ips=bool(self.plan.cluster_ips))
+        self.second_dns: DnsServer | None = None
         self.version = ""
         self.token = secrets.token_urlsafe(24)
         self._controller = EndpointController(self.store)
@@ -75,6 +76,7 @@ class Lab:
         self._settled = 0  # the store's version that every party is known to follow
         self._baseline: Callable[[], None] = lambda: None
         self._healthy: list[tuple[Obj, bytes | None]] = []
+        self._down: set[tuple[str, str]] = set()
 
     @property
     def store(self) -> Store:
@@ -129,6 +131,7 @@ class Lab:
         await self.cloud.stop()
         await self.nodes.stop()
         await self.dns.stop()
+        await self._drop_second_resolver()
         for relay in self._relays.values():
             await relay.stop()
         await self.server.stop()
@@ -148,7 +151,10 @@ class Lab:
 
     def arguments(self) -> list[str]:
         """The options of ``hopcheck diagnose`` for this lab."""
-        return settings.arguments(self.plan, self.dns, self.cloud, self.certificates.public_ca)
+        found = settings.arguments(self.plan, self.dns, self.cloud, self.certificates.public_ca)
+        if self.second_dns is not None:
+            found += ["--resolver", f"{self.second_dns.address}:{self.second_dns.port}"]
+        return found
 
     # --- faults ----------------------------------------------------------------------------
 
@@ -172,7 +178,12 @@ class Lab:
             relay.thaw()
         self.server.hidden.clear()
         self.set_delay(0.0)
+        self.nodes.dark.clear()
+        await self._drop_second_resolver()
         self._baseline()
+        for place in list(self._down):
+            await self.kubelet.restart(*place)
+        self._down.clear()
         for pod in self._apps.values():
             if pod.behaviour != HEALTHY:
                 await self.set_app(pod.name, HEALTHY)
@@ -242,6 +253,29 @@ class Lab:
         for pod, token in self._tokens.items():
             self.server.account(token, _ACCOUNT, rules)
             await self.kubelet.restart(topology.GATEWAY, pod)
+
+    async def take_down(self, namespace: str, pod: str, change: Callable[[Obj], None]) -> None:
+        """End what runs in a pod and give it the status that `change` writes, until `heal`."""
+        self._down.add((namespace, pod))
+        self.kubelet.hold(namespace, pod, change)
+        await self.kubelet.container(namespace, pod).stop()
+
+    async def add_resolver(self) -> DnsServer:
+        """A second resolver, asked by every diagnosis until `heal`; it knows what the first does.
+
+        Edit its zones freely. Raises OSError when no port is free.
+        """
+        if self.second_dns is None:
+            second = DnsServer(self.plan.dns_address)
+            second.restore(self.dns.state())
+            await second.start()
+            self.second_dns = second
+        return self.second_dns
+
+    async def _drop_second_resolver(self) -> None:
+        if self.second_dns is not None:
+            await self.second_dns.stop()
+            self.second_dns = None
 
     def cut_off(self, pod: str) -> None:
         """Let a Traefik pod hear nothing more from the API server, as a partition does."""

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from hopcheck.lab.apiserver.store import Store
+from hopcheck.lab.cloud.dark import DarkPort
 from hopcheck.lab.relay import Endpoint, Relay
 
 Obj = dict[str, Any]
@@ -53,6 +54,8 @@ class Nodes:
         self._routes: dict[Endpoint, Route] = {}
         self._turns: Counter[str] = Counter()
         self._relays: dict[Endpoint, Relay] = {}
+        self.dark: set[str] = set()  # nodes' addresses at which packets to nodePorts are lost
+        self._dark_ports: dict[Endpoint, DarkPort] = {}
         self._lock = asyncio.Lock()
         self._dirty = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -78,6 +81,7 @@ class Nodes:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         await asyncio.gather(*(relay.stop() for relay in self._relays.values()))
+        self._darken(set())
 
     async def settle(self) -> None:
         """Make the listeners true to the store now. Raises OSError when a port is taken."""
@@ -89,13 +93,22 @@ class Nodes:
             self._routes = {
                 where: route for where, route in wanted.items() if alive & set(route.endpoints)
             }
-            for where in [one for one in self._relays if one not in self._routes]:
+            dark = {where for where in self._routes if where[0] in self.dark}
+            for where in [one for one in self._relays if one not in self._routes.keys() - dark]:
                 await self._relays.pop(where).stop()
+            self._darken(dark)
             for where in self._routes:
-                if where not in self._relays:
+                if where not in self._relays and where not in dark:
                     relay = Relay(*where, pick=partial(self._pick, where))
                     await relay.start()
                     self._relays[where] = relay
+
+    def _darken(self, wanted: set[Endpoint]) -> None:
+        """Lose all packets at exactly these ports."""
+        for where in self._dark_ports.keys() - wanted:
+            self._dark_ports.pop(where).close()
+        for where in wanted - self._dark_ports.keys():
+            self._dark_ports[where] = DarkPort(*where)
 
     async def _loop(self) -> None:
         while True:

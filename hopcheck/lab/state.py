@@ -27,7 +27,7 @@ def state(lab: Lab) -> dict[str, Any]:
     for key, value in lab.cloud.save().state.items():
         if key not in ("load_balancers", "target_groups"):
             found[f"cloud {key}"] = repr(value)
-    zones, rcodes, _delay = lab.dns.state()
+    zones, rcodes, *_ = lab.dns.state()
     for zone in zones.values():
         for name, records in zone.records.items():
             fixed = [(one.rrtype, one.values) for one in records if not callable(one.values)]
@@ -41,6 +41,7 @@ def state(lab: Lab) -> dict[str, Any]:
             found[key] = (*found[key], repr(container.behaviour))
     found["rights"] = repr(lab.server.rights())
     found["isolated"] = lab.isolated()
+    found["dark nodes"] = frozenset(lab.nodes.dark)
     return found
 
 

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hopcheck.model import Collected, Obj
 
@@ -146,6 +147,51 @@ def match_load_balancer(
     complete one first); an address is on one of its network interfaces. `names` holds what
     the DNS names of candidates resolve to, by DNS name in lower case.
     """
+    match = _match(chain_names, addresses, load_balancers, names, network_interfaces)
+    return _less_foreign(match, load_balancers, network_interfaces)
+
+
+def _less_foreign(match: Match, load_balancers: Sequence[Obj], interfaces: Sequence[Obj]) -> Match:
+    """Addresses of a load balancer that its name does not give now are its own all the same.
+
+    Its name leaves out zones without a healthy target; the interfaces and fixed addresses stay.
+    """
+    if not match.foreign:
+        return match
+    balancer = next((b for b in load_balancers if b.get("LoadBalancerArn") == match.arn), {})
+    own = {_canonical(address) for address in fixed_addresses(balancer, interfaces)}
+    foreign = tuple(address for address in match.foreign if address not in own)
+    if foreign == match.foreign:
+        return match
+    relation = match.relation
+    if not foreign:
+        relation = "subset" if match.missing else "equal"
+    return replace(match, foreign=foreign, relation=relation)
+
+
+def fixed_addresses(balancer: Obj, interfaces: Sequence[Obj]) -> tuple[str, ...]:
+    """Addresses that AWS describes as the load balancer's: of its zones and its interfaces."""
+    found = [
+        str(entry[key])
+        for zone in balancer.get("AvailabilityZones") or ()
+        for entry in zone.get("LoadBalancerAddresses") or ()
+        for key in ("IpAddress", "PrivateIPv4Address", "IPv6Address")
+        if entry.get(key)
+    ]
+    path = str(balancer.get("LoadBalancerArn", "")).partition(":loadbalancer/")[2]
+    for interface in interfaces:
+        if path and interface.get("Description") == f"ELB {path}":
+            found += interface_addresses(interface)
+    return tuple(found)
+
+
+def _match(
+    chain_names: Iterable[str],
+    addresses: Iterable[str],
+    load_balancers: Sequence[Obj],
+    names: Mapping[str, Collected[tuple[str, ...]]],
+    network_interfaces: Sequence[Obj],
+) -> Match:
     host = {_canonical(address) for address in addresses}
     by_name = {plain_name(str(lb.get("DNSName", ""))): lb for lb in load_balancers}
     for name in chain_names:

@@ -25,7 +25,7 @@ def scene(verdict: str, findings: str) -> Callable[[Callable[[], Edit]], Callabl
 # --- dns
 
 
-@scene("broken", "*DNS006 REQ009")
+@scene("broken", "*DNS006 TGT009 REQ009")
 def dns_wrong_lb() -> Edit:
     e = Edit()
     other = copy.deepcopy(e.lb)
@@ -71,6 +71,22 @@ def dns_resolvers_disagree() -> Edit:
         answer["value"]["chain"] = []
     second["value"] |= {"addresses": ["203.0.113.9"], "ttl": 300}
     e.dns["names"] = {}
+    return e
+
+
+@scene("unknown", "DNS003i")
+def dns_nodata_family() -> Edit:
+    """AAAA alone, and no IPv6 route here: nothing is accused."""
+    e = Edit()
+    six = ["2406:da12::35"]
+    for answer in e.dns["answers"]:
+        answer["value"]["addresses"] = six if answer["value"]["rrtype"] == "AAAA" else []
+    name = e.lb["DNSName"].lower()
+    e.dns["names"][name] = collected(["127.230.240.30", "127.230.240.31", *six])
+    e.http["requests"] = e.http["requests"][:1]
+    e.http["requests"][0]["value"] |= {"address": six[0], "member": six[0]}
+    e.fail("local", "no IPv6 route")
+    e.no_other_scheme()
     return e
 
 
@@ -270,6 +286,48 @@ def local_policy() -> Edit:
     e = Edit()
     e.traefik_service["spec"]["externalTrafficPolicy"] = "Local"
     e.set_health("unhealthy", "Target.FailedHealthChecks", last=1)
+    return e
+
+
+@scene("unknown", "TGT023i")
+def tg_hairpin() -> Edit:
+    """All requests time out inside; the nodes answer. Nothing is accused, nothing is green."""
+    e = Edit()
+    e.data["vantage"]["in_cluster"] = True
+    e.time_out()
+    e.no_other_scheme()
+    return e
+
+
+@scene("healthy", "TGT023i")
+def tg_hairpin_once() -> Edit:
+    e = Edit()
+    e.data["vantage"]["in_cluster"] = True
+    e.fail("connect_timeout", "no answer within 5 s", only=1)
+    return e
+
+
+@scene("broken", "*TGT020 REQ004")
+def tg_no_hairpin_without_client_addresses() -> Edit:
+    e = tg_hairpin()
+    arn = e.group()["TargetGroupArn"]
+    e.aws["target_group_attributes"][arn]["value"]["preserve_client_ip.enabled"] = "false"
+    return e
+
+
+@scene("healthy", "TGT024i")
+def tg_zone_gap_in_dns() -> Edit:
+    e = Edit()
+    for described in list(e.health()):
+        if described["Target"]["Id"] == "i-0a1b2c3d4e5f60002":
+            e.health().remove(described)
+    return e
+
+
+@scene("degraded", "*TGT024 TGT020 REQ004")
+def tg_zone_gap() -> Edit:
+    e = tg_zone_gap_in_dns()
+    e.fail("refused", "connection refused", only=1)
     return e
 
 

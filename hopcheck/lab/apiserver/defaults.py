@@ -86,10 +86,13 @@ def _service(new: Obj, old: Obj | None, objects: Objects) -> None:
         spec.pop("externalTrafficPolicy", None)
     if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
-    _service_ports(new, before, objects, exposed=exposed)
+    allocates = exposed and spec.get("allocateLoadBalancerNodePorts", True)
+    _service_ports(new, before, objects, exposed=exposed, allocates=allocates)
 
 
-def _service_ports(new: Obj, before: Obj, objects: Objects, *, exposed: bool) -> None:
+def _service_ports(
+    new: Obj, before: Obj, objects: Objects, *, exposed: bool, allocates: bool
+) -> None:
     earlier = {port["port"]: port.get("nodePort") for port in before.get("ports", [])}
     ports = new["spec"].get("ports") or []
     for port in ports:
@@ -97,7 +100,7 @@ def _service_ports(new: Obj, before: Obj, objects: Objects, *, exposed: bool) ->
         port.setdefault("targetPort", port["port"])
         if not exposed:
             port.pop("nodePort", None)
-        elif not port.get("nodePort"):
+        elif not port.get("nodePort") and allocates:
             taken = {p.get("nodePort") for p in ports} | _node_ports(objects)
             kept = earlier.get(port["port"])
             port["nodePort"] = kept or next(n for n in _NODE_PORTS if n not in taken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -184,7 +185,8 @@ class Watches:
         changed = asyncio.Event()
         self._open.add(changed)
         try:
-            await self._follow(stream, cursor, changed, ends)
+            with contextlib.suppress(ConnectionResetError):  # the watcher is gone
+                await self._follow(stream, cursor, changed, ends)
         finally:
             self._open.discard(changed)
         return response

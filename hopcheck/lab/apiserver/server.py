@@ -258,9 +258,7 @@ class ApiServer:
         if request.method == "DELETE":
             return _json(change.delete(), 200)
         sent = await writing.body(request, target.subresource)
-        # Source: apiserver's managerOrUserAgent.
-        agent = request.headers.get("User-Agent", "").partition("/")[0][:128]
-        change.manager = request.query.get("fieldManager") or agent or change.manager
+        change.manager = request.query.get("fieldManager") or change.manager
         handlers: dict[str, Callable[[], tuple[Obj, int]]] = {
             "POST": lambda: change.create(sent),
             "PUT": lambda: change.update(sent),

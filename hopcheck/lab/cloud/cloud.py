@@ -49,6 +49,7 @@ class Cloud:
         "throttle",
         "credentials",
         "enforce_security_groups",
+        "dark",
     )
 
     def __init__(
@@ -81,6 +82,7 @@ class Cloud:
         self.credentials: Literal["valid", "expired", "invalid"] = "valid"
         self.health_unavailable: set[str] = set()
         self.enforce_security_groups = False
+        self.dark: set[str] = set()  # load balancers' addresses at which packets are lost
         self.client_address = "127.0.0.1"  # whose connections the security groups judge
         self.requests: list[str] = []
         self.check_interval = check_interval

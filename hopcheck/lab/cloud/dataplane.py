@@ -70,7 +70,9 @@ class DataPlane:
         return {
             (balancer.name, listener.port, zone.address): Wanted(
                 balancer.type,
-                not self._cloud.balancer_admits(balancer, listener.port),
+                not self._cloud.balancer_admits(balancer, listener.port)
+                or zone.address in self._cloud.dark
+                or self._silent(balancer, listener, zone),
                 listener.certificates[0].context if listener.certificates else None,
             )
             for balancer in self._cloud.load_balancers.values()
@@ -106,6 +108,24 @@ class DataPlane:
         return all(
             state.state != "healthy" and self._cloud.health.refuses(group, target)
             for group, target, state in routable
+        )
+
+    def _silent(self, balancer: LoadBalancer, listener: Listener, zone: Zone) -> bool:
+        """Whether a TCP handshake through this address of an NLB is answered by no target."""
+        if balancer.type == "application" or listener.protocol == "TLS":
+            return False
+        found = [
+            (group, target, state)
+            for name in listener.target_groups()
+            if (group := self._cloud.target_groups.get(name)) is not None
+            for target, state in self._cloud.candidates(balancer, group, zone.name)
+        ]
+        pool = [one for one in found if one[2].state == "healthy"] or found
+        client = self._cloud.client_address
+        return bool(pool) and all(
+            not self._cloud.target_admits(group, target, target.port, client)
+            or (state.state != "healthy" and self._cloud.health.silent(group, target))
+            for group, target, state in pool
         )
 
     async def _open(self, key: Key, how: Wanted) -> Running:

@@ -20,13 +20,15 @@ THRESHOLD = 2  # checks in a row that change a state; the API reports the group'
 class Record:
     """What the checks of one target have shown so far.
 
-    `refuses`: the port that traffic goes to refuses connections, whatever port is checked.
+    `refuses` and `silent`: the port that traffic goes to refuses connections, or drops them,
+    whatever port is checked.
     """
 
     state: TargetState = model.REGISTERING
     last: TargetState | None = None
     streak: int = 0
     refuses: bool = False
+    silent: bool = False
 
     def note(self, outcome: TargetState) -> None:
         """Count one check; the state changes after `THRESHOLD` equal outcomes."""
@@ -78,16 +80,13 @@ class Health:
             keys = {(group.name, target.id, target.port) for group, target in due}
             self._records = {key: self._records.get(key, Record()) for key in keys}
             outcomes = await asyncio.gather(*(self._check(*pair) for pair in due))
-            refusals = await asyncio.gather(
-                *(
-                    self._refuses(*pair, outcome)
-                    for pair, outcome in zip(due, outcomes, strict=True)
-                )
+            tried = await asyncio.gather(
+                *(self._try(*pair, outcome) for pair, outcome in zip(due, outcomes, strict=True))
             )
-            for (group, target), outcome, refuses in zip(due, outcomes, refusals, strict=True):
+            for (group, target), outcome, seen in zip(due, outcomes, tried, strict=True):
                 record = self._records[group.name, target.id, target.port]
                 record.note(outcome)
-                record.refuses = refuses
+                record.refuses, record.silent = seen == "refused", seen == "silent"
 
     async def settle(self) -> None:
         """Check now, round by round, until each state is what the checks show.
@@ -108,21 +107,29 @@ class Health:
         record = self._records.get((group.name, target.id, target.port))
         return record is not None and record.refuses
 
-    async def _refuses(self, group: TargetGroup, target: Target, outcome: TargetState) -> bool:
-        """Try the traffic port of a target that failed its check."""
+    def silent(self, group: TargetGroup, target: Target) -> bool:
+        """Whether the target did not answer at all when its traffic port was last tried."""
+        record = self._records.get((group.name, target.id, target.port))
+        return record is not None and record.silent
+
+    async def _try(self, group: TargetGroup, target: Target, outcome: TargetState) -> str:
+        """Try the traffic port of a target that failed its check: "refused", "silent" or ""."""
         place = self._cloud.place(group, target, target.port)
-        admitted = self._cloud.target_admits(group, target, target.port, None)
-        if outcome.state == "healthy" or place is None or not admitted:
-            return False
+        if outcome.state == "healthy" or place is None:
+            return ""
+        if not self._cloud.target_admits(group, target, target.port, None):
+            return "silent"
         try:
             async with asyncio.timeout(self._cloud.check_timeout):
                 _, writer = await asyncio.open_connection(*place)
         except ConnectionRefusedError:
-            return True
-        except (OSError, TimeoutError):
-            return False
+            return "refused"
+        except TimeoutError:
+            return "silent"
+        except OSError:
+            return ""
         writer.close()
-        return False
+        return ""
 
     async def _check(self, group: TargetGroup, target: Target) -> TargetState:
         """One check: healthy, or the state that enough of such checks lead to."""

@@ -5,6 +5,7 @@ One module a step; importing one fills `FAULTS`, in the order of the checklist.
 
 from hopcheck.lab.faults import (  # noqa: F401, I001  # imported to register, in the steps' order
     dns,
+    balancer,
     target_health,
     traefik_service,
     ingress,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 Inject = Callable[["Lab"], Awaitable[None]]
 
-HEALTHY, BROKEN, DEGRADED = 0, 1, 4  # exit codes of `hopcheck diagnose`
-VERDICTS = {HEALTHY: "healthy", BROKEN: "broken", DEGRADED: "degraded"}
+HEALTHY, BROKEN, UNKNOWN, DEGRADED = 0, 1, 3, 4  # exit codes of `hopcheck diagnose`
+VERDICTS = {HEALTHY: "healthy", BROKEN: "broken", UNKNOWN: "unknown", DEGRADED: "degraded"}
 
 DNS = "dns"
 TARGET_HEALTH = "target-health"
@@ -45,10 +45,10 @@ class Fault:
     """One fault: what it breaks, and what a diagnosis must say of it.
 
     `expect` are the root causes, and nothing else may be one; `warns` are further findings that
-    must be there. `exit_code` is that of ``hopcheck diagnose`` for what is `asked`: where https was
-    merely assumed and http works, the host is degraded. A fault without `inject` cannot be shown by
-    the lab, for the reason that `recorded` gives: the tests hold its evidence. `until` is the last
-    minor version of Traefik that has the fault.
+    must be there, and with `unseen` the step must be unknown. `exit_code` is that of ``hopcheck
+    diagnose`` for what is `asked`: where https was merely assumed and http works, the host is
+    degraded. A fault without `inject` cannot be shown by the lab, for the reason that `recorded`
+    gives: the tests hold its evidence. `until` is the last minor version of Traefik that has it.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Fault:
     warns: tuple[Expect, ...] = ()
     recorded: str = ""
     until: tuple[int, int] | None = None
+    unseen: bool = False
 
     def unshown(self, version: str) -> str:
         """Why a lab with that version of Traefik ("3.7.15") cannot show it; "" where it can."""
@@ -83,25 +84,45 @@ def fault(
     asked: tuple[str, ...] = (HOST,),
     warns: tuple[Expect, ...] = (),
     until: tuple[int, int] | None = None,
+    unseen: bool = False,
 ) -> Callable[[Inject], Inject]:
     """Register the decorated function as a fault; its first docstring line is the summary."""
 
     def register(inject: Inject) -> Inject:
         summary = (inject.__doc__ or "").strip().partition("\n")[0]
-        _add(Fault(name, step, summary, inject, expect, exit_code, asked, warns, until=until))
+        _add(
+            Fault(
+                name,
+                step,
+                summary,
+                inject,
+                expect,
+                exit_code,
+                asked,
+                warns,
+                until=until,
+                unseen=unseen,
+            )
+        )
         return inject
 
     return register
 
 
 def recorded(
-    name: str, step: str, *expect: Expect, summary: str, why: str, exit_code: int = BROKEN
+    name: str,
+    step: str,
+    *expect: Expect,
+    summary: str,
+    why: str,
+    exit_code: int = BROKEN,
+    warns: tuple[Expect, ...] = (),
 ) -> None:
     """Register a fault that the lab cannot show, and `why`."""
-    _add(Fault(name, step, summary, None, expect, exit_code, recorded=why))
+    _add(Fault(name, step, summary, None, expect, exit_code, warns=warns, recorded=why))
 
 
 def _add(one: Fault) -> None:
-    if one.name in FAULTS or not one.summary or not (one.expect or one.warns):
+    if one.name in FAULTS or not one.summary or not (one.expect or one.warns or one.unseen):
         raise ValueError(f"fault {one.name}: known already, or without summary or expectation")
     FAULTS[one.name] = one

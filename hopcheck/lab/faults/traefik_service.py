@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hopcheck.lab.faults.gallery import DEGRADED, TRAEFIK_SERVICE, Expect, fault
-from hopcheck.lab.topology import GATEWAY, TRAEFIK, traefik_rules
+from hopcheck.lab.topology import GATEWAY, TRAEFIK, TRAEFIK_PODS, traefik_rules
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab
@@ -72,6 +73,126 @@ async def target_port_number(lab: Lab) -> None:
     )
 
 
+@fault("tsvc-no-nodeport", TRAEFIK_SERVICE, _service("SVC003"))
+async def no_node_port(lab: Lab) -> None:
+    """The Service is a LoadBalancer without nodePorts, and the targets are instances."""
+
+    def edit(service: Obj) -> None:
+        service["spec"]["type"] = "LoadBalancer"
+        service["spec"]["allocateLoadBalancerNodePorts"] = False
+        for port in service["spec"]["ports"]:
+            port.pop("nodePort", None)
+
+    lab.store.patch("services", GATEWAY, TRAEFIK, edit)
+
+
+@fault("tsvc-no-port", TRAEFIK_SERVICE, _service("SVC014"), exit_code=DEGRADED)
+async def no_port(lab: Lab) -> None:
+    """The Service lost its port websecure."""
+
+    def edit(service: Obj) -> None:
+        ports = service["spec"]["ports"]
+        ports[:] = [port for port in ports if port["name"] != "websecure"]
+
+    lab.store.patch("services", GATEWAY, TRAEFIK, edit)
+
+
+@fault("tsvc-targetport-swapped", TRAEFIK_SERVICE, _service("SVC005"), exit_code=DEGRADED)
+async def target_port_swapped(lab: Lab) -> None:
+    """The Service's port websecure leads to entryPoint web."""
+    lab.store.patch(
+        "services", GATEWAY, TRAEFIK, lambda o: _set_port(o, "websecure", targetPort="web")
+    )
+
+
+@fault("tsvc-etp-local-no-pod", TRAEFIK_SERVICE, _service("SVC006"))
+async def local_no_pod(lab: Lab) -> None:
+    """The externalTrafficPolicy is Local, and no target is a node with a Traefik pod."""
+
+    def edit(service: Obj) -> None:
+        service["spec"]["externalTrafficPolicy"] = "Local"
+
+    lab.store.patch("services", GATEWAY, TRAEFIK, edit)
+    serving = {pod.node.instance for pod in lab.plan.traefik}
+    for group in lab.cloud.target_groups.values():
+        group.targets = [one for one in group.targets if one.id not in serving]
+
+
+async def _down(lab: Lab, change: Callable[[Obj], None]) -> None:
+    for name in TRAEFIK_PODS:
+        await lab.take_down(GATEWAY, name, lambda pod: change(pod["status"]))
+
+
+def _waiting(status: Obj, reason: str, message: str, phase: str = "Pending") -> None:
+    """A container that waits for `reason`, in the words of the kubelet."""
+    one = status["containerStatuses"][0]
+    one |= {"ready": False, "started": False, "lastState": {}}
+    one["state"] = {"waiting": {"reason": reason, "message": message}}
+    status["phase"] = phase
+    for condition in status["conditions"]:
+        if condition["type"] in ("Ready", "ContainersReady"):
+            condition |= {"status": "False", "reason": "ContainersNotReady"}
+            condition["message"] = "containers with unready status: [traefik]"
+
+
+def _unscheduled(status: Obj) -> None:
+    message = "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available"
+    status.clear()
+    status |= {
+        "phase": "Pending",
+        "conditions": [
+            {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": message,
+            }
+        ],
+    }
+
+
+@fault("tpod-pending", TRAEFIK_SERVICE, _deployment("SVC007"))
+async def pending(lab: Lab) -> None:
+    """Traefik's pods find no node: Unschedulable."""
+    await _down(lab, _unscheduled)
+
+
+@fault("tpod-image", TRAEFIK_SERVICE, _deployment("SVC007"))
+async def image(lab: Lab) -> None:
+    """The image of Traefik's pods cannot be pulled."""
+    words = 'Back-off pulling image "docker.io/traefik:v3.7.155": not found'
+    await _down(lab, lambda status: _waiting(status, "ImagePullBackOff", words))
+
+
+@fault("tpod-crash", TRAEFIK_SERVICE, _deployment("SVC007"))
+async def crash(lab: Lab) -> None:
+    """Traefik's pods are killed for want of memory, again and again."""
+
+    def change(status: Obj) -> None:
+        _waiting(status, "CrashLoopBackOff", "back-off 5m0s restarting failed container", "Running")
+        ended = {"exitCode": 137, "reason": "OOMKilled"}
+        status["containerStatuses"][0]["lastState"] = {"terminated": ended}
+
+    await _down(lab, change)
+
+
+@fault("tpod-bind", TRAEFIK_SERVICE, _deployment("SVC008"))
+async def bind(lab: Lab) -> None:
+    """Two entryPoints have the same address: Traefik ends at once."""
+
+    def change(args: list[str]) -> list[str]:
+        web = next(one for one in args if one.startswith("--entryPoints.web.address="))
+        return [*args, web.replace(".web.", ".websecondary.")]
+
+    await lab.set_traefik_args(change)
+
+
+@fault("tpod-notready", TRAEFIK_SERVICE, _deployment("SVC010"))
+async def not_ready(lab: Lab) -> None:
+    """The readiness probe asks for /ping, and --ping is missing."""
+    await lab.set_traefik_args(lambda args: [one for one in args if one != "--ping=true"])
+
+
 @fault("tpod-static-bad", TRAEFIK_SERVICE, _deployment("SVC008"))
 async def static_bad(lab: Lab) -> None:
     """An argument that Traefik does not know: it ends at once, CrashLoopBackOff."""
@@ -84,6 +205,27 @@ async def rbac(lab: Lab) -> None:
     endpoints = (["endpointslices"], ["endpoints"])  # whichever this version reads
     rules = [rule for rule in traefik_rules(lab.version) if rule["resources"] not in endpoints]
     await lab.set_traefik_rules(rules)
+
+
+async def _without(lab: Lab, resource: str) -> None:
+    """Take one resource out of the rules of Traefik's ClusterRole."""
+    rules = [
+        rule | {"resources": [one for one in rule["resources"] if one != resource]}
+        for rule in traefik_rules(lab.version)
+    ]
+    await lab.set_traefik_rules([rule for rule in rules if rule["resources"]])
+
+
+@fault("tpod-rbac-secrets", TRAEFIK_SERVICE, _deployment("SVC011"))
+async def rbac_secrets(lab: Lab) -> None:
+    """Traefik's ClusterRole lacks secrets."""
+    await _without(lab, "secrets")
+
+
+@fault("tpod-rbac-ingressclasses", TRAEFIK_SERVICE, _deployment("SVC011"))
+async def rbac_classes(lab: Lab) -> None:
+    """Traefik's ClusterRole lacks ingressclasses."""
+    await _without(lab, "ingressclasses")
 
 
 @fault("tpod-provider-off", TRAEFIK_SERVICE, _deployment("SVC012"))

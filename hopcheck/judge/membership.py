@@ -1,0 +1,203 @@
+"""Who is registered in a target group: this cluster's nodes and pods, or others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hopcheck.catalogue import listing, make
+from hopcheck.judge.groups import Group, reason_of, target_name
+from hopcheck.model import Finding, Obj, ObjectRef, Severity
+from hopcheck.outcome import Producer, outcomes, producer
+from hopcheck.way.albrules import chosen_rule
+from hopcheck.way.scene import Scene, meta, pod_ready, spec
+
+_UNUSED_MEANING = {
+    "Target.NotInUse": "no listener uses the target group, or the target's zone is not enabled",
+    "Target.InvalidState": "the instance is stopped or terminated",
+    "Target.IpUnusable": "the address cannot be a target, a load balancer uses it",
+    "Target.NotRegistered": "it is not registered",
+}
+TRANSIENT = ("initial", "draining")
+# Nodes that no load balancer is meant to reach (Kubernetes, "Well-Known Labels").
+_NOT_MEANT = (
+    "node-role.kubernetes.io/control-plane",
+    "node-role.kubernetes.io/master",
+    "node.kubernetes.io/exclude-from-external-load-balancers",
+)
+
+
+def kind_of(scene: Scene, target: Obj) -> str | None:
+    """Give "node" for a node's instance or address, "pod" for a Traefik pod's; None: neither.
+
+    Where nodes could not be listed, an instance is taken for a node.
+    """
+    ident = str(target.get("Id", ""))
+    if ident in scene.pod_addresses and ident not in scene.node_ids:
+        return "pod"
+    if ident in scene.node_ids or (ident.startswith("i-") and not scene.node_ids):
+        return "node"
+    return None
+
+
+def strangers(scene: Scene, balancer: Obj, listener: Obj, group: Group) -> list[Finding]:
+    """No target is this cluster's: the wrong group, or one that nobody keeps up to date.
+
+    Only where requests fail, this cluster has a Traefik, and its nodes and pods could be seen.
+    """
+    if not scene.node_ids or scene.instance is None or not scene.pod_addresses:
+        return []
+    if any(kind_of(scene, d.get("Target") or {}) for d in group.described):
+        return []
+    made = outcomes(scene.snapshot)
+    if made.succeeded or _application_answers(scene):
+        return []
+    names = listing(target_name(d) for d in group.described)
+    total = len(group.described)
+    if group.obj.get("TargetType") == "ip" and len(group.in_state("unhealthy")) == total:
+        return [
+            make(
+                "TGT019",
+                group.ref,
+                variant="all",
+                severity=Severity.ERROR,
+                tg=group.name,
+                tg_arn=group.arn,
+                count=total,
+                total=total,
+                targets=names,
+                ns=scene.instance.namespace,
+                share=group.share,
+                related=(
+                    ObjectRef(scene.instance.kind, scene.instance.name, scene.instance.namespace),
+                ),
+            )
+        ]
+    name = str(balancer.get("LoadBalancerName"))
+    rules = scene.aws.rules.get(listener.get("ListenerArn", ""))
+    listed = (rules.or_else(()) or ()) if rules is not None else ()
+    rule = chosen_rule(listed, scene.target.host, scene.target.path) or {}
+    return [
+        make(
+            "TGT009",
+            ObjectRef("Listener", f"{name}:{listener['Port']}"),
+            variant="elsewhere",
+            lb=name,
+            port=listener["Port"],
+            host=scene.target.host,
+            path=scene.target.path,
+            rule=rule.get("Priority", "default"),
+            action=f"target group {group.name} ({names})",
+            listener_arn=listener.get("ListenerArn", ""),
+            share=group.share,
+            related=(group.ref, ObjectRef("LoadBalancer", name)),
+        )
+    ]
+
+
+def _application_answers(scene: Scene) -> bool:
+    """Whether something that is neither Traefik nor the load balancer answers the host."""
+    return any(
+        c.seen and c.get().exchanges and producer(c.get().exchanges[-1]) is Producer.APPLICATION
+        for c in scene.snapshot.http.requests
+    )
+
+
+def stale(scene: Scene, group: Group) -> list[Finding]:
+    """Some ip targets are addresses of nobody, beside others that are this cluster's."""
+    if group.obj.get("TargetType") != "ip" or not scene.pod_addresses:
+        return []
+    others = [
+        d
+        for d in group.described
+        if kind_of(scene, d.get("Target") or {}) is None and group.state(d) not in TRANSIENT
+    ]
+    known = [d for d in group.described if d not in others]
+    if not others or not known or not scene.node_ids:
+        return []
+    return [
+        make(
+            "TGT019",
+            group.ref,
+            tg=group.name,
+            tg_arn=group.arn,
+            count=len(others),
+            total=len(group.described),
+            targets=listing(target_name(d) for d in others),
+            ns=scene.instance.namespace if scene.instance else "",
+        )
+    ]
+
+
+def unused(group: Group, lb: str) -> list[Finding]:
+    """Targets that AWS does not use, by its reason; a warning while others serve."""
+    found = []
+    by_reason: dict[str, list[Obj]] = {}
+    for described in group.in_state("unused"):
+        by_reason.setdefault(reason_of(described), []).append(described)
+    healthy = group.in_state("healthy", *TRANSIENT)
+    for reason, these in by_reason.items():
+        meaning = _UNUSED_MEANING.get(reason)
+        if meaning is None:
+            continue
+        common: dict[str, Any] = {
+            "severity": Severity.WARNING if healthy else Severity.ERROR,
+            "tg": group.name,
+            "tg_arn": group.arn,
+            "share": group.share * len(these) / len(group.described),
+        }
+        names = listing(target_name(d) for d in these)
+        counted: dict[str, Any] = {
+            "reason": reason,
+            "meaning": meaning,
+            "total": len(group.described),
+        }
+        if reason == "Target.NotInUse":
+            found.append(make("TGT011", group.ref, lb=lb, unused=len(these), **counted, **common))
+        elif reason == "Target.NotRegistered":
+            found.append(make("TGT013", group.ref, missing=names, detail="", **common))
+        else:
+            found.append(
+                make("TGT012", group.ref, count=len(these), targets=names, **counted, **common)
+            )
+    return found
+
+
+def not_registered(scene: Scene, group: Group) -> list[Finding]:
+    """Under externalTrafficPolicy Local, nodes with a Traefik pod that are no targets.
+
+    Information only: their pods get nothing, and no request fails of that.
+    """
+    service = scene.traefik_service
+    if service is None or spec(service).get("externalTrafficPolicy") != "Local":
+        return []
+    registered = {
+        str(meta(node).get("name"))
+        for d in group.described
+        if (node := scene.node_ids.get(str((d.get("Target") or {}).get("Id")))) is not None
+    }
+    by_name = {str(meta(node).get("name")): node for node in scene.node_ids.values()}
+    serving = {
+        str(spec(pod).get("nodeName"))
+        for pod in (scene.instance.pods if scene.instance else ())
+        if pod_ready(pod)
+    }
+    missing = sorted(
+        name
+        for name in serving - registered
+        if name in by_name
+        and not any(label in (meta(by_name[name]).get("labels") or {}) for label in _NOT_MEANT)
+    )
+    if not missing or not serving & registered:
+        return []
+    return [
+        make(
+            "TGT013",
+            group.ref,
+            severity=Severity.INFO,
+            tg=group.name,
+            tg_arn=group.arn,
+            missing=listing(missing),
+            detail=", and under externalTrafficPolicy Local its Traefik pod gets no traffic",
+            related=tuple(ObjectRef("Node", name) for name in missing[:3]),
+        )
+    ]
