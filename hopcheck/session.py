@@ -189,7 +189,9 @@ def write(host: HostSession) -> Path:
         try:
             if host.collection:
                 more = {"fetch": host.fetch} if host.fetch is not None else {}
-                report = with_past(report, history, base, name, strict=strict, **more)
+                report = with_past(
+                    report, host.snapshot(), history, base, name, strict=strict, **more
+                )
         except HistoryError as error:
             host.notes.append(str(error))
         evidence: object = msgspec.to_builtins(host.snapshot()) if host.collection else {}

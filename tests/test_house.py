@@ -43,6 +43,7 @@ def of(path: Path) -> str:
 PURE = [
     *modules("judge"),
     *modules("way"),
+    *modules("changes"),
     *(PACKAGE / name for name in ("cause.py", "assess.py", "outcome.py", "path.py", "skipping.py")),
 ]
 # Modules that reach nothing outside the program. datetime, for what it computes from texts alone.
@@ -52,8 +53,8 @@ COMPUTE = {
     "itertools", "math", "base64", "binascii", "string", "unicodedata",
 }  # fmt: skip
 # hopcheck's own: the pure ones, the vocabulary, the texts.
-OWN = ("judge", "way", "model", "catalogue", "cause", "outcome", "path", "options", "skipping",
-       "redact", "target")  # fmt: skip
+OWN = ("judge", "way", "changes", "model", "catalogue", "cause", "outcome", "path", "options",
+       "skipping", "redact", "target")  # fmt: skip
 FORBIDDEN_NAMES = {
     "open", "input", "print", "exec", "eval", "compile", "__import__", "breakpoint", "globals",
 }  # fmt: skip

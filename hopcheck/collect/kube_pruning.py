@@ -62,7 +62,8 @@ _EVENT = (
 )
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _ANNOTATION_CHARS = 4_096
-_FIELDS_BYTES = 4_096
+_FIELDS_BYTES = 8_192
+_WRITERS = 20
 _CONFIG_CHARS = 65_536
 
 
@@ -71,15 +72,29 @@ def _only(obj: Mapping[str, Any], keys: Iterable[str]) -> Obj:
 
 
 def _managed_fields(meta: Obj, *, with_fields: bool) -> list[Obj]:
-    """Who wrote last: manager, operation, time; what they own only where it is short."""
+    """Who wrote when, and which fields where asked for; the status and its writers are left out.
+
+    `fields` is FieldsV1 without what nobody decides; absent where even that is long.
+    """
     kept = []
-    for entry in meta.get("managedFields") or ():
+    for entry in (meta.get("managedFields") or ())[:_WRITERS]:
+        if entry.get("subresource") == "status":
+            continue
         slim = _only(entry, ("manager", "operation", "time", "subresource"))
-        fields = entry.get("fieldsV1")
-        if with_fields and fields and len(msgspec.json.encode(fields)) <= _FIELDS_BYTES:
-            slim["fieldsV1"] = fields
+        fields = _decided(entry.get("fieldsV1") or {}) if with_fields else {}
+        if fields and len(msgspec.json.encode(fields)) <= _FIELDS_BYTES:
+            slim["fields"] = fields
         kept.append(slim)
     return kept
+
+
+def _decided(fields: Obj) -> Obj:
+    kept = {key: value for key, value in fields.items() if key not in ("f:status", "f:metadata")}
+    meta = _only(fields.get("f:metadata") or {}, ("f:labels", "f:annotations"))
+    if "f:annotations" in meta:
+        own = {k: v for k, v in meta["f:annotations"].items() if k != f"f:{_LAST_APPLIED}"}
+        meta["f:annotations"] = own
+    return kept | {"f:metadata": {key: value for key, value in meta.items() if value}}
 
 
 def metadata(obj: Obj, *, with_fields: bool = False) -> Obj:
@@ -151,7 +166,7 @@ def workload(obj: Obj) -> Obj:
         labels = _only(template.get("metadata") or {}, ("labels", "annotations"))
         kept["template"] = {"metadata": labels, "spec": _pod_spec(template)}
     status = obj.get("status") or {}
-    return redact_obj({**_head(obj), "spec": kept, "status": status})  # type: ignore[no-any-return]
+    return redact_obj({**_head(obj, with_fields=True), "spec": kept, "status": status})  # type: ignore[no-any-return]
 
 
 def node(obj: Obj) -> Obj:
@@ -185,7 +200,7 @@ def event_time(obj: Obj) -> str:
 def config_map(obj: Obj) -> Obj:
     """A ConfigMap's texts, cut where they are very long."""
     data = {key: str(text)[:_CONFIG_CHARS] for key, text in (obj.get("data") or {}).items()}
-    return redact_obj({**_head(obj), "data": data})  # type: ignore[no-any-return]
+    return redact_obj({**_head(obj, with_fields=True), "data": data})  # type: ignore[no-any-return]
 
 
 def secret(obj: Obj) -> Obj:
@@ -193,7 +208,7 @@ def secret(obj: Obj) -> Obj:
 
     `keys` are the names of its entries as managedFields tell them, absent where these do not.
     """
-    kept: Obj = redact_obj(_head(obj))
+    kept: Obj = redact_obj(_head(obj, with_fields=True))
     keys: set[str] = set()
     for entry in (obj.get("metadata") or {}).get("managedFields") or ():
         fields = (entry.get("fieldsV1") or {}).get("f:data") or {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from hopcheck.changes import changes
 from hopcheck.history.database import History, Row
 from hopcheck.model import Report, Snapshot, Verdict
 from hopcheck.replay import BadEvidenceError, load
@@ -20,6 +21,7 @@ Fetch = Callable[[str, str, Sequence[str]], object]
 
 def with_past(
     report: Report,
+    snapshot: Snapshot,
     history: History,
     base: Path,
     slug: str,
@@ -53,7 +55,11 @@ def with_past(
     for row in healthy:
         found = _evidence(base, row, fetch)
         if found is not None:
-            return report
+            return replace(
+                report,
+                compared_with=row.started_at,
+                changes=changes(found, snapshot, report.root_causes),
+            )
     return report
 
 

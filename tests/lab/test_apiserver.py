@@ -91,7 +91,7 @@ def test_put_fills_in_what_the_server_owns():
     assert int(second["metadata"]["resourceVersion"]) > int(metadata["resourceVersion"])
     edit = second["metadata"]["managedFields"][-1]
     assert edit["manager"] == "kubectl-edit"
-    assert edit["fieldsV1"] == {"f:spec": {"f:selector": {"f:app": {}}}}
+    assert edit["fieldsV1"] == {"f:spec": {"f:selector": {}}}
 
 
 def test_what_the_store_gives_out_is_a_copy():

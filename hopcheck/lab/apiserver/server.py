@@ -258,7 +258,9 @@ class ApiServer:
         if request.method == "DELETE":
             return _json(change.delete(), 200)
         sent = await writing.body(request, target.subresource)
-        change.manager = request.query.get("fieldManager") or change.manager
+        # Source: apiserver's managerOrUserAgent.
+        agent = request.headers.get("User-Agent", "").partition("/")[0][:128]
+        change.manager = request.query.get("fieldManager") or agent or change.manager
         handlers: dict[str, Callable[[], tuple[Obj, int]]] = {
             "POST": lambda: change.create(sent),
             "PUT": lambda: change.update(sent),

@@ -16,6 +16,7 @@ from typing import Any
 
 from hopcheck.lab.apiserver.defaults import set_defaults
 from hopcheck.lab.apiserver.kinds import BY_KIND, BY_PLURAL, Resource
+from hopcheck.lab.apiserver.managed import managed
 from hopcheck.lab.apiserver.selectors import matches
 
 Obj = dict[str, Any]
@@ -81,13 +82,20 @@ class Store:
             self._version += 1
             self._compacted = self._version
 
-    def put(self, obj: Obj, manager: str = "kubectl-client-side-apply") -> Obj:
+    def put(
+        self,
+        obj: Obj,
+        manager: str = "kubectl-client-side-apply",
+        *,
+        operation: str = "Update",
+        applied: Obj | None = None,
+    ) -> Obj:
         """Create or replace an object; the stored object is returned, as a copy.
 
         Sets uid, creationTimestamp (unless given), resourceVersion, generation, managedFields
         and the API server's defaults; creates the namespace where it is missing. An object that
         would not change is left as it is, without an event. ValueError for a kind that the
-        server does not know.
+        server does not know. `applied` is what a server-side apply sent (operation "Apply").
         """
         resource = BY_KIND.get((obj.get("apiVersion", ""), obj.get("kind", "")))
         if resource is None:
@@ -107,7 +115,7 @@ class Store:
                         "metadata": {"name": metadata["namespace"]},
                     }
                 )
-            stored = self._write(resource, new, manager)
+            stored = self._write(resource, new, manager, operation, applied)
             self._deliver()
             return copied(stored)  # type: ignore[no-any-return]
 
@@ -199,7 +207,9 @@ class Store:
         key = _key(BY_PLURAL[resource], namespace, name)
         return self._objects.get(resource, {}).get(key)
 
-    def _write(self, resource: Resource, new: Obj, manager: str) -> Obj:
+    def _write(
+        self, resource: Resource, new: Obj, manager: str, operation: str, applied: Obj | None
+    ) -> Obj:
         metadata = new["metadata"]
         key = _key(resource, metadata.get("namespace"), metadata["name"])
         old = self._objects.get(resource.plural, {}).get(key)
@@ -211,12 +221,19 @@ class Store:
             metadata.get("creationTimestamp") or before.get("creationTimestamp") or now
         )
         _count_generation(resource, new, old)
-        fields = _difference(_content(old) if old else {}, _content(new))
-        if old and not fields:
-            return old
-        metadata["managedFields"] = _managed(
-            before.get("managedFields", []), manager, new["apiVersion"], now, fields
+        entries = managed(
+            before.get("managedFields", []),
+            old,
+            new,
+            manager=manager,
+            operation=operation,
+            applied=applied,
+            now=now,
         )
+        same_owners = _undated(entries) == _undated(before.get("managedFields", []))
+        if old and same_owners and _content(old) == _content(new):
+            return old
+        metadata["managedFields"] = entries
         self._version += 1
         metadata["resourceVersion"] = str(self._version)
         self._objects.setdefault(resource.plural, {})[key] = new
@@ -265,41 +282,14 @@ def _content(obj: Obj) -> Obj:
     } | {"metadata": metadata}
 
 
+def _undated(entries: list[Obj]) -> list[Obj]:
+    undated = [{k: v for k, v in entry.items() if k != "time"} for entry in entries]
+    return sorted(undated, key=lambda entry: (entry["manager"], entry["operation"]))
+
+
 def _count_generation(resource: Resource, new: Obj, old: Obj | None) -> None:
     if "spec" not in new or resource.plural in _WITHOUT_GENERATION:
         return
     before = old["metadata"].get("generation", 1) if old else 0
     changed = old is None or old.get("spec") != new["spec"]
     new["metadata"]["generation"] = before + 1 if changed else before
-
-
-def _difference(old: Any, new: Any) -> Obj:
-    """The changed fields in the form of managedFields' fieldsV1; lists count as one field."""
-    fields: Obj = {}
-    for key in sorted(old.keys() | new.keys()):
-        if key in old and key in new and old[key] == new[key]:
-            continue
-        before, after = old.get(key), new.get(key)
-        deeper = isinstance(after, dict) and (before is None or isinstance(before, dict))
-        fields[f"f:{key}"] = _difference(before or {}, after) if deeper else {}
-    return fields
-
-
-def _managed(
-    entries: list[Obj], manager: str, api_version: str, now: str, fields: Obj
-) -> list[Obj]:
-    mine = next((e for e in entries if e["manager"] == manager), None)
-    entry = {
-        "manager": manager,
-        "operation": "Update",
-        "apiVersion": api_version,
-        "time": now,
-        "fieldsType": "FieldsV1",
-        "fieldsV1": _merged(mine["fieldsV1"] if mine else {}, fields),
-    }
-    return [e for e in entries if e is not mine] + [entry]
-
-
-def _merged(one: Obj, other: Obj) -> Obj:
-    both = {key: _merged(one[key], other[key]) for key in one.keys() & other.keys()}
-    return one | other | both

@@ -89,6 +89,7 @@ class Change:
     subresource: str
     query: Mapping[str, str]
     manager: str = "kubectl"
+    _applied: Obj | None = None  # what an apply sent
 
     def create(self, sent: Any) -> tuple[Obj, int]:
         """POST: ApiError 409 where the object exists, 404 without its namespace."""
@@ -126,6 +127,7 @@ class Change:
             raise not_found(self.resource.plural, self.resource.group, self.name)
         new = apply_patch(old or {}, content_type, sent, custom=self.resource.custom)
         new = self._checked(new)
+        self._applied = sent if applied else None
         if old is None:
             return self._put(new), 201
         new["metadata"]["name"] = self.name
@@ -202,4 +204,7 @@ class Change:
         return new
 
     def _put(self, obj: Obj) -> Obj:
-        return self.store.prepared(obj) if self._dry else self.store.put(obj, self.manager)
+        if self._dry:
+            return self.store.prepared(obj)
+        operation = "Update" if self._applied is None else "Apply"
+        return self.store.put(obj, self.manager, operation=operation, applied=self._applied)

@@ -1,0 +1,68 @@
+"""What changed on the way to a host between two snapshots (pure: no I/O, no clock).
+
+Only what was seen both times is compared, and only what somebody decides or a client notices:
+resourceVersions, uids, status times, restarts, the order of lists and the names of pods are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hopcheck.changes.cloud import changes_of_cloud, health_of_targets
+from hopcheck.changes.objects import changes_of_objects, same_cluster
+from hopcheck.changes.seen import (
+    changes_of_certificates,
+    changes_of_counts,
+    changes_of_names,
+    changes_of_version,
+)
+from hopcheck.changes.way import Side, keys_on_the_way
+from hopcheck.model import Change, Finding, ObjectRef, Snapshot
+
+__all__ = ["changes"]
+
+_MOST = 200
+
+
+def changes(
+    before: Snapshot, after: Snapshot, root_causes: Sequence[Finding] = ()
+) -> tuple[Change, ...]:
+    """What of `after` is not as in `before`, the most telling first, at most 200.
+
+    First the objects of the root causes and those related to them, then what was declared before
+    what was only observed; within each the latest first.
+    """
+    sides = Side(before), Side(after)
+    declared: list[Change] = []
+    observed: list[Change] = []
+    if same_cluster(before.kube, after.kube):
+        keys = keys_on_the_way(sides)
+        declared += changes_of_objects(*sides, keys)
+        observed += changes_of_version(*sides, declared)
+        observed += changes_of_counts(*sides, keys)
+    declared += changes_of_cloud(*sides)
+    declared += changes_of_names(*sides)
+    observed += changes_of_certificates(*sides)
+    observed += health_of_targets(*sides)
+    ranked = [
+        *sorted(declared, key=lambda one: one.at or "", reverse=True),
+        *observed,
+    ]
+    ranked.sort(key=lambda one: _rank(one, root_causes))
+    return tuple(ranked[:_MOST])
+
+
+def _rank(change: Change, root_causes: Sequence[Finding]) -> int:
+    """0: the very field of a root cause; 1: its object; 2: one related to it; 3: any other."""
+    ranks = [3]
+    for finding in root_causes:
+        if _same(finding.object, change.object):
+            field = finding.object.field or ""
+            ranks.append(0 if field and change.field.startswith(field) else 1)
+        elif any(_same(related, change.object) for related in finding.related):
+            ranks.append(2)
+    return min(ranks)
+
+
+def _same(one: ObjectRef, other: ObjectRef) -> bool:
+    return (one.kind, one.namespace, one.name) == (other.kind, other.namespace, other.name)
