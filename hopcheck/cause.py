@@ -329,4 +329,6 @@ def stable_owner(finding: Finding) -> ObjectRef:
 def fingerprint(host: str, roots: Sequence[Finding]) -> str:
     """16 hex digits from host, codes and stable owners alone: equal for the same trouble."""
     parts = sorted(f"{finding.code} {stable_owner(finding)}" for finding in roots)
-    return hashlib.sha256("\n".join([host, *parts]).encode()).hexdigest()[:16]
+    # A lone surrogate (broken UTF-8 in a name) counts as U+FFFD, which is what evidence.json holds.
+    whole = "\n".join([host, *parts]).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]

@@ -17,13 +17,14 @@ from hopcheck.report.facts import beside_path
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label, left_out
 from hopcheck.report.since import changes_words, since_words
-from hopcheck.report.text import command, for_terminal, in_words, one_line
+from hopcheck.report.text import command, in_words, one_line, shorten
 
 if TYPE_CHECKING:
     from rich.status import Status as Spinner
 
 SCREEN = 25  # lines of the first screen
 _PLAIN_WIDTH = 100
+_LONGEST = 4_000  # cells
 _VERDICT_STYLE = {
     Verdict.HEALTHY: "bold green",
     Verdict.DEGRADED: "bold yellow",
@@ -116,7 +117,8 @@ def _sayable(console: Console, text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    return " ".join(for_terminal(text).split())
+    """`text` on one line; no name, fix or path that one can use is longer than _LONGEST."""
+    return one_line(text, _LONGEST)
 
 
 def _headline(report: Report, console: Console) -> _Line:
@@ -145,7 +147,7 @@ def _named(finding: Finding) -> Iterator[_Line]:
 
 
 def _command(text: str) -> _Line:
-    return _Line((f"  $ {command(text)}", "cyan"), raw=True)
+    return _Line((f"  $ {shorten(command(text), _LONGEST)}", "cyan"), raw=True)
 
 
 def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
@@ -298,7 +300,7 @@ def _finding_lines(finding: Finding) -> Iterator[_Line]:
         if value:
             yield _Line(("    ", ""), (f"{label(key)}: {_clean(value)}", ""), indent=4)
     for one in finding.commands:
-        yield _Line((f"    $ {command(one)}", "cyan"), raw=True)
+        yield _Line((f"    $ {shorten(command(one), _LONGEST)}", "cyan"), raw=True)
     for proof in finding.evidence:
         text = f"{_clean(proof.source)}: {one_line(proof.said, 400)}"
         yield _Line(("    ", ""), (text, "dim"), indent=4)

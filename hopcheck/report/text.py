@@ -26,6 +26,7 @@ _SUSPECT = re.compile(
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 ELLIPSIS = "…"
+_SLACK = 4_096
 
 
 def _replacement(match: re.Match[str]) -> str:
@@ -76,7 +77,8 @@ def _cells(character: str) -> int:
 
 def one_line(text: str, width: int) -> str:
     """`text` for a terminal, white space folded, cut to `width` cells with an ellipsis."""
-    text = " ".join(for_terminal(text).split())
+    # Far more than can be shown, so that a line of megabytes takes no seconds.
+    text = " ".join(for_terminal(text[: 16 * max(0, width) + _SLACK]).split())
     if width_of(text) <= width:
         return text
     kept, used = [], 0
