@@ -55,6 +55,11 @@ class Kubelet:
         self._running[namespace, name] = container
         self._restarts[namespace, name] = 0
 
+    async def remove(self, namespace: str, name: str) -> None:
+        """End the container of that pod and forget it."""
+        async with self._lock:
+            await self._running.pop((namespace, name)).stop()
+
     def container(self, namespace: str, name: str) -> Container:
         """What runs in that pod. Raises KeyError for a pod that is not the lab's."""
         return self._running[namespace, name]

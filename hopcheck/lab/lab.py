@@ -180,6 +180,9 @@ class Lab:
         self.set_delay(0.0)
         self.nodes.dark.clear()
         await self._drop_second_resolver()
+        for name in [one for one in self._apps if one not in {p.name for p in self.plan.app}]:
+            del self._apps[name]
+            await self.kubelet.remove(topology.APP, name)
         self._baseline()
         for place in list(self._down):
             await self.kubelet.restart(*place)
@@ -229,6 +232,28 @@ class Lab:
             if name in (None, pod.name):
                 pod.behaviour = behaviour
                 await self.kubelet.restart(topology.APP, pod.name)
+
+    async def scale_app(self, replicas: int) -> list[str]:
+        """Run more pods of the application until `heal`; the names of all of them.
+
+        Raises LookupError where the lab has one address only.
+        """
+        if self._addresses.single:
+            raise LookupError("this lab has one address only, and so one pod of the application")
+        for pod in topology.further_app_pods(self.plan, self._addresses, replicas):
+            self.store.put(topology.app_pod(pod))
+            self._add_app(pod)
+            await self.kubelet.restart(topology.APP, pod.name)
+        for workload in ("deployments", "replicasets"):
+            for one in self.store.list(workload, topology.APP):
+                one["spec"]["replicas"] = replicas
+                self.store.put(one)
+        return list(self._apps)
+
+    def _add_app(self, pod: topology.Pod) -> None:
+        app = AppPod(pod.name, pod.address, pod.ports["http"])
+        self._apps[pod.name] = app
+        self._run(topology.APP, pod.name, "my-app", app)
 
     async def set_traefik_args(self, change: Callable[[list[str]], list[str]]) -> None:
         """Change the arguments in Traefik's Deployment and in each pod, and restart the pods."""
@@ -323,9 +348,7 @@ class Lab:
             self._traefik[pod.name] = process
             self._run(topology.GATEWAY, pod.name, topology.TRAEFIK, process)
         for pod in self.plan.app:
-            app = AppPod(pod.name, pod.address, pod.ports["http"])
-            self._apps[pod.name] = app
-            self._run(topology.APP, pod.name, "my-app", app)
+            self._add_app(pod)
 
     def _run(self, namespace: str, pod: str, name: str, container: TraefikProcess | AppPod) -> None:
         self.kubelet.add(namespace, pod, container)

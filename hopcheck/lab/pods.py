@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from aiohttp import web
+
+from hopcheck.lab.cloud.dark import DarkPort
 
 _LOG_LINES = 2000
 
@@ -19,7 +22,9 @@ class Behaviour:
 
     `port` overrides the declared port; `listening` false refuses connections at the pod's
     address (bound to loopback only); `delay` is seconds; `only_host` answers every other Host
-    with the application's own 404; `exit_code` makes the container end with `exit_log` as its
+    with the application's own 404; `dark` drops every packet, as a network policy does; `headers`
+    are added to each answer; `refuses_plain` makes a TLS server answer plain HTTP with 400, as Go's
+    and nginx do; `exit_code` makes the container end with `exit_log` as its
     last words (137 with `exit_reason` "OOMKilled" is what the kernel does).
     """
 
@@ -34,6 +39,9 @@ class Behaviour:
     reset: bool = False
     not_http: bool = False
     tls: ssl.SSLContext | None = None
+    refuses_plain: bool = False
+    dark: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
     ready: bool = True
     exit_code: int | None = None
     exit_reason: str = "Error"
@@ -57,6 +65,7 @@ class AppPod:
         self._previous: deque[tuple[datetime, str]] = deque(maxlen=_LOG_LINES)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        self._dark: DarkPort | None = None
         self._ended = asyncio.Event()
 
     async def start(self) -> None:
@@ -72,8 +81,12 @@ class AppPod:
         self._say(f"listening on {'0.0.0.0' if behaviour.listening else '127.0.0.1'}:{port}")  # noqa: S104
         if not behaviour.listening:
             return
-        if behaviour.not_http:
-            self._server = await asyncio.start_server(_greet, self.address, port)
+        if behaviour.dark:
+            self._dark = DarkPort(self.address, port)
+            return
+        if behaviour.not_http or behaviour.refuses_plain:
+            answer = _greet if behaviour.not_http else _refuse_plain
+            self._server = await asyncio.start_server(answer, self.address, port)
             return
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._answer)
@@ -94,6 +107,9 @@ class AppPod:
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._dark is not None:
+            self._dark.close()
+            self._dark = None
 
     async def not_ready(self) -> str | None:
         """The words of a failed ``cat /tmp/ready``, the container's readiness probe."""
@@ -118,7 +134,7 @@ class AppPod:
         if behaviour.reset and request.transport is not None:
             request.transport.abort()
         status, text = behaviour.status, behaviour.body or f"{self.name} serves {request.path}\n"
-        headers = {}
+        headers = dict(behaviour.headers)
         if behaviour.only_host and request.host.partition(":")[0] != behaviour.only_host:
             status, text = 404, f"{self.name}: no site named {request.host}\n"
         if behaviour.redirect_loop:
@@ -129,6 +145,16 @@ class AppPod:
 
     def _say(self, text: str) -> None:
         self._lines.append((datetime.now(UTC), text))
+
+
+async def _refuse_plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What net/http's TLS server says to plain HTTP; a TLS handshake is cut off."""
+    with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+        if (await reader.readexactly(1)).isalpha():
+            text = "Client sent an HTTP request to an HTTPS server.\n"
+            writer.write(f"HTTP/1.0 400 Bad Request\r\n\r\n{text}".encode())
+            await writer.drain()
+    writer.close()
 
 
 async def _greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

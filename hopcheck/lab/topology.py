@@ -30,6 +30,7 @@ TARGETS_HTTP = "myapp-web"
 TARGETS_HTTPS = "myapp-websecure"
 TRAEFIK_PODS = ("traefik-7d9f8b6c5d-2xk4q", "traefik-7d9f8b6c5d-w8zjp")
 APP_PODS = ("my-app-6f7c9d5b84-5mnlt", "my-app-6f7c9d5b84-hq2vd")
+_APP_REPLICA_SET = "my-app-6f7c9d5b84"
 INSTANCES = ("i-0a1b2c3d4e5f60001", "i-0a1b2c3d4e5f60002", "i-0a1b2c3d4e5f60003")
 
 # name -> (container port, Service port, nodePort), section 5.1 of the page
@@ -234,11 +235,26 @@ def objects(
     for pod in lab.traefik:
         spec = _traefik_spec(image, args(pod), pod.ports)
         found.append(_pod(GATEWAY, TRAEFIK, "traefik-7d9f8b6c5d", pod, spec))
-    found += _workload(APP, "my-app", "my-app-6f7c9d5b84", len(lab.app), _app_spec(8080))
-    for pod in lab.app:
-        spec = _app_spec(pod.ports["http"])
-        found.append(_pod(APP, "my-app", "my-app-6f7c9d5b84", pod, spec))
-    return found
+    found += _workload(APP, "my-app", _APP_REPLICA_SET, len(lab.app), _app_spec(8080))
+    return [*found, *map(app_pod, lab.app)]
+
+
+def app_pod(pod: Pod) -> Obj:
+    """The object of one of the application's pods."""
+    return _pod(APP, "my-app", _APP_REPLICA_SET, pod, _app_spec(pod.ports["http"]))
+
+
+def further_app_pods(lab: Plan, addresses: Addresses, replicas: int) -> list[Pod]:
+    """Places for the application's pods beyond those of the plan, up to `replicas` in all."""
+    return [
+        Pod(
+            f"{_APP_REPLICA_SET}-x{n}k7q",
+            addresses.host(60 + n),
+            lab.nodes[n % len(lab.nodes)],
+            lab.app[0].ports,
+        )
+        for n in range(len(lab.app), replicas)
+    ]
 
 
 def _meta(api: str, kind: str, namespace: str | None, name: str) -> Obj:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hopcheck.lab.faults.gallery import REQUEST, Expect, fault
+from hopcheck.lab.faults.gallery import DEGRADED, REQUEST, Expect, fault
 from hopcheck.lab.pods import Behaviour
-from hopcheck.lab.topology import APP, SERVICE
+from hopcheck.lab.topology import APP, HOST, SERVICE
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab
+
+_PAGE = (f"https://{HOST}/status",)
+_GO = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
 
 
 def _application(code: str) -> Expect:
@@ -23,10 +26,47 @@ async def server_error(lab: Lab) -> None:
     await lab.set_app(None, Behaviour(status=500, body=body))
 
 
+@fault("app-5xx-empty", REQUEST, _application("REQ001"))
+async def empty_server_error(lab: Lab) -> None:
+    """The application answers 500 with nothing in it, as a failed forwardAuth does."""
+    await lab.set_app(None, Behaviour(status=500, body="\n"))
+
+
+@fault("app-5xx-gateway", REQUEST, _application("REQ001"))
+async def gateway_error(lab: Lab) -> None:
+    """The application is itself a gateway and answers 502 in Traefik's words."""
+    await lab.set_app(None, Behaviour(status=502, body="Bad Gateway"))
+
+
+@fault("app-5xx-one", REQUEST, _application("REQ001"), exit_code=DEGRADED)
+async def one_fails(lab: Lab) -> None:
+    """One of the application's pods answers 500."""
+    body = '{"error":"cannot reach the database"}\n'
+    await lab.set_app(lab.plan.app[-1].name, Behaviour(status=500, body=body))
+
+
+@fault("app-slow", REQUEST, _application("REQ003"))
+async def slow(lab: Lab) -> None:
+    """The application answers, after clients have given up."""
+    await lab.set_app(None, Behaviour(delay=8.0))
+
+
 @fault("app-hang", REQUEST, _application("REQ003"))
 async def hang(lab: Lab) -> None:
     """The application accepts requests and never answers."""
     await lab.set_app(None, Behaviour(hang=True))
+
+
+@fault("app-vhost", REQUEST, _application("REQ002"), asked=_PAGE)
+async def virtual_host(lab: Lab) -> None:
+    """The application knows another host name and answers 404 to this one."""
+    await lab.set_app(None, Behaviour(only_host="my-app.internal"))
+
+
+@fault("app-go-404", REQUEST, _application("REQ002"), asked=_PAGE)
+async def go_not_found(lab: Lab) -> None:
+    """The application, a Go program, answers 404 in the very words of Traefik."""
+    await lab.set_app(None, Behaviour(status=404, body="404 page not found\n", headers=_GO))
 
 
 @fault("app-redirect-loop", REQUEST, _application("REQ011"))
@@ -45,3 +85,9 @@ async def wrong_port(lab: Lab) -> None:
 async def loopback_only(lab: Lab) -> None:
     """The application listens on the pod's loopback interface only."""
     await lab.set_app(None, Behaviour(listening=False))
+
+
+@fault("app-resets", REQUEST, _application("REQ003"))
+async def resets(lab: Lab) -> None:
+    """The application accepts each connection and drops it without an answer: 502."""
+    await lab.set_app(None, Behaviour(reset=True))
