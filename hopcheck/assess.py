@@ -103,7 +103,7 @@ def assess(
         )
     roots = cause.root_causes(kept)
     requests = outcomes(snapshot)
-    verdict = _verdict(requests, kept, steps, options)
+    verdict = _verdict(requests, kept, roots, steps, options)
     seen = sum(step.status in (Status.PASS, Status.WARN, Status.FAIL) for step in steps)
     return Report(
         target=snapshot.target,
@@ -161,13 +161,18 @@ STOPS_EVERYTHING = frozenset(
 
 
 def _verdict(
-    requests: Outcome, findings: Sequence[Finding], steps: Sequence[StepResult], options: Options
+    requests: Outcome,
+    findings: Sequence[Finding],
+    roots: Sequence[Finding],
+    steps: Sequence[StepResult],
+    options: Options,
 ) -> Verdict:
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     unknown = {step.step.value for step in steps if step.status is Status.UNKNOWN}
     verdict = Verdict.UNKNOWN
     if requests.made and requests.succeeded == 0:
-        verdict = Verdict.DEGRADED if requests.other_scheme_serves else Verdict.BROKEN
+        partly = requests.other_scheme_serves or _drawn(roots)
+        verdict = Verdict.DEGRADED if partly else Verdict.BROKEN
     elif requests.made and (requests.succeeded < requests.made or errors):
         verdict = Verdict.DEGRADED
     elif requests.made:
@@ -178,6 +183,18 @@ def _verdict(
     if verdict is Verdict.HEALTHY and unknown & {str(step) for step in required}:
         return Verdict.UNKNOWN
     return verdict
+
+
+_DRAWN = (Step.ENDPOINTS, Step.TRAEFIK_LOGS, Step.REQUEST)
+
+
+def _drawn(roots: Sequence[Finding]) -> bool:
+    """Whether the requests of this run failed by bad luck: only some pods or replicas are broken.
+
+    Which of them a request meets is a draw; load balancer addresses are all asked.
+    """
+    shares = [root.share for root in roots if root.share is not None and root.step in _DRAWN]
+    return bool(roots) and len(shares) == len(roots) and sum(shares) < 1
 
 
 def _headline(

@@ -120,7 +120,7 @@ EDGES: tuple[Edge, ...] = (
         "status_503",
     ),
     Edge(
-        ("END003", "END008", "END010", "END013", "END014", "REQ015", "LOG003", "ING008"),
+        ("END003", "END008", "END010", "END013", "END014", "REQ003", "REQ015", "LOG003", "ING008"),
         ("REQ009",),
         "the pods refuse or do not answer Traefik",
         "status_5xx",
@@ -166,7 +166,14 @@ EDGES: tuple[Edge, ...] = (
     ),
     # The log's word on a Secret is history; a stale replica presents the default certificate now.
     Edge(("LOG001",), ("ING016", "ING019"), "a replica without the route lacks its certificate"),
+    Edge(
+        ("ING011",),
+        ("REQ005", "REQ006", "REQ007"),
+        "the route that brings the certificate is not loaded for TLS",
+        "brings_certificate",
+    ),
     Edge(("ING018",), ("REQ008",), "strict SNI"),
+    Edge(("ING020",), ("REQ008",), "Traefik ends handshakes for a router with broken TLS options"),
     Edge(
         (
             *_ROUTE_DROPPED,
@@ -205,6 +212,8 @@ EDGES: tuple[Edge, ...] = (
     Edge(("END003",), ("END013", "REQ015", "END014"), "the port is wrong for all of them"),
     Edge(("END008", "END010", "REQ015", "END013", "END009"), ("END014",), "the pods' end is known"),
     Edge(("END010",), ("REQ003", "END013"), "packets are dropped"),
+    Edge(("END013",), ("REQ003",), "the pods that do not answer"),
+    Edge(("END008",), ("REQ014", "REQ016"), "a TLS server answers plain HTTP with an error"),
     Edge(("END001", "END012", "END007"), ("END004", "END005"), "no pod is selected"),
     Edge(("ING015",), ("REQ004", "REQ014"), "the redirect leads to a closed port"),
     # The bounded gaps explain symptoms, and everything precise explains the gaps.
@@ -224,6 +233,10 @@ EDGES: tuple[Edge, ...] = (
 
 CONDITIONS: dict[str, Condition] = {
     "related": lambda cause, effect: cause.object in effect.related,
+    # An Ingress's certificate is loaded whatever becomes of its routers.
+    "brings_certificate": lambda cause, effect: (
+        cause.object.kind == "IngressRoute" or not any(r.kind == "Secret" for r in effect.related)
+    ),
     "always": lambda _cause, _effect: True,
     "status_404": lambda _cause, effect: effect.params.get("status") == 404,
     "status_503": lambda _cause, effect: effect.params.get("status") == 503,

@@ -63,6 +63,21 @@ def producer(exchange: Exchange) -> Producer:
     return Producer.APPLICATION
 
 
+# What TLS servers say to plain HTTP: Go's net/http, nginx, Apache httpd, Envoy and Tomcat.
+_SAYS_TLS = (
+    "client sent an http request to an https server",
+    "plain http request was sent to https port",
+    "speaking plain http to an ssl-enabled server port",
+    "this combination of host and port requires tls",
+)
+
+
+def says_tls(exchange: Exchange) -> bool:
+    """Whether the answer is a TLS server's to a request in plain HTTP."""
+    words = exchange.body.lower()
+    return exchange.status == 400 and any(said in words for said in _SAYS_TLS)
+
+
 def expected(status: int, expect: str) -> bool:
     """Whether `status` is in a set such as "200-399,401,403"."""
     for part in expect.split(","):

@@ -24,7 +24,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.options import Options
-from hopcheck.way.probes import hop_targets
+from hopcheck.way.probes import hop_targets, other_scheme_targets
 
 if TYPE_CHECKING:
     from hopcheck.collect.kube_client import KubeClient
@@ -177,6 +177,9 @@ class Collection:
             self.http = msgspec.structs.replace(self.http, hops=(missing,))
             return
         hops = await probe_hops(self.target, self.run, targets)
+        self.http = msgspec.structs.replace(self.http, hops=hops)
+        if again := other_scheme_targets(hops):
+            hops = (*hops, *await probe_hops(self.target, self.run, again))
         self.http = msgspec.structs.replace(self.http, hops=hops)
 
 

@@ -79,7 +79,10 @@ def _reached_application(probe: Probe) -> bool:
     last = probe.exchanges[-1]
     if last.error in (ErrorKind.TOO_MANY_REDIRECTS, ErrorKind.READ_TIMEOUT):
         return True
-    return producer(last) is Producer.APPLICATION
+    # What was redirected had come through; where it was sent to is another matter.
+    first = probe.exchanges[0]
+    redirected = len(probe.exchanges) > 1 and producer(first) is Producer.APPLICATION
+    return redirected or producer(last) is Producer.APPLICATION
 
 
 def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
@@ -90,7 +93,8 @@ def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
     if not nodes or not good_pods or len(good_nodes) == len(nodes) or (local and good_nodes):
         return []
     failing = [p for p in nodes if p not in good_nodes]
-    if any(p.exchanges[-1].error is None for p in failing):
+    # An answer, or waiting for one, is beyond what kube-proxy does.
+    if any(p.exchanges[-1].error in (None, ErrorKind.READ_TIMEOUT) for p in failing):
         return []
     meta = service["metadata"]
     return [

@@ -7,7 +7,7 @@ from typing import Any
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import exclusions, neighbours, references
 from hopcheck.judge.names import RESOURCE, route_ref
-from hopcheck.model import Finding, Gap, Judgement, Snapshot, Step, Why
+from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.route import Route
 from hopcheck.way.routes import gateway_routes_for
@@ -181,10 +181,56 @@ def _ambiguous(scene: Scene, routing: Routing) -> list[Finding]:
                 priority=winner.priority,
             )
         )
+    proper = next((r for r in selection.shadowed if _by_element(r, winner, target.path)), None)
+    if proper is not None:
+        found.append(_overmatches(scene, winner, proper))
     exact = next((r for r in selection.shadowed if _meant(r, winner, target.host)), None)
     if exact is not None and not winner.priority_set:
         found.append(_outranked(scene, winner, exact))
     return found
+
+
+def _by_element(route: Route, winner: Route, path: str) -> bool:
+    """Whether the winner's Prefix ends inside an element of the path, where `route` is meant.
+
+    Kubernetes compares a Prefix element by element, Traefik character by character.
+    """
+    if winner.kind != "Ingress" or winner.path_type != "Prefix" or not winner.path:
+        return False
+    if route.host != winner.host or route.backends == winner.backends or not route.path:
+        return False
+    return not _within(winner.path, path) and _within(route.path, path)
+
+
+def _within(prefix: str, path: str) -> bool:
+    base = prefix.rstrip("/")
+    return path == base or path.startswith(f"{base}/")
+
+
+def _overmatches(scene: Scene, winner: Route, proper: Route) -> Finding:
+    made = outcomes(scene.snapshot)
+    served = made.made > 0 and made.succeeded == made.made
+    return make(
+        "ING008",
+        route_ref(winner, winner.field),
+        variant="prefix",
+        severity=Severity.WARNING if served else None,
+        related=(route_ref(proper, proper.field), *_backend_refs(winner)),
+        winner=str(route_ref(winner)),
+        winner_rule=winner.rule,
+        winner_priority=winner.priority,
+        loser=f"path {proper.path} of {route_ref(proper)}",
+        loser_priority=proper.priority,
+        host=scene.target.host,
+        path=scene.target.path,
+        ns=winner.namespace,
+        resource=RESOURCE[winner.kind],
+        name=winner.name,
+    )
+
+
+def _backend_refs(route: Route) -> tuple[ObjectRef, ...]:
+    return tuple(ObjectRef(b.kind, b.name, b.namespace) for b in route.backends)
 
 
 def _meant(route: Route, winner: Route, host: str) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopcheck.model import Exchange, ObjectRef
+from hopcheck.model import Exchange, Obj, ObjectRef
+from hopcheck.way.discovery import selects, workload_of
 from hopcheck.way.route import Route
+from hopcheck.way.routing import Routing
 from hopcheck.way.scene import Scene
 
 RESOURCE = {
@@ -30,10 +32,32 @@ def route_words(route: Route) -> dict[str, Any]:
     }
 
 
+def route_refs(routing: Routing) -> tuple[ObjectRef, ...]:
+    """The object of the host's route, as the other end of a relation."""
+    route = routing.winner
+    return (ObjectRef(route.kind, route.name, route.namespace),) if route else ()
+
+
 def traefik_refs(scene: Scene) -> tuple[ObjectRef, ...]:
     """The workload of the host's Traefik, as the other end of a relation."""
     instance = scene.instance
     return (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
+
+
+def pods_of(scene: Scene, service: Obj, namespace: str) -> list[Obj]:
+    """The pods that a Service selects."""
+    return [p for p in scene.kube.list("pods", namespace).or_else(()) or () if selects(service, p)]
+
+
+def workload_refs(pods: list[Obj], namespace: str) -> tuple[ObjectRef, ...]:
+    """The workloads of pods, at most two."""
+    return tuple(dict.fromkeys(ObjectRef(*workload_of(p), namespace) for p in pods))[:2]
+
+
+def workloads_of(scene: Scene, namespace: str, name: str) -> tuple[ObjectRef, ...]:
+    """The workloads whose pods a Service selects."""
+    service = scene.service(namespace, name)
+    return workload_refs(pods_of(scene, service, namespace), namespace) if service else ()
 
 
 def last_exchanges(scene: Scene) -> list[Exchange]:

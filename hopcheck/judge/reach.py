@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from hopcheck.catalogue import listing, make, text
+from hopcheck.judge import protocols
 from hopcheck.judge.gaps import probes_at, said, works
-from hopcheck.judge.names import last_exchanges
+from hopcheck.judge.names import last_exchanges, pods_of, route_refs, workload_refs
 from hopcheck.judge.policies import blocking_policy
-from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe, Severity
+from hopcheck.model import ErrorKind, Evidence, Finding, Hop, Obj, ObjectRef, Probe, Severity
 from hopcheck.outcome import Producer, outcomes, producer
-from hopcheck.way.discovery import containers, selects, workload_of
+from hopcheck.way.discovery import containers
 from hopcheck.way.route import Backend
-from hopcheck.way.routing import Routing
-from hopcheck.way.scene import Scene, meta
+from hopcheck.way.routing import Routing, port_of
+from hopcheck.way.scene import Scene, meta, spec
+from hopcheck.way.upstream import scheme_to
 
 _REFUSING = (ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT)
+# Nothing comes back from a pod that accepts connections.
+_SILENT = (ErrorKind.READ_TIMEOUT, ErrorKind.RESET)
 
 
 def traefik_statuses(scene: Scene) -> set[int]:
@@ -29,16 +33,12 @@ def judge(
     used: list[tuple[str, int, Obj]],
 ) -> list[Finding]:
     """Findings about ready endpoints that do not serve; silent where requests work."""
-    probes = {
-        (p.address, p.port): p
-        for p in probes_at(scene, Hop.POD)
-        if p.namespace == backend.namespace
-    }
-    own = [probes[(a, n)] for a, n, e in used if (a, n) in probes and not _leaving(e)]
+    port = port_of(service, backend.port)
+    scheme = scheme_to(routing.winner, backend, service, port or {})
+    own, turned = _probes(scene, backend, used, scheme)
     statuses = traefik_statuses(scene)
-    made = outcomes(scene.snapshot)
     policy = blocking_policy(scene, service, used)
-    if policy is not None and (statuses & {502, 504} or (made.made and not made.succeeded)):
+    if policy is not None and (statuses & {502, 504} or _waits(scene)):
         return [policy]
     useless = [p for p in own if not _serves(scene, p)]
     if 0 < len(useless) < len(own):
@@ -46,16 +46,56 @@ def judge(
     failing = [p for p in own if p.exchanges[-1].error in _REFUSING]
     if own and len(failing) == len(own):
         return _refusing(scene, backend, service, own, failing)
-    spoken = _protocol(scene, routing, backend, service, own, statuses)
+    asked = protocols.Asked(backend, scheme, used[0][1], own, turned)
+    spoken = protocols.mixed_up(scene, routing, asked, statuses)
     if spoken is not None:
         return [spoken]
-    trust = _trust(scene, routing, backend, statuses)
-    if trust is not None:
-        return [trust]
+    if own and statuses & {502, 504} and all(p.exchanges[-1].error in _SILENT for p in own):
+        return [_no_answer(scene, backend, service, own)]
     if not own and 502 in statuses:
         hint = _declared(scene, backend, service, used)
         return [hint] if hint else []
     return _gap(scene, routing, backend, own, statuses)
+
+
+def _probes(
+    scene: Scene, backend: Backend, used: list[tuple[str, int, Obj]], scheme: str
+) -> tuple[list[Probe], dict[tuple[str, int], Probe]]:
+    """The probes of the endpoints in the scheme that Traefik speaks, and those in the other one."""
+    own: dict[tuple[str, int], Probe] = {}
+    turned: dict[tuple[str, int], Probe] = {}
+    for probe in probes_at(scene, Hop.POD):
+        if probe.namespace == backend.namespace:
+            same = (probe.scheme == "https") == (scheme == "https")
+            (own if same else turned)[probe.address, probe.port] = probe
+    return [own[a, n] for a, n, e in used if (a, n) in own and not _leaving(e)], turned
+
+
+def _waits(scene: Scene) -> bool:
+    """Whether a request to the host was accepted and never answered."""
+    return any(e.error is ErrorKind.READ_TIMEOUT for e in last_exchanges(scene))
+
+
+def _no_answer(scene: Scene, backend: Backend, service: Obj, silent: list[Probe]) -> Finding:
+    """Every pod accepts connections and answers nothing, to Traefik and to us."""
+    first = silent[0].exchanges[-1]
+    selector = spec(service).get("selector") or {}
+    pods = pods_of(scene, service, backend.namespace)
+    return make(
+        "REQ003",
+        ObjectRef("Application", backend.name, backend.namespace),
+        variant="closed" if first.error is ErrorKind.RESET else None,
+        url=scene.target.url,
+        tls="",
+        seconds=round(first.timing.total, 1),
+        evidence=tuple(Evidence(p.member, said(p)) for p in silent[:3]),
+        ns=backend.namespace,
+        selector=",".join(f"{k}={v}" for k, v in sorted(selector.items())),
+        related=(
+            ObjectRef("Service", backend.name, backend.namespace),
+            *workload_refs(pods, backend.namespace),
+        ),
+    )
 
 
 def _leaving(endpoint: Obj) -> bool:
@@ -92,17 +132,9 @@ def _some(
         share=len(useless) / len(own),
         related=(
             *(ObjectRef("Pod", p.name or "", backend.namespace) for p in useless[:3]),
-            *_workload(_pods(scene, service, backend.namespace), backend.namespace),
+            *workload_refs(pods_of(scene, service, backend.namespace), backend.namespace),
         ),
     )
-
-
-def _pods(scene: Scene, service: Obj, namespace: str) -> list[Obj]:
-    return [p for p in scene.kube.list("pods", namespace).or_else(()) or () if selects(service, p)]
-
-
-def _workload(pods: list[Obj], namespace: str) -> tuple[ObjectRef, ...]:
-    return tuple(dict.fromkeys(ObjectRef(*workload_of(p), namespace) for p in pods))[:2]
 
 
 def _container_ports(pods: list[Obj]) -> list[int]:
@@ -121,7 +153,7 @@ def _refusing(
     scene: Scene, backend: Backend, service: Obj, own: list[Probe], failing: list[Probe]
 ) -> list[Finding]:
     full = f"{backend.namespace}/{backend.name}"
-    pods = _pods(scene, service, backend.namespace)
+    pods = pods_of(scene, service, backend.namespace)
     names = listing(p.member for p in failing)
     wrong = [n for n in _container_ports(pods) if n not in {p.port for p in own}]
     answering = _answers_elsewhere(scene, own)
@@ -140,7 +172,7 @@ def _refusing(
                 found=text("near", "refused"),
                 ns=backend.namespace,
                 svc=backend.name,
-                related=_workload(pods, backend.namespace),
+                related=workload_refs(pods, backend.namespace),
             )
         ]
     if failing[0].exchanges[-1].error is not ErrorKind.REFUSED:
@@ -156,7 +188,7 @@ def _refusing(
             pod=failing[0].name or "",
             related=(
                 ObjectRef("Service", backend.name, backend.namespace),
-                *_workload(pods, backend.namespace),
+                *workload_refs(pods, backend.namespace),
             ),
         )
     ]
@@ -179,7 +211,7 @@ def _declared(
     scene: Scene, backend: Backend, service: Obj, used: list[tuple[str, int, Obj]]
 ) -> Finding | None:
     """Without probes: 502 from Traefik and a port that no container declares is a strong hint."""
-    pods = _pods(scene, service, backend.namespace)
+    pods = pods_of(scene, service, backend.namespace)
     ports = _container_ports(pods)
     target = used[0][1]
     if not ports or target in ports:
@@ -193,81 +225,8 @@ def _declared(
         found=text("near", "declared", ports=listing(ports)),
         ns=backend.namespace,
         svc=backend.name,
-        related=_workload(pods, backend.namespace),
+        related=workload_refs(pods, backend.namespace),
     )
-
-
-_TLS_ALERT = "\x15\x03"  # a TLS record's first bytes: content type alert, version 3.x
-
-
-def _protocol(
-    scene: Scene,
-    routing: Routing,
-    backend: Backend,
-    service: Obj,
-    own: list[Probe],
-    statuses: set[int],
-) -> Finding | None:
-    """TLS is spoken where Traefik speaks plain HTTP, the other way round, or neither."""
-    if not statuses & {500, 502}:
-        return None
-    full = f"{backend.namespace}/{backend.name}"
-    for probe in own:
-        last = probe.exchanges[-1]
-        plain_to_tls = probe.scheme == "http" and (
-            (last.status == 400 and "https" in last.body.lower())
-            or last.error_text.startswith(_TLS_ALERT)
-        )
-        tls_to_plain = probe.scheme == "https" and last.error is ErrorKind.TLS_PROTOCOL
-        # Closed without a word, or with words of another protocol: TLS cannot be told from others.
-        other = last.error in (ErrorKind.RESET, ErrorKind.PROTOCOL) and not plain_to_tls
-        if plain_to_tls or tls_to_plain or other:
-            spoken, sent = ("HTTPS", "HTTP") if probe.scheme == "http" else ("HTTP", "HTTPS")
-            return make(
-                "END008",
-                ObjectRef("Service", backend.name, backend.namespace),
-                variant="other" if other else None,
-                service=full,
-                port=probe.port,
-                spoken=(last.error_text or str(last.error)) if other else spoken,
-                sent=sent,
-                scheme=spoken.lower(),
-                ns=backend.namespace,
-                svc=backend.name,
-                related=(
-                    *_route_refs(routing),
-                    *_workload(_pods(scene, service, backend.namespace), backend.namespace),
-                ),
-            )
-    return None
-
-
-def _route_refs(routing: Routing) -> tuple[ObjectRef, ...]:
-    route = routing.winner
-    return (ObjectRef(route.kind, route.name, route.namespace),) if route else ()
-
-
-def _trust(scene: Scene, routing: Routing, backend: Backend, statuses: set[int]) -> Finding | None:
-    """A 500 together with a recent x509 error in Traefik's log."""
-    if 500 not in statuses:
-        return None
-    for replica in scene.snapshot.traefik.replicas:
-        for line in reversed(replica.log.or_else(()) or ()):
-            if "x509" in line.raw or "failed to verify certificate" in line.raw:
-                words = line.fields.get("error") or line.message or line.raw
-                start = words.find("x509")
-                return make(
-                    "END009",
-                    ObjectRef("Service", backend.name, backend.namespace),
-                    service=f"{backend.namespace}/{backend.name}",
-                    error=words[start:] if start >= 0 else words,
-                    ns=backend.namespace,
-                    svc=backend.name,
-                    traefik_ns=replica.namespace,
-                    pod=replica.pod,
-                    related=_route_refs(routing),
-                )
-    return None
 
 
 def _gap(
@@ -291,12 +250,6 @@ def _gap(
             ns=backend.namespace,
             traefik_ns=instance.namespace if instance else "",
             pod=meta(pods[0]).get("name", "") if pods else "",
-            related=_route_refs(routing),
+            related=route_refs(routing),
         )
     ]
-
-
-def workloads_of(scene: Scene, namespace: str, name: str) -> tuple[ObjectRef, ...]:
-    """The workloads whose pods a Service selects."""
-    service = scene.service(namespace, name)
-    return _workload(_pods(scene, service, namespace), namespace) if service else ()

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.judge import route_tls
+from hopcheck.judge import middlewares, route_tls
 from hopcheck.judge.names import last_exchanges, route_ref, route_words, traefik_refs
 from hopcheck.model import Evidence as Proof
 from hopcheck.model import Finding, Obj, ObjectRef, Severity, Why
@@ -26,8 +26,8 @@ def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
     found = [
         *_services(scene, routing, route),
         *_entry_points(scene, routing, route),
-        *_middlewares(scene, route),
-        *_entry_point_middlewares(scene, routing, route),
+        *middlewares.judge(scene, routing, route),
+        *_tls_options(scene, route),
         *route_tls.judge(scene, routing, route),
         *_redirect_port(scene, routing),
     ]
@@ -161,7 +161,7 @@ def _transport(scene: Scene, route: Route, backend: Backend) -> list[Finding]:
     ]
 
 
-# --- entryPoints, middlewares
+# --- entryPoints
 
 
 def _entry_points(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
@@ -180,146 +180,28 @@ def _entry_points(scene: Scene, routing: Routing, route: Route) -> list[Finding]
     ]
 
 
-def _middleware_objects(scene: Scene) -> dict[str, Obj]:
-    return {
-        reference(meta(obj).get("namespace", ""), meta(obj)["name"]): obj
-        for obj in listed(scene.kube, "middlewares")
+def _tls_options(scene: Scene, route: Route) -> list[Finding]:
+    """A TLSOption that does not exist: Traefik disables the router and ends every handshake."""
+    wanted = route.tls_options or ""
+    options = scene.kube.list("tlsoptions")
+    if not wanted.endswith("@kubernetescrd") or not options.seen:
+        return []
+    known = {
+        reference(meta(obj).get("namespace", ""), meta(obj)["name"])
+        for obj in listed(scene.kube, "tlsoptions")
     }
-
-
-def _middlewares(scene: Scene, route: Route) -> list[Finding]:
-    known = _middleware_objects(scene)
-    readable = scene.kube.list("middlewares")
-    found: list[Finding] = []
-    for name in route.middlewares:
-        if not name.endswith("@kubernetescrd"):
-            continue
-        obj = known.get(name)
-        if obj is not None:
-            found += _broken(scene, route, obj, known)
-        elif readable.seen or readable.why is Why.NOT_FOUND:
-            close = difflib.get_close_matches(name, known, n=1)
-            found.append(
-                make(
-                    "ING013",
-                    route_ref(route),
-                    middleware=name,
-                    near=f"; there is {close[0]}" if close else "",
-                    related=_middleware_ref(name, known, close),
-                    **route_words(route),
-                )
-            )
-    return found
-
-
-def _entry_point_middlewares(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
-    """Middlewares that Traefik's arguments add to every route of the entryPoint."""
-    entry = routing.view.static.entry_points.get(routing.entry_point)
-    instance, readable = scene.instance, scene.kube.list("middlewares")
-    if entry is None or instance is None or not routing.view.static.known:
+    if wanted in known:
         return []
-    known = _middleware_objects(scene)
-    found: list[Finding] = []
-    for name in entry.middlewares:
-        if not name.endswith("@kubernetescrd"):
-            continue
-        if name in known:
-            found += _broken(scene, route, known[name], known)
-        elif readable.seen or readable.why is Why.NOT_FOUND:
-            close = difflib.get_close_matches(name, known, n=1)
-            found.append(
-                make(
-                    "ING013",
-                    ObjectRef(instance.kind, instance.name, instance.namespace),
-                    variant="entry_point",
-                    middleware=name,
-                    near=f"; there is {close[0]}" if close else "",
-                    related=(route_ref(route), *_middleware_ref(name, known, close)),
-                    **route_words(route),
-                )
-            )
-    return found
-
-
-def _middleware_ref(
-    name: str, known: dict[str, Obj], close: Sequence[str]
-) -> tuple[ObjectRef, ...]:
-    if close:
-        obj = known[close[0]]
-        return (ObjectRef("Middleware", meta(obj)["name"], meta(obj).get("namespace")),)
-    return (ObjectRef("Middleware", name.removesuffix("@kubernetescrd")),)
-
-
-def _broken(scene: Scene, route: Route, obj: Obj, known: dict[str, Obj]) -> list[Finding]:
-    """A middleware whose Secret or service is missing, or whose service does not answer."""
-    namespace, name = str(meta(obj).get("namespace")), str(meta(obj)["name"])
-    own = spec(obj)
-    ref = ObjectRef("Middleware", name, namespace)
-    common: dict[str, Any] = {
-        "middleware": f"{namespace}/{name}",
-        "route": f"{route.kind} {route.namespace}/{route.name}",
-        "ns": namespace,
-        "name": name,
-    }
-    found: list[Finding] = []
-    for kind in ("basicAuth", "digestAuth"):
-        secret = (own.get(kind) or {}).get("secret")
-        if secret and scene.kube.one("secrets", namespace, secret).why is Why.NOT_FOUND:
-            found.append(
-                make(
-                    "ING014",
-                    ref,
-                    reason=text("middleware", "secret", secret=secret),
-                    advice=text("middleware_advice", "secret", secret=secret),
-                    related=(ObjectRef("Secret", secret, namespace), route_ref(route)),
-                    **common,
-                )
-            )
-    for each in (own.get("chain") or {}).get("middlewares") or ():
-        link = reference(str(each.get("namespace") or namespace), str(each.get("name")))
-        if link in known:
-            found += _broken(scene, route, known[link], known)
-        elif scene.kube.list("middlewares").seen:
-            found.append(
-                make(
-                    "ING014",
-                    ref,
-                    reason=text("middleware", "chain", name=link),
-                    advice=text("middleware_advice", "chain", name=link),
-                    related=(route_ref(route),),
-                    **common,
-                )
-            )
-    found += _forward_auth(scene, route, obj, ref, common)
-    return found
-
-
-def _forward_auth(
-    scene: Scene, route: Route, obj: Obj, ref: ObjectRef, common: dict[str, Any]
-) -> list[Finding]:
-    address = (spec(obj).get("forwardAuth") or {}).get("address")
-    if not address:
-        return []
-    labels = (urlsplit(str(address)).hostname or "").split(".")
-    related: tuple[ObjectRef, ...] = (route_ref(route),)
-    missing = False
-    if len(labels) >= 2 and (len(labels) == 2 or labels[2] == "svc"):
-        related = (ObjectRef("Service", labels[0], labels[1]), *related)
-        missing = scene.kube.one("services", labels[1], labels[0]).why is Why.NOT_FOUND
-    down = any(
-        exchange.status == 500 and not exchange.body.strip() for exchange in last_exchanges(scene)
-    )
-    if not missing and not down:
-        return []
-    key = "auth_missing" if missing else "auth_down"
+    what = f"TLSOption {wanted}"
     return [
         make(
-            "ING014",
-            ref,
-            reason=text("middleware", key, address=address),
-            advice=text("middleware_advice", "auth", address=address),
-            related=related,
-            **common,
+            "ING020",
+            route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None),
+            reference=what,
+            reason=text("reference", "missing"),
+            advice=text("reference_advice", "missing", what=what),
+            related=(ObjectRef("TLSOption", wanted.removesuffix("@kubernetescrd")),),
+            **route_words(route),
         )
     ]
 
@@ -400,7 +282,7 @@ def _disabled(scene: Scene, route: Route) -> list[Finding]:
 def _named_middlewares(scene: Scene, route: Route, errors: Iterable[Any]) -> list[ObjectRef]:
     """The route's Middlewares that Traefik's error names."""
     words = " ".join(str(error) for error in errors)
-    known = _middleware_objects(scene)
+    known = middlewares.by_reference(scene)
     return [
         ObjectRef("Middleware", meta(known[name])["name"], meta(known[name]).get("namespace"))
         for name in route.middlewares

@@ -233,7 +233,7 @@ def _application(scene: Scene) -> tuple[ObjectRef, tuple[ObjectRef, ...]]:
     namespace, name, _ = _service(scene)
     if not namespace:
         return ObjectRef("Application", name), ()
-    from hopcheck.judge.reach import workloads_of
+    from hopcheck.judge.names import workloads_of
 
     return ObjectRef("Application", name, namespace), (
         ObjectRef("Service", name, namespace),

@@ -7,6 +7,7 @@ from hopcheck.judge.names import last_exchanges, route_ref, route_words, traefik
 from hopcheck.model import ErrorKind, Finding, ObjectRef, Why
 from hopcheck.model import Evidence as Proof
 from hopcheck.outcome import CertificateProblem, certificate_problem
+from hopcheck.way.logs import overtaken
 from hopcheck.way.route import Route
 from hopcheck.way.routes import listed
 from hopcheck.way.routing import Routing
@@ -64,6 +65,8 @@ def _secret(scene: Scene, route: Route, secret: str) -> list[Finding]:
         reason = text("secret", "missing")
     elif logged and "missing the following" in logged:
         reason = text("secret", "keys")
+    elif logged and "empty TLS data entries" in logged:
+        reason = text("secret", "empty")
     elif logged and "does not exist" in logged and not collected.seen:
         reason = text("secret", "missing")
     else:
@@ -87,11 +90,14 @@ def _secret(scene: Scene, route: Route, secret: str) -> list[Finding]:
 
 
 def _logged(scene: Scene, namespace: str, name: str) -> str:
+    """The newest line on the Secret that no later configuration has overtaken; "" for none."""
     for replica in scene.snapshot.traefik.replicas:
+        metrics = replica.metrics.or_else({}) or {}
         for line in reversed(replica.log.or_else(()) or ()):
             words = line.raw
             if f"{namespace}/{name}" in words and ("secret" in words.lower() or "TLS" in words):
-                return words
+                old = overtaken(line, metrics, scene.static.throttle_s)
+                return "" if old else words
     return ""
 
 

@@ -16,9 +16,10 @@ Log lines are hostile input: lengths are bounded, no expression backtracks over 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hopcheck.model import LogLine
 
@@ -287,6 +288,23 @@ def after_last_reload(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
         if index > since:
             kept.append(line)
     return tuple(kept)
+
+
+def overtaken(line: LogLine, metrics: Mapping[str, float], throttle_s: float) -> bool:
+    """Whether a configuration was applied clearly after a provider wrote `line`.
+
+    A provider names what is wrong with its objects each time it builds a configuration, at most
+    `throttle_s` before that is applied: a line that is older than the last reload by more was not
+    repeated then, and speaks of the past. False where the metrics or the time are not known.
+    """
+    applied = metrics.get("traefik_config_last_reload_success")
+    if applied is None or not line.time:
+        return False
+    try:
+        written = dt.datetime.fromisoformat(line.time.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return False
+    return applied - written > throttle_s + 1
 
 
 def forbidden_resources(lines: Iterable[LogLine]) -> set[str]:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from hopcheck.model import Hop, KubeEvidence, Obj, Snapshot, Target
+from collections.abc import Sequence
+
+from hopcheck.model import (
+    Collected,
+    ErrorKind,
+    Hop,
+    KubeEvidence,
+    Obj,
+    Probe,
+    Snapshot,
+    Target,
+)
 from hopcheck.way.discovery import containers
 from hopcheck.way.hop_target import HopTarget
 from hopcheck.way.routing import Routing, port_of
 from hopcheck.way.scene import Scene, ServicePort, meta, pod_ready
+from hopcheck.way.upstream import scheme_to
 
 _MOST = 12  # members of one hop
 
@@ -27,6 +39,40 @@ def hop_targets(kube: KubeEvidence, target: Target) -> list[HopTarget]:
         found += _traefik_pods(scene, wanted)
     found += _backends(scene)
     return found
+
+
+_OTHER_SCHEME = (
+    ErrorKind.RESET,
+    ErrorKind.PROTOCOL,
+    ErrorKind.TLS_PROTOCOL,
+    ErrorKind.TLS_ALERT,
+    ErrorKind.TLS_TIMEOUT,
+)
+
+
+def other_scheme_targets(probes: Sequence[Collected[Probe]]) -> list[HopTarget]:
+    """Pods to be asked again in the other scheme, since what they said looks like a mix-up.
+
+    One at most: all pods of a Service speak the same.
+    """
+    for collected in probes:
+        probe = collected.get() if collected.seen else None
+        if probe is None or probe.hop is not Hop.POD or not probe.exchanges:
+            continue
+        last = probe.exchanges[-1]
+        if last.error in _OTHER_SCHEME or last.status == 400:
+            return [
+                HopTarget(
+                    hop=Hop.POD,
+                    member=probe.member,
+                    address=probe.address,
+                    port=probe.port,
+                    scheme="http" if probe.scheme == "https" else "https",
+                    namespace=probe.namespace,
+                    name=probe.name,
+                )
+            ]
+    return []
 
 
 def _node_address(node: Obj) -> str | None:
@@ -112,11 +158,7 @@ def _backends(scene: Scene) -> list[HopTarget]:
         port = port_of(service, backend.port)
         if port is None:
             continue
-        tls = (
-            backend.scheme == "https"
-            or (backend.scheme is None and str(port.get("name") or "").startswith("https"))
-            or port.get("port") == 443
-        )
+        tls = scheme_to(routing.winner, backend, service, port) == "https"
         known = endpoint_addresses(scene.kube, service, port)[:_MOST]
         found += _other_ports(scene, backend.namespace, known[:2])
         for address, number, endpoint in known:

@@ -28,6 +28,8 @@ _DEFAULT_FILES = tuple(
 )
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # strconv.ParseBool
 _ADDRESS = re.compile(r"^(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>\d{1,5})$")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PROVIDERS = frozenset(
     {
         "consul", "consulcatalog", "docker", "ecs", "etcd", "file", "http", "knative",
@@ -124,6 +126,8 @@ class StaticConfig(Struct, frozen=True):
     access_log_file: str | None = None
     access_log_format: str = "common"
     cert_resolvers: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    throttle_s: float = 2.0  # seconds between a provider's change and its reload, at most
     cname_flattening: bool = False
     unknown: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -170,6 +174,16 @@ class _Values:
             return int(self.text(key)) if self.text(key) else default
         except ValueError:
             return default
+
+    def seconds(self, key: str, default: float) -> float:
+        """A duration as Go writes it ("1m30s", "100ms"); a bare number is seconds (paerser)."""
+        text = self.text(key)
+        if text.isdigit():
+            return float(text)
+        parts = _DURATION.findall(text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            return default
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
     def on(self, key: str) -> bool:
         """Whether a section is switched on: by itself, or by anything within it.
@@ -299,6 +313,12 @@ def _build(
         cert_resolvers=tuple(
             flags.names.get(name, name) for name in own.children("certificatesresolvers")
         ),
+        plugins=tuple(
+            flags.names.get(name, name)
+            for key in ("experimental.plugins", "experimental.localplugins")
+            for name in own.children(key)
+        ),
+        throttle_s=own.seconds("providers.providersthrottleduration", 2.0),
         cname_flattening=own.true("hostresolver.cnameflattening"),
         unknown=_unknown(own),
         ignored=flags.ignored,

@@ -628,6 +628,18 @@ def _traefik_answers(e: Edit, status: int, body: str) -> None:
 def pods_speak_tls() -> Edit:
     e = Edit()
     _traefik_answers(e, 502, "Bad Gateway")
+    again = copy.deepcopy(next(c for c in e.http["hops"] if c["value"]["hop"] == "pod"))
+    e.fail("reset", "connection closed before an answer", "first_byte", hops=("pod",))
+    again["value"]["scheme"] = "https"
+    again["value"]["exchanges"][-1]["tls"] = {"version": "TLSv1.3", "cipher": "AES128-GCM-SHA256"}
+    e.http["hops"].append(again)
+    return e
+
+
+@scene("broken", "*REQ003 REQ009")
+def pods_close_connections() -> Edit:
+    e = Edit()
+    _traefik_answers(e, 502, "Bad Gateway")
     e.fail("reset", "connection closed before an answer", "first_byte", hops=("pod",))
     return e
 

@@ -1,0 +1,195 @@
+"""The middlewares of the route: do they exist, and does Traefik take and run them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from hopcheck.catalogue import listing, make, text
+from hopcheck.judge.names import last_exchanges, route_ref, route_words
+from hopcheck.model import Evidence as Proof
+from hopcheck.model import Finding, Obj, ObjectRef, Why
+from hopcheck.outcome import Producer, producer
+from hopcheck.way.discovery import Instance
+from hopcheck.way.ingressroute import reference
+from hopcheck.way.logs import about_object
+from hopcheck.way.route import Route
+from hopcheck.way.routes import listed
+from hopcheck.way.routing import Routing
+from hopcheck.way.scene import Scene, meta, spec
+
+_OWN = "@kubernetescrd"
+
+
+def by_reference(scene: Scene) -> dict[str, Obj]:
+    """Every Middleware that was seen, by the name under which routers refer to it."""
+    return {
+        reference(meta(obj).get("namespace", ""), meta(obj)["name"]): obj
+        for obj in listed(scene.kube, "middlewares")
+    }
+
+
+def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
+    """Judge each Middleware that the route names, and those that these chain."""
+    known = by_reference(scene)
+    readable = scene.kube.list("middlewares")
+    entry = routing.view.static.entry_points.get(routing.entry_point)
+    shared = entry.middlewares if entry is not None and routing.view.static.known else ()
+    found: list[Finding] = []
+    for name in (*route.middlewares, *shared):
+        if not name.endswith(_OWN):
+            continue
+        obj = known.get(name)
+        if obj is not None:
+            found += _Judged(scene, routing, route, obj).findings(known)
+        elif readable.seen or readable.why is Why.NOT_FOUND:
+            owner = None if name in route.middlewares else scene.instance
+            found.append(_missing(route, name, known, owner))
+    return found
+
+
+def _missing(route: Route, name: str, known: Mapping[str, Obj], owner: Instance | None) -> Finding:
+    """A Middleware that does not exist; `owner`: Traefik's arguments name it, not the route."""
+    close = difflib.get_close_matches(name, known, n=1)
+    ref = route_ref(route)
+    return make(
+        "ING013",
+        ObjectRef(owner.kind, owner.name, owner.namespace) if owner else ref,
+        variant="entry_point" if owner else None,
+        middleware=name,
+        near=f"; there is {close[0]}" if close else "",
+        related=(*((ref,) if owner else ()), *_middleware_ref(name, known, close)),
+        **route_words(route),
+    )
+
+
+def _middleware_ref(
+    name: str, known: Mapping[str, Obj], close: Sequence[str]
+) -> tuple[ObjectRef, ...]:
+    if close:
+        obj = known[close[0]]
+        return (ObjectRef("Middleware", meta(obj)["name"], meta(obj).get("namespace")),)
+    return (ObjectRef("Middleware", name.removesuffix(_OWN)),)
+
+
+class _Judged:
+    """One existing Middleware of a route."""
+
+    def __init__(self, scene: Scene, routing: Routing, route: Route, obj: Obj) -> None:
+        self.scene, self.routing, self.route, self.obj = scene, routing, route, obj
+        self.namespace, self.name = str(meta(obj).get("namespace")), str(meta(obj)["name"])
+
+    def findings(self, known: Mapping[str, Obj]) -> list[Finding]:
+        """What is wrong with it; of several reasons the one that is seen at its source."""
+        found = [*self._secrets(), *self._chain(known), *self._plugins(), *self._forward_auth()]
+        return found or self._refused()
+
+    def _broken(
+        self,
+        key: str,
+        *related: ObjectRef,
+        advice: str = "",
+        evidence: Sequence[Proof] = (),
+        **words: Any,
+    ) -> Finding:
+        return make(
+            "ING014",
+            ObjectRef("Middleware", self.name, self.namespace),
+            middleware=f"{self.namespace}/{self.name}",
+            route=f"{self.route.kind} {self.route.namespace}/{self.route.name}",
+            reason=text("middleware", key, **words),
+            advice=text("middleware_advice", advice or key, **words),
+            ns=self.namespace,
+            name=self.name,
+            evidence=tuple(evidence),
+            related=(*related, route_ref(self.route)),
+        )
+
+    def _secret_names(self) -> list[str]:
+        own = spec(self.obj)
+        found = [(own.get(kind) or {}).get("secret") for kind in ("basicAuth", "digestAuth")]
+        tls = (own.get("forwardAuth") or {}).get("tls") or {}
+        found += [tls.get(key) for key in ("caSecret", "certSecret")]
+        return [str(name) for name in found if name]
+
+    def _secrets(self) -> list[Finding]:
+        return [
+            self._broken("secret", ObjectRef("Secret", name, self.namespace), secret=name)
+            for name in self._secret_names()
+            if self.scene.kube.one("secrets", self.namespace, name).why is Why.NOT_FOUND
+        ]
+
+    def _chain(self, known: Mapping[str, Obj]) -> list[Finding]:
+        found: list[Finding] = []
+        for each in (spec(self.obj).get("chain") or {}).get("middlewares") or ():
+            link = reference(str(each.get("namespace") or self.namespace), str(each.get("name")))
+            if link in known:
+                one = _Judged(self.scene, self.routing, self.route, known[link])
+                found += one.findings(known)
+            elif self.scene.kube.list("middlewares").seen and link.endswith(_OWN):
+                found.append(self._broken("chain", name=link))
+        return found
+
+    def _plugins(self) -> list[Finding]:
+        static = self.routing.view.static
+        known = {name.lower() for name in static.plugins}
+        names = [name for name in spec(self.obj).get("plugin") or () if name.lower() not in known]
+        if not static.known or not names:
+            return []
+        return [self._broken("plugin", plugin=names[0], existing=listing(static.plugins))]
+
+    def _forward_auth(self) -> list[Finding]:
+        address = (spec(self.obj).get("forwardAuth") or {}).get("address")
+        if not address:
+            return []
+        labels = (urlsplit(str(address)).hostname or "").split(".")
+        related: tuple[ObjectRef, ...] = ()
+        missing = False
+        if len(labels) >= 2 and (len(labels) == 2 or labels[2] == "svc"):
+            related = (ObjectRef("Service", labels[0], labels[1]),)
+            one = self.scene.kube.one("services", labels[1], labels[0])
+            missing = one.why is Why.NOT_FOUND
+        # The body alone does not tell: an application may answer 500 with nothing in it.
+        down = any(e.status == 500 and not e.body for e in last_exchanges(self.scene))
+        if not missing and not (down and not _application_fails(self.scene)):
+            return []
+        key = "auth_missing" if missing else "auth_down"
+        return [self._broken(key, *related, advice="auth", address=address)]
+
+    def _refused(self) -> list[Finding]:
+        """Traefik's API lacks it, or its log says why, while Traefik itself answers 404."""
+        if not any(
+            e.status == 404 and producer(e) is Producer.TRAEFIK for e in last_exchanges(self.scene)
+        ):
+            return []
+        full = reference(self.namespace, self.name)
+        replicas = self.scene.snapshot.traefik.replicas
+        shown = [one for one in replicas if one.middlewares.seen]
+        lacking = [
+            one for one in shown if full not in {str(m.get("name")) for m in one.middlewares.get()}
+        ]
+        if shown and not lacking:
+            return []
+        for one in lacking or replicas:
+            lines = about_object(one.log.or_else(()) or (), self.namespace, self.name)
+            said = [line for line in lines if line.fields.get("middlewareName")]
+            if said:
+                words = said[-1].fields.get("error") or said[-1].message or said[-1].raw
+                proof = Proof(f"log of {one.pod}", said[-1].raw)
+                secrets = [ObjectRef("Secret", n, self.namespace) for n in self._secret_names()]
+                return [self._broken("refused", *secrets, evidence=[proof], words=words)]
+        if not lacking:
+            return []
+        return [self._broken("absent", pod=lacking[0].pod)]
+
+
+def _application_fails(scene: Scene) -> bool:
+    """Whether an application pod, asked directly, answers with a server error itself."""
+    return any(
+        (last.status or 0) >= 500
+        for collected in scene.snapshot.http.hops
+        if collected.seen and collected.get().hop == "pod" and collected.get().exchanges
+        for last in collected.get().exchanges[-1:]
+    )

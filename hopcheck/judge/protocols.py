@@ -1,0 +1,113 @@
+"""What Traefik speaks to the pods against what they speak: HTTP, TLS, and certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from hopcheck.catalogue import make
+from hopcheck.judge.names import last_exchanges, route_refs, workloads_of
+from hopcheck.model import ErrorKind, Finding, LogLine, ObjectRef, Probe, Replica
+from hopcheck.outcome import Producer, producer, says_tls
+from hopcheck.way.route import Backend
+from hopcheck.way.routing import Routing
+from hopcheck.way.scene import Scene
+
+_NO_TLS_LOGGED = "first record does not look like a TLS handshake"
+_TLS_ALERT = "\x15\x03"  # a TLS record's first bytes: content type alert, version 3.x
+
+
+class Asked(Struct, frozen=True):
+    """A Service's pods: what Traefik speaks to them, and how they answered when asked.
+
+    `own` were asked in the scheme that Traefik speaks, `turned` in the other one, by address and
+    port.
+    """
+
+    backend: Backend
+    scheme: str
+    port: int
+    own: list[Probe]
+    turned: dict[tuple[str, int], Probe]
+
+
+def mixed_up(scene: Scene, routing: Routing, asked: Asked, statuses: set[int]) -> Finding | None:
+    """Why Traefik and the pods do not understand each other; None where that is not known.
+
+    `statuses` are those that Traefik itself answered with.
+    """
+    through = [e for e in last_exchanges(scene) if producer(e) is Producer.APPLICATION]
+    if asked.scheme != "https" and any(says_tls(e) for e in through):
+        return _mismatch(routing, asked, "HTTPS", "HTTP")
+    if not statuses & {500, 502}:
+        return None
+    for probe in asked.own:
+        last = probe.exchanges[-1]
+        other = asked.turned.get((probe.address, probe.port))
+        if probe.scheme == "http" and (
+            says_tls(last)
+            or last.error_text.startswith(_TLS_ALERT)
+            or (other is not None and other.exchanges[-1].tls is not None)
+        ):
+            return _mismatch(routing, asked, "HTTPS", "HTTP")
+        if probe.scheme == "https" and last.error is ErrorKind.TLS_PROTOCOL:
+            return _mismatch(routing, asked, "HTTP", "HTTPS")
+        if last.error is ErrorKind.PROTOCOL:
+            return _mismatch(routing, asked, last.error_text or "", "HTTP", variant="other")
+    return _logged(scene, routing, asked) if 500 in statuses else None
+
+
+def _mismatch(
+    routing: Routing, asked: Asked, spoken: str, sent: str, variant: str | None = None
+) -> Finding:
+    backend = asked.backend
+    return make(
+        "END008",
+        ObjectRef("Service", backend.name, backend.namespace),
+        variant=variant,
+        service=f"{backend.namespace}/{backend.name}",
+        port=asked.port,
+        spoken=spoken,
+        sent=sent,
+        scheme="https" if variant else spoken.lower(),
+        ns=backend.namespace,
+        svc=backend.name,
+        related=(
+            *route_refs(routing),
+            *workloads_of(routing.scene, backend.namespace, backend.name),
+        ),
+    )
+
+
+def _logged(scene: Scene, routing: Routing, asked: Asked) -> Finding | None:
+    """A 500 of Traefik's own, and the newest reason that its log gives for one."""
+    if asked.scheme != "https":
+        return None
+    backend = asked.backend
+    for replica, line in _failures(scene):
+        words = line.fields.get("error") or line.message or line.raw
+        if _NO_TLS_LOGGED in words:
+            return _mismatch(routing, asked, "HTTP", "HTTPS")
+        if "x509" in words or "failed to verify certificate" in words:
+            start = words.find("x509")
+            return make(
+                "END009",
+                ObjectRef("Service", backend.name, backend.namespace),
+                service=f"{backend.namespace}/{backend.name}",
+                error=words[start:] if start >= 0 else words,
+                ns=backend.namespace,
+                svc=backend.name,
+                traefik_ns=replica.namespace,
+                pod=replica.pod,
+                related=route_refs(routing),
+            )
+    return None
+
+
+def _failures(scene: Scene) -> Iterator[tuple[Replica, LogLine]]:
+    """Lines on TLS towards the pods, each replica's newest first."""
+    for replica in scene.snapshot.traefik.replicas:
+        for line in reversed(replica.log.or_else(()) or ()):
+            if line.kind == "traefik" and ("tls:" in line.raw or "x509" in line.raw):
+                yield replica, line

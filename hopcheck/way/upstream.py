@@ -1,0 +1,28 @@
+"""What Traefik speaks to the pods behind a route.
+
+Source: getProtocol in pkg/provider/kubernetes/ingress/kubernetes.go and parseServiceProtocol in
+pkg/provider/kubernetes/crd/kubernetes_http.go, v2.11 to v3.7.
+"""
+
+from __future__ import annotations
+
+from hopcheck.model import Obj
+from hopcheck.way.annotations import PREFIX
+from hopcheck.way.route import Backend, Route
+
+SCHEME_ANNOTATION = f"{PREFIX}service.serversscheme"
+
+
+def scheme_to(route: Route | None, backend: Backend, service: Obj, port: Obj) -> str:
+    """One of "http", "https" and "h2c": by the IngressRoute, the Service's annotation, or its port.
+
+    Only Ingresses read the annotation; a port 443 or one whose name begins with https is https.
+    """
+    own = backend.scheme or ""
+    if route is None or route.kind == "Ingress":
+        notes = (service.get("metadata") or {}).get("annotations") or {}
+        own = own or next((str(v) for k, v in notes.items() if k.lower() == SCHEME_ANNOTATION), "")
+    if own:
+        return own.lower()
+    secure = port.get("port") == 443 or str(port.get("name") or "").startswith("https")
+    return "https" if secure else "http"
