@@ -110,9 +110,17 @@ def test_it_exits_at_start(words: str, said: str) -> None:
 
 def test_a_missing_secret_by_the_log() -> None:
     edit = with_log(Edit("tls-secret-missing"), ABOUT_THE_INGRESS[5])
+    for replica in edit.replicas:  # recorded later than this line was written
+        replica["metrics"] = {"value": {}}
     (root,) = replay(edit.snapshot()).root_causes
     assert root.code == "ING016"
     assert str(root.object) == "Ingress default/my-app-ingress"
+
+
+def test_what_the_log_says_of_a_secret_ends_with_the_next_reload() -> None:
+    edit = with_log(Edit("tls-secret-missing"), ABOUT_THE_INGRESS[5])
+    (root,) = replay(edit.snapshot()).root_causes
+    assert root.code == "REQ007"
 
 
 def test_a_rule_of_v2_is_right_in_v2() -> None:
