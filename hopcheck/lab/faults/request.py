@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hopcheck.lab.faults.gallery import DEGRADED, REQUEST, Expect, fault
+from hopcheck.lab.faults.gallery import DEGRADED, ENDPOINTS, REQUEST, Expect, fault
 from hopcheck.lab.pods import Behaviour
 from hopcheck.lab.topology import APP, HOST, SERVICE
 
@@ -38,7 +38,12 @@ async def gateway_error(lab: Lab) -> None:
     await lab.set_app(None, Behaviour(status=502, body="Bad Gateway"))
 
 
-@fault("app-5xx-one", REQUEST, _application("REQ001"), exit_code=DEGRADED)
+@fault(
+    "app-5xx-one",
+    REQUEST,
+    Expect("END013", "Service", SERVICE, APP, step=ENDPOINTS),
+    exit_code=DEGRADED,
+)
 async def one_fails(lab: Lab) -> None:
     """One of the application's pods answers 500."""
     body = '{"error":"cannot reach the database"}\n'
