@@ -244,6 +244,9 @@ def _headline(
     return _accusing(host, verdict, roots, findings, requests)
 
 
+_EFFECT = "TGT017"  # unhealthy targets: what people see first and ask about
+
+
 def _accusing(
     host: str,
     verdict: Verdict,
@@ -264,9 +267,7 @@ def _accusing(
                 "headline", "degraded_share", host=host, cause=said, percent=round(share * 100)
             )
         return text("headline", "degraded", host=host, cause=said)
-    effect = next(
-        (f for f in findings if first.id in f.caused_by and f.step in (Step.TARGET_HEALTH,)), None
-    )
+    effect = next((f for f in findings if first.id in f.caused_by and f.code == _EFFECT), None)
     if effect is not None:
         return text(
             "headline",

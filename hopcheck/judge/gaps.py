@@ -9,6 +9,8 @@ from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe
 from hopcheck.outcome import Producer, producer, requests_made, succeeded
 from hopcheck.way.scene import Scene
 
+_SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE)
+
 
 def probes_at(scene: Scene, hop: Hop) -> list[Probe]:
     """The probes that were really sent to members of a hop."""
@@ -36,21 +38,24 @@ def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
     """Requests through the load balancer fail while every node answers it well.
 
     Where some of the load balancer's own addresses serve, only silence or refusal at the others
-    counts: a bad answer may be one of several replicas'.
+    counts (a bad answer may be one of several replicas'); they bound the fault even where no node
+    could be asked.
     """
     made = requests_made(scene.snapshot)
     nodes = probes_at(scene, Hop.NODE)
     good = works(scene, nodes)
-    if not made or not good or len(good) < len(nodes):
-        return []
     failing = [p for p in made if not succeeded(scene.snapshot, p, scene.target)]
     part = len(failing) < len(made)
     if part:
+        errors = _SILENT if not nodes else tuple(ErrorKind)
         failing = [
             p
             for p in failing
-            if p.exchanges[-1].error is not None and p.address not in scene.match.foreign
+            if p.exchanges[-1].error in errors and p.address not in scene.match.foreign
         ]
+        good = good if nodes else works(scene, made)
+    if not good or (nodes and len(good) < len(nodes)):
+        return []
     if not failing or any(_reached_application(probe) for probe in failing):
         return []
     first = failing[0].exchanges[-1]
@@ -105,5 +110,6 @@ def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
             fails=listing(p.member for p in failing),
             actual=listing(said(p) for p in failing),
             share=len(failing) / len(nodes),
+            related=tuple(ObjectRef("Node", p.name) for p in failing[:3] if p.name),
         )
     ]

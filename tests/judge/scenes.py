@@ -331,6 +331,15 @@ def tg_zone_gap() -> Edit:
     return e
 
 
+@scene("degraded", "*TGT020 REQ004")
+def lb_address_dark_from_outside() -> Edit:
+    """One address is silent, the other serves; the nodes cannot be asked from here."""
+    e = Edit()
+    e.fail("connect_timeout", "no answer within 5 s", only=1)
+    e.http["hops"] = [{"value": None, "why": "not_reachable_from_here"}]
+    return e
+
+
 # --- traefik-service
 
 
