@@ -83,6 +83,40 @@ def diagnose(
     sys.exit(_diagnose(runs, as_json=as_json, quiet=quiet, verbose=verbose))
 
 
+@cli.command(context_settings={"max_content_width": 100})
+@click.option("--json", "as_json", is_flag=True, help="the run's summary on standard output")
+@click.option("--reports", metavar="DIR", help="where reports go  [default: reports]")
+@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
+@click.option("--shard", metavar="I/N", help="only this part of the hosts, I from 0 to N-1")
+@click.option("--concurrency", type=int, help="hosts asked at the same time  [default: 50]")
+@click.option("--write", type=click.Choice(["all", "nothing"]), help="[default: all]")
+@click.option("--kubeconfig", metavar="FILE")
+@click.option("--context", metavar="NAME", help="kubeconfig context")
+@click.option("--namespace", metavar="NS", help="look in this namespace only")
+@click.option("--traefik-service", metavar="NS/NAME")
+@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]", help="instead of the system's")
+@click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT", help="as curl's")
+@click.option("--ca-file", metavar="FILE", help="additional certificate authorities")
+@click.option("--timeout", metavar="SECONDS", help="for one call  [default: 5]")
+@click.option("--deadline", metavar="SECONDS", help="for one host  [default: 30]")
+@click.option("--direct-probes/--no-direct-probes", default=None)
+@click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
+@click.option("--redact", type=click.Choice(["default", "strict"]))
+@click.option("--quiet", "-q", is_flag=True, help="only hosts that are not healthy")
+def run(as_json: bool, quiet: bool, **options: Any) -> None:
+    """Diagnose every host of the configuration in one process, sharing what they share.
+
+    Hosts are those of hopcheck.toml's [[host]] tables, or with hosts = "discover" every host that
+    the cluster's routes name. Exit code: the worst host's, as with diagnose.
+    """
+    from hopcheck.fleet import command
+
+    try:
+        sys.exit(command.run(options, as_json=as_json, quiet=quiet))
+    except UsageError as error:
+        _usage(str(error))
+
+
 def _usage(message: str) -> NoReturn:
     click.echo(f"hopcheck: {message}", err=True)
     sys.exit(USAGE)

@@ -115,7 +115,7 @@ class Session:
         except Exception:
             host.defects[step] = traceback.format_exc()
             raise
-        result = self._assessed(host, complete=True).steps[step.number - 1]
+        result = assessed(host, complete=True).steps[step.number - 1]
         self._on_step(result)
         return result
 
@@ -127,11 +127,7 @@ class Session:
                 continue
             if not host.collected:
                 self._judge_what_is_there(host)
-            host.report = msgspec.structs.replace(
-                self._assessed(host, complete=host.collected),
-                selected=tuple(step for step in Step if step in host.selected),
-                redaction="strict" if host.run.options.redact_strict else "default",
-            )
+            host.report = assessed(host, complete=host.collected)
             done.append(host)
         return done
 
@@ -146,26 +142,48 @@ class Session:
                 except Exception:  # noqa: BLE001  # recorded as a defect, the report goes on
                     host.defects[step] = traceback.format_exc()
 
-    def _assessed(self, host: HostSession, *, complete: bool) -> Report:
-        collection = host.collection
-        judgements = dict(host.judgements)
-        for step in host.defects:
-            judgements[step] = Judgement(step, gaps=(Gap("defect", Why.ERROR),))
-        return assess(
-            host.snapshot() if collection is not None else Snapshot(target=host.run.target),
-            judgements,
-            host.run.options,
-            durations=host.durations(),
-            duration_s=collection.run.now() if collection is not None else 0.0,
-            complete=complete,
-        )
+
+def judge_all(host: HostSession) -> None:
+    """Judge every step on what was collected; a judge that fails is a defect of its step alone."""
+    snapshot = host.snapshot()
+    host.selected = set(Step)
+    host.judgements.clear()
+    host.defects.clear()
+    for step in Step:
+        try:
+            host.judgements[step] = judges.judge(step, snapshot)
+        except Exception:  # noqa: BLE001  # recorded as a defect, the other steps go on
+            host.defects[step] = traceback.format_exc()
+    host.report = assessed(host, complete=True)
 
 
-def write(host: HostSession) -> Path:
+def assessed(host: HostSession, *, complete: bool) -> Report:
+    """The host's report by what was judged so far."""
+    collection = host.collection
+    judgements = dict(host.judgements)
+    for step in host.defects:
+        judgements[step] = Judgement(step, gaps=(Gap("defect", Why.ERROR),))
+    report = assess(
+        host.snapshot() if collection is not None else Snapshot(target=host.run.target),
+        judgements,
+        host.run.options,
+        durations=host.durations(),
+        duration_s=collection.run.now() if collection is not None else 0.0,
+        complete=complete,
+    )
+    return msgspec.structs.replace(
+        report,
+        selected=tuple(step for step in Step if step in host.selected),
+        redaction="strict" if host.run.options.redact_strict else "default",
+    )
+
+
+def write(host: HostSession, *, index: bool = True) -> Path:
     """Write the run's files and return their directory. Raises OSError.
 
     The report is completed from the history first, and added to it; what goes wrong with the
-    history is a note, the report stands without it.
+    history is a note, the report stands without it. `index` False: reports/index.html is left to
+    whoever writes many hosts.
     """
     from hopcheck.history.database import History, HistoryError
     from hopcheck.history.past import with_past
@@ -231,5 +249,6 @@ def write(host: HostSession) -> Path:
             host.notes.append(str(error))
         if history.said:
             host.notes.append(history.said)
-    update_index(base, now)
+    if index:
+        update_index(base, now)
     return host.written

@@ -39,24 +39,42 @@ NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
 REGION_LABEL = "topology.kubernetes.io/region"
 
 
+class Account:
+    """Where credentials and answers come from: AWS itself, asked for one host."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def credentials(self) -> Credentials:
+        """The standard chain's credentials; raises as `find_credentials` does."""
+        return await find_credentials(self._run)
+
+    def api(self, credentials: Credentials, region: str) -> Api:
+        """Calls to one region."""
+        return Api(credentials, region, self._run)
+
+
 async def collect_aws(
     target: Target,
     run: Run,
     dns: Awaitable[DnsEvidence],
     kube: Awaitable[KubeEvidence],
     resolve: Resolve,
+    account: Account | None = None,
 ) -> tuple[AwsEvidence, Names]:
     """Find the host's load balancer in the account and region at hand, and read all about it.
 
     The second value holds what load balancers' DNS names resolve to, for `DnsEvidence.names`.
     Where the host leads to none of them, or to one that knows nothing of this cluster's
     nodePorts, up to five that do are read as well. Details are there for those load balancers
-    alone. Without credentials or region everything has that reason. Never raises.
+    alone. Without credentials or region everything has that reason. Never raises. `account` asks
+    AWS; without one an own is made.
     """
+    account = account or Account(run)
     reading = asyncio.ensure_future(dns)
     cluster = asyncio.ensure_future(kube)
     found, answers = await asyncio.gather(
-        run.ask("AWS credentials", lambda: find_credentials(run), classify=classify),
+        run.ask("AWS credentials", account.credentials, classify=classify),
         settled(reading, patience(run)),
     )
     if not found.seen:
@@ -66,7 +84,7 @@ async def collect_aws(
     if region is None:
         detail = "no region: neither configured nor part of a load balancer's name"
         return _without(Why.NOT_CONFIGURED, detail, "AWS region"), {}
-    reader = _Reader(Api(found.get(), region, run), run, cluster, resolve)
+    reader = _Reader(account.api(found.get(), region), run, cluster, resolve)
     return await reader.read(chain, addresses), reader.names
 
 

@@ -192,6 +192,7 @@ class Api:
 
     def __init__(self, credentials: Credentials, region: str, run: Run) -> None:
         self.region = region
+        self.calls = 0  # made so far, pages aside
         self._credentials = credentials
         self._run = run
         self._clients: dict[str, Any] = {}
@@ -244,6 +245,7 @@ class Api:
         shape: Callable[[tuple[Obj, ...]], T],
     ) -> Collected[T]:
         call = _Call()
+        self.calls += 1
 
         async def ask() -> T:
             try:

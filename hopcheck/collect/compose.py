@@ -28,6 +28,7 @@ from hopcheck.way.probes import hop_targets, other_scheme_targets
 
 if TYPE_CHECKING:
     from hopcheck.collect.kube_client import KubeClient
+    from hopcheck.collect.shared import Shared
 
 T = TypeVar("T")
 
@@ -37,9 +38,17 @@ _PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "A
 class Collection:
     """The evidence of one host as it comes in; `snapshot()` is whatever there is by now."""
 
-    def __init__(self, target: Target, options: Options, parties: frozenset[str]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        options: Options,
+        parties: frozenset[str],
+        shared: Shared | None = None,
+    ) -> None:
+        """Ask nothing yet. `shared`: what other hosts asked already is not asked again."""
         self.target = target
-        self.run = Run(options)
+        self.shared = shared
+        self.run = Run(options, shared.run if shared is not None else None)
         self.parties = parties
         self.taken_at = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.dns = DnsEvidence()
@@ -78,7 +87,7 @@ class Collection:
             aws_account=identity.get("Account"),
             aws_region=identity.get("Region"),
             resolvers=tuple(resolvers) or self.run.options.resolvers,
-            proxy=_proxy(),
+            proxy=seen_proxy(),
             direct_probes=self.direct_probes,
         )
 
@@ -98,8 +107,65 @@ class Collection:
         except TimeoutError:
             return
         finally:
-            if self._client is not None:
+            if self._client is not None and self.shared is None:
                 await self._client.__aexit__(None, None, None)
+
+    async def look(self) -> None:
+        """A first look by what all hosts share: the records, and the request at each address.
+
+        No hop behind the load balancer is asked, no Secret, no other scheme and not the system's
+        own resolution. Only for a collection with a shared view; `join` follows.
+        """
+        from hopcheck.collect.dns import collect_dns
+        from hopcheck.collect.http import request_host
+
+        started = self.run.now()
+        self.dns = await collect_dns(self.target, self.run, system=False)
+        self.durations["dns"] = self.run.now() - started
+        started = self.run.now()
+        addresses, seconds = addresses_of(self.target, self.dns)
+        if addresses:
+            made, other = await request_host(self.target, self.run, addresses, seconds, both=False)
+            self.http = HttpEvidence(requests=made, other_scheme=other)
+        self.durations["http"] = self.run.now() - started
+
+    async def join(self) -> None:
+        """Take the host's part of what all hosts share, waiting for it by the host's deadline."""
+        if self.shared is None:
+            raise RuntimeError("there is nothing shared to join")
+        options = self.run.options
+        started = self.run.now()
+        addresses, _ = addresses_of(self.target, self.dns)
+        try:
+            # The host's own questions are answered: their time is not taken from this.
+            async with asyncio.timeout(options.deadline):
+                index = await self.shared.index(options)
+                self.kube = index.evidence(self.target.host, addresses)
+                self.aws, names = await self.shared.aws(self.target, options, self.dns)
+                self.dns = msgspec.structs.replace(self.dns, names=names)
+                replicas = await self.shared.replica_index(options)
+                self.traefik = replicas.evidence(self.target.host)
+        except TimeoutError:
+            self._too_late()
+        self.durations |= dict.fromkeys(("kube", "aws", "traefik"), self.run.now() - started)
+
+    def _too_late(self) -> None:
+        """What is not there by the deadline is unknown, with the reason."""
+        late: Collected[Any] = Collected(why=Why.TIMED_OUT)
+        if not self.kube.lists:
+            from hopcheck.collect.kube_wanted import LISTED_BY_NAMESPACE, LISTED_IN_ALL
+
+            lists = dict.fromkeys((*LISTED_IN_ALL, *LISTED_BY_NAMESPACE), late)
+            self.kube = KubeEvidence(server=late, lists=lists)
+        if not self.aws.load_balancers.seen:
+            self.aws = AwsEvidence(
+                identity=late,
+                load_balancers=late,
+                target_groups=late,
+                security_groups=late,
+                network_interfaces=late,
+                instances=late,
+            )
 
     async def _timed(
         self, party: str, work: Coroutine[Any, Any, T], progress: Callable[[str], None]
@@ -123,7 +189,10 @@ class Collection:
             from hopcheck.collect.kubernetes import KubeClient, collect_kube
 
             # Traefik's APIs are asked through the same client: one kubeconfig, one exec plugin.
-            self._client = await KubeClient(self.run).__aenter__()
+            if self.shared is not None:
+                self._client = self.shared.cluster(self.run.options)
+            else:
+                self._client = await KubeClient(self.run).__aenter__()
             self.kube = await collect_kube(self.target, self.run, self._client)
         return self.kube
 
@@ -131,6 +200,11 @@ class Collection:
         self, dns: asyncio.Future[DnsEvidence], kube: asyncio.Future[KubeEvidence]
     ) -> None:
         if "aws" not in self.parties:
+            return
+        if self.shared is not None:
+            records = await asyncio.shield(dns)
+            self.aws, names = await self.shared.aws(self.target, self.run.options, records)
+            self.dns = msgspec.structs.replace(self.dns, names=names)
             return
         from hopcheck.collect.aws import collect_aws
         from hopcheck.collect.dns import resolve_name
@@ -145,6 +219,9 @@ class Collection:
         if "traefik" not in self.parties:
             return
         evidence = await asyncio.shield(kube)
+        if self.shared is not None:
+            self.traefik = await self.shared.traefik(self.run.options, evidence, self.target.host)
+            return
         from hopcheck.collect.traefik import collect_traefik
 
         self.traefik = await collect_traefik(self.target, self.run, evidence, self._client)
@@ -157,7 +234,7 @@ class Collection:
         from hopcheck.collect.http import request_host
 
         async def requests() -> None:
-            addresses, seconds = _addresses(self.target, await asyncio.shield(dns))
+            addresses, seconds = addresses_of(self.target, await asyncio.shield(dns))
             if addresses:
                 made, other = await request_host(self.target, self.run, addresses, seconds)
                 self.http = msgspec.structs.replace(self.http, requests=made, other_scheme=other)
@@ -183,7 +260,8 @@ class Collection:
         self.http = msgspec.structs.replace(self.http, hops=hops)
 
 
-def _proxy() -> str | None:
+def seen_proxy() -> str | None:
+    """An HTTP proxy of the environment, which probes ignore."""
     from hopcheck.redact import redact_url
 
     for name in _PROXY_VARIABLES:
@@ -192,7 +270,7 @@ def _proxy() -> str | None:
     return None
 
 
-def _addresses(target: Target, dns: DnsEvidence) -> tuple[tuple[str, ...], float | None]:
+def addresses_of(target: Target, dns: DnsEvidence) -> tuple[tuple[str, ...], float | None]:
     """What the resolvers answered, in the order asked; else what getaddrinfo gives."""
     import ipaddress
 

@@ -75,8 +75,10 @@ def _is_address(name: str) -> bool:
     return True
 
 
-async def collect_dns(target: Target, run: Run) -> DnsEvidence:
+async def collect_dns(target: Target, run: Run, *, system: bool = True) -> DnsEvidence:
     """Ask every resolver for the host's A and AAAA, and the system for its addresses.
+
+    Without `system` the system is asked only where there is no resolver.
 
     `answers` holds one entry per resolver and type (resolvers in order, A before AAAA); an
     answer with any rcode is a value. A host that is an address needs no answer (not_needed);
@@ -88,13 +90,13 @@ async def collect_dns(target: Target, run: Run) -> DnsEvidence:
             answers=(none,), getaddrinfo=Collected(why=Why.NOT_NEEDED, source=target.host)
         )
     resolvers = _resolvers(run)
-    *answers, system = await asyncio.gather(
-        *(ask_resolver(target.host, rrtype, at, run) for at in resolvers for rrtype in FAMILIES),
-        _ask_system(target.host, run),
-    )
+    asked = [ask_resolver(target.host, rrtype, at, run) for at in resolvers for rrtype in FAMILIES]
+    if resolvers and not system:
+        return DnsEvidence(answers=tuple(await asyncio.gather(*asked)))
+    *answers, local = await asyncio.gather(*asked, _ask_system(target.host, run))
     if not resolvers:
         answers = [Collected(why=Why.NOT_CONFIGURED, source=str(RESOLV_CONF))]
-    return DnsEvidence(answers=tuple(answers), getaddrinfo=system)  # type: ignore[arg-type]
+    return DnsEvidence(answers=tuple(answers), getaddrinfo=local)  # type: ignore[arg-type]
 
 
 async def resolve_name(name: str, run: Run) -> Collected[tuple[str, ...]]:

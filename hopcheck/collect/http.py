@@ -202,9 +202,16 @@ async def probe(
 
 
 async def request_host(
-    target: Target, run: Run, addresses: Sequence[str], dns_s: float | None
+    target: Target,
+    run: Run,
+    addresses: Sequence[str],
+    dns_s: float | None,
+    *,
+    both: bool = True,
 ) -> tuple[tuple[Collected[Probe], ...], Collected[Probe]]:
     """HttpEvidence.requests and .other_scheme: the host's request to each of its addresses.
+
+    `both` False: the other scheme is not asked (NOT_NEEDED).
 
     At most 8 addresses are asked (the last result is then marked truncated). `dns_s` is the time
     that resolving took, counted into each first exchange. The other scheme is asked at the first
@@ -237,7 +244,7 @@ async def request_host(
     other: Scheme = "http" if target.scheme == "https" else "https"
 
     async def alternative() -> Collected[Probe]:
-        if target.port != _PORTS[target.scheme]:
+        if not both or target.port != _PORTS[target.scheme]:
             return Collected(why=Why.NOT_NEEDED, source=f"GET {other}://{target.host}")
         return await one(wanted[0], other, _PORTS[other])
 

@@ -50,8 +50,11 @@ class KubeClient:
     Every method raises Unavailable with a typed reason and the server's own words.
     """
 
+    pruned = False  # whether lists hold what is kept of their objects, not the objects themselves
+
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.requests = 0  # sent so far
         self._http: HttpClient | None = None
         self._access: KubeAccess | None = None
         self._broken: Unavailable | None = None
@@ -119,12 +122,16 @@ class KubeClient:
             for item in listed or ():
                 item.setdefault("kind", kind)
                 item.setdefault("apiVersion", version)
-                items.append(item)
+                items.append(self._kept(path, item))
             following = (page.get("metadata") or {}).get("continue")
             if not following:
                 return Listing(tuple(items))
             params["continue"] = following
         return Listing(tuple(items), truncated=True)
+
+    def _kept(self, path: str, item: Obj) -> Obj:  # noqa: ARG002  # for those that keep less
+        """What a list of `path` holds of one object."""
+        return item
 
     async def log(
         self,
@@ -178,6 +185,7 @@ class KubeClient:
         for attempt in range(_RETRIES):
             http = await self._ready()
             limit = min(self.run.options.timeout, self.run.remaining())
+            self.requests += 1
             try:
                 async with asyncio.timeout(limit):
                     answer = await self._send(http, path, params, accept)

@@ -57,12 +57,12 @@ async def collect_kube(
     opened and closed. `on_progress` is told each resource when it has been read.
     """
     if client is not None:
-        return await _Collector(target, run, client, on_progress).collect()
+        return await Collector(target, run, client, on_progress).collect()
     async with KubeClient(run) as own:
-        return await _Collector(target, run, own, on_progress).collect()
+        return await Collector(target, run, own, on_progress).collect()
 
 
-class _Collector:
+class Collector:
     """One collection: what was read so far, by the keys of KubeEvidence."""
 
     def __init__(
@@ -324,7 +324,8 @@ class _Collector:
             return found
         resource = key.partition("@")[0]
         kept = tuple(
-            item if item.get("slim") else pruning.prune(resource, item) for item in found.get()
+            item if item.get("slim") or self._client.pruned else pruning.prune(resource, item)
+            for item in found.get()
         )
         return replace(found, value=kept)
 

@@ -37,10 +37,14 @@ def _known(error: BaseException) -> tuple[Why, str]:
 
 
 class Run:
-    """One run's clock and limits. All times are seconds since `began`."""
+    """One run's clock and limits. All times are seconds since `began`.
 
-    def __init__(self, options: Options) -> None:
+    `whole` is the run that this one is a part of (one host of many), else itself.
+    """
+
+    def __init__(self, options: Options, whole: Run | None = None) -> None:
         self.options = options
+        self.whole: Run = whole or self
         self.began = time.monotonic()
 
     def now(self) -> float:

@@ -48,7 +48,8 @@ class Contexts(Struct, frozen=True):
     unverified: ssl.SSLContext
 
 
-_contexts: WeakKeyDictionary[Run, Contexts] = WeakKeyDictionary()
+# By the whole run and its CA file: thousands of hosts share one pair.
+_contexts: WeakKeyDictionary[Run, dict[str | None, Contexts]] = WeakKeyDictionary()
 
 
 def _system_cas(context: ssl.SSLContext) -> None:
@@ -66,9 +67,9 @@ def contexts(run: Run) -> Contexts:
 
     Raises Unavailable(MISCONFIGURED) where --ca-file cannot be read or holds no certificate.
     """
-    known = _contexts.get(run)
-    if known is not None:
-        return known
+    made = _contexts.setdefault(run.whole, {})
+    if run.options.ca_file in made:
+        return made[run.options.ca_file]
     from cryptography import x509  # noqa: F401  # now, lest its import counts as the peer's time
 
     verifying = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -85,8 +86,8 @@ def contexts(run: Run) -> Contexts:
     unverified.verify_mode = ssl.CERT_NONE
     for context in (verifying, unverified):
         context.set_alpn_protocols(["http/1.1"])
-    _contexts[run] = made = Contexts(verifying, unverified)
-    return made
+    made[run.options.ca_file] = pair = Contexts(verifying, unverified)
+    return pair
 
 
 class PlainStream:

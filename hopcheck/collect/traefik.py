@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from hopcheck.collect.kube_client import KubeClient
 from hopcheck.collect.kube_http import Answer, HttpClient
 from hopcheck.collect.run import Run, Unavailable
-from hopcheck.collect.traefik_pruning import chosen_series, of_host, used
+from hopcheck.collect.traefik_pruning import chosen_series, used
+from hopcheck.collect.traefik_pruning import of_host as routers_of_host
 from hopcheck.model import (
     Collected,
     KubeEvidence,
@@ -60,7 +61,8 @@ async def collect_traefik(
 
     `client` is best the one that read `kube`: without it the kubeconfig is read again, and an
     exec plugin asked again. Never raises but for cancellation. Pods beyond the limit are listed
-    with the reason NOT_SELECTED and a detail that says how many were asked.
+    with the reason NOT_SELECTED and a detail that says how many were asked. A target without a
+    host asks for all hosts: nothing is left out of the answers but metrics of single hosts.
     """
     pods = _pods(kube)
     if not pods:
@@ -81,6 +83,25 @@ async def _ask_pods(
     beyond: Collected[Any] = Collected(why=Why.NOT_SELECTED, detail=detail)
     rest = [_not_asked(pod, beyond) for pod in pods[MAX_REPLICAS:]]
     return TraefikEvidence(replicas=(*asked, *rest))
+
+
+def of_host(whole: TraefikEvidence, kube: KubeEvidence, host: str) -> TraefikEvidence:
+    """What `collect_traefik` would have found for `host`, out of what was asked for no host.
+
+    Replicas that are not in `kube` are left out. Metrics stay those that concern every host.
+    """
+    names = {(pod["metadata"].get("namespace", ""), pod["metadata"]["name"]) for pod in _pods(kube)}
+    return TraefikEvidence(
+        tuple(
+            replace(
+                one,
+                routers=routers_of_host(one.routers, host),
+                services=used(one.services, one.routers, host),
+            )
+            for one in whole.replicas
+            if (one.namespace, one.pod) in names
+        )
+    )
 
 
 def _pods(kube: KubeEvidence) -> list[Obj]:
@@ -216,9 +237,11 @@ class _Asking:
             version=version,
             overview=overview,
             entrypoints=entrypoints,
-            routers=of_host(routers, self._target.host),
+            routers=routers_of_host(routers, self._target.host) if self._target.host else routers,
             tcp_routers=tcp,
-            services=used(services, routers, self._target.host),
+            services=(
+                used(services, routers, self._target.host) if self._target.host else services
+            ),
             middlewares=middlewares,
         )
 

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from hopcheck.config import HostRun
 from hopcheck.fleet.shards import Shard
 from hopcheck.fleet.windows import Window
-from hopcheck.model import Report, Step, Target, Verdict
+from hopcheck.model import Report, Target, Verdict
 
 EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
 DEFECT = 70
@@ -60,7 +60,7 @@ class HostResult(Struct, frozen=True):
     seconds: float = 0.0
     report: Report | None = None
     maintenance: str | None = None
-    defects: dict[Step | Literal[""], str] = field(default_factory=dict)
+    defects: dict[str, str] = field(default_factory=dict)
     probed: bool = False  # every hop was looked at, because the first look was not healthy
     written: str | None = None  # the run's directory
     write_error: str | None = None

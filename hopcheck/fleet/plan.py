@@ -16,7 +16,7 @@ from hopcheck.options import Options
 
 DISCOVER = "discover"
 CONCURRENCY = 50
-WRITE = ("changed", "all", "nothing")
+WRITE = ("all", "nothing")
 
 Source = Literal["configured", "discovered"]
 

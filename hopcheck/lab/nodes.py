@@ -133,13 +133,13 @@ class Nodes:
         """Each address and port to listen on, with its endpoints; none without endpoints."""
         nodes = {one["metadata"]["name"]: _internal_ip(one) for one in self._store.list("nodes")}
         routes: dict[Endpoint, Route] = {}
-        for service in self._store.list("services"):
+        slices_of: dict[tuple[str, str], list[Obj]] = {}
+        for one in self._store.snapshot("endpointslices")[0]:
+            owner = (one["metadata"].get("labels") or {}).get("kubernetes.io/service-name", "")
+            slices_of.setdefault((one["metadata"]["namespace"], owner), []).append(one)
+        for service in self._store.snapshot("services")[0]:
             spec, metadata = service["spec"], service["metadata"]
-            slices = self._store.list(
-                "endpointslices",
-                metadata["namespace"],
-                {"kubernetes.io/service-name": metadata["name"]},
-            )
+            slices = slices_of.get((metadata["namespace"], metadata["name"]), [])
             local = spec.get("externalTrafficPolicy") == "Local"
             for port in spec.get("ports", []):
                 name = port.get("name", "")
