@@ -15,6 +15,7 @@ from hopcheck.model import (
     Target,
     TlsInfo,
 )
+from hopcheck.way.memo import Memo
 
 
 class Producer(StrEnum):
@@ -231,8 +232,20 @@ def _no_listener_or_route(probe: Probe) -> bool:
     return last.error in _NO_WAY_IN or (last.status == 404 and producer(last) is Producer.TRAEFIK)
 
 
+_outcomes: Memo[Outcome] = Memo(4)
+
+
 def outcomes(snapshot: Snapshot) -> Outcome:
     """Count the host's requests, one for each address."""
+    return _outcomes.get(
+        (snapshot.http, snapshot.traefik),
+        lambda: _count(snapshot),
+        snapshot.target,
+        snapshot.taken_at,
+    )
+
+
+def _count(snapshot: Snapshot) -> Outcome:
     target = snapshot.target
     probes = requests_made(snapshot)
     good = [probe for probe in probes if succeeded(snapshot, probe, target)]

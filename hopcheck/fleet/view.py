@@ -13,7 +13,15 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from hopcheck.model import Collected, KubeEvidence, LogLine, Obj, Replica, TraefikEvidence
+from hopcheck.model import (
+    NOT_SELECTED,
+    Collected,
+    KubeEvidence,
+    LogLine,
+    Obj,
+    Replica,
+    TraefikEvidence,
+)
 from hopcheck.options import Options
 from hopcheck.way.discovery import (
     backends_of,
@@ -176,7 +184,8 @@ class ClusterIndex:
         self, resource: str, space: str, items: Sequence[Obj]
     ) -> Collected[tuple[Obj, ...]]:
         """`items` as the list of a namespace; the reason where that could not be read."""
-        listed = self.whole.list(resource, space) if space else self.whole.list(resource)
+        lists = self.whole.lists
+        listed = lists.get(f"{resource}@{space}") or lists.get(resource) or NOT_SELECTED
         return replace(listed, value=tuple(items)) if listed.seen else listed
 
     def evidence(self, host: str, addresses: Sequence[str]) -> KubeEvidence:
@@ -332,13 +341,15 @@ class _OneReplica:
         self._log = tuple(line for line in lines if line.kind != "access")
         self._access: dict[str, list[LogLine]] = {}
         for line in lines:
-            if line.kind == "access":
+            # Who answered a 404 is all that is read of them (`outcome.application_404`).
+            if line.kind == "access" and line.fields.get("DownstreamStatus") == "404":
                 self._access.setdefault(line.fields.get("RequestHost", ""), []).append(line)
 
     def of(self, host: str) -> Replica:
         whole = self._whole
         routers, tcp = self._routers.of(host), self._tcp.of(host)
-        log: tuple[LogLine, ...] = (*self._log, *self._access.get(host, ()))
+        own = self._access.get(host)
+        log = (*self._log, *own) if own else self._log
         return replace(
             whole,
             routers=_with(whole.routers, routers),

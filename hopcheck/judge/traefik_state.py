@@ -11,6 +11,7 @@ from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, 
 from hopcheck.outcome import outcomes
 from hopcheck.way.discovery import Instance, traefik_container
 from hopcheck.way.logs import after_last_reload, excerpt, forbidden_resources
+from hopcheck.way.memo import Memo
 from hopcheck.way.route import Excluded
 from hopcheck.way.routing import Routing
 from hopcheck.way.scene import Scene, meta, spec
@@ -26,6 +27,8 @@ _BIND = re.compile(
     r"cannot assign requested address)",
     re.IGNORECASE,
 )
+
+_current: Memo[tuple[LogLine, ...]] = Memo(16)
 
 
 def judge(scene: Scene, instance: Instance) -> list[Finding]:
@@ -157,13 +160,17 @@ def _delivered(replica: Replica) -> bool | None:
     return any(str(r.get("provider", "")).startswith("kubernetes") for r in replica.routers.get())
 
 
+def _lines_now(log: tuple[LogLine, ...]) -> tuple[LogLine, ...]:
+    return _current.get((log,), lambda: after_last_reload(log))
+
+
 def _rights(scene: Scene, instance: Instance) -> list[Finding]:
     """Forbidden lists count where the provider delivers nothing, or requests fail, now."""
     for pod in instance.pods:
         replica = _replica(scene, str(meta(pod).get("name")))
         if replica is None:
             continue
-        lines = after_last_reload(replica.log.or_else(()) or ())
+        lines = _lines_now(replica.log.or_else(()) or ())
         resources = sorted(forbidden_resources(lines))
         if not resources or _delivered(replica):
             continue

@@ -10,8 +10,9 @@ import msgspec
 from hopcheck.model import Obj
 from hopcheck.way.discovery import Instance
 from hopcheck.way.installed import installed_version
+from hopcheck.way.memo import Memo
 from hopcheck.way.route import Backend, Excluded, Route, View
-from hopcheck.way.routes import Selection, candidates, leaves, select
+from hopcheck.way.routes import Scheme, Selection, candidates, leaves, select
 from hopcheck.way.rules import matches
 from hopcheck.way.scene import Scene, pod_ready
 from hopcheck.way.static import StaticConfig
@@ -19,6 +20,10 @@ from hopcheck.way.version import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_views: Memo[View] = Memo(16)
+_routes: Memo[list[Route]] = Memo(4)
+_selections: Memo[Selection] = Memo(8)
 
 ANY_VIEW = View(name="-/-", static=StaticConfig())
 
@@ -57,16 +62,18 @@ class Routing:
     @cached_property
     def view(self) -> View:
         """The installation that the requests reach; an unknown one where none was found."""
-        instance = self.scene.instance
+        scene, instance = self.scene, self.scene.instance
         if instance is not None:
-            return view_of(self.scene, instance)
-        assumed = parse_version(self.scene.snapshot.assumed_version or "")
+            evidence = (scene.kube, scene.snapshot.traefik, instance)
+            return _views.get(evidence, lambda: view_of(scene, instance))
+        assumed = parse_version(scene.snapshot.assumed_version or "")
         return msgspec.structs.replace(ANY_VIEW, version=assumed)
 
     @cached_property
     def routes(self) -> list[Route]:
         """Every route as that installation would build it."""
-        return candidates(self.scene.kube, [self.view])
+        kube, view = self.scene.kube, self.view
+        return _routes.get((kube, view), lambda: candidates(kube, [view]))
 
     @property
     def entry_point(self) -> str:
@@ -92,13 +99,27 @@ class Routing:
     @cached_property
     def selection(self) -> Selection:
         """What Traefik does with the request."""
-        return select(
+        target, view, routes, entry_point = (
+            self.scene.target,
+            self.view,
             self.routes,
-            self.scene.target.host,
-            self.scene.target.path,
-            view=self.view,
-            entry_point=self.entry_point,
-            scheme="http" if self.scheme_inside == "http" else "https",
+            self.entry_point,
+        )
+        scheme: Scheme = "http" if self.scheme_inside == "http" else "https"
+        return _selections.get(
+            (routes, view),
+            lambda: select(
+                routes,
+                target.host,
+                target.path,
+                view=view,
+                entry_point=entry_point,
+                scheme=scheme,
+            ),
+            target.host,
+            target.path,
+            entry_point,
+            scheme,
         )
 
     @cached_property

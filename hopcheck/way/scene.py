@@ -29,9 +29,16 @@ from hopcheck.way.loadbalancer import (
     target_groups_of,
     which_listener,
 )
+from hopcheck.way.memo import Memo
 from hopcheck.way.static import EntryPoint, StaticConfig, static_config
 from hopcheck.way.version import Version
 from hopcheck.way.view import config_files
+
+# One host's evidence is read by seven judges and more; Traefik's pods by those of every host.
+_pods: Memo[list[Obj]] = Memo(4)
+_instances: Memo[list[Instance]] = Memo(4)
+_matches: Memo[Match] = Memo(4)
+_statics: Memo[StaticConfig] = Memo(64)
 
 
 def meta(obj: Obj) -> Obj:
@@ -123,12 +130,16 @@ class Scene:
     @cached_property
     def match(self) -> Match:
         """The load balancer that the name leads to."""
-        return match_load_balancer(
-            self.chain,
-            self.addresses,
-            self.load_balancers,
-            self.snapshot.dns.names,
-            self.aws.network_interfaces.or_else(()) or (),
+        return _matches.get(
+            (self.snapshot.dns, self.aws),
+            lambda: match_load_balancer(
+                self.chain,
+                self.addresses,
+                self.load_balancers,
+                self.snapshot.dns.names,
+                self.aws.network_interfaces.or_else(()) or (),
+            ),
+            self.target.host,
         )
 
     @cached_property
@@ -219,7 +230,7 @@ class Scene:
     @cached_property
     def pods(self) -> list[Obj]:
         """Every pod that was listed."""
-        return all_pods(self.kube)
+        return _pods.get((self.kube,), lambda: all_pods(self.kube))
 
     @cached_property
     def services(self) -> list[Obj]:
@@ -229,7 +240,7 @@ class Scene:
     @cached_property
     def instances(self) -> list[Instance]:
         """Traefik installations."""
-        return instances(self.services, self.pods)
+        return _instances.get((self.kube,), lambda: instances(self.services, self.pods))
 
     @cached_property
     def instance(self) -> Instance | None:
@@ -323,6 +334,9 @@ class Scene:
 
     def static_of(self, pod: Obj) -> StaticConfig:
         """Static configuration of one Traefik pod."""
+        return _statics.get((pod, self.kube.objects), lambda: self._read_static(pod))
+
+    def _read_static(self, pod: Obj) -> StaticConfig:
         container = traefik_container(pod)
         if container is None:
             return StaticConfig()
