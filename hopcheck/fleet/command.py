@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -110,13 +111,13 @@ def run(options: dict[str, Any], *, as_json: bool, quiet: bool) -> int:
 def keep(asked: Settings, result: FleetResult) -> None:
     """Write the summary and the index; that they cannot be written changes no verdict."""
     from hopcheck.fleet.summary import write_summary
-    from hopcheck.report.store import update_index
+    from hopcheck.report.index import update_index
 
     if asked.mode == "nothing":
         return
     try:
         write_summary(asked.reports, result)
-        update_index(asked.reports)
+        update_index(asked.reports, dt.datetime.now(dt.UTC))
     except OSError as error:
         click.echo(f"hopcheck: the summary could not be written: {error}", err=True)
 

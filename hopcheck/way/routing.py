@@ -65,9 +65,10 @@ class Routing:
         scene, instance = self.scene, self.scene.instance
         if instance is not None:
             evidence = (scene.kube, scene.snapshot.traefik, instance)
-            return _views.get(evidence, lambda: view_of(scene, instance))
-        assumed = parse_version(scene.snapshot.assumed_version or "")
-        return msgspec.structs.replace(ANY_VIEW, version=assumed)
+            assumed = scene.snapshot.assumed_version
+            return _views.get(evidence, lambda: view_of(scene, instance), assumed)
+        version = parse_version(scene.snapshot.assumed_version or "")
+        return msgspec.structs.replace(ANY_VIEW, version=version)
 
     @cached_property
     def routes(self) -> list[Route]:
