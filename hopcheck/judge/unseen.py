@@ -7,7 +7,8 @@ from typing import Any
 
 from hopcheck.model import Collected, Gap, Snapshot, Step, Why
 
-# Resources of the Kubernetes API whose absence a step's own judge does not already report.
+# Resources of the Kubernetes API whose absence a step's own judge does not already report. Secrets
+# are not among them: nobody should need that right, a certificate is judged as presented.
 _KUBE: Mapping[Step, tuple[str, ...]] = {
     Step.TARGET_HEALTH: ("nodes",),
     Step.TRAEFIK_SERVICE: (
@@ -28,7 +29,6 @@ _KUBE: Mapping[Step, tuple[str, ...]] = {
         "serverstransports",
         "httproutes",
         "gateways",
-        "secrets",
     ),
     Step.ENDPOINTS: ("networkpolicies",),
 }
