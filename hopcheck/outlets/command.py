@@ -1,0 +1,275 @@
+"""What ``hopcheck run`` does with outlets, and the commands that serve them: merge, serve, runbook."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from hopcheck.catalogue import text
+from hopcheck.config import Config, HostRun, UsageError, build_options, load_config
+from hopcheck.fleet.model import FleetHost, FleetPlan, FleetResult
+from hopcheck.fleet.plan import plan
+from hopcheck.fleet.shards import Shard
+from hopcheck.history.database import History, HistoryError
+from hopcheck.history.past import Fetch
+from hopcheck.model import Obj, Report
+from hopcheck.outlets import shards
+from hopcheck.outlets.after import Outcome, expose, outcome_of, tell
+from hopcheck.outlets.destination import (
+    Bucket,
+    Destination,
+    DestinationError,
+    Directory,
+    destination,
+    in_parallel,
+    text_of,
+)
+from hopcheck.outlets.settings import Outlets, read_outlets
+from hopcheck.outlets.wording import title
+from hopcheck.outlets.workspace import METRICS, Workspace
+from hopcheck.report.store import HISTORY, LATEST, slug, update_index
+from hopcheck.runbook import RunbookHost, runbook
+
+REPORTS = "reports"
+
+
+class Told(Struct, frozen=True):
+    """What the outlets of a run did, for the terminal and the summary."""
+
+    messages: tuple[str, ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
+
+
+class Publishing:
+    """The outlets of one run: before it, what is fetched; after it, what is told and published.
+
+    `reports` is the directory that the run writes to: the published one itself where that is a
+    directory. Raises UsageError for a configuration that is wrong.
+    """
+
+    def __init__(self, config: Config, reports: str | None = None) -> None:
+        self.outlets: Outlets = read_outlets(config.outlets, config.source)
+        where = config.outlets.get("publish")
+        configured = reports or config.defaults.get("reports")
+        self.place: Destination = (
+            destination(
+                where,
+                region=config.defaults.get("aws_region"),
+                profile=config.defaults.get("aws_profile"),
+            )
+            if where
+            else Directory(Path(str(configured or REPORTS)))
+        )
+        if isinstance(self.place, Directory):
+            if where and configured not in (None, where):
+                raise UsageError(
+                    f"{config.source}: reports go to the published directory {where!r}; "
+                    "leave out reports"
+                )
+            self.base = self.place.base
+        else:
+            self.base = Path(str(configured or REPORTS))
+        self.workspace = None if isinstance(self.place, Directory) else Workspace(self.base, self.place)
+        self.failures: list[tuple[str, str]] = []
+        self._keep = (
+            int(config.defaults.get("keep_runs", HostRun.keep_runs)),
+            int(config.defaults.get("keep_days", HostRun.keep_days)),
+        )
+
+    @property
+    def fetch(self) -> Fetch | None:
+        """Brings evidence of earlier runs here, where they are published elsewhere."""
+        return self.workspace.fetch if self.workspace is not None else None
+
+    def before(self) -> None:
+        """Fetch the history; without it the run goes on, and says so."""
+        if self.workspace is None:
+            return
+        try:
+            self.workspace.pull()
+        except DestinationError as error:
+            self.failures.append(("publish", str(error)))
+            # Written over, it would be lost: what cannot be read is not replaced.
+            self.workspace = None
+
+    def after(self, result: FleetResult) -> Told:
+        """Tell and publish a run, or leave a shard's part for the merge."""
+        now = dt.datetime.now(dt.UTC)
+        outcome = outcome_of(result)
+        self._push_runs(outcome.runs)
+        reports = [r.report for r in result.diagnosed if r.report is not None]
+        if result.shard is not None:
+            self._leave(result.shard, outcome, reports)
+            return Told(failures=tuple(self.failures))
+        messages = self._tell(outcome, now)
+        failed = [name for name, _ in self.failures]
+        self.failures += expose(outcome, self.outlets, self.base, reports=reports, failed=failed)
+        self._push_state(outcome, now)
+        return Told(messages, tuple(self.failures))
+
+    def _push_runs(self, runs: Sequence[tuple[str, str]]) -> None:
+        if self.workspace is not None:
+            self.workspace.push_runs(self.base / name / directory for name, directory in runs)
+            self._note()
+
+    def _leave(self, shard: Shard, outcome: Outcome, reports: Sequence[Report]) -> None:
+        instance = f"shard {shard}"
+        self.failures += expose(
+            outcome, self.outlets, self.base, reports=reports, instance=instance
+        )
+        metrics = self.base / METRICS
+        exposed = metrics.read_text("utf-8") if metrics.is_file() else ""
+        try:
+            shards.leave(self.place, shard.index, shard.count, shards.Part(outcome, exposed))
+        except DestinationError as error:
+            self.failures.append(("publish", str(error)))
+
+    def _tell(self, outcome: Outcome, now: dt.datetime) -> tuple[str, ...]:
+        messages, failures = tell(outcome, self.outlets, self.place, now)
+        self.failures += failures
+        return tuple(title(message) for message in messages)
+
+    def _push_state(self, outcome: Outcome, now: dt.datetime) -> None:
+        if self.workspace is None:
+            return
+        slugs = [name for name, _ in outcome.runs]
+        self.workspace.push_state(slugs, (METRICS, "fleet.json"))
+        self.workspace.sweep(slugs, now, *self._keep)
+        self._note()
+
+    def _note(self) -> None:
+        if self.workspace is not None:
+            self.failures += [("publish", words) for words in self.workspace.notes]
+            self.workspace.notes.clear()
+
+    # --- merging shards ----------------------------------------------------------------------
+
+    def merge(self, count: int, wait_s: float) -> tuple[Told, list[str]]:
+        """Merge the shards' runs: one index, one history, and the only one who notifies.
+
+        Returns what was told, and the shards that published nothing in time. Raises
+        DestinationError when it cannot be told what was merged before.
+        """
+        parts, missing = shards.gather(self.place, count, wait_s)
+        now = dt.datetime.now(dt.UTC)
+        outcome = shards.together(parts, whole=not missing, now=now)
+        if self.workspace is not None:
+            self.workspace.pull()
+            self._fetch_heads(outcome.runs)
+        messages = self._tell(outcome, now)
+        self.failures += expose(
+            outcome,
+            self.outlets,
+            self.base,
+            shards=[part.metrics for part in parts.values()],
+            failed=[name for name, _ in self.failures],
+        )
+        update_index(self.base)
+        self._push_state(outcome, now)
+        shards.remember(self.place, parts)
+        return Told(messages, tuple(self.failures)), missing
+
+    def _fetch_heads(self, runs: Sequence[tuple[str, str]]) -> None:
+        """Each run's report.json, for the history and the index."""
+        workspace = self.workspace
+        if workspace is None:
+            return
+
+        def one(run: tuple[str, str]) -> None:
+            name, directory = run
+            if not workspace.fetch(name, directory, ("report.json",)):
+                raise DestinationError(f"{workspace.remote.name}: {name}/{directory} is not there")
+            latest = self.base / name / LATEST
+            if not latest.exists():
+                latest.symlink_to(directory, target_is_directory=True)
+
+        failed = in_parallel(one, list(runs))
+        if failed:
+            self.failures.append(("publish", text_of(error for _, error in failed)))
+        try:
+            with History(self.base) as history:
+                for name, _ in runs:
+                    history.catch_up(name)
+        except HistoryError as error:
+            self.failures.append((HISTORY, str(error)))
+
+
+# --- hosts ---------------------------------------------------------------------------------
+
+
+async def planned(config: Config, options: Mapping[str, Any]) -> FleetPlan:
+    """The configured hosts; the cluster is read where they are to be discovered."""
+    from hopcheck.collect.shared import Shared
+
+    lists: Mapping[str, Any] = {}
+    if config.fleet.get("hosts") == "discover":
+        made = build_options({**config.defaults, **options})
+        shared = Shared(made)
+        try:
+            lists = await shared.routes(made)
+        finally:
+            await shared.close()
+    return plan(config, options, lambda _options: lists)
+
+
+def run_runbook(options: dict[str, Any]) -> str:
+    """The runbook's text for the configured hosts. Raises UsageError."""
+    config = load_config(options.pop("config"), Path.cwd())
+    hosts = asyncio.run(planned(config, options)).hosts
+    return runbook([_line(host) for host in hosts])
+
+
+def _line(host: FleetHost) -> RunbookHost:
+    base = host.run.base_url
+    link = f"{base.rstrip('/')}/{slug(host.run.target)}/latest/report.html" if base else None
+    name = host.run.target.display_host or host.run.target.host
+    return RunbookHost(name, host.owner, link)
+
+
+# --- serving -------------------------------------------------------------------------------
+
+
+class Prober:
+    """Diagnoses one host now, as ``hopcheck diagnose`` would, and writes nothing."""
+
+    def __init__(self, config: Config, options: Mapping[str, Any]) -> None:
+        self._config = config
+        self._options = options
+
+    async def __call__(self, host: str, limit: float) -> Report | None:
+        """The report; None where hopcheck itself failed."""
+        from hopcheck.collect.shared import Shared
+        from hopcheck.config import host_runs
+        from hopcheck.fleet.run import FleetRun
+
+        options = {**self._options, "deadline": min(limit, 3600.0)}
+        (run,) = host_runs([host], options, self._config)
+        shared = Shared(run.options)
+        try:
+            fleet = FleetRun(FleetPlan(hosts=(FleetHost(run),)), shared, concurrency=1)
+            result = await fleet.run()
+        finally:
+            await shared.close()
+        (one,) = result.hosts
+        return None if one.defects else one.report
+
+
+def is_bucket(place: Destination) -> bool:
+    """Whether reports are published to a bucket."""
+    return isinstance(place, Bucket)
+
+
+def tell_lines(told: Told) -> list[str]:
+    """What was told and what failed, a line each."""
+    return [
+        *(text("notify", "told", title=words) for words in told.messages),
+        *(text("notify", "failed", party=party, reason=words) for party, words in told.failures),
+    ]
+
+
+__all__ = ["Obj"]
