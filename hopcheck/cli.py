@@ -103,7 +103,8 @@ def diagnose(
 @click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
 @click.option("--redact", type=click.Choice(["default", "strict"]))
 @click.option("--quiet", "-q", is_flag=True, help="only hosts that are not healthy")
-def run(as_json: bool, quiet: bool, **options: Any) -> None:
+@click.option("--exit-zero", is_flag=True, help="0 for every verdict (defects and usage are not)")
+def run(as_json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     """Diagnose every host of the configuration in one process, sharing what they share.
 
     Hosts are those of hopcheck.toml's [[host]] tables, or with hosts = "discover" every host that
@@ -112,7 +113,59 @@ def run(as_json: bool, quiet: bool, **options: Any) -> None:
     from hopcheck.fleet import command
 
     try:
-        sys.exit(command.run(options, as_json=as_json, quiet=quiet))
+        sys.exit(command.run(options, as_json=as_json, quiet=quiet, exit_zero=exit_zero))
+    except UsageError as error:
+        _usage(str(error))
+
+
+@cli.command(context_settings={"max_content_width": 100})
+@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
+@click.option("--reports", metavar="DIR", help="where reports are  [default: reports]")
+@click.option("--shards", "count", type=click.IntRange(1, 1000), required=True, metavar="N")
+@click.option("--wait", "wait_s", type=click.FloatRange(0, 86_400), default=0, metavar="SECONDS")
+def merge(config: str | None, reports: str | None, count: int, wait_s: float) -> None:
+    """Merge what N shards (run --shard I/N) have published into one index, and notify.
+
+    Exit code 3 where a shard published nothing new within --wait.
+    """
+    from hopcheck.outlets import commands
+
+    try:
+        sys.exit(commands.merge(config, reports, count, wait_s))
+    except UsageError as error:
+        _usage(str(error))
+
+
+@cli.command(context_settings={"max_content_width": 100})
+@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
+@click.option("--reports", metavar="DIR", help="where reports are  [default: reports]")
+@click.option("--listen", metavar="[ADDRESS]:PORT", help="[default: 127.0.0.1:9115]")
+@click.option("--kubeconfig", metavar="FILE")
+@click.option("--context", metavar="NAME", help="kubeconfig context")
+@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]", help="instead of the system's")
+@click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT", help="as curl's")
+@click.option("--ca-file", metavar="FILE", help="additional certificate authorities")
+@click.option("--direct-probes/--no-direct-probes", default=None)
+def serve(listen: str | None, **options: Any) -> None:
+    """Serve /metrics, /probe?target=HOST, /healthz and the published reports over HTTP."""
+    from hopcheck.outlets import commands
+
+    try:
+        sys.exit(commands.serve(options, listen))
+    except UsageError as error:
+        _usage(str(error))
+
+
+@cli.command(context_settings={"max_content_width": 100})
+@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
+@click.option("--kubeconfig", metavar="FILE")
+@click.option("--context", metavar="NAME", help="kubeconfig context")
+def runbook(**options: Any) -> None:
+    """Print the runbook with the configured hosts and their links, as Markdown for a wiki."""
+    from hopcheck.outlets import commands
+
+    try:
+        click.echo(commands.write_runbook(options), nl=False)
     except UsageError as error:
         _usage(str(error))
 

@@ -19,6 +19,9 @@ from hopcheck.model import Step, Target
 from hopcheck.options import ConnectTo, Options
 from hopcheck.target import BadTargetError, parse_target
 
+KEEP_RUNS = 100
+KEEP_DAYS = 30
+
 
 class UsageError(ValueError):
     """An option or the configuration file is wrong; the message is one clear line."""
@@ -63,7 +66,14 @@ FLEET: Mapping[str, type | tuple[type, ...]] = {
     "concurrency": int,
     "write": str,
 }
-TOP_LEVEL: Mapping[str, type | tuple[type, ...]] = {**DEFAULTS, **FLEET, "host": list}
+# Where the results of `hopcheck run` go; the tables are read by `hopcheck.outlets.settings`.
+OUTLETS: Mapping[str, type | tuple[type, ...]] = {
+    "publish": str,
+    "notify": dict,
+    "metrics": dict,
+    "serve": dict,
+}
+TOP_LEVEL: Mapping[str, type | tuple[type, ...]] = {**DEFAULTS, **FLEET, **OUTLETS, "host": list}
 HOST: Mapping[str, type | tuple[type, ...]] = {**DEFAULTS, "name": str, "sample": str}
 
 
@@ -77,6 +87,7 @@ class Config(Struct, frozen=True):
     hosts: dict[str, dict[str, Any]] = {}
     source: str | None = None
     fleet: dict[str, Any] = {}
+    outlets: dict[str, Any] = {}
 
     def values_for(self, name: str) -> dict[str, Any]:
         """The settings of host `name`: its table's, before those of patterns, before defaults.
@@ -129,7 +140,8 @@ def _checked(table: Mapping[str, Any], source: str) -> Config:
         hosts[entry["name"]] = {key: value for key, value in entry.items() if key != "name"}
     defaults = {key: value for key, value in table.items() if key in DEFAULTS}
     fleet = {key: value for key, value in table.items() if key in FLEET}
-    return Config(defaults=defaults, hosts=hosts, source=source, fleet=fleet)
+    outlets = {key: value for key, value in table.items() if key in OUTLETS}
+    return Config(defaults=defaults, hosts=hosts, source=source, fleet=fleet, outlets=outlets)
 
 
 _NAMES: Mapping[tuple[type, ...], str] = {
@@ -262,8 +274,8 @@ class HostRun(Struct, frozen=True):
     target: Target
     options: Options
     reports: str
-    keep_runs: int = 100  # run directories of a host; 0: no limit
-    keep_days: int = 30  # 0: no limit
+    keep_runs: int = KEEP_RUNS  # run directories of a host; 0: no limit
+    keep_days: int = KEEP_DAYS  # 0: no limit
     base_url: str | None = None  # where the reports directory is served
 
 

@@ -29,8 +29,8 @@ class RunbookHost(Struct, frozen=True):
     link: str | None = None
 
 
-def runbook(hosts: Sequence[RunbookHost] = (), docs: str = DOCS) -> str:
-    """The page as Markdown; `docs` is where a code's page is found."""
+def runbook(hosts: Sequence[RunbookHost] = (), docs: str | None = DOCS) -> str:
+    """The page as Markdown; `docs` is where a code's page is found (None: no links to them)."""
     parts = [text("runbook", "title"), text("runbook", "about"), text("runbook", "first")]
     if hosts:
         rows = [f"| {_cell(h.name)} | {_cell(h.owner or '-')} | {h.link or '-'} |" for h in hosts]
@@ -41,7 +41,7 @@ def runbook(hosts: Sequence[RunbookHost] = (), docs: str = DOCS) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _codes(docs: str) -> str:
+def _codes(docs: str | None) -> str:
     lines = [text("runbook", "codes_head"), "|---|---|---|---|"]
     for code, entry in entries().items():
         if entry.severity is Severity.INFO:
@@ -49,7 +49,7 @@ def _codes(docs: str) -> str:
         fix = text("runbook", "depends") if entry.fix == "{advice}" else filled(entry.fix)
         action = one_line(fix, _ACTION)
         owner = text("owner", entry.step.value)
-        link = f"[{code}]({docs.format(code=code)})"
+        link = f"[{code}]({docs.format(code=code)})" if docs is not None else code
         lines.append(f"| {link} | {_cell(filled(entry.title))} | {_cell(action)} | {owner} |")
     return "\n".join(lines)
 

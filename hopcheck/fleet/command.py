@@ -7,9 +7,10 @@ import datetime as dt
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from hopcheck.config import Config, UsageError, build_options, load_config
 from hopcheck.fleet.model import FleetResult
@@ -17,7 +18,12 @@ from hopcheck.fleet.plan import concurrency, plan, write_mode
 from hopcheck.fleet.shards import BadShardError, Shard, parse_shard
 from hopcheck.session import HostSession
 
+if TYPE_CHECKING:
+    from hopcheck.history.past import Fetch
+    from hopcheck.outlets.publishing import Publishing
+
 INTERRUPTED = 130
+VERDICTS = frozenset({0, 1, 3, 4})
 _COLOURS = {"broken": "red", "defect": "red", "degraded": "yellow", "unknown": "magenta"}
 
 
@@ -41,17 +47,18 @@ def settings(options: dict[str, Any]) -> Settings:
     shard = options.pop("shard")
     overriding = {key: options.pop(key) for key in ("concurrency", "write")}
     fleet = {**config.fleet, **{k: v for k, v in overriding.items() if v is not None}}
-    config = Config(config.defaults, config.hosts, config.source, fleet)
+    config = msgspec.structs.replace(config, fleet=fleet)
     try:
         return Settings(config, options, parse_shard(shard) if shard else None)
     except BadShardError as error:
         raise UsageError(str(error)) from None
 
 
-async def diagnose(asked: Settings, runs: list[Any]) -> FleetResult:
+async def diagnose(asked: Settings, runs: list[Any], fetch: Fetch | None = None) -> FleetResult:
     """Read the cluster where hosts are to be discovered, diagnose every host, write the files.
 
-    `runs` receives the FleetRun, for what there is of it after an interruption.
+    `runs` receives the FleetRun, for what there is of it after an interruption; `fetch` brings
+    evidence of earlier runs that is kept elsewhere.
     """
     from hopcheck.collect.shared import Shared
     from hopcheck.fleet.run import FleetRun
@@ -67,7 +74,7 @@ async def diagnose(asked: Settings, runs: list[Any]) -> FleetResult:
             hosts,
             shared,
             concurrency=asked.concurrency,
-            write=None if asked.mode == "nothing" else written,
+            write=None if asked.mode == "nothing" else lambda host: written(host, fetch),
         )
         runs.append(run)
         return await run.run()
@@ -75,29 +82,40 @@ async def diagnose(asked: Settings, runs: list[Any]) -> FleetResult:
         await shared.close()
 
 
-def written(host: HostSession) -> tuple[str | None, str | None]:
+def written(host: HostSession, fetch: Fetch | None = None) -> tuple[str | None, str | None]:
     """Write a host's files: (directory, error)."""
     from hopcheck.session import write
 
+    host.fetch = fetch
     try:
         return str(write(host, index=False)), None
     except OSError as error:
         return None, str(error)
 
 
-def run(options: dict[str, Any], *, as_json: bool, quiet: bool) -> int:
-    """The command; the exit code by the contract. Raises UsageError."""
+def run(options: dict[str, Any], *, as_json: bool, quiet: bool, exit_zero: bool = False) -> int:
+    """The command; the exit code by the contract (`exit_zero`: 0 for every verdict).
+
+    Raises UsageError.
+    """
+    from hopcheck.outlets.publishing import Publishing
+
     asked = settings(options)
+    publishing = Publishing(asked.config, asked.options.get("reports"))
+    asked.reports = publishing.base
+    asked.options["reports"] = str(publishing.base)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     runs: list[Any] = []
     try:
-        result = asyncio.run(diagnose(asked, runs))
+        publishing.before()
+        result = asyncio.run(diagnose(asked, runs, publishing.fetch))
     except KeyboardInterrupt:
         if not runs:
             return INTERRUPTED
         result = runs[0].result(complete=False)
     tell(result, as_json=as_json, quiet=quiet)
-    keep(asked, result)
+    if asked.mode != "nothing":
+        keep(asked, result, publishing)
     for each in result.hosts:
         if each.write_error:
             click.echo(
@@ -105,21 +123,25 @@ def run(options: dict[str, Any], *, as_json: bool, quiet: bool) -> int:
                 f"{each.write_error}",
                 err=True,
             )
-    return result.exit_code if result.complete else INTERRUPTED
+    if not result.complete:
+        return INTERRUPTED
+    return 0 if exit_zero and result.exit_code in VERDICTS else result.exit_code
 
 
-def keep(asked: Settings, result: FleetResult) -> None:
-    """Write the summary and the index; that they cannot be written changes no verdict."""
+def keep(asked: Settings, result: FleetResult, publishing: Publishing) -> None:
+    """Write the summary and the index, tell and publish; none of it changes a verdict."""
     from hopcheck.fleet.summary import write_summary
     from hopcheck.report.index import update_index
 
-    if asked.mode == "nothing":
-        return
+    publishing.bring_heads(result)
     try:
         write_summary(asked.reports, result)
-        update_index(asked.reports, dt.datetime.now(dt.UTC))
+        if result.shard is None:  # the merge makes the index of all of them
+            update_index(asked.reports, dt.datetime.now(dt.UTC))
     except OSError as error:
         click.echo(f"hopcheck: the summary could not be written: {error}", err=True)
+    for line in publishing.after(result).lines():
+        click.echo(f"hopcheck: {line}", err=True)
 
 
 def tell(result: FleetResult, *, as_json: bool, quiet: bool) -> None:

@@ -53,7 +53,7 @@ class Site:
         self,
         published: Destination,
         diagnose: Diagnose,
-        configured: Callable[[], frozenset[str]],
+        configured: Callable[[], Awaitable[frozenset[str]]],
         patterns: tuple[str, ...] = (),
     ) -> None:
         self._published = published
@@ -95,7 +95,7 @@ class Site:
             target = parse_target(asked)
         except BadTargetError as error:
             return web.Response(status=400, text=f"{error}\n")
-        if not self._allowed(target.host):
+        if not await self._allowed(target.host):
             return web.Response(status=403, text=f"{target.host} is not configured here\n")
         limit = _limit(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds"))
         began = asyncio.get_running_loop().time()
@@ -113,8 +113,10 @@ class Site:
             body=probe_metrics(report, seconds), headers={"Content-Type": CONTENT_TYPES[".prom"]}
         )
 
-    def _allowed(self, host: str) -> bool:
-        return host in self._configured() or any(fnmatchcase(host, p) for p in self._patterns)
+    async def _allowed(self, host: str) -> bool:
+        if any(fnmatchcase(host, pattern) for pattern in self._patterns):
+            return True
+        return host in await self._configured()
 
     async def report(self, request: web.Request) -> web.Response:
         """A file of the published reports."""

@@ -51,7 +51,10 @@ class Diagnoses:
 
 @contextmanager
 def serving(published: Destination, diagnoses: Diagnoses) -> Iterator[str]:
-    site = Site(published, diagnoses, lambda: frozenset({HOST}), ("*.shop.example.com",))
+    async def configured() -> frozenset[str]:
+        return frozenset({HOST})
+
+    site = Site(published, diagnoses, configured, ("*.shop.example.com",))
     loop = asyncio.new_event_loop()
     port = free_port()
 

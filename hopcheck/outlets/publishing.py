@@ -1,27 +1,23 @@
-"""What ``hopcheck run`` does with outlets, and the commands that serve them: merge, serve, runbook."""
+"""What ``hopcheck run`` and ``hopcheck merge`` do with the outlets: fetch, tell, publish."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
 from hopcheck.catalogue import text
-from hopcheck.config import Config, HostRun, UsageError, build_options, load_config
-from hopcheck.fleet.model import FleetHost, FleetPlan, FleetResult
-from hopcheck.fleet.plan import plan
+from hopcheck.config import KEEP_DAYS, KEEP_RUNS, Config, UsageError
+from hopcheck.fleet.model import FleetResult
 from hopcheck.fleet.shards import Shard
 from hopcheck.history.database import History, HistoryError
 from hopcheck.history.past import Fetch
-from hopcheck.model import Obj, Report
+from hopcheck.model import Report
 from hopcheck.outlets import shards
 from hopcheck.outlets.after import Outcome, expose, outcome_of, tell
 from hopcheck.outlets.destination import (
-    Bucket,
     Destination,
     DestinationError,
     Directory,
@@ -32,8 +28,8 @@ from hopcheck.outlets.destination import (
 from hopcheck.outlets.settings import Outlets, read_outlets
 from hopcheck.outlets.wording import title
 from hopcheck.outlets.workspace import METRICS, Workspace
-from hopcheck.report.store import HISTORY, LATEST, slug, update_index
-from hopcheck.runbook import RunbookHost, runbook
+from hopcheck.report.index import update_index
+from hopcheck.report.store import HISTORY, LATEST, slug
 
 REPORTS = "reports"
 
@@ -43,6 +39,13 @@ class Told(Struct, frozen=True):
 
     messages: tuple[str, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
+
+    def lines(self) -> list[str]:
+        """A line for each."""
+        return [
+            *(text("notify", "told", title=words) for words in self.messages),
+            *(text("notify", "failed", party=p, reason=words) for p, words in self.failures),
+        ]
 
 
 class Publishing:
@@ -74,11 +77,12 @@ class Publishing:
             self.base = self.place.base
         else:
             self.base = Path(str(configured or REPORTS))
-        self.workspace = None if isinstance(self.place, Directory) else Workspace(self.base, self.place)
+        here = isinstance(self.place, Directory)
+        self.workspace = None if here else Workspace(self.base, self.place)
         self.failures: list[tuple[str, str]] = []
         self._keep = (
-            int(config.defaults.get("keep_runs", HostRun.keep_runs)),
-            int(config.defaults.get("keep_days", HostRun.keep_days)),
+            int(config.defaults.get("keep_runs", KEEP_RUNS)),
+            int(config.defaults.get("keep_days", KEEP_DAYS)),
         )
 
     @property
@@ -96,6 +100,13 @@ class Publishing:
             self.failures.append(("publish", str(error)))
             # Written over, it would be lost: what cannot be read is not replaced.
             self.workspace = None
+
+    def bring_heads(self, result: FleetResult) -> None:
+        """The newest reports of hosts that were left out this time, for the index."""
+        if self.workspace is not None and result.shard is None:
+            for skipped in result.skipped:
+                self.workspace.fetch(slug(skipped.target), LATEST, ("report.json",))
+            self._note()
 
     def after(self, result: FleetResult) -> Told:
         """Tell and publish a run, or leave a shard's part for the merge."""
@@ -169,7 +180,7 @@ class Publishing:
             shards=[part.metrics for part in parts.values()],
             failed=[name for name, _ in self.failures],
         )
-        update_index(self.base)
+        update_index(self.base, now)
         self._push_state(outcome, now)
         shards.remember(self.place, parts)
         return Told(messages, tuple(self.failures)), missing
@@ -197,79 +208,3 @@ class Publishing:
                     history.catch_up(name)
         except HistoryError as error:
             self.failures.append((HISTORY, str(error)))
-
-
-# --- hosts ---------------------------------------------------------------------------------
-
-
-async def planned(config: Config, options: Mapping[str, Any]) -> FleetPlan:
-    """The configured hosts; the cluster is read where they are to be discovered."""
-    from hopcheck.collect.shared import Shared
-
-    lists: Mapping[str, Any] = {}
-    if config.fleet.get("hosts") == "discover":
-        made = build_options({**config.defaults, **options})
-        shared = Shared(made)
-        try:
-            lists = await shared.routes(made)
-        finally:
-            await shared.close()
-    return plan(config, options, lambda _options: lists)
-
-
-def run_runbook(options: dict[str, Any]) -> str:
-    """The runbook's text for the configured hosts. Raises UsageError."""
-    config = load_config(options.pop("config"), Path.cwd())
-    hosts = asyncio.run(planned(config, options)).hosts
-    return runbook([_line(host) for host in hosts])
-
-
-def _line(host: FleetHost) -> RunbookHost:
-    base = host.run.base_url
-    link = f"{base.rstrip('/')}/{slug(host.run.target)}/latest/report.html" if base else None
-    name = host.run.target.display_host or host.run.target.host
-    return RunbookHost(name, host.owner, link)
-
-
-# --- serving -------------------------------------------------------------------------------
-
-
-class Prober:
-    """Diagnoses one host now, as ``hopcheck diagnose`` would, and writes nothing."""
-
-    def __init__(self, config: Config, options: Mapping[str, Any]) -> None:
-        self._config = config
-        self._options = options
-
-    async def __call__(self, host: str, limit: float) -> Report | None:
-        """The report; None where hopcheck itself failed."""
-        from hopcheck.collect.shared import Shared
-        from hopcheck.config import host_runs
-        from hopcheck.fleet.run import FleetRun
-
-        options = {**self._options, "deadline": min(limit, 3600.0)}
-        (run,) = host_runs([host], options, self._config)
-        shared = Shared(run.options)
-        try:
-            fleet = FleetRun(FleetPlan(hosts=(FleetHost(run),)), shared, concurrency=1)
-            result = await fleet.run()
-        finally:
-            await shared.close()
-        (one,) = result.hosts
-        return None if one.defects else one.report
-
-
-def is_bucket(place: Destination) -> bool:
-    """Whether reports are published to a bucket."""
-    return isinstance(place, Bucket)
-
-
-def tell_lines(told: Told) -> list[str]:
-    """What was told and what failed, a line each."""
-    return [
-        *(text("notify", "told", title=words) for words in told.messages),
-        *(text("notify", "failed", party=party, reason=words) for party, words in told.failures),
-    ]
-
-
-__all__ = ["Obj"]
