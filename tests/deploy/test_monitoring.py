@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from hopcheck.cli import cli
 from hopcheck.outlets.metrics import Metrics, Run, registry
 from hopcheck.replay import load, replay
 from tests.deploy.rendering import DEPLOY
@@ -83,3 +85,17 @@ def test_every_alert_has_a_runbook() -> None:
             if "alert" in rule:
                 assert rule["annotations"]["runbook_url"].startswith("https://hopcheck.example.com")
                 assert rule["labels"]["severity"] in ("critical", "warning")
+
+
+@pytest.mark.parametrize("name", ["github-actions.yml", "gitlab-ci.yml"])
+def test_the_pipelines_call_commands_that_exist(name: str) -> None:
+    text = (DEPLOY / "ci" / name).read_text()
+    assert isinstance(yaml.safe_load(text), dict)
+    assert "junit.xml" in text
+    commands = re.findall(r"^\s*(?:- )?hopcheck (\w+) ([^\n]*)", text, re.MULTILINE)
+    assert commands
+    for command, options in commands:
+        shown = CliRunner().invoke(cli, [command, "--help"])
+        assert shown.exit_code == 0, shown.output
+        for option in re.findall(r"--[a-z-]+", options):
+            assert option in shown.output

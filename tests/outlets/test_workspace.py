@@ -11,8 +11,9 @@ from hopcheck.history.database import History
 from hopcheck.model import Report, Verdict
 from hopcheck.outlets.destination import Bucket, DestinationError, Directory, Stored, destination
 from hopcheck.outlets.workspace import FILES, Workspace
+from hopcheck.report.index import update_index
 from hopcheck.report.json import to_json
-from hopcheck.report.store import HISTORY, update_index, write_run
+from hopcheck.report.store import HISTORY, write_run
 from tests.outlets.s3 import BUCKET, ENVIRONMENT, s3_server
 from tests.report.examples import BROKEN, HEALTHY, HOST
 
@@ -88,7 +89,7 @@ def test_a_new_pod_knows_what_the_last_one_saw(remote: Bucket, tmp_path: Path) -
     first.pull()
     run = run_on_disk(first.base, HEALTHY, 0)
     first.push_runs([run])
-    update_index(first.base)
+    update_index(first.base, T0)
     first.push_state([HOST])
     assert first.notes == []
 
