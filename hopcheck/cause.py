@@ -137,6 +137,7 @@ EDGES: tuple[Edge, ...] = (
         (*_WRONG_PLACE, "TGT004", "TGT005", "TGT009"),
         ("REQ005", "REQ006", "REQ007", "REQ008", "REQ010", "REQ014", "REQ001", "REQ002", "REQ003"),
         "somebody else answers",
+        "by_request",
     ),
     Edge(
         (*_LOAD_BALANCER, *_TRAEFIK_DOWN),
@@ -195,6 +196,7 @@ EDGES: tuple[Edge, ...] = (
         ("ING008", "ING009", "ING014"),
         ("REQ001", "REQ002", "REQ014", "REQ016"),
         "another route answers",
+        "by_request",
     ),
     Edge(
         ("TGT014",),
@@ -202,7 +204,6 @@ EDGES: tuple[Edge, ...] = (
         "some targets lead to another entryPoint",
         "some_targets",
     ),
-    Edge(("SVC005",), ("ING011",), "the Service leads the requests to another entryPoint"),
     Edge(
         ("END013",),
         ("REQ001", "REQ002", "REQ003", "REQ011", "REQ014"),
@@ -241,6 +242,8 @@ CONDITIONS: dict[str, Condition] = {
     "status_404": lambda _cause, effect: effect.params.get("status") == 404,
     "status_503": lambda _cause, effect: effect.params.get("status") == 503,
     "status_5xx": lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
+    # What the pods say when they are asked directly is nobody else's answer.
+    "by_request": lambda _cause, effect: effect.params.get("variant") != "direct",
     "some_targets": lambda cause, _effect: cause.params.get("variant") == "entry",
     "status_500": lambda _cause, effect: effect.params.get("status") in (500, 502),
 }

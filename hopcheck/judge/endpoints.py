@@ -116,7 +116,7 @@ class _Backend:
             return self._result([denied]) if denied else None
         port = port_of(self.service, self.backend.port)
         if port is None:
-            return self._result([], facts={"service.label": self.full})
+            return self._result(self._pods_alone(), facts={"service.label": self.full})
         slices = self.scene.kube.list("endpointslices", self.ns)
         if not slices.seen:
             gap = _gap("endpointslices", slices.why, slices.detail, self.backend)
@@ -138,7 +138,7 @@ class _Backend:
                 ],
                 facts=facts,
             )
-        return self._nothing_used(port, own, facts)
+        return self._nothing_used(port, own, endpoints, facts)
 
     def _result(
         self,
@@ -176,7 +176,24 @@ class _Backend:
             if selects(self.service, pod) and not pod_states.terminal(pod)
         ]
 
-    def _nothing_used(self, port: Obj, own: list[Obj], facts: dict[str, Any]) -> Judgement:
+    def _pods_alone(self) -> list[Finding]:
+        """What is wrong with the pods whatever the port: none selected, or none that is ready."""
+        listed = self.scene.kube.list("pods", self.ns)
+        if not spec(self.service).get("selector") or not listed.seen:
+            return []
+        pods = self._pods()
+        if not pods:
+            return [self._scaled_to_zero(pods) or self._selects_nothing()]
+        troubled = [s for s in map(pod_states.state_of, pods) if s.reason]
+        return [self._down(pods, troubled)] if len(troubled) == len(pods) else []
+
+    def _nothing_used(
+        self,
+        port: Obj,
+        own: list[Obj],
+        endpoints: list[tuple[str, int, Obj]],
+        facts: dict[str, Any],
+    ) -> Judgement:
         listed = self.scene.kube.list("pods", self.ns)
         if not spec(self.service).get("selector"):
             return self._result([self._empty("unmanaged")], facts)
@@ -199,12 +216,14 @@ class _Backend:
                 }
             )
             if named not in names:
-                return self._result([self._unnamed(port, named, names, pods)], facts)
+                unnamed = self._unnamed(port, named, names, pods)
+                return self._result([unnamed, *self._pods_alone()], facts)
         states = [pod_states.state_of(pod) for pod in pods]
         troubled = [state for state in states if state.reason]
         if not troubled:
             return self._result([self._empty("no_addresses" if own else "no_slice")], facts)
-        return self._result([self._down(pods, troubled)], facts)
+        wrong = reach.wrong_port(self.scene, self.backend, self.service, endpoints)
+        return self._result([self._down(pods, troubled), *wrong], facts)
 
     def _empty(self, key: str) -> Finding:
         return make(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.judge import certificates
+from hopcheck.judge import certificates, direct
 from hopcheck.judge.certificates import share_of
 from hopcheck.model import (
     ErrorKind,
@@ -48,13 +48,15 @@ def judge(snapshot: Snapshot) -> Judgement:
     made = requests_made(snapshot)
     facts = _facts(scene, probes)
     if not made:
-        return Judgement(Step.REQUEST, gaps=_nothing_sent(scene, probes), facts=facts)
+        gaps = _nothing_sent(scene, probes)
+        return Judgement(Step.REQUEST, tuple(direct.judge(scene)), gaps, facts=facts)
     gaps = _not_tried(probes, made)
     good = [p for p in made if succeeded(snapshot, p, snapshot.target)]
     findings = [
         *_connections(scene, made),
         *certificates.judge(scene, made),
         *_answers(scene, [p for p in made if p not in good], len(made)),
+        *direct.judge(scene),
         *_default_path(scene, good),
         *_other_scheme(scene, made, good),
     ]

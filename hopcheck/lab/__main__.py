@@ -34,8 +34,12 @@ def _parser() -> argparse.ArgumentParser:
             "--delay", metavar="MS", type=float, default=0.0, help="every party answers later"
         )
         command.add_argument("--traefik", metavar="FILE", type=Path, help="another binary")
-    measured = commands.add_parser("accuracy", help="diagnose every fault and count")
+    measured = commands.add_parser("accuracy", help="diagnose every fault and more, and count")
     measured.add_argument("names", nargs="*", metavar="NAME", help="these faults only")
+    measured.add_argument(
+        "--kind", action="append", default=[], metavar="KIND", help="fault, set-up, pair or edit"
+    )
+    measured.add_argument("--labs", type=int, default=2, metavar="N", help="labs at a time")
     measured.add_argument("--write-readme", type=Path, metavar="FILE", default=None)
     return parser
 
@@ -103,7 +107,8 @@ def main(words: list[str] | None = None) -> int:
             return _USAGE
         from hopcheck.lab.accuracy import accuracy
 
-        return asyncio.run(accuracy(options.names, options.write_readme))
+        run = accuracy(options.names, options.write_readme, options.kind, options.labs)
+        return asyncio.run(run)
     if not _known(options.fault):
         return _USAGE
     options.arguments = [word for word in further if word != "--"]
