@@ -98,3 +98,40 @@ def test_a_patch(lab: RunningLab, reports: Path) -> None:
     assert change["by"] == "kubectl-patch"
     assert report["since"] == report["started_at"]  # another fault than the one before
     lab.heal()
+
+
+def test_an_annotation_a_deletion_and_a_creation(lab: RunningLab, reports: Path) -> None:
+    annotation = "traefik.ingress.kubernetes.io/router.entrypoints"
+    kubectl(lab, "annotate", "ingress", "my-app-ingress", f"{annotation}=nowhere")
+    kubectl(lab, "delete", "service", "my-app-service", "--wait=false")
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "closed"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }
+    kubectl(lab, "apply", "--server-side", "-f", "-", stdin=json.dumps(policy))
+    found = {
+        (one["object"]["kind"], one["field"]): (one["before"], one["after"], one["by"])
+        for one in declared(diagnose(lab, reports))
+    }
+    assert found == {
+        ("Service", "exists"): (True, False, None),
+        ("NetworkPolicy", "exists"): (False, True, "kubectl"),
+        ("Ingress", f'metadata.annotations["{annotation}"]'): (None, "nowhere", "kubectl-annotate"),
+    }
+    kubectl(lab, "delete", "networkpolicy", "closed")
+    lab.heal()
+
+
+def test_a_rollout_changes_nothing_by_itself(lab: RunningLab, reports: Path) -> None:
+    kubectl(lab, "label", "pods", "--all", "team=shop")
+    kubectl(lab, "label", "pods", "--all", "team-")
+    kubectl(lab, "annotate", "service", "my-app-service", "a=b")
+    kubectl(lab, "annotate", "service", "my-app-service", "a-")
+    lab.inject("app-5xx")
+    report = diagnose(lab, reports)
+    assert report["verdict"] == "broken"
+    assert report["changes"] == []
+    assert report["compared_with"] == report["last_healthy"] is not None
+    lab.heal()
