@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hopcheck.catalogue import Entry, entries, nearest, text
-from hopcheck.cause import EDGES
+from hopcheck.cause import CONDITIONS, EDGES, ORDER
 from hopcheck.language import tables
 
 HEADINGS = (
@@ -188,8 +188,14 @@ def causes_page() -> str:
     ]
     lines += [
         f"| {', '.join(e.causes)} | {', '.join(e.effects)} | {e.because} | "
-        f"{'' if e.when == 'always' else e.when} |"
+        f"{CONDITIONS[e.when].words} |"
         for e in EDGES
+    ]
+    lines += [
+        "",
+        "## The order of several root causes",
+        "",
+        *(f"{number}. {rank.because}" for number, rank in enumerate(ORDER, 1)),
     ]
     return "\n".join(lines)
 
