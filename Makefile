@@ -15,7 +15,7 @@ override FAULT := $(value FAULT)
 export HOST URL ARGS FAULT
 MAKEOVERRIDES :=
 
-.PHONY: demo diagnose faults test lint bench accuracy versions pages clean
+.PHONY: demo diagnose faults test lint bench accuracy versions pages screenshots clean
 
 demo: $(STAMP)
 	@set -f; $(BIN)/python -m hopcheck.lab demo $${FAULT:+--fault "$$FAULT"} $$ARGS
@@ -54,6 +54,9 @@ pages: $(STAMP)
 	@$(BIN)/python -m tests.examples
 	@$(BIN)/python -m hopcheck.explain docs/findings
 	@$(BIN)/python -m hopcheck.runbook docs/runbook.md
+
+screenshots: $(STAMP)
+	@$(BIN)/python -m tests.report.screenshots
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -57,7 +57,7 @@ def page_of(report: Report, limits: Limits) -> dict[str, Any]:
         "more_causes": max(0, len(data["root_causes"]) - limits.findings),
         "steps": steps,
         "remarks": [one for step in steps for one in step["findings"] if one["severity"] != "info"],
-        "unseen": [step for step in steps if step["status"] == "unknown"],
+        "unseen": _unseen(steps),
         "skipped": [view.finding(one) for one in data["skipped"][: limits.findings]],
         "path": path,
         "picture": draw(path),
@@ -193,6 +193,15 @@ class _View:
             "said": [(one["look"], member_words(one)) for one in members[: self.limits.members]],
             "cut": max(0, len(members) - self.limits.members),
         }
+
+
+def _unseen(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """The steps that were not seen, by what kept them from it."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for step in steps:
+        if step["status"] == "unknown":
+            found.setdefault(step["reason"] or label("no_reason"), []).append(step)
+    return list(found.items())
 
 
 def _proof(proof: Mapping[str, Any]) -> dict[str, Any]:

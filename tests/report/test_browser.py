@@ -14,6 +14,7 @@ from hopcheck.replay import load, replay
 from hopcheck.report.html import render_index, to_html
 from hopcheck.report.index import IndexRow
 from tests.report.chromium import Chromium
+from tests.report import screenshots
 from tests.report.examples import BROKEN, DEGRADED, EXAMPLES, HOST, SELECTOR, hostile, path
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
@@ -321,3 +322,9 @@ def test_paper_shows_all_in_light_colours(browser: Chromium, written: Write) -> 
     assert shown == ["rgb(255, 255, 255)", 0, True]
     paper = browser.call("Page.printToPDF", printBackground=True, paperWidth=8.27, paperHeight=11.7)
     assert re.match("JVBERi0", paper["data"])  # %PDF-
+
+
+def test_the_pictures_of_the_docs_are_those_of_the_command_and_small() -> None:
+    kept = {file.stem: file.stat().st_size for file in screenshots.FOLDER.glob("*.webp")}
+    assert set(kept) == set(screenshots.SHOTS)
+    assert all(size < screenshots.LIMIT for size in kept.values())
