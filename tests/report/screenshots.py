@@ -25,7 +25,7 @@ SHOTS = {
     "degraded-phone": ("tpod-replica-skew", 390, 844, True),
 }
 LIMIT = 100_000  # bytes of one
-_QUALITY = 75
+_QUALITY = 65
 
 
 def take(folder: Path) -> None:
