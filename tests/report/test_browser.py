@@ -13,8 +13,8 @@ from hopcheck.model import Report, Verdict
 from hopcheck.replay import load, replay
 from hopcheck.report.html import render_index, to_html
 from hopcheck.report.index import IndexRow
-from tests.report.chromium import Chromium
 from tests.report import screenshots
+from tests.report.chromium import Chromium
 from tests.report.examples import BROKEN, DEGRADED, EXAMPLES, HOST, SELECTOR, hostile, path
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
