@@ -177,6 +177,13 @@ EDGES: tuple[Edge, ...] = (
         ("REQ005", "REQ006", "REQ007", "REQ008"),
         "a replica without the route lacks its certificate too",
     ),
+    # Not the other way round: a host without a certificate can well have a router.
+    Edge(
+        ("REQ009",),
+        ("REQ007",),
+        "what has no router for the host has no certificate for it either",
+        "cause_404",
+    ),
     # The log's word on a Secret is history; a stale replica presents the default certificate now.
     Edge(("LOG001",), ("ING016", "ING019"), "a replica without the route lacks its certificate"),
     Edge(
@@ -256,6 +263,9 @@ CONDITIONS: dict[str, Condition] = {
             cause.object.kind == "IngressRoute"
             or not any(ref.kind == "Secret" for ref in effect.related)
         ),
+    ),
+    "cause_404": Condition(
+        "Traefik answers 404", lambda cause, _effect: cause.params.get("status") == 404
     ),
     "status_404": Condition(
         "Traefik answers 404", lambda _cause, effect: effect.params.get("status") == 404

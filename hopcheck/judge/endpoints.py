@@ -7,6 +7,7 @@ from typing import Any
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import pods as pod_states
 from hopcheck.judge import reach
+from hopcheck.judge.names import gateway_gap
 from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.discovery import containers, selects
@@ -71,6 +72,8 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
     if routing.selection.redirect is not None and outcomes(scene.snapshot).succeeded:
         note = text("na", "no_traefik_route", evidence="entryPoint redirect")
         return Judgement(Step.ENDPOINTS, not_applicable=note)
+    if routing.gateway:
+        return Judgement(Step.ENDPOINTS, gaps=(gateway_gap(routing, required=True),))
     lists = scene.kube.list("ingresses")
     if not lists.seen:
         gap = Gap(

@@ -6,11 +6,10 @@ from typing import Any
 
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import exclusions, neighbours, references
-from hopcheck.judge.names import RESOURCE, route_ref
+from hopcheck.judge.names import RESOURCE, gateway_gap, route_ref
 from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.route import Route
-from hopcheck.way.routes import gateway_routes_for
 from hopcheck.way.routing import Routing
 from hopcheck.way.scene import Scene
 
@@ -36,6 +35,8 @@ def judge(snapshot: Snapshot) -> Judgement:
         findings += _ambiguous(scene, routing)
         findings += neighbours.judge(scene, routing, selection.winner)
         gaps = _denied(scene, unseen, required=False)
+        if routing.gateway:
+            gaps = (*gaps, gateway_gap(routing, required=False))
         return Judgement(Step.INGRESS, tuple(findings), gaps, seen=True, facts=facts)
     return _no_winner(scene, routing, unseen, facts)
 
@@ -103,7 +104,6 @@ def _no_winner(
 ) -> Judgement:
     selection = routing.selection
     gaps: tuple[Gap, ...] = ()
-    gateway = gateway_routes_for(scene.kube, scene.target.host)
     other = _other_provider(scene, routing)
     works = outcomes(scene.snapshot).succeeded > 0
     if other is not None:
@@ -115,15 +115,8 @@ def _no_winner(
     if selection.redirect is not None and not selection.excluded:
         # The entryPoint itself answers; what serves after the redirect is the other scheme's.
         return Judgement(Step.INGRESS, seen=True, facts=facts | {"route.label": facts["redirect"]})
-    if gateway and not selection.excluded and not selection.misses:
-        gaps = (
-            Gap(
-                "gateway_api",
-                Why.NOT_NEEDED,
-                params={"host": scene.target.host, "names": listing(gateway)},
-            ),
-        )
-        return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
+    if routing.gateway:
+        return Judgement(Step.INGRESS, gaps=(gateway_gap(routing, required=True),), facts=facts)
     gaps = _denied(scene, unseen, required=True)
     if selection.undecided or works:
         # Something matches that cannot be evaluated from the declaration, or an answer proves it.

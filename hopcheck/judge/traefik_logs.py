@@ -70,7 +70,10 @@ def judge(snapshot: Snapshot) -> Judgement:
     findings = [*_skew(scene, routing, running, states), *_logged(scene, routing, running)]
     known = [pod for pod, state in states.items() if state is not Loaded.UNKNOWN]
     gaps: list[Gap] = []
-    if not known:
+    if routing.selection.winner is None and Loaded.YES not in states.values():
+        # Nothing to look for: "every replica has loaded it" was not seen either.
+        gaps.append(Gap("none_declared", Why.NOT_NEEDED, params={"host": snapshot.target.host}))
+    elif not known:
         why = next((r.routers for r in running if r.routers.why), None)
         gaps.append(
             Gap("route_loaded", (why and why.why) or Why.NOT_NEEDED, why.detail if why else "")

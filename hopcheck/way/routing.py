@@ -9,6 +9,7 @@ import msgspec
 
 from hopcheck.model import Obj
 from hopcheck.way.discovery import Instance
+from hopcheck.way.gateway import gateway_routes_for
 from hopcheck.way.installed import installed_version
 from hopcheck.way.route import Backend, Excluded, Route, View
 from hopcheck.way.routes import Selection, candidates, leaves, select
@@ -102,6 +103,16 @@ class Routing:
         )
 
     @cached_property
+    def gateway(self) -> tuple[str, ...]:
+        """HTTPRoutes that may route the host: recognised, not evaluated."""
+        static = self.view.static
+        return gateway_routes_for(
+            self.scene.kube,
+            self.scene.target.host,
+            enabled=static.gateway if static.known else None,
+        )
+
+    @cached_property
     def winner(self) -> Route | None:
         """The route that is meant to serve: the winner, or the one that a small thing keeps out.
 
@@ -110,6 +121,8 @@ class Routing:
         found = self.selection
         if found.winner is not None:
             return found.winner
+        if self.gateway:  # what serves the host is no object that was evaluated
+            return None
         near = [m.route for m in found.misses if m.reason is not Excluded.HOST_MISMATCH]
         for route in (*found.undecided, *near, *found.excluded):
             if route.backends:
