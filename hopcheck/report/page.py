@@ -60,7 +60,7 @@ def page_of(report: Report, limits: Limits) -> dict[str, Any]:
         "unseen": _unseen(steps),
         "skipped": [view.finding(one) for one in data["skipped"][: limits.findings]],
         "path": path,
-        "picture": draw(path),
+        "picture": draw(_without_repeats(path)),
         "vantage": _vantage(data["vantage"]),
         "since": shown(since_words(report)),
         "changed": [shown(one) for one in changes_words(report, 1)],
@@ -195,12 +195,26 @@ class _View:
         }
 
 
+def _without_repeats(path: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Hops that were not seen for the same reason as the one before need not say it again."""
+    shown = []
+    for number, hop in enumerate(path):
+        before = path[number - 1] if number else None
+        same = before is not None and hop["state"] == before["state"] == "unknown"
+        if same and before is not None and hop["detail"] == before["detail"]:
+            hop = {**hop, "detail": ""}
+        shown.append(hop)
+    return shown
+
+
 def _unseen(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
     """The steps that were not seen, by what kept them from it."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for step in steps:
         if step["status"] == "unknown":
-            found.setdefault(step["reason"] or label("no_reason"), []).append(step)
+            # What a party said of it stands with the step.
+            reason = (step["reason"] or label("no_reason")).partition(" (")[0]
+            found.setdefault(reason, []).append(step)
     return list(found.items())
 
 
