@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,17 +199,21 @@ def lines(found: Diff, width: int = 100) -> Iterator[str]:
     for key, some in (("diff.gone", found.gone), ("diff.new", found.new)):
         if some:
             yield f"{label(key)}:"
-            yield from (one_line(_finding_line(one), width) for one in some)
+            yield from (_mark(one) + one_line(_in_words(one), width - 4) for one in some)
     if found.changes is None:
         yield label("diff.no_evidence")
     elif found.changes:
         yield f"{label('diff.changes')}:"
         for change in found.changes:
-            yield f"  {change_line(change, found.b.started_at)}"
+            line = change_line(change, found.b.started_at)
+            yield from textwrap.wrap(line, width, initial_indent="    ", subsequent_indent="      ")
     else:
         yield label("diff.no_changes")
 
 
-def _finding_line(found: Found) -> str:
-    mark = "*" if found.root_cause else " "
-    return f" {mark}{found.code} {found.severity} {found.object}: {found.title}"
+def _mark(found: Found) -> str:
+    return "  * " if found.root_cause else "    "
+
+
+def _in_words(found: Found) -> str:
+    return f"{found.code} {found.severity} {found.object}: {found.title}"

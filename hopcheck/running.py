@@ -52,12 +52,34 @@ def diagnosed(runs: Sequence[HostRun], look: Look, every_s: float | None) -> int
         on_event=progress.event,
         on_step=(lambda _step: None) if look.quiet else progress.step,
     )
-    code = _checked(session, progress)
+    with _Interrupts():
+        code = _checked(session, progress)
     _show_session(session, look)
     code = _exit_code(session, code)
     if every_s is None or code in (DEFECT, INTERRUPTED):
         return code
     return _watch(tuple(runs), look, every_s, session, code)
+
+
+class _Interrupts:
+    """Notes a Ctrl-C that Python could not raise (it came within a destructor or a callback)."""
+
+    def __init__(self) -> None:
+        self.lost = False
+
+    def __enter__(self) -> _Interrupts:
+        self._hook = sys.unraisablehook
+        sys.unraisablehook = self._note
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.unraisablehook = self._hook
+
+    def _note(self, raised: sys.UnraisableHookArgs) -> None:
+        if raised.exc_type is KeyboardInterrupt:
+            self.lost = True
+        else:
+            self._hook(raised)
 
 
 def _checked(session: Session, progress: Progress) -> int:
@@ -73,7 +95,8 @@ def _checked(session: Session, progress: Progress) -> int:
     package = Path(__file__).resolve().parent
     checks = checks_directory()
     arguments = ["-c", str(package / "checks.ini"), "--rootdir", str(checks), "--noconftest", "-s"]
-    for name in ("terminal", "cacheprovider", "doctest", "junitxml", "debugging", "logging"):
+    for name in ("terminal", "cacheprovider", "doctest", "junitxml", "debugging", "logging",
+                 "unraisableexception"):  # fmt: skip
         arguments += ["-p", f"no:{name}"]
     try:
         return int(
@@ -142,8 +165,9 @@ def _watch(runs: tuple[HostRun, ...], look: Look, every_s: float, first: Session
     def again() -> Reports | None:
         nonlocal code, last
         session = Session(runs, keep=differs)
-        ended = _exit_code(session, _checked(session, Progress(make_console(stderr=True))))
-        if ended == INTERRUPTED:
+        with _Interrupts() as interrupts:
+            ended = _exit_code(session, _checked(session, Progress(make_console(stderr=True))))
+        if ended == INTERRUPTED or interrupts.lost:
             return None
         code, last = ended, session
         return None if ended == DEFECT else _reports(session)

@@ -36,8 +36,10 @@ def test_a_healthy_and_a_broken_one(tmp_path: Path, healthy: Path, broken: Path)
     done = run(tmp_path, "diff", str(healthy), str(broken))
     assert done.returncode == 1
     assert "Verdict: healthy → broken" in done.stdout
-    assert "*END003 error Service default/my-app-service" in done.stdout
-    assert "  Service default/my-app-service spec.ports[0].targetPort 8080 → 8081\n" in done.stdout
+    assert "  * END003 error Service default/my-app-service" in done.stdout
+    assert (
+        "    Service default/my-app-service spec.ports[0].targetPort 8080 → 8081\n" in done.stdout
+    )
     assert "Gone" not in done.stdout
     back = diff(read(broken), read(healthy))
     assert [one.code for one in back.gone] == [one.code for one in back.a.findings]

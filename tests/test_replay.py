@@ -12,7 +12,9 @@ import jsonschema
 import msgspec
 import pytest
 
-from hopcheck.model import Report, Snapshot, Verdict
+from hopcheck.assess import assess
+from hopcheck.judge import judge
+from hopcheck.model import Report, Snapshot, Step, Verdict
 from hopcheck.options import Options
 from hopcheck.replay import BadEvidenceError, load, replay
 from hopcheck.report.json import to_dict
@@ -195,6 +197,15 @@ def test_strictly_redacted_evidence_says_so(tmp_path: Path) -> None:
     done = run(tmp_path, "diagnose", "--from", str(path), "--quiet")
     assert done.returncode == 1
     assert "strictly redacted" in done.stderr
+
+
+def test_an_interrupted_run_is_not_called_healthy() -> None:
+    snapshot = recorded("healthy")
+    judgements = {step: judge(step, snapshot) for step in Step}
+    assert replay(snapshot).verdict is Verdict.HEALTHY
+    cut = assess(snapshot, judgements, Options(), durations={}, duration_s=0.0, complete=False)
+    assert cut.verdict is Verdict.UNKNOWN
+    assert "interrupted" in cut.headline
 
 
 def test_verdicts_are_those_of_the_options() -> None:

@@ -162,7 +162,7 @@ def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
     Since when and what changed stand between the first cause and its fix.
     """
     history = _history(report, console, room // 2)
-    left = room - len(history)
+    left = room - sum(line.height(console) for line in history)
     if not report.root_causes:
         yield from history
         yield from _warnings(report, console, left - 1)
@@ -202,14 +202,17 @@ def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
 
 
 def _history(report: Report, console: Console, room: int) -> list[_Line]:
-    """Since when, and as many changes as `room` lines hold (at least the first)."""
+    """Since when, and as many changes as `room` lines hold (at least the first).
+
+    The first may take two lines: when and by whom stand at its end.
+    """
     width = console.width - _INDENT
     since = since_words(report)
     lines = [_labelled("since", one_line(since, width))] if since else []
-    most = 3 if room >= 3 + len(lines) else 1
+    most = 3 if room >= 4 + len(lines) else 1
     for number, words in enumerate(changes_words(report, most)):
-        head = label("changed") if not number else ""
-        parts = ((head.ljust(_INDENT), "bold"), (one_line(words, width), ""))
+        head, cells = (label("changed"), 2 * width - 10) if not number else ("", width)
+        parts = ((head.ljust(_INDENT), "bold"), (one_line(words, cells), ""))
         lines.append(_Line(*parts, indent=_INDENT))
     return lines
 

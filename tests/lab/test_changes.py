@@ -50,6 +50,17 @@ def diagnose(lab: RunningLab, reports: Path) -> dict[str, Any]:
     return report
 
 
+def again(reports: Path) -> dict[str, Any]:
+    """The newest run judged again, where nothing of the lab is known."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hopcheck", "diagnose", "--json",
+         "--from", str(reports / HOST / "latest" / "evidence.json")],
+        capture_output=True, text=True, timeout=60, env={},
+    )  # fmt: skip
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
 def kubectl(lab: RunningLab, *arguments: str, editor: str = "false", stdin: str = "") -> None:
     """Run kubectl as an administrator and wait until the lab follows."""
     subprocess.run(
@@ -81,6 +92,11 @@ def test_an_edit(lab: RunningLab, reports: Path) -> None:
     assert first["last_healthy"] == first["compared_with"]
     assert first["last_healthy"] <= at <= first["since"] == first["started_at"]
     assert first["root_causes"][0]["object"]["name"] == "my-app-service"
+    replayed = again(reports)
+    for key in ("verdict", "fingerprint", "headline", "root_causes", "path"):
+        assert replayed[key] == first[key], key
+    findings = [[step["findings"] for step in one["steps"]] for one in (replayed, first)]
+    assert findings[0] == findings[1]
     second = diagnose(lab, reports)
     assert second["since"] == first["started_at"]
     assert second["last_healthy"] == first["last_healthy"]
