@@ -188,7 +188,14 @@ def write(host: HostSession) -> Path:
             if host.collection:
                 more = {"fetch": host.fetch} if host.fetch is not None else {}
                 report = with_past(
-                    report, host.snapshot(), history, base, name, strict=strict, **more
+                    report,
+                    host.snapshot(),
+                    history,
+                    base,
+                    name,
+                    strict=strict,
+                    notes=host.notes,
+                    **more,
                 )
         except HistoryError as error:
             host.notes.append(str(error))

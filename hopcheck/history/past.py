@@ -27,12 +27,14 @@ def with_past(
     slug: str,
     *,
     strict: bool,
+    notes: list[str],
     fetch: Fetch = lambda _slug, _directory, _names: None,
 ) -> Report:
     """The report with `since`, `last_healthy`, `compared_with` and `changes`.
 
     A healthy or incomplete run has none of them. With `strict` nothing is compared: the same
-    address has another placeholder in every run. Raises HistoryError.
+    address has another placeholder in every run. A defect of the comparison becomes one of the
+    `notes`. Raises HistoryError.
     """
     history.catch_up(slug)
     if report.verdict is Verdict.HEALTHY or not report.complete:
@@ -54,12 +56,15 @@ def with_past(
         return report
     for row in healthy:
         found = _evidence(base, row, fetch)
-        if found is not None:
-            return replace(
-                report,
-                compared_with=row.started_at,
-                changes=changes(found, snapshot, report.root_causes),
-            )
+        if found is None:
+            continue
+        try:
+            different = changes(found, snapshot, report.root_causes)
+        except Exception as error:  # noqa: BLE001  # said in a note: the report stands without it
+            what = f"{type(error).__name__}: {error}"
+            notes.append(f"what changed since {row.path} could not be told; please report: {what}")
+            return report
+        return replace(report, compared_with=row.started_at, changes=different)
     return report
 
 
