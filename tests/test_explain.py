@@ -107,3 +107,13 @@ def test_on_a_terminal_it_is_laid_out() -> None:
     for heading in HEADINGS:
         assert heading in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("code", [code for code, entry in entries().items() if entry.variants])
+def test_every_variant_is_explained(code: str) -> None:
+    found = sections(page(code))
+    said = " ".join(
+        found[heading] for heading in ("Meaning", "Why traffic breaks", "Evidence used")
+    )
+    for name in entries()[code].variants:
+        assert f"`{name}`" in said, name
