@@ -314,6 +314,25 @@ class Scene:
         }
 
     @cached_property
+    def _pod_target_ports(self) -> set[int]:
+        """Ports of those targets that are Traefik's pods themselves."""
+        if self.balancer is None:
+            return set()
+        listener = self.listener(self.balancer, self.target.port)
+        targets = [
+            described.get("Target") or {}
+            for forward in (self.forwards(listener) if listener else ())
+            for described in self.health(forward.target_group_arn).or_else(()) or ()
+        ]
+        return {
+            int(target["Port"])
+            for target in targets
+            if target.get("Port")
+            and target.get("Id") in self.pod_addresses
+            and target.get("Id") not in self.node_ids
+        }
+
+    @cached_property
     def static(self) -> StaticConfig:
         """Static configuration of the host's Traefik (of a ready pod, where there is one)."""
         pods = sorted(
@@ -407,17 +426,20 @@ class Scene:
     @cached_property
     def entry_point(self) -> EntryPoint | None:
         """The entryPoint at which the request arrives, as far as ports tell."""
-        by_node_port = {p.node_port: p for p in self.ports if p.node_port}
-        for number in self.target_ports:
-            port = by_node_port.get(number)
-            if port is not None and port.entry_point is not None:
-                return port.entry_point
-            for entry in self.static.entry_points.values():
-                if number == entry.port and self.aws.load_balancers.seen:
-                    return entry
+        reached = [
+            port.entry_point
+            for port in self.ports
+            if port.node_port in self.target_ports and port.entry_point is not None
+        ]
+        if self.aws.load_balancers.seen:
+            direct = self._pod_target_ports | (self.host_ports & self.target_ports)
+            reached += [e for e in self.static.entry_points.values() if e.port in direct]
         wanted = self.wanted_port(self.target.scheme)
-        if wanted is not None and wanted.entry_point is not None:
-            return wanted.entry_point
+        meant = wanted.entry_point if wanted is not None else None
+        if meant is not None and (not reached or meant in reached):
+            return meant  # of targets that lead to several entryPoints, the one that is meant
+        if reached:
+            return reached[0]
         usual = ("websecure", "https") if self.target.scheme == "https" else ("web", "http")
         return next((e for n, e in self.static.entry_points.items() if n in usual), None)
 
