@@ -251,14 +251,22 @@ class History:
             self._add(slug, heads)
         return len(heads)
 
-    def forget(self, slug: str, before: float, keep: frozenset[str]) -> None:
-        """Delete the rows of runs that began before `before`, but for the directories of `keep`."""
+    def forget(self, slug: str, before: float, most: int, keep: frozenset[str]) -> None:
+        """Delete the rows of runs that began before `before`, and all but the newest `most`.
+
+        Those of the directories in `keep` stay.
+        """
 
         def write(connection: sqlite3.Connection) -> None:
-            old = connection.execute(
-                "SELECT id, directory FROM runs WHERE slug = ? AND at < ?", (slug, before)
+            rows = connection.execute(
+                "SELECT id, directory, at FROM runs WHERE slug = ? ORDER BY at DESC, id DESC",
+                (slug,),
             ).fetchall()
-            gone = [(row,) for row, directory in old if directory not in keep]
+            gone = [
+                (row,)
+                for place, (row, directory, at) in enumerate(rows)
+                if (at < before or place >= most) and directory not in keep
+            ]
             if gone:
                 with _transaction(connection):
                     connection.executemany("DELETE FROM runs WHERE id = ?", gone)
