@@ -195,7 +195,7 @@ def lines(found: Diff, width: int = 100) -> Iterator[str]:
         ("fingerprint", found.a.fingerprint, found.b.fingerprint),
     ):
         if before != after:
-            yield f"{label(key)}: {before} → {after}"
+            yield one_line(f"{label(key)}: {before} → {after}", width)
     for key, some in (("diff.gone", found.gone), ("diff.new", found.new)):
         if some:
             yield f"{label(key)}:"
