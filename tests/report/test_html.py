@@ -16,7 +16,7 @@ ALL = {**EXAMPLES, "hostile": hostile()}
 
 
 class Tags(HTMLParser):
-    """Collects start tags and text."""
+    """Collects start tags and what is to be read."""
 
     def __init__(self, page: bytes) -> None:
         super().__init__()
@@ -29,8 +29,14 @@ class Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] in ("style", "script"):
+            return
         self.text += data
         self.words = f"{self.words} {data.strip()}" if data.strip() else self.words
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("style", "script"):
+            self.tags.append((f"/{tag}", {}))
 
 
 @pytest.mark.parametrize("report", ALL.values(), ids=ALL)
