@@ -165,7 +165,7 @@ class _Backend:
         return {
             "service.label": f"{self.full}:{port.get('port')}",
             "service.detail": f"targetPort {port.get('targetPort', port.get('port'))}",
-            "pod.label": f"{len(used)} of {len(endpoints)} endpoints",
+            "pod.label": text("found", "endpoints", ok=len(used), total=len(endpoints)),
             "pod.members": members,
             "endpoints": members,
         }

@@ -95,7 +95,7 @@ def _facts(scene: Scene, routing: Routing) -> dict[str, Any]:
             },
         }
     if selection.redirect is not None:
-        facts["redirect"] = f"entryPoint {selection.redirect.name} redirects to https"
+        facts["redirect"] = text("found", "redirect", name=selection.redirect.name)
     return facts
 
 
@@ -110,7 +110,7 @@ def _no_winner(
         return Judgement(
             Step.INGRESS,
             not_applicable=text("na", "file_provider", host=scene.target.host, provider=other),
-            facts=facts | {"route.label": f"{other} provider"},
+            facts=facts | {"route.label": text("found", "provider", name=other)},
         )
     if selection.redirect is not None and not selection.excluded:
         # The entryPoint itself answers; what serves after the redirect is the other scheme's.

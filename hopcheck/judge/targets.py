@@ -56,7 +56,7 @@ def judge_groups(scene: Scene, balancer: Obj, listener: Obj) -> Groups:
     result.facts["target-group.label"] = listing(names)
     result.facts["target-group.members"] = members
     healthy = sum(member["state"] == "healthy" for member in members)
-    result.facts["target-group.detail"] = f"{healthy} of {len(members)} targets healthy"
+    result.facts["target-group.detail"] = text("found", "targets", ok=healthy, total=len(members))
     result.facts["targets"] = members
     nodes = _node_names(scene, members)
     if nodes:

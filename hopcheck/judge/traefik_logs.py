@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from hopcheck.catalogue import listing, make
+from hopcheck.catalogue import listing, make, text
 from hopcheck.judge.gaps import probes_at
 from hopcheck.model import (
     Evidence,
@@ -96,8 +96,12 @@ def _facts(replicas: list[Replica], states: dict[str, Loaded]) -> dict[str, Any]
             {
                 "name": r.pod,
                 "state": states.get(r.pod, Loaded.UNKNOWN).value,
-                "detail": f"API {'seen' if r.routers.seen else (r.routers.why or '')}, "
-                f"log {len(r.log.or_else(()) or ())} lines",
+                "detail": text(
+                    "found",
+                    "replica" if r.routers.seen else "replica_blind",
+                    count=len(r.log.or_else(()) or ()),
+                    why=text("why", (r.routers.why or Why.NOT_NEEDED).value),
+                ),
             }
             for r in replicas
         ]

@@ -156,7 +156,9 @@ class _View:
         ):
             keys = list(dict.fromkeys(key for one in value for key in one))[:8]
             keys = [key for key in keys if any(one.get(key) not in (None, "", []) for one in value)]
-            rows = [[self.words(one[key]) if key in one else "" for key in keys] for one in value]
+            rows = [
+                [self.cell(key, one[key]) if key in one else "" for key in keys] for one in value
+            ]
             head = [word("fact", key) for key in keys]
             return {"kind": "table", "head": head, "rows": rows[:most], "more": more}
         if isinstance(value, list) and len(value) > 1:
@@ -169,6 +171,12 @@ class _View:
             pairs = [(word("fact", key), self.words(one)) for key, one in value.items()]
             return {"kind": "pairs", "pairs": pairs[:most], "more": more}
         return {"kind": "text", "text": self.words(value), "more": 0}
+
+    def cell(self, key: str, value: Any) -> str:
+        """A value of a table; a member's state in words."""
+        if key == "state" and isinstance(value, str):
+            return word("member", value)
+        return self.words(value)
 
     def words(self, value: Any) -> str:
         return shorten(in_words(value), self.limits.text)
