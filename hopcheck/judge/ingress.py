@@ -128,10 +128,17 @@ def _no_winner(
         # Which entryPoints have TLS, which classes are read: Traefik's own settings decide.
         gaps = (*gaps, Gap("static", Why.NOT_NEEDED))
         return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
+    if routing.view.static.gateway and not selection.excluded and not _api_seen(scene):
+        # Traefik reads GRPCRoutes, TLSRoutes and TCPRoutes as well, which nobody here has read.
+        gaps = (*gaps, Gap("gateway_kinds", Why.NOT_NEEDED, params={"host": scene.target.host}))
     finding = exclusions.judge(scene, routing, certain=not gaps)
     if finding is None:
         return Judgement(Step.INGRESS, gaps=gaps, seen=not gaps, facts=facts)
     return Judgement(Step.INGRESS, (finding,), gaps, seen=True, facts=facts)
+
+
+def _api_seen(scene: Scene) -> bool:
+    return any(replica.routers.seen for replica in scene.snapshot.traefik.replicas)
 
 
 def _other_provider(scene: Scene, routing: Routing) -> str | None:

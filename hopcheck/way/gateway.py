@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hopcheck.model import KubeEvidence, Obj
+from hopcheck.model import KubeEvidence, Obj, Replica
+from hopcheck.way.rules import matches
+from hopcheck.way.version import Version
 
 # pkg/provider/kubernetes/gateway/kubernetes.go of github.com/traefik/traefik
 CONTROLLER = "traefik.io/gateway-controller"
+PROVIDER = "kubernetesgateway"
 
 
 def gateway_routes_for(
@@ -34,6 +37,32 @@ def gateway_routes_for(
             name = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
             said = ", ".join(_refusals(route))
             found.append(f"{name} ({said})" if said else name)
+    return tuple(found)
+
+
+def gateway_routers(
+    replicas: Iterable[Replica], host: str, path: str, entry_point: str, version: Version | None
+) -> tuple[str, ...]:
+    """Routers that Traefik's API shows for the host of any route of the Gateway API.
+
+    GRPCRoutes, TLSRoutes and TCPRoutes are not read from the cluster; here they show.
+    """
+    found: dict[str, None] = {}
+    for replica in replicas:
+        http, tcp = replica.routers.or_else(()) or (), replica.tcp_routers.or_else(()) or ()
+        for protocol, routers in (("http", http), ("tcp", tcp)):
+            for router in routers:
+                if router.get("provider") != PROVIDER or router.get("status") == "disabled":
+                    continue
+                rule = str(router.get("rule", ""))
+                if entry_point in (router.get("using") or ()) and matches(
+                    rule,
+                    host,
+                    path,
+                    version=version,
+                    protocol="tcp" if protocol == "tcp" else "http",
+                ):
+                    found[f"router {router.get('name')}"] = None
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from hopcheck.model import Obj
 from hopcheck.way.discovery import Instance
-from hopcheck.way.gateway import gateway_routes_for
+from hopcheck.way.gateway import gateway_routers, gateway_routes_for
 from hopcheck.way.installed import installed_version
 from hopcheck.way.route import Backend, Excluded, Route, View
 from hopcheck.way.routes import Selection, candidates, leaves, select
@@ -104,12 +104,16 @@ class Routing:
 
     @cached_property
     def gateway(self) -> tuple[str, ...]:
-        """HTTPRoutes that may route the host: recognised, not evaluated."""
-        static = self.view.static
+        """HTTPRoutes (else routers of the API) that may route the host: not evaluated."""
+        static, target = self.view.static, self.scene.target
         return gateway_routes_for(
-            self.scene.kube,
-            self.scene.target.host,
-            enabled=static.gateway if static.known else None,
+            self.scene.kube, target.host, enabled=static.gateway if static.known else None
+        ) or gateway_routers(
+            self.scene.snapshot.traefik.replicas,
+            target.host,
+            target.path,
+            self.entry_point,
+            self.view.version,
         )
 
     @cached_property

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from hopcheck.model import Collected, KubeEvidence, Obj, Why
-from hopcheck.way.gateway import CONTROLLER, gateway_routes_for
+from hopcheck.model import Collected, KubeEvidence, Obj, Replica, Report, Why
+from hopcheck.replay import replay
+from hopcheck.way.gateway import CONTROLLER, gateway_routers, gateway_routes_for
+from hopcheck.way.version import Version
+from tests.judge.edits import Edit
 
 HOST = "app.example.com"
 
@@ -108,3 +111,51 @@ def test_routes_of_other_hosts_in_a_large_cluster() -> None:
             "spec": {"hosts": ["other.example.com"]}}  # fmt: skip
     assert gateway_routes_for(evidence(slim), HOST, enabled=True) == ()
     assert gateway_routes_for(KubeEvidence(), HOST) == ()
+
+
+def router(name: str, rule: str, **more: Any) -> Obj:
+    return {"name": name, "rule": rule, "provider": "kubernetesgateway", "status": "enabled",
+            "using": ["websecure"], **more}  # fmt: skip
+
+
+def replica(*http: Obj, tcp: tuple[Obj, ...] = ()) -> Replica:
+    return Replica("t", "traefik", routers=Collected(value=http), tcp_routers=Collected(value=tcp))
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (replica(router("grpc", f"Host(`{HOST}`)")), ("router grpc",)),
+        (replica(tcp=(router("tls", f"HostSNI(`{HOST}`)"),)), ("router tls",)),
+        (replica(router("grpc", f"Host(`{HOST}`)", status="disabled")), ()),
+        (replica(router("grpc", f"Host(`{HOST}`)", using=["grpc"])), ()),
+        (replica(router("grpc", f"Host(`{HOST}`)", provider="kubernetes")), ()),
+        (replica(router("grpc", "Host(`other.example.com`)")), ()),
+        (Replica("t", "traefik"), ()),
+    ],
+)
+def test_routers_of_kinds_that_are_not_read(shown: Replica, expected: tuple[str, ...]) -> None:
+    found = gateway_routers([shown], HOST, "/", "websecure", Version(3, 7, 15))
+    assert found == expected
+
+
+def hidden(*, api: bool, gateway: bool) -> Report:
+    edit = Edit()
+    edit.items("ingresses").clear()
+    edit.unroute()
+    edit.traefik_404()
+    edit.no_other_scheme()
+    if gateway:
+        edit.arguments("--providers.kubernetesgateway=true")
+    if not api:
+        for one in edit.replicas:
+            one["routers"] = one["tcp_routers"] = {"why": "unreachable"}
+    return replay(edit.snapshot())
+
+
+def test_kinds_that_nobody_has_read_leave_it_open() -> None:
+    assert [c.code for c in hidden(api=True, gateway=True).root_causes] == ["ING001"]
+    assert [c.code for c in hidden(api=False, gateway=False).root_causes] == ["ING001"]
+    report = hidden(api=False, gateway=True)
+    assert not report.root_causes
+    assert "TLSRoute" in (report.steps[3].reason or "")
