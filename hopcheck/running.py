@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from hopcheck import __version__
+from hopcheck.catalogue import text
 from hopcheck.config import Config, HostRun, UsageError, replay_options
 from hopcheck.model import Report, Verdict
 
@@ -199,7 +200,7 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
     where: dict[int, str] = {}
     for name, snapshot in zip(stored, snapshots, strict=True):
         if snapshot.redaction == "strict":
-            click.echo(f"hopcheck: {name}: strictly redacted, findings may differ", err=True)
+            click.echo(f"hopcheck: {text('note', 'strict', file=name)}", err=True)
         chosen = replay_options(snapshot.target.host, options, file)
         report, evidence = replay(snapshot, chosen), evidence_of(snapshot)
         if chosen.redact_strict:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from hopcheck.catalogue import text
 from hopcheck.changes import changes
 from hopcheck.history.database import History, Row
 from hopcheck.model import Report, Snapshot, Verdict
@@ -61,8 +62,8 @@ def with_past(
         try:
             different = changes(found, snapshot, report.root_causes)
         except Exception as error:  # noqa: BLE001  # said in a note: the report stands without it
-            what = f"{type(error).__name__}: {error}"
-            notes.append(f"what changed since {row.path} could not be told; please report: {what}")
+            words = f"{type(error).__name__}: {error}"
+            notes.append(text("note", "no_comparison", run=row.path, error=words))
             return report
         return replace(report, compared_with=row.started_at, changes=different)
     return report

@@ -69,7 +69,7 @@ def test_a_defect_of_the_comparison_is_a_note(
     host = session_of(tmp_path, msgspec.structs.replace(BROKEN, **FRESH))
     write(host)
     (note,) = host.notes
-    assert "please report: KeyError: 'x'" in note
+    assert "please report it: KeyError: 'x'" in note
     assert host.report is not None
     assert host.report.last_healthy == "2026-02-25T02:00:00Z"
     assert host.report.compared_with is None
