@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from hopcheck import __version__, running
 from hopcheck.config import UsageError, host_runs, load_config
+from hopcheck.model import Step
 
 USAGE = 2
 
@@ -21,6 +23,20 @@ USAGE = 2
 @click.version_option(__version__, prog_name="hopcheck")
 def cli() -> None:
     """Say which hop between a host name and its Pod is broken, what to fix, how to see it."""
+
+
+def _codes(
+    _context: click.Context, _parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Codes of findings with their titles, for a shell that completes."""
+    from hopcheck.catalogue import entries
+
+    codes = [entry for entry in entries().values() if entry.code.startswith(begun.upper())]
+    return [CompletionItem(entry.code, help=entry.title) for entry in codes]
+
+
+def _steps(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    return [step.value for step in Step if step.value.startswith(begun)]
 
 
 @cli.command(context_settings={"max_content_width": 100})
@@ -51,8 +67,15 @@ def cli() -> None:
     multiple=True,
     metavar="CODE[=object]",
     help="leave a finding out (object: * and ? allowed)",
+    shell_complete=_codes,
 )
-@click.option("--require-step", multiple=True, metavar="ID", help="it may not stay unknown")
+@click.option(
+    "--require-step",
+    multiple=True,
+    metavar="ID",
+    help="it may not stay unknown",
+    shell_complete=_steps,
+)
 @click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
 @click.option("--redact", type=click.Choice(["default", "strict"]))
 @click.option("--quiet", "-q", is_flag=True, help="one line for each host")
@@ -185,7 +208,7 @@ def _lab(*arguments: str) -> NoReturn:
 
 
 @cli.command()
-@click.argument("code")
+@click.argument("code", shell_complete=_codes)
 def explain(code: str) -> None:
     """Print the page of a finding's CODE, in either case (Markdown where it is piped)."""
     from hopcheck.explain import page

@@ -204,12 +204,23 @@ COMP_WORDS=(hopcheck diagnose --wa); COMP_CWORD=2; _hopcheck_completion hopcheck
 echo "${COMPREPLY[@]}"
 COMPREPLY=(); COMP_WORDS=(hopcheck exp); COMP_CWORD=1; _hopcheck_completion hopcheck
 echo "${COMPREPLY[@]}"
+COMPREPLY=(); COMP_WORDS=(hopcheck explain ing01); COMP_CWORD=2; _hopcheck_completion hopcheck
+echo "${COMPREPLY[0]}"
+COMPREPLY=(); COMP_WORDS=(hopcheck diagnose --require-step tr); COMP_CWORD=3
+_hopcheck_completion hopcheck
+echo "${COMPREPLY[@]}"
 """
     done = subprocess.run(
         [bash, "-c", script + ask], capture_output=True, text=True,
         env=environment(PATH=f"{tmp_path}:{os.environ['PATH']}"),
     )  # fmt: skip
-    assert done.stdout.split() == ["--watch", "explain"], done.stderr
+    assert done.stdout.split() == [
+        "--watch",
+        "explain",
+        "ING010",
+        "traefik-service",
+        "traefik-logs",
+    ], done.stderr
 
 
 def test_quiet_is_one_line_for_each_host(tmp_path: Path, application: str) -> None:
