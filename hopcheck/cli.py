@@ -211,20 +211,16 @@ def _lab(*arguments: str) -> NoReturn:
 @click.argument("code", shell_complete=_codes)
 def explain(code: str) -> None:
     """Print the page of a finding's CODE, in either case (Markdown where it is piped)."""
-    from hopcheck.explain import page
+    from hopcheck.explain import page, plain, show
 
     try:
-        words = page(code)
+        words = plain(page(code))
     except KeyError as error:
         _usage(str(error.args[0]))
-    if not sys.stdout.isatty():
+    if sys.stdout.isatty():
+        show(words)
+    else:
         click.echo(words)
-        return
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    console = Console(highlight=False)
-    console.print(Markdown(words, hyperlinks=False), width=min(console.width, 100))
 
 
 @cli.command()
