@@ -54,10 +54,12 @@ def diagnosed(runs: Sequence[HostRun], look: Look, every_s: float | None) -> int
         on_step=(lambda _step: None) if look.quiet else progress.step,
     )
     with _Interrupts():
-        code = _checked(session, progress)
-    _show_session(session, look)
-    code = _exit_code(session, code)
-    if every_s is None or code in (DEFECT, INTERRUPTED):
+        ended = _checked(session, progress)
+    code = _exit_code(session, ended)
+    watching = every_s is not None and code not in (DEFECT, INTERRUPTED)
+    if not (watching and look.as_json):  # one JSON document alone, at the end
+        _show_session(session, look)
+    if every_s is None or not watching:
         return code
     return _watch(tuple(runs), look, every_s, session, code)
 
@@ -178,7 +180,7 @@ def _watch(runs: tuple[HostRun, ...], look: Look, every_s: float, first: Session
 
     click.echo(label("watching", seconds=f"{every_s:g}"), err=True)
     now = watch.watch(began, again, every_s, say)
-    if last is not first and watch.changed(began, now):
+    if look.as_json or (last is not first and watch.changed(began, now)):
         _show_session(last, look)
     return code
 

@@ -1,5 +1,6 @@
 """``diagnose --watch``: until something changes."""
 
+import json
 import re
 import signal
 import subprocess
@@ -127,6 +128,16 @@ def test_ctrl_c_gives_the_exit_code_of_the_last_run(tmp_path: Path, application:
     assert process.returncode == 1
     assert "Traceback" not in stderr
     assert len(list(tmp_path.glob("reports/*/2*"))) == 1
+
+
+def test_json_is_one_document(tmp_path: Path, application: str) -> None:
+    process = start(tmp_path, application, "--json")
+    assert process.stderr is not None
+    while not re.match(r"\d\d:\d\d:\d\dZ BROKEN", line := process.stderr.readline()):
+        assert line, "the watch has ended"
+    Application.status = 200
+    stdout, _ = process.communicate(timeout=30)
+    assert json.loads(stdout)["verdict"] == "healthy"
 
 
 @pytest.mark.parametrize("seconds", ["0", "-3", "1e9", "nan"])
