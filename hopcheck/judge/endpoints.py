@@ -74,6 +74,10 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
         return Judgement(Step.ENDPOINTS, not_applicable=note)
     if routing.gateway:
         return Judgement(Step.ENDPOINTS, gaps=(gateway_gap(routing, required=True),))
+    other = routing.other_provider
+    if other is not None and routing.selection.winner is None:
+        note = text("na", "file_provider", host=scene.target.host, provider=other)
+        return Judgement(Step.ENDPOINTS, not_applicable=note)
     lists = scene.kube.list("ingresses")
     if not lists.seen:
         gap = Gap(
@@ -353,12 +357,10 @@ class _Backend:
 
     def _not_ready(self, serving: int) -> list[Finding]:
         pods = [p for p in self._pods() if not pod_states.leaving(p)]
-        troubled = [s for s in map(pod_states.state_of, pods) if s.reason]
-        # A pod that is only starting is a rolling update, not trouble.
-        troubled = [s for s in troubled if s.reason not in ("NotReady", "Pending") or s.detail]
-        if not troubled or not serving or self._rolling(pods):
+        troubled = pod_states.lasting(pods, self.scene.snapshot.taken_at)
+        if not troubled or not serving:
             return []
-        first = troubled[0]
+        _, first = troubled[0]
         workloads = self._workload_refs(pods)
         return [
             make(
@@ -375,16 +377,6 @@ class _Backend:
                 related=(self.ref,),
             )
         ]
-
-    def _rolling(self, pods: list[Obj]) -> bool:
-        """Whether pods of two templates are there: a roll-out is under way."""
-        hashes = {
-            (meta(pod).get("labels") or {}).get(key)
-            for pod in pods
-            for key in ("pod-template-hash", "controller-revision-hash")
-            if (meta(pod).get("labels") or {}).get(key)
-        }
-        return len(hashes) > 1
 
     def _scaled_to_zero(self, pods: list[Obj]) -> Finding | None:
         if pods:

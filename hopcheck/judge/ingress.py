@@ -104,7 +104,7 @@ def _no_winner(
 ) -> Judgement:
     selection = routing.selection
     gaps: tuple[Gap, ...] = ()
-    other = _other_provider(scene, routing)
+    other = routing.other_provider
     works = outcomes(scene.snapshot).succeeded > 0
     if other is not None:
         return Judgement(
@@ -118,6 +118,12 @@ def _no_winner(
     if routing.gateway:
         return Judgement(Step.INGRESS, gaps=(gateway_gap(routing, required=True),), facts=facts)
     gaps = _denied(scene, unseen, required=True)
+    only = {(r.kind, r.namespace, r.name, r.rule) for r in selection.undecided}
+    if works and len(only) == 1 and not gaps:
+        # Its rule depends on what is not known here (a header, an address): the answer tells.
+        kind, namespace, name, rule = only.pop()
+        label = {"route.label": f"{kind} {namespace}/{name}", "route.detail": rule}
+        return Judgement(Step.INGRESS, seen=True, facts=facts | label)
     if selection.undecided or works:
         # Something matches that cannot be evaluated from the declaration, or an answer proves it.
         names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.undecided)
@@ -139,25 +145,6 @@ def _no_winner(
 
 def _api_seen(scene: Scene) -> bool:
     return any(replica.routers.seen for replica in scene.snapshot.traefik.replicas)
-
-
-def _other_provider(scene: Scene, routing: Routing) -> str | None:
-    """The provider of a router that Traefik's API shows for the host, other than Kubernetes'."""
-    from hopcheck.way.rules import matches
-
-    for replica in scene.snapshot.traefik.replicas:
-        for router in replica.routers.or_else(()) or ():
-            provider = str(router.get("provider", ""))
-            if provider in ("", "internal") or provider.startswith("kubernetes"):
-                continue
-            if router.get("status") == "enabled" and matches(
-                str(router.get("rule", "")),
-                scene.target.host,
-                scene.target.path,
-                version=routing.view.version,
-            ):
-                return provider
-    return None
 
 
 def _ambiguous(scene: Scene, routing: Routing) -> list[Finding]:

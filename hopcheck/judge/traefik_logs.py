@@ -110,8 +110,9 @@ def _facts(replicas: list[Replica], states: dict[str, Loaded]) -> dict[str, Any]
 
 def _loaded(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
     """By the API, or by a routed answer of that very replica."""
-    if replica.routers.seen:
-        return _by_api(scene, routing, replica)
+    told = _by_api(scene, routing, replica) if replica.routers.seen else Loaded.UNKNOWN
+    if told is not Loaded.UNKNOWN:
+        return told
     for probe in probes_at(scene, Hop.TRAEFIK_POD):
         if probe.name == replica.pod:
             last = probe.exchanges[-1]
@@ -222,6 +223,7 @@ def _stale_servers(scene: Scene, routing: Routing, running: list[Replica]) -> li
     from hopcheck.way.routing import port_of
 
     declared: set[str] = set()
+    ways: set[str] = set()
     names: list[ObjectRef] = []
     for backend, service in routing.services():
         port = port_of(service, backend.port)
@@ -229,13 +231,18 @@ def _stale_servers(scene: Scene, routing: Routing, running: list[Replica]) -> li
             return []
         names.append(ObjectRef("Service", backend.name, backend.namespace))
         declared |= {a for a, _, _ in endpoint_addresses(scene.kube, service, port)}
+        # Native load balancing sends to the Service itself, by its cluster IP or its nodePort.
+        own = (service.get("spec") or {}).get("clusterIPs") or ()
+        ways |= {*own, str((service.get("spec") or {}).get("clusterIP"))}
+        ways |= set(scene.node_ids) if port.get("nodePort") else set()
     route = routing.selection.winner
     if not declared or route is None:
         return []
     found = []
     for replica in running:
         servers = _servers(replica, route.rule, names)
-        if servers and not any(address in url for url in servers for address in declared):
+        known = declared | ways
+        if servers and not any(address in url for url in servers for address in known):
             found.append(
                 make(
                     "LOG003",

@@ -52,15 +52,11 @@ def _lines(replica: Replica | None) -> list[LogLine]:
 
 def _pods(scene: Scene, instance: Instance) -> list[Finding]:
     current = [p for p in instance.pods if not pod_states.terminal(p) and not pod_states.leaving(p)]
-    states = [(pod, pod_states.state_of(pod)) for pod in current]
-    troubled = [(pod, state) for pod, state in states if state.reason]
+    troubled = pod_states.lasting(current, scene.snapshot.taken_at)
     if not troubled:
         return []
     pod, first = next(((p, s) for p, s in troubled if s.down), troubled[0])
-    # A replica that starts while others serve is a roll-out, not trouble.
-    if len(troubled) < len(states) and first.reason in ("NotReady", "Pending") and not first.detail:
-        return []
-    share = len(troubled) / len(states)
+    share = len(troubled) / len(current)
     severity = None if share == 1 else Severity.WARNING
     ns, name = instance.namespace, first.name
     found: list[Finding] = []
@@ -76,7 +72,7 @@ def _pods(scene: Scene, instance: Instance) -> list[Finding]:
             _ref(instance),
             severity=severity,
             count=len(troubled),
-            total=len(states),
+            total=len(current),
             reason=first.words,
             pod=name,
             advice=first.advice,

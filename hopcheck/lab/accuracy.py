@@ -26,7 +26,7 @@ async def accuracy(
 ) -> int:
     """Print a line for each trial and the figures; 0 when they are good enough.
 
-    `names` are faults of the gallery (then nothing else is tried), `kinds` some of KINDS.
+    `names` are faults and set-ups (then nothing else is tried), `kinds` some of KINDS.
     """
     todo = deque(trials.chosen(names, kinds))
     results: list[Result] = []

@@ -15,10 +15,12 @@ from hopcheck.lab.lab import Lab
 from hopcheck.lab.mutation import draw
 from hopcheck.lab.mutation.draw import Mutation
 from hopcheck.lab.mutation.score import score, told
+from hopcheck.lab.setups import SETUPS
 
 # Kind of trial -> what its figure says.
 KINDS = {
     "fault": "faults of the gallery: named right, as the only root causes",
+    "set-up": "healthy but unusual set-ups: no error, no warning, each step as expected",
     "healed": "healthy labs after a fault: no false alarm",
     "pair": "random pairs of independent faults: both named, nothing else",
     "edit": "random single edits of the healthy lab: the edited object named, nobody else accused",
@@ -62,11 +64,14 @@ class Trial:
 
 
 def chosen(names: Sequence[str], kinds: Sequence[str]) -> Iterator[Trial]:
-    """The trials: these faults alone, or those kinds, or everything."""
-    wanted = {"fault"} if names else set(kinds) or set(KINDS)
+    """The trials: these faults and set-ups alone, or those kinds, or everything."""
+    wanted = {"fault", "set-up"} if names else set(kinds) or set(KINDS)
     if "fault" in wanted:
-        for name in names or FAULTS:
+        for name in [one for one in names if one in FAULTS] if names else FAULTS:
             yield Trial("fault", name, _Fault(name, healed="healed" in wanted).run)
+    if "set-up" in wanted:
+        for name in [one for one in names if one in SETUPS] if names else SETUPS:
+            yield Trial("set-up", name, SetUp(name).run)
     if "pair" in wanted:
         series = _Pairs()
         for number in range(pairs.COUNT):
@@ -113,6 +118,25 @@ class _Fault:
             name = f"after {self.name}"
             results.append(Result("healed", name, "healthy", _found(diagnosis), seconds, wrong))
         return results
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """A healthy set-up of the second gallery."""
+
+    name: str
+
+    async def run(self, lab: Lab, diagnoser: Diagnoser) -> list[Result]:
+        """Arrange and diagnose it."""
+        setup = SETUPS[self.name]
+        began = time.monotonic()
+        await lab.arrange(self.name)
+        diagnosis = await diagnoser.diagnose(setup.arguments(lab), setup.environment(lab))
+        seconds = time.monotonic() - began
+        wrong = diagnosis.words or setup.alarms(diagnosis.report)
+        if not wrong and diagnosis.exit_code:
+            wrong = f"exit code {diagnosis.exit_code}, expected 0"
+        return [Result("set-up", self.name, "healthy", _found(diagnosis), seconds, wrong)]
 
 
 @dataclass

@@ -34,19 +34,22 @@ def view_of(scene: Scene, instance: Instance) -> View:
 
 
 def reads_route(scene: Scene, instance: Instance) -> bool:
-    """Whether that installation has loaded a route for the host on any entryPoint."""
+    """Whether that installation may have loaded a route for the host, by what is declared."""
     view = view_of(scene, instance)
-    for route in candidates(scene.kube, [view]):
-        if route.loaded and matches(
+    return any(
+        # The path is left open, so that a rule with one is undecided.
+        matches(
             route.rule,
             scene.target.host,
             None,
             version=view.version,
             syntax=route.syntax,
             protocol=route.protocol,
-        ):
-            return True
-    return False
+        )
+        is not False
+        for route in candidates(scene.kube, [view])
+        if route.loaded
+    )
 
 
 class Routing:
@@ -131,6 +134,25 @@ class Routing:
         for route in (*found.undecided, *near, *found.excluded):
             if route.backends:
                 return route
+        return None
+
+    @cached_property
+    def other_provider(self) -> str | None:
+        """The provider of a router that Traefik's API shows for the host, if not Kubernetes'."""
+        for replica in self.scene.snapshot.traefik.replicas:
+            seen = ((replica.routers, False), (replica.tcp_routers, True))
+            for router, tcp in ((r, tcp) for found, tcp in seen for r in found.or_else(()) or ()):
+                provider = str(router.get("provider", ""))
+                if provider in ("", "internal") or provider.startswith("kubernetes"):
+                    continue
+                if router.get("status") == "enabled" and matches(
+                    str(router.get("rule", "")),
+                    self.scene.target.host,
+                    self.scene.target.path,
+                    version=self.view.version,
+                    protocol="tcp" if tcp else "http",
+                ):
+                    return provider
         return None
 
     def backends(self, route: Route) -> tuple[list[Backend], list[Backend]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from functools import cached_property
 
+import msgspec
 from msgspec import Struct
 
 from hopcheck.model import Collected, KubeEvidence, Obj, Snapshot, Target
@@ -29,7 +30,7 @@ from hopcheck.way.loadbalancer import (
     target_groups_of,
     which_listener,
 )
-from hopcheck.way.static import EntryPoint, StaticConfig, static_config
+from hopcheck.way.static import EntryPoint, StaticConfig, entry_points_of_api, static_config
 from hopcheck.way.version import Version
 from hopcheck.way.view import config_files
 
@@ -46,23 +47,36 @@ def spec(obj: Obj) -> Obj:
 
 def all_pods(kube: KubeEvidence) -> list[Obj]:
     """Every pod that was listed anywhere, each once."""
-    found: dict[tuple[str, str], Obj] = {}
-    for key, listed in kube.lists.items():
-        if key.partition("@")[0] == "pods":
-            for pod in listed.or_else(()) or ():
-                found[(meta(pod).get("namespace", ""), meta(pod).get("name", ""))] = pod
-    return list(found.values())
+    return _listed_anywhere(kube, "pods")
 
 
 def services(kube: KubeEvidence) -> list[Obj]:
-    """Every Service that was listed."""
-    return list(kube.list("services").or_else(()) or ())
+    """Every Service that was listed anywhere, each once."""
+    return _listed_anywhere(kube, "services")
+
+
+def _listed_anywhere(kube: KubeEvidence, resource: str) -> list[Obj]:
+    found: dict[tuple[str, str], Obj] = {}
+    for key, listed in kube.lists.items():
+        if key.partition("@")[0] == resource:
+            for obj in listed.or_else(()) or ():
+                found[(meta(obj).get("namespace", ""), meta(obj).get("name", ""))] = obj
+    return list(found.values())
 
 
 def pod_ready(pod: Obj) -> bool:
     """Whether the pod's condition Ready is True."""
     conditions = (pod.get("status") or {}).get("conditions") or ()
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def outside_names(service: Obj) -> list[str]:
+    """Addresses and DNS names by which a Service is reached from outside, load balancers' first."""
+    status = (service.get("status") or {}).get("loadBalancer") or {}
+    entries = status.get("ingress") or ()
+    found = [str(entry.get("ip") or "") for entry in entries]
+    found += [plain_name(str(entry.get("hostname") or "")) for entry in entries]
+    return [name for name in (*found, *(spec(service).get("externalIPs") or ())) if name]
 
 
 class ServicePort(Struct, frozen=True):
@@ -235,8 +249,9 @@ class Scene:
     def instance(self) -> Instance | None:
         """The installation that the host's requests reach.
 
-        By the load balancer's targets first; then by which installation reads the host's route;
-        then the first whose Service the load balancer could use.
+        By the load balancer's targets first; then by the addresses and names that its Services have
+        from outside; then by which one reads the host's route, has a ready pod, and a Service that
+        a load balancer could use.
         """
         found = self.instances
         if len(found) < 2:
@@ -245,11 +260,27 @@ class Scene:
             return self._by_targets
         from hopcheck.way.routing import reads_route
 
-        reading = [i for i in found if reads_route(self, i)]
-        ranked = sorted(
-            reading or found, key=lambda i: not any(self._exposed(i, s) for s in i.services)
+        return max(
+            found,
+            key=lambda one: (
+                self._is_addressed(one),
+                reads_route(self, one),
+                any(pod_ready(pod) for pod in one.pods),
+                any(self._exposed(one, service) for service in one.services),
+            ),
         )
-        return ranked[0]
+
+    def _is_addressed(self, instance: Instance) -> bool:
+        """Whether the host's records are an installation's own: its Services' or its pods'."""
+        names = {*self.addresses, *self.chain}
+        for name in instance.services:
+            service = self.service(instance.namespace, name)
+            if service is not None and names & set(outside_names(service)):
+                return True
+        nodes = [address for address in self.addresses if address in self.node_ids]
+        by_port = self.target.port in {port.node_port for port in self.ports_of(instance)}
+        own = {str((pod.get("status") or {}).get("podIP")) for pod in instance.pods}
+        return bool(nodes and by_port) or bool(own & names)
 
     @cached_property
     def _by_targets(self) -> Instance | None:
@@ -285,17 +316,16 @@ class Scene:
             found = [service for service in listed if service is not None]
             found.sort(key=lambda s: self._service_rank(s, self.instance))
             return found[0] if found else None
-        for namespace, name in traefik_services(self.services, self.pods):
-            service = self.service(namespace, name)
-            if service is not None:
-                return service
-        return None
+        named = [self.service(*key) for key in traefik_services(self.services, self.pods)]
+        known = [service for service in named if service is not None]
+        # Which of several, without their pods in sight, the targets tell.
+        known.sort(key=lambda s: not (_node_ports(s) & self.target_ports))
+        return known[0] if known else None
 
     def _service_rank(self, service: Obj, instance: Instance | None) -> tuple[bool, bool, bool]:
         pods = instance.pods if instance is not None else ()
-        ports = {p.get("nodePort") for p in spec(service).get("ports") or ()}
         return (
-            not (ports & self.target_ports),
+            not (_node_ports(service) & self.target_ports),
             spec(service).get("type") not in NODE_PORT_TYPES,
             not any(selects(service, pod) for pod in pods),
         )
@@ -345,7 +375,15 @@ class Scene:
         container = traefik_container(pod)
         if container is None:
             return StaticConfig()
-        return static_config(pod, container.get("name"), config_files(pod, container, self.kube))
+        files = config_files(pod, container, self.kube)
+        found = static_config(pod, container.get("name"), files)
+        if found.known:
+            return found
+        for replica in self.snapshot.traefik.replicas:
+            if replica.pod == meta(pod).get("name") and replica.entrypoints.seen:
+                told = entry_points_of_api(replica.entrypoints.get())
+                return msgspec.structs.replace(found, entry_points=told)
+        return found
 
     @cached_property
     def version(self) -> Version | None:
@@ -442,6 +480,11 @@ class Scene:
             return reached[0]
         usual = ("websecure", "https") if self.target.scheme == "https" else ("web", "http")
         return next((e for n, e in self.static.entry_points.items() if n in usual), None)
+
+
+def _node_ports(service: Obj) -> set[int]:
+    ports = (port.get("nodePort") for port in spec(service).get("ports") or ())
+    return {int(port) for port in ports if port}
 
 
 def _named_port(pod: Obj | None, name: str) -> int | None:
