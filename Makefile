@@ -1,4 +1,4 @@
-# hopcheck: make demo | diagnose HOST=… | faults | test | lint | bench | accuracy | clean
+# hopcheck: make demo | diagnose HOST=… | faults | setups | test | lint | bench | accuracy | clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,13 +12,15 @@ override HOST := $(value HOST)
 override URL := $(value URL)
 override ARGS := $(value ARGS)
 override FAULT := $(value FAULT)
-export HOST URL ARGS FAULT
+override SETUP := $(value SETUP)
+export HOST URL ARGS FAULT SETUP
 MAKEOVERRIDES :=
 
-.PHONY: demo diagnose faults test lint bench accuracy versions pages clean
+.PHONY: demo diagnose faults setups test lint bench accuracy versions pages screenshots clean
 
 demo: $(STAMP)
-	@set -f; $(BIN)/python -m hopcheck.lab demo $${FAULT:+--fault "$$FAULT"} $$ARGS
+	@set -f; $(BIN)/python -m hopcheck.lab demo $${FAULT:+--fault "$$FAULT"} \
+	  $${SETUP:+--setup "$$SETUP"} $$ARGS
 
 diagnose: $(STAMP)
 	@set -f; $(BIN)/hopcheck diagnose $$ARGS -- $$HOST $$URL
@@ -26,9 +28,12 @@ diagnose: $(STAMP)
 faults: $(STAMP)
 	@$(BIN)/python -m hopcheck.lab faults
 
+setups: $(STAMP)
+	@$(BIN)/python -m hopcheck.lab setups
+
 # Nothing of the user's: no kubeconfig, no AWS credentials, no proxy.
 test: $(STAMP)
-	@env -u HOST -u URL -u ARGS -u FAULT -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+	@env -u HOST -u URL -u ARGS -u FAULT -u SETUP -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	  -u KUBECONFIG -u AWS_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY \
 	  -u AWS_SESSION_TOKEN -u AWS_REGION -u AWS_DEFAULT_REGION -u HTTP_PROXY -u HTTPS_PROXY \
 	  -u http_proxy -u https_proxy -u ALL_PROXY AWS_EC2_METADATA_DISABLED=true \
@@ -54,6 +59,9 @@ pages: $(STAMP)
 	@$(BIN)/python -m tests.examples
 	@$(BIN)/python -m hopcheck.explain docs/findings
 	@$(BIN)/python -m hopcheck.runbook docs/runbook.md
+
+screenshots: $(STAMP)
+	@$(BIN)/python -m tests.report.screenshots
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

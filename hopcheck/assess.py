@@ -104,6 +104,8 @@ def assess(
     roots = cause.root_causes(kept)
     requests = outcomes(snapshot)
     verdict = _verdict(requests, kept, roots, steps, options)
+    if verdict is Verdict.HEALTHY and not complete:
+        verdict = Verdict.UNKNOWN  # what was not looked at any more may be what is wrong
     seen = sum(step.status in (Status.PASS, Status.WARN, Status.FAIL) for step in steps)
     return Report(
         target=snapshot.target,

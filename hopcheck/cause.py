@@ -1,6 +1,6 @@
 """Which finding explains which: the only place where hops are held against each other.
 
-The knowledge is the table `EDGES`; the code below it only applies it.
+The knowledge stands in the tables `EDGES`, `CONDITIONS` and `ORDER`; the code only applies it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,21 @@ from fnmatch import fnmatchcase
 import msgspec
 from msgspec import Struct
 
-from hopcheck.model import Finding, ObjectRef, Severity, Step
+from hopcheck.model import Finding, ObjectRef, Severity
 
-Condition = Callable[[Finding, Finding], bool]
+
+class Condition(Struct, frozen=True):
+    """What must hold of cause and effect, and how the page of causes says it."""
+
+    words: str
+    holds: Callable[[Finding, Finding], bool]
+
+
+class Rank(Struct, frozen=True):
+    """One rule of the order of root causes: a smaller `place` comes first."""
+
+    because: str
+    place: Callable[[Finding], int]
 
 
 class Edge(Struct, frozen=True):
@@ -137,6 +149,7 @@ EDGES: tuple[Edge, ...] = (
         (*_WRONG_PLACE, "TGT004", "TGT005", "TGT009"),
         ("REQ005", "REQ006", "REQ007", "REQ008", "REQ010", "REQ014", "REQ001", "REQ002", "REQ003"),
         "somebody else answers",
+        "by_request",
     ),
     Edge(
         (*_LOAD_BALANCER, *_TRAEFIK_DOWN),
@@ -163,6 +176,13 @@ EDGES: tuple[Edge, ...] = (
         ("LOG00[12]",),
         ("REQ005", "REQ006", "REQ007", "REQ008"),
         "a replica without the route lacks its certificate too",
+    ),
+    # Not the other way round: a host without a certificate can well have a router.
+    Edge(
+        ("REQ009",),
+        ("REQ007",),
+        "what has no router for the host has no certificate for it either",
+        "cause_404",
     ),
     # The log's word on a Secret is history; a stale replica presents the default certificate now.
     Edge(("LOG001",), ("ING016", "ING019"), "a replica without the route lacks its certificate"),
@@ -195,6 +215,7 @@ EDGES: tuple[Edge, ...] = (
         ("ING008", "ING009", "ING014"),
         ("REQ001", "REQ002", "REQ014", "REQ016"),
         "another route answers",
+        "by_request",
     ),
     Edge(
         ("TGT014",),
@@ -202,7 +223,6 @@ EDGES: tuple[Edge, ...] = (
         "some targets lead to another entryPoint",
         "some_targets",
     ),
-    Edge(("SVC005",), ("ING011",), "the Service leads the requests to another entryPoint"),
     Edge(
         ("END013",),
         ("REQ001", "REQ002", "REQ003", "REQ011", "REQ014"),
@@ -232,17 +252,44 @@ EDGES: tuple[Edge, ...] = (
 )
 
 CONDITIONS: dict[str, Condition] = {
-    "related": lambda cause, effect: cause.object in effect.related,
-    # An Ingress's certificate is loaded whatever becomes of its routers.
-    "brings_certificate": lambda cause, effect: (
-        cause.object.kind == "IngressRoute" or not any(r.kind == "Secret" for r in effect.related)
+    "always": Condition("", lambda _cause, _effect: True),
+    "related": Condition(
+        "the effect names the cause's object", lambda cause, effect: cause.object in effect.related
     ),
-    "always": lambda _cause, _effect: True,
-    "status_404": lambda _cause, effect: effect.params.get("status") == 404,
-    "status_503": lambda _cause, effect: effect.params.get("status") == 503,
-    "status_5xx": lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
-    "some_targets": lambda cause, _effect: cause.params.get("variant") == "entry",
-    "status_500": lambda _cause, effect: effect.params.get("status") in (500, 502),
+    "brings_certificate": Condition(
+        # An Ingress's certificate is loaded whatever becomes of its routers.
+        "the route is an IngressRoute, or names no Secret",
+        lambda cause, effect: (
+            cause.object.kind == "IngressRoute"
+            or not any(ref.kind == "Secret" for ref in effect.related)
+        ),
+    ),
+    "cause_404": Condition(
+        "Traefik answers 404", lambda cause, _effect: cause.params.get("status") == 404
+    ),
+    "status_404": Condition(
+        "Traefik answers 404", lambda _cause, effect: effect.params.get("status") == 404
+    ),
+    "status_503": Condition(
+        "Traefik answers 503", lambda _cause, effect: effect.params.get("status") == 503
+    ),
+    "status_5xx": Condition(
+        "Traefik answers 502, 503 or 504",
+        lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
+    ),
+    "status_500": Condition(
+        "Traefik answers 500 or 502",
+        lambda _cause, effect: effect.params.get("status") in (500, 502),
+    ),
+    "by_request": Condition(
+        # What the pods say when they are asked directly is nobody else's answer.
+        "a client's request showed the effect",
+        lambda _cause, effect: effect.params.get("variant") != "direct",
+    ),
+    "some_targets": Condition(
+        "some targets of the group, not all of them",
+        lambda cause, _effect: cause.params.get("variant") == "entry",
+    ),
 }
 
 
@@ -252,7 +299,7 @@ def explains(cause: Finding, effect: Finding) -> Edge | None:
         if (
             any(fnmatchcase(effect.code, pattern) for pattern in edge.effects)
             and any(fnmatchcase(cause.code, pattern) for pattern in edge.causes)
-            and CONDITIONS[edge.when](cause, effect)
+            and CONDITIONS[edge.when].holds(cause, effect)
         ):
             return edge
     return None
@@ -312,15 +359,24 @@ def last_resorts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     )
 
 
-_ORDER = list(Step)
+ORDER: tuple[Rank, ...] = (
+    Rank(
+        "what stops every request comes before what stops a share of them",
+        lambda finding: int(finding.share not in (None, 1.0)),
+    ),
+    Rank(
+        "then the way's own order: what is nearer to the client hides what is behind it",
+        lambda finding: finding.step.number,
+    ),
+)
 
 
 def root_causes(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The root causes in the order in which to fix them: the way's own order."""
+    """The root causes in the order in which to fix them, by the table `ORDER`."""
     return tuple(
         sorted(
             (finding for finding in findings if finding.root_cause),
-            key=lambda finding: _ORDER.index(finding.step),
+            key=lambda finding: [rank.place(finding) for rank in ORDER],
         )
     )
 

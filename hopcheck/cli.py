@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,20 +10,33 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
-from hopcheck import __version__
+from hopcheck import __version__, running
 from hopcheck.config import UsageError, host_runs, load_config
-from hopcheck.model import Verdict
+from hopcheck.model import Step
 
-EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
-USAGE, DEFECT, INTERRUPTED = 2, 70, 130
-_WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+USAGE = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hopcheck")
 def cli() -> None:
     """Say which hop between a host name and its Pod is broken, what to fix, how to see it."""
+
+
+def _codes(
+    _context: click.Context, _parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Codes of findings with their titles, for a shell that completes."""
+    from hopcheck.catalogue import entries
+
+    codes = [entry for entry in entries().values() if entry.code.startswith(begun.upper())]
+    return [CompletionItem(entry.code, help=entry.title) for entry in codes]
+
+
+def _steps(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    return [step.value for step in Step if step.value.startswith(begun)]
 
 
 @cli.command(context_settings={"max_content_width": 100})
@@ -55,32 +67,75 @@ def cli() -> None:
     multiple=True,
     metavar="CODE[=object]",
     help="leave a finding out (object: * and ? allowed)",
+    shell_complete=_codes,
 )
-@click.option("--require-step", multiple=True, metavar="ID", help="it may not stay unknown")
+@click.option(
+    "--require-step",
+    multiple=True,
+    metavar="ID",
+    help="it may not stay unknown",
+    shell_complete=_steps,
+)
 @click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
 @click.option("--redact", type=click.Choice(["default", "strict"]))
-@click.option("--quiet", "-q", is_flag=True, help="verdict and fix only")
-@click.option("-v", "--verbose", is_flag=True, help="all findings, evidence and facts")
+@click.option("--quiet", "-q", is_flag=True, help="one line for each host")
+@click.option("-v", "--verbose", is_flag=True, help="all findings, evidence, facts and changes")
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value="",
+    metavar="[SECONDS]",
+    help="again every SECONDS until verdict or fingerprint changes  [default: 10]",
+)
+@click.option(
+    "--from",
+    "stored",
+    multiple=True,
+    metavar="FILE",
+    help="judge a run's evidence.json again: no network; written only with --reports",
+)
 def diagnose(
     hosts: tuple[str, ...],
     as_json: bool,
     config: str | None,
     quiet: bool,
     verbose: bool,
+    watch: str | None,
+    stored: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Walk the way to each HOST and say what is broken.
 
     Exit code: 0 healthy, 1 broken, 4 degraded, 3 it could not be told, 2 usage, 70 a defect of
-    hopcheck, 130 interrupted.
+    hopcheck, 130 interrupted. With --watch it is that of the last run.
     """
-    if not hosts:
-        _usage("no host was given: hopcheck diagnose myapp.example.com")
+    look = running.Look(as_json=as_json, quiet=quiet, verbose=verbose)
     try:
-        runs = host_runs(hosts, options, load_config(config, Path.cwd()))
+        hosts, every_s = _watching(hosts, watch)
+        file = load_config(config, Path.cwd())
+        if stored:
+            if hosts or every_s is not None:
+                _usage("--from judges stored evidence again: it takes no host and no --watch")
+            sys.exit(running.replayed(stored, options, file, look))
+        if not hosts:
+            _usage("no host was given: hopcheck diagnose myapp.example.com")
+        runs = host_runs(hosts, options, file)
     except UsageError as error:
         _usage(str(error))
-    sys.exit(_diagnose(runs, as_json=as_json, quiet=quiet, verbose=verbose))
+    sys.exit(running.diagnosed(runs, look, every_s))
+
+
+def _watching(hosts: tuple[str, ...], watch: str | None) -> tuple[tuple[str, ...], float | None]:
+    """Hosts and the watch's interval; ``--watch myapp.example.com`` names a host, no interval."""
+    if watch is None:
+        return hosts, None
+    try:
+        every_s = float(watch)
+    except ValueError:
+        return (*((watch,) if watch else ()), *hosts), 10.0
+    if not 1 <= every_s <= 86_400:
+        raise UsageError(f"--watch {watch}: seconds, from 1 to 86400")
+    return hosts, every_s
 
 
 @cli.command(context_settings={"max_content_width": 100})
@@ -175,85 +230,44 @@ def _usage(message: str) -> NoReturn:
     sys.exit(USAGE)
 
 
-def checks_directory() -> Path:
-    """Where the shipped checks are: in the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    inside = package / "checks"
-    return inside if inside.is_dir() else package.parent / "checks"
+@cli.command()
+@click.argument("a", metavar="A", type=click.Path(path_type=Path))
+@click.argument("b", metavar="B", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="the difference as JSON")
+def diff(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two runs: directories, evidence.json or report.json.
 
-
-def _diagnose(runs: Sequence[Any], *, as_json: bool, quiet: bool, verbose: bool) -> int:
-    import pytest
-
-    from hopcheck.pytest_plugin import Handover
-    from hopcheck.report.terminal import Progress, make_console, print_report
-    from hopcheck.session import Session
-
-    console = make_console(stderr=as_json)
-    progress = Progress(make_console(stderr=True))
-    session = Session(
-        tuple(runs),
-        on_start=(lambda _host: None) if quiet else progress.start,
-        on_event=progress.event,
-        on_step=(lambda _step: None) if quiet else progress.step,
-    )
-    # Plugins and options of the surroundings belong to other test suites.
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    os.environ.pop("PYTEST_ADDOPTS", None)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    package = Path(__file__).resolve().parent
-    checks = checks_directory()
-    arguments = ["-c", str(package / "checks.ini"), "--rootdir", str(checks), "--noconftest", "-s"]
-    for name in ("terminal", "cacheprovider", "doctest", "junitxml", "debugging", "logging"):
-        arguments += ["-p", f"no:{name}"]
-    try:
-        code = pytest.main(
-            [*arguments, "-p", "hopcheck.pytest_plugin", str(checks)], plugins=[Handover(session)]
-        )
-    finally:
-        progress.stop()
-    hosts = [host for host in session.hosts.values() if host.report is not None]
-    for host in hosts:
-        if host.report is not None and not as_json:
-            where = str(host.written) if host.written else host.write_error
-            print_report(host.report, console, verbose=verbose, quiet=quiet, where=where)
-    if as_json:
-        _print_json([host.report for host in hosts])
-    for host in hosts:
-        if host.write_error:
-            click.echo(f"hopcheck: the report could not be written: {host.write_error}", err=True)
-        for note in host.notes:
-            click.echo(f"hopcheck: {note}", err=True)
-    if code == pytest.ExitCode.INTERRUPTED:
-        return INTERRUPTED
-    defects = [words for host in session.hosts.values() for words in host.defects.values()]
-    if defects or len(hosts) < len(session.hosts) or code == pytest.ExitCode.INTERNAL_ERROR:
-        return _defect("\n".join(defects) or f"pytest ended with {code!r}")
-    codes = {EXIT[host.report.verdict] for host in hosts if host.report is not None}
-    return next(code for code in _WORST_FIRST if code in codes)
-
-
-def _print_json(reports: Sequence[Any]) -> None:
+    Exit code: 0 the same, 1 different, 2 usage.
+    """
     import json
 
-    from hopcheck.report.json import to_dict
+    from hopcheck import diff as differ
+    from hopcheck.replay import BadEvidenceError
+    from hopcheck.report.terminal import make_console
 
-    made = [to_dict(report) for report in reports]
-    body = made[0] if len(made) == 1 else made
-    click.echo(json.dumps(body, indent=2, ensure_ascii=False))
-
-
-def _defect(words: str) -> int:
-    """Keep the traceback in a file and ask for a report in one line."""
-    log = Path("hopcheck-error.log")
     try:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"hopcheck {__version__}, Python {sys.version}\n{words}\n")
-        where = str(log.resolve())
-    except OSError as error:
-        where = f"(not written: {error}) {words.strip().splitlines()[-1]}"
-    click.echo(f"hopcheck: a defect of hopcheck itself; please report it with {where}", err=True)
-    return DEFECT
+        found = differ.diff(differ.read(a), differ.read(b))
+    except BadEvidenceError as error:
+        _usage(str(error))
+    if as_json:
+        click.echo(json.dumps(differ.to_dict(found), indent=2, ensure_ascii=False))
+    else:
+        for line in differ.lines(found, make_console().width):
+            click.echo(line)
+    sys.exit(0 if found.same else 1)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that makes SHELL complete hopcheck's commands and options."""
+    from click.shell_completion import ShellComplete, get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        _usage(f"no completion for {shell}")
+    # Not the class's own source(): bash's looks for a bash of its liking first.
+    click.echo(ShellComplete.source(found(cli, {}, "hopcheck", "_HOPCHECK_COMPLETE")))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -281,23 +295,19 @@ def _lab(*arguments: str) -> NoReturn:
 
 
 @cli.command()
-@click.argument("code")
+@click.argument("code", shell_complete=_codes)
 def explain(code: str) -> None:
     """Print the page of a finding's CODE, in either case (Markdown where it is piped)."""
-    from hopcheck.explain import page
+    from hopcheck.explain import page, plain, show
 
     try:
-        words = page(code)
+        words = plain(page(code))
     except KeyError as error:
         _usage(str(error.args[0]))
-    if not sys.stdout.isatty():
+    if sys.stdout.isatty():
+        show(words)
+    else:
         click.echo(words)
-        return
-    from rich.console import Console
-    from rich.markdown import Markdown
-
-    console = Console(highlight=False)
-    console.print(Markdown(words, hyperlinks=False), width=min(console.width, 100))
 
 
 @cli.command()
@@ -326,6 +336,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
+        sys.exit(running.INTERRUPTED)
     except Exception:  # noqa: BLE001  # the last resort: log it and say so in one line
-        sys.exit(_defect(traceback.format_exc()))
+        sys.exit(running.defect(traceback.format_exc()))

@@ -322,3 +322,14 @@ def _keeping(values: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"--base-url {values['base_url'][:60]!a}: write http(s)://HOST/PATH")
         made["base_url"] = values["base_url"]
     return made
+
+
+# What of the options counts in a judgement that is made again.
+_JUDGING = ("skip", "require_step", "strict", "owner", "redact")
+
+
+def replay_options(host: str, command_line: Mapping[str, Any], config: Config) -> Options:
+    """The options for judging stored evidence of `host` again. Raises UsageError."""
+    given = {key: value for key, value in command_line.items() if value not in (None, (), [])}
+    values = {**config.defaults, **config.hosts.get(host, {}), **given}
+    return build_options({key: values[key] for key in _JUDGING if key in values})

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hopcheck.catalogue import Entry, entries, nearest, text
-from hopcheck.cause import EDGES
+from hopcheck.cause import CONDITIONS, EDGES, ORDER
 from hopcheck.language import tables
 
 HEADINGS = (
@@ -163,6 +163,27 @@ def _links(codes: list[str]) -> str:
     return ", ".join(f"[{code}]({code}.md)" for code in codes)
 
 
+def plain(words: str) -> str:
+    """A page without its links, which lead nowhere but between the files of docs/findings."""
+    return re.sub(r"\[([A-Z]{3}\d{3})\]\(\1\.md\)", r"\1", words)
+
+
+def show(words: str) -> None:
+    """Print a page on the terminal, laid out; commands stay whole, so that they can be pasted."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(highlight=False)
+    parts = re.split(r"^```console\n(.*?)^```$", words, flags=re.MULTILINE | re.DOTALL)
+    for number, part in enumerate(parts):
+        if number % 2:
+            for command in part.splitlines():
+                console.print(f"  $ {command}", style="cyan", markup=False, soft_wrap=True)
+            console.print()
+        else:
+            console.print(Markdown(part), width=min(console.width, 100))
+
+
 def index() -> str:
     """The list of all codes, by step."""
     lines = ["# Findings", "", "Written by `make pages`."]
@@ -188,8 +209,14 @@ def causes_page() -> str:
     ]
     lines += [
         f"| {', '.join(e.causes)} | {', '.join(e.effects)} | {e.because} | "
-        f"{'' if e.when == 'always' else e.when} |"
+        f"{CONDITIONS[e.when].words} |"
         for e in EDGES
+    ]
+    lines += [
+        "",
+        "## The order of several root causes",
+        "",
+        *(f"{number}. {rank.because}" for number, rank in enumerate(ORDER, 1)),
     ]
     return "\n".join(lines)
 

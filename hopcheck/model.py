@@ -427,6 +427,7 @@ class Snapshot(Struct, frozen=True):
     kube: KubeEvidence = KubeEvidence()
     traefik: TraefikEvidence = TraefikEvidence()
     http: HttpEvidence = HttpEvidence()
+    redaction: Literal["default", "strict"] = "default"  # strict: written with placeholders
     format: Literal["hopcheck-evidence-1"] = "hopcheck-evidence-1"
     # Set by judges alone: the Traefik to assume where nothing tells which version runs.
     assumed_version: str | None = None
@@ -586,6 +587,7 @@ class Report(Struct, frozen=True):
     skipped: tuple[Finding, ...] = ()  # left out on purpose by --skip
     selected: tuple[Step, ...] = tuple(Step)  # the steps that were asked for
     redaction: Literal["default", "strict"] = "default"
+    replayed: bool = False  # judged again from stored evidence; times are those of that run
     # From the history (all RFC 3339); None in a healthy run and where the history does not tell.
     since: str | None = None  # first run of the unbroken series of this verdict and fingerprint
     last_healthy: str | None = None  # the last healthy run before this one

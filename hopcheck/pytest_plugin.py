@@ -152,7 +152,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if SESSION not in config.stash or config.getoption("collectonly"):
         return
     for host in config.stash[SESSION].finish():
-        if host.collection is None:
+        if host.collection is None or not config.stash[SESSION].keep(host):
             continue
         try:
             write(host)

@@ -64,7 +64,8 @@ _OWN_PARTY = {
 class Session:
     """The hosts of one invocation and what is done with them, in order.
 
-    `on_step` is told each step's result; `on_event` which party has answered.
+    `on_step` is told each step's result; `on_event` which party has answered; `keep` says whether
+    a host's report is to be written.
     """
 
     def __init__(
@@ -73,11 +74,13 @@ class Session:
         on_start: Callable[[str], None] = lambda _host: None,
         on_event: Callable[[str], None] = lambda _text: None,
         on_step: Callable[[StepResult], None] = lambda _step: None,
+        keep: Callable[[HostSession], bool] = lambda _host: True,
     ) -> None:
         self.hosts = {run.target.url: HostSession(run) for run in runs}
         self._on_start = on_start
         self._on_event = on_event
         self._on_step = on_step
+        self.keep = keep
 
     def select(self, url: str, step: Step | None, parties: frozenset[str]) -> None:
         """Note that a check of `step` (None: a user's own) reads `parties` for `url`."""
@@ -188,14 +191,9 @@ def write(host: HostSession, *, index: bool = True) -> Path:
     from hopcheck.history.database import History, HistoryError
     from hopcheck.history.past import with_past
     from hopcheck.history.retention import prune
-    from hopcheck.redact import redact_strict
-    from hopcheck.report.html import to_html
+    from hopcheck.report.files import evidence_of, files_of, strictly
     from hopcheck.report.index import update_index
-    from hopcheck.report.json import to_json
-    from hopcheck.report.junit import to_junit
-    from hopcheck.report.markdown import to_markdown
     from hopcheck.report.store import run_name, slug, write_run
-    from hopcheck.report.text import encodable, map_text
 
     report = host.report
     if report is None:
@@ -208,31 +206,26 @@ def write(host: HostSession, *, index: bool = True) -> Path:
             if host.collection:
                 more = {"fetch": host.fetch} if host.fetch is not None else {}
                 report = with_past(
-                    report, host.snapshot(), history, base, name, strict=strict, **more
+                    report,
+                    host.snapshot(),
+                    history,
+                    base,
+                    name,
+                    strict=strict,
+                    notes=host.notes,
+                    **more,
                 )
         except HistoryError as error:
             host.notes.append(str(error))
-        evidence: object = msgspec.to_builtins(host.snapshot()) if host.collection else {}
-        # Lone surrogates (broken UTF-8 in cluster text) cannot be encoded.
-        evidence = map_text(evidence, encodable)
+        evidence = evidence_of(host.snapshot()) if host.collection else {}
         if strict:
-            # One call, so that the same value has the same placeholder in both.
-            plain = map_text(msgspec.to_builtins(report), encodable)
-            evidence, plain = redact_strict([evidence, plain])
-            report = msgspec.convert(plain, Report)
+            report, evidence = strictly(report, evidence)
         host.report = report
         defects = {(report.target.host, step): words for step, words in host.defects.items()}
         directory = run_name(base / name, now)
         link = f"{run.base_url.rstrip('/')}/{name}/{directory}/" if run.base_url else None
-        files = {
-            "report.json": to_json(report),
-            "report.html": to_html(report),
-            "junit.xml": to_junit([report], defects),
-            "summary.md": to_markdown(
-                report, where=f"{link}report.html" if link else f"{base / name / directory}"
-            ),
-            "evidence.json": msgspec.json.format(msgspec.json.encode(evidence), indent=1) + b"\n",
-        }
+        where = f"{link}report.html" if link else f"{base / name / directory}"
+        files = files_of(report, evidence, where, defects)
         host.written = write_run(
             base,
             name,

@@ -1,44 +1,81 @@
-"""Records the gallery's evidence: ``python -m tests.record [NAME…]`` writes tests/snapshots/."""
+"""Records evidence: ``python -m tests.record [NAME…]`` writes tests/snapshots/.
+
+A file for each fault; one for all healthy set-ups, which are much alike: a JSON object a line.
+"""
 
 import asyncio
 import gzip
+import json
+import lzma
 import sys
-import tempfile
 from pathlib import Path
+from typing import Any
 
-from hopcheck.lab.demo import child_environment
+import msgspec
+
+from hopcheck.lab.diagnosis import Diagnoser
 from hopcheck.lab.faults import FAULTS
 from hopcheck.lab.lab import Lab
+from hopcheck.lab.setups import SETUPS
 from hopcheck.lab.topology import HOST
+from hopcheck.model import Snapshot
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+HEALTHY = SNAPSHOTS / "healthy.jsonl.xz"
+_LOG_LINES = 40  # of a set-up: the lab's log also holds what was arranged before it
 
 
-def newest(directory: Path) -> Path:
-    (evidence,) = directory.glob("*/2*/evidence.json")
-    return evidence
+def set_ups() -> dict[str, Snapshot]:
+    """The evidence of every healthy set-up that was recorded."""
+    return {name: msgspec.convert(one, Snapshot) for name, one in _packed().items()}
+
+
+def _packed() -> dict[str, Any]:
+    if not HEALTHY.exists():
+        return {}
+    lines = (json.loads(line) for line in lzma.decompress(HEALTHY.read_bytes()).splitlines())
+    return {line["name"]: line["evidence"] for line in lines}
+
+
+def pack(recorded: dict[str, Any]) -> None:
+    """Write these set-ups into the file, the others as they were; those that are no more go."""
+    for evidence in recorded.values():
+        for replica in evidence["traefik"]["replicas"]:
+            replica["log"]["value"] = (replica["log"]["value"] or [])[-_LOG_LINES:]
+    every = _packed() | recorded
+    lines = [
+        json.dumps({"name": name, "evidence": every[name]}) for name in SETUPS if name in every
+    ]
+    HEALTHY.write_bytes(lzma.compress("\n".join(lines).encode(), preset=9))
 
 
 async def record(names: list[str]) -> None:
-    async with Lab() as lab:
+    healthy: dict[str, Any] = {}
+    async with Lab() as lab, Diagnoser(lab) as diagnoser:
         for name in names:
-            asked: tuple[str, ...] = (HOST,)
-            if name != "healthy":
-                asked = FAULTS[name].asked
+            words, environment = [HOST, *lab.arguments()], lab.environment()
+            if name in SETUPS:
+                await lab.arrange(name)
+                words = SETUPS[name].arguments(lab)
+                environment = SETUPS[name].environment(lab)
+            elif name != "healthy":
                 await lab.inject(name)
-            with tempfile.TemporaryDirectory() as directory:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "hopcheck", "diagnose", *asked, *lab.arguments(),
-                    "--quiet", "--reports", directory, env=child_environment(lab),
-                )  # fmt: skip
-                await process.wait()
-                evidence = await asyncio.to_thread(newest, Path(directory))
+                words = [*FAULTS[name].asked, *lab.arguments()]
+            await diagnoser.diagnose(words, environment)
+            evidence = await asyncio.to_thread(diagnoser.evidence)
+            if evidence is None:
+                raise LookupError(f"{name}: no evidence was written")
+            if name in SETUPS:
+                healthy[name] = json.loads(evidence.read_bytes())
+            else:
                 packed = gzip.compress(evidence.read_bytes(), mtime=0)
                 (SNAPSHOTS / f"{name}.json.gz").write_bytes(packed)
             if name != "healthy":
                 await lab.heal()
+    pack(healthy)
 
 
 if __name__ == "__main__":
     SNAPSHOTS.mkdir(exist_ok=True)
-    asyncio.run(record(sys.argv[1:] or ["healthy", *(f.name for f in FAULTS.values() if f.inject)]))
+    every_one = ["healthy", *(fault.name for fault in FAULTS.values() if fault.inject), *SETUPS]
+    asyncio.run(record(sys.argv[1:] or every_one))

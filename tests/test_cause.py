@@ -1,5 +1,6 @@
 """Root causes, consequences and the fingerprint."""
 
+import msgspec
 import pytest
 
 from hopcheck import cause
@@ -90,3 +91,17 @@ def test_a_stale_replica_explains_the_default_certificate() -> None:
     assert roots(finding("LOG001", "Pod"), finding("ING016", "Ingress"), finding("REQ007")) == [
         "LOG001"
     ]
+
+
+def test_what_stops_everything_is_fixed_before_what_stops_a_share() -> None:
+    pods = msgspec.structs.replace(finding("TGT014"), share=0.5)
+    service = finding("ING004")
+    assert roots(pods, service) == ["ING004", "TGT014"]
+    whole = msgspec.structs.replace(pods, share=1.0)
+    assert roots(service, whole) == ["TGT014", "ING004"]
+
+
+def test_a_pod_asked_directly_is_nobody_elses_answer() -> None:
+    direct = finding("REQ001", "Application", variant="direct")
+    assert roots(finding("DNS005", "DNSRecord"), direct) == ["DNS005", "REQ001"]
+    assert roots(finding("DNS005", "DNSRecord"), finding("REQ001", "Application")) == ["DNS005"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -181,3 +182,57 @@ def test_doctor_says_what_to_set(tmp_path: Path) -> None:
     assert "KUBECONFIG" in done.stdout
     assert "AWS_PROFILE" in done.stdout
     assert len(done.stdout.splitlines()) <= 25
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_of_that_shell(tmp_path: Path, shell: str) -> None:
+    script = run(tmp_path, "completion", shell).stdout
+    assert f"{shell}_complete" in script
+    assert "hopcheck" in script
+    assert run(tmp_path, "completion", "tcsh").returncode == 2
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash here")
+    (tmp_path / "hopcheck").write_text(f'#!/bin/sh\nexec {sys.executable} -m hopcheck "$@"\n')
+    (tmp_path / "hopcheck").chmod(0o755)
+    script = run(tmp_path, "completion", "bash").stdout
+    ask = """
+COMP_WORDS=(hopcheck diagnose --wa); COMP_CWORD=2; _hopcheck_completion hopcheck
+echo "${COMPREPLY[@]}"
+COMPREPLY=(); COMP_WORDS=(hopcheck exp); COMP_CWORD=1; _hopcheck_completion hopcheck
+echo "${COMPREPLY[@]}"
+COMPREPLY=(); COMP_WORDS=(hopcheck explain ing01); COMP_CWORD=2; _hopcheck_completion hopcheck
+echo "${COMPREPLY[0]}"
+COMPREPLY=(); COMP_WORDS=(hopcheck diagnose --require-step tr); COMP_CWORD=3
+_hopcheck_completion hopcheck
+echo "${COMPREPLY[@]}"
+"""
+    done = subprocess.run(
+        [bash, "-c", script + ask], capture_output=True, text=True,
+        env=environment(PATH=f"{tmp_path}:{os.environ['PATH']}"),
+    )  # fmt: skip
+    assert done.stdout.split() == [
+        "--watch",
+        "explain",
+        "ING010",
+        "traefik-service",
+        "traefik-logs",
+    ], done.stderr
+
+
+def test_quiet_is_one_line_for_each_host(tmp_path: Path, application: str) -> None:
+    done = run(tmp_path, "diagnose", f"{application}/", f"{application}/bad", "--quiet")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["HEALTHY", "BROKEN"]
+    assert done.stderr == ""
+
+
+def test_the_base_url_is_the_link_of_the_summary(tmp_path: Path, application: str) -> None:
+    base = "https://reports.example.com/hop/"
+    assert run(tmp_path, "diagnose", f"{application}/", "--base-url", base).returncode == 0
+    (latest,) = (tmp_path / "reports").glob("*/latest")
+    link = f"{base}{latest.parent.name}/{latest.resolve().name}/report.html"
+    assert f"- Report: `{link}`" in (latest / "summary.md").read_text()
+    assert run(tmp_path, "diagnose", "a.example", "--base-url", "ftp://x").returncode == 2

@@ -96,3 +96,23 @@ def test_bad_values(key: str, value: object, words: str) -> None:
 def test_hosts_named_twice_are_diagnosed_once() -> None:
     runs = host_runs(["a.example", "A.example.", "b.example"], {}, load_config(None, Path("/")))
     assert [run.target.host for run in runs] == ["a.example", "b.example"]
+
+
+def test_how_long_runs_are_kept_and_where_they_are_served(tmp_path: Path) -> None:
+    defaults = 'keep_runs = 5\nbase_url = "https://r.example/x"\n'
+    text = f'{defaults}[[host]]\nname = "b.example"\nkeep_days = 0\n'
+    file = load_config(None, config(tmp_path, text))
+    a, b = host_runs(["a.example", "b.example"], {}, file)
+    assert (a.keep_runs, a.keep_days, a.base_url) == (5, 30, "https://r.example/x")
+    assert (b.keep_runs, b.keep_days) == (5, 0)
+    (c,) = host_runs(["a.example"], {"base_url": "http://other"}, file)
+    assert c.base_url == "http://other"
+
+
+@pytest.mark.parametrize(
+    "values", [{"keep_runs": -1}, {"keep_days": 10**9}, {"base_url": "r.example"},
+               {"base_url": "https://r.example/a b"}]
+)  # fmt: skip
+def test_keeping_that_cannot_be(values: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        host_runs(["a.example"], values, load_config(None, Path("/nonexistent")))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hopcheck.catalogue import entries
-from hopcheck.explain import HEADINGS, main, page
+from hopcheck.explain import HEADINGS, main, page, plain
 from tests.examples import FILE, examples
 
 DOCS = Path(__file__).parent.parent / "docs/findings"
@@ -82,13 +82,14 @@ def test_an_unknown_code_names_the_nearest() -> None:
 def test_lower_case_is_accepted() -> None:
     done = explain("ing004", capture_output=True)
     assert done.returncode == 0
-    assert done.stdout == page("ING004") + "\n"
+    assert done.stdout == plain(page("ING004")) + "\n"
+    assert ".md" not in done.stdout
 
 
 def test_on_a_terminal_it_is_laid_out() -> None:
     ours, theirs = pty.openpty()
     done = explain(
-        "ING004", stdout=theirs, stderr=subprocess.PIPE,
+        "DNS002", stdout=theirs, stderr=subprocess.PIPE,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"},
     )  # fmt: skip
     os.close(theirs)
@@ -106,4 +107,18 @@ def test_on_a_terminal_it_is_laid_out() -> None:
     assert "```" not in text
     for heading in HEADINGS:
         assert heading in text
-    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    assert ".md" not in text
+    lines = [line.rstrip() for line in text.splitlines()]
+    commands = [line.removeprefix("  $ ") for line in lines if line.startswith("  $ ")]
+    assert commands == sections(page("DNS002"))["Confirm by hand"].splitlines()[3:-1]
+    assert max(len(line) for line in lines if not line.startswith("  $ ")) <= 80
+
+
+@pytest.mark.parametrize("code", [code for code, entry in entries().items() if entry.variants])
+def test_every_variant_is_explained(code: str) -> None:
+    found = sections(page(code))
+    said = " ".join(
+        found[heading] for heading in ("Meaning", "Why traffic breaks", "Evidence used")
+    )
+    for name in entries()[code].variants:
+        assert f"`{name}`" in said, name

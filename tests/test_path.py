@@ -1,10 +1,12 @@
 """The path's hops: their states say what was seen, and no more."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from hopcheck.model import Hop, PathHop
+from hopcheck.model import Collected, Hop, PathHop
 from hopcheck.replay import load, replay
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -60,3 +62,41 @@ def test_real_names_ports_and_addresses() -> None:
         "127.230.240.60:8080",
         "127.230.240.61:8080",
     ]
+
+
+def test_targets_that_are_pods_leave_no_node_on_the_way() -> None:
+    snapshot = load(SNAPSHOTS / "healthy.json.gz")
+    address = "127.230.240.50"  # of a Traefik pod
+    groups = tuple(one | {"TargetType": "ip"} for one in snapshot.aws.target_groups.get())
+    health = {
+        arn: Collected(
+            value=tuple(
+                one | {"Target": {"Id": address, "Port": 8443}} for one in described.get()[:1]
+            )
+        )
+        for arn, described in snapshot.aws.target_health.items()
+    }
+    aws = replace(snapshot.aws, target_groups=Collected(value=groups), target_health=health)
+    hops = {hop.hop: hop for hop in replay(replace(snapshot, aws=aws)).path}
+    assert hops[Hop.NODE].state == "not_applicable"
+    assert "the targets are pods" in hops[Hop.NODE].detail
+    assert [member.name for member in hops[Hop.TARGET_GROUP].members] == [f"{address}:8443"]
+
+
+def test_a_pod_without_address_shows_no_none() -> None:
+    snapshot = load(SNAPSHOTS / "healthy.json.gz")
+
+    def pending(pod: dict[str, Any]) -> dict[str, Any]:
+        spec = {key: value for key, value in pod["spec"].items() if key != "nodeName"}
+        return pod | {"status": {"phase": "Pending"}, "spec": spec}
+
+    lists = {
+        key: Collected(value=tuple(pending(pod) for pod in listed.get()))
+        if key.startswith("pods")
+        else listed
+        for key, listed in snapshot.kube.lists.items()
+    }
+    report = replay(replace(snapshot, kube=replace(snapshot.kube, lists=lists)))
+    members = next(hop for hop in report.path if hop.hop is Hop.TRAEFIK_POD).members
+    assert [member.state for member in members] == ["Pending", "Pending"]
+    assert all("None" not in member.detail for member in members)

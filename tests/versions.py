@@ -24,6 +24,7 @@ TESTS = (
     "tests/scenarios/test_versions.py",
     "tests/lab/test_conformance.py::test_traefik_reads_routes_and_follows_changes[other]",
 )
+NOTE = f"(`make versions`, hopcheck {__version__})"
 BEGIN, END = "<!-- versions:begin -->", "<!-- versions:end -->"
 
 
@@ -63,20 +64,27 @@ def run(version: str) -> Result:
     return Result(version, passed, len(cases), float(suite.get("time", "0")), remarks)
 
 
-def table(results: list[Result]) -> str:
-    rows = [
-        f"| {r.version} | {r.passed} of {r.total} | {r.seconds:.0f} | {r.remarks or 'none'} |"
-        for r in results
-    ]
-    return "\n".join(
-        [
-            "| Traefik | passed | seconds | remarks |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            f"(`make versions`, {dt.datetime.now(dt.UTC):%Y-%m-%d}, {__version__})",
-        ]
+HEAD = "| Traefik | passed | seconds | on | remarks |\n|---|---|---|---|---|"
+
+
+def row(result: Result) -> str:
+    today = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    return (
+        f"| {result.version} | {result.passed} of {result.total} | {result.seconds:.0f} | {today} "
+        f"| {result.remarks or 'none'} |"
     )
+
+
+def merged(before: str, results: list[Result]) -> str:
+    """The table with the new rows; rows of versions that were not run now stay as they were."""
+    rows = {
+        line.split("|")[1].strip(): line
+        for line in before.splitlines()
+        if line.startswith("| ") and line.split("|")[1].strip()[0].isdigit()
+    }
+    rows |= {result.version: row(result) for result in results}
+    ordered = sorted(rows, key=lambda version: [int(part) for part in version.split(".")])
+    return "\n".join([HEAD, *(rows[version] for version in ordered), "", NOTE])
 
 
 def main() -> int:
@@ -88,12 +96,10 @@ def main() -> int:
     for version in given.versions:
         results.append(run(version))
         print(*results[-1], flush=True)
-    words = table(results)
-    print(words)
     if given.write:
         before, _, rest = given.write.read_text("utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        given.write.write_text(f"{before}{BEGIN}\n{words}\n{END}{after}", "utf-8")
+        old, _, after = rest.partition(END)
+        given.write.write_text(f"{before}{BEGIN}\n{merged(old, results)}\n{END}{after}", "utf-8")
     return 0 if all(result.good for result in results) else 1
 
 

@@ -7,6 +7,7 @@ resourceVersions, uids, status times, restarts, the order of lists and the names
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from hopcheck.changes.cloud import changes_of_cloud, health_of_targets
 from hopcheck.changes.objects import changes_of_objects, same_cluster
@@ -17,15 +18,27 @@ from hopcheck.changes.seen import (
     changes_of_version,
 )
 from hopcheck.changes.way import Side, keys_on_the_way
-from hopcheck.model import Change, Finding, ObjectRef, Snapshot
+from hopcheck.model import Change, ObjectRef, Snapshot
 
-__all__ = ["changes"]
+__all__ = ["Cause", "changes"]
 
 _MOST = 200
 
 
+class Cause(Protocol):
+    """What of a root cause counts here."""
+
+    @property
+    def object(self) -> ObjectRef:
+        """What to fix."""
+
+    @property
+    def related(self) -> tuple[ObjectRef, ...]:
+        """The other ends of a broken relation."""
+
+
 def changes(
-    before: Snapshot, after: Snapshot, root_causes: Sequence[Finding] = ()
+    before: Snapshot, after: Snapshot, root_causes: Sequence[Cause] = ()
 ) -> tuple[Change, ...]:
     """What of `after` is not as in `before`, the most telling first, at most 200.
 
@@ -52,7 +65,7 @@ def changes(
     return tuple(ranked[:_MOST])
 
 
-def _rank(change: Change, root_causes: Sequence[Finding]) -> int:
+def _rank(change: Change, root_causes: Sequence[Cause]) -> int:
     """0: the very field of a root cause; 1: its object; 2: one related to it; 3: any other."""
     ranks = [3]
     for finding in root_causes:

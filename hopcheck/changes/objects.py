@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
 
 from hopcheck.changes.fields import Difference, Path, differences, in_words, owned
@@ -43,6 +44,8 @@ _NOISE = frozenset(
         "field.cattle.io/publicEndpoints",
     }
 )
+# The API server dates an object and its creator's entry one after the other.
+_CREATING = dt.timedelta(seconds=2)
 _SPEC_NOISE = frozenset({"clusterIP", "clusterIPs"})
 # Labels that change with every new pod of the same template.
 _POD_LABELS = frozenset(
@@ -84,9 +87,19 @@ def _controlled(found: Collected[Obj]) -> bool:
 
 def _created(key: Key, obj: Obj) -> Change:
     at = _meta(obj).get("creationTimestamp")
-    writers = [entry for entry in _writers(obj) if entry.get("time") == at]
-    by = writers[0].get("manager") if writers else None
+    first = min(_writers(obj), key=lambda entry: str(entry.get("time")), default={})
+    by = first.get("manager") if _within(at, first.get("time"), _CREATING) else None
     return Change(reference(key, obj), "exists", False, True, at, by)
+
+
+def _within(one: object, other: object, limit: dt.timedelta) -> bool:
+    try:
+        return (
+            abs(dt.datetime.fromisoformat(str(one)) - dt.datetime.fromisoformat(str(other)))
+            <= limit
+        )
+    except (ValueError, TypeError):
+        return False
 
 
 def _edited(key: Key, old: Obj, new: Obj) -> Iterator[Change]:

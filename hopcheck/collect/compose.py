@@ -25,6 +25,7 @@ from hopcheck.model import (
 )
 from hopcheck.options import Options
 from hopcheck.way.probes import hop_targets, other_scheme_targets
+from hopcheck.way.scene import Scene
 
 if TYPE_CHECKING:
     from hopcheck.collect.kube_client import KubeClient
@@ -95,15 +96,15 @@ class Collection:
         """Ask every party that is wanted. Ends by the deadline; never raises for a party."""
         dns = asyncio.ensure_future(self._timed("dns", self._dns(), progress))
         kube = asyncio.ensure_future(self._timed("kube", self._kube(), progress))
+        aws = asyncio.ensure_future(self._timed("aws", self._aws(dns, kube), progress))
         rest = (
-            self._timed("aws", self._aws(dns, kube), progress),
             self._timed("traefik", self._traefik(kube), progress),
-            self._timed("http", self._http(dns, kube), progress),
+            self._timed("http", self._http(dns, kube, aws), progress),
         )
         try:
             # Each call is bounded by the deadline on its own; this is the net below them.
             async with asyncio.timeout(self.run.options.deadline + 1.0):
-                await asyncio.gather(dns, kube, *rest)
+                await asyncio.gather(dns, kube, aws, *rest)
         except TimeoutError:
             return
         finally:
@@ -227,7 +228,10 @@ class Collection:
         self.traefik = await collect_traefik(self.target, self.run, evidence, self._client)
 
     async def _http(
-        self, dns: asyncio.Future[DnsEvidence], kube: asyncio.Future[KubeEvidence]
+        self,
+        dns: asyncio.Future[DnsEvidence],
+        kube: asyncio.Future[KubeEvidence],
+        aws: asyncio.Future[None],
     ) -> None:
         if "http" not in self.parties:
             return
@@ -239,14 +243,17 @@ class Collection:
                 made, other = await request_host(self.target, self.run, addresses, seconds)
                 self.http = msgspec.structs.replace(self.http, requests=made, other_scheme=other)
 
-        await asyncio.gather(requests(), self._hops(kube))
+        await asyncio.gather(requests(), self._hops(kube, aws))
 
-    async def _hops(self, kube: asyncio.Future[KubeEvidence]) -> None:
+    async def _hops(self, kube: asyncio.Future[KubeEvidence], aws: asyncio.Future[None]) -> None:
         """The same request at every hop behind the load balancer that may be asked from here."""
         from hopcheck.collect.http import probe_hops
 
         objects = await asyncio.shield(kube)
-        targets = hop_targets(objects, self.target)
+        if len(Scene(self.snapshot()).instances) > 1:
+            # Which of several Traefiks is meant, the load balancer's targets tell.
+            await asyncio.shield(aws)
+        targets = hop_targets(objects, self.target, Scene(self.snapshot()).instance)
         if not targets:
             return
         if not self.direct_probes:

@@ -77,7 +77,7 @@ def _managed_fields(meta: Obj, *, with_fields: bool) -> list[Obj]:
     `fields` is FieldsV1 without what nobody decides; absent where even that is long.
     """
     kept = []
-    for entry in (meta.get("managedFields") or ())[:_WRITERS]:
+    for entry in (meta.get("managedFields") or ())[-_WRITERS:]:  # the latest stand last
         if entry.get("subresource") == "status":
             continue
         slim = _only(entry, ("manager", "operation", "time", "subresource"))
@@ -94,7 +94,9 @@ def _decided(fields: Obj) -> Obj:
     if "f:annotations" in meta:
         own = {k: v for k, v in meta["f:annotations"].items() if k != f"f:{_LAST_APPLIED}"}
         meta["f:annotations"] = own
-    return kept | {"f:metadata": {key: value for key, value in meta.items() if value}}
+    meta = {key: value for key, value in meta.items() if value}
+    # An empty one would mean all of it (FieldsV1).
+    return kept | ({"f:metadata": meta} if meta else {})
 
 
 def metadata(obj: Obj, *, with_fields: bool = False) -> Obj:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hopcheck.catalogue import text
 from hopcheck.history.runs import Head, head_of, head_of_report, run_directories
 from hopcheck.model import Report, Verdict
 from hopcheck.report.store import HISTORY, locked
@@ -251,14 +252,22 @@ class History:
             self._add(slug, heads)
         return len(heads)
 
-    def forget(self, slug: str, before: float, keep: frozenset[str]) -> None:
-        """Delete the rows of runs that began before `before`, but for the directories of `keep`."""
+    def forget(self, slug: str, before: float, most: int, keep: frozenset[str]) -> None:
+        """Delete the rows of runs that began before `before`, and all but the newest `most`.
+
+        Those of the directories in `keep` stay.
+        """
 
         def write(connection: sqlite3.Connection) -> None:
-            old = connection.execute(
-                "SELECT id, directory FROM runs WHERE slug = ? AND at < ?", (slug, before)
+            rows = connection.execute(
+                "SELECT id, directory, at FROM runs WHERE slug = ? ORDER BY at DESC, id DESC",
+                (slug,),
             ).fetchall()
-            gone = [(row,) for row, directory in old if directory not in keep]
+            gone = [
+                (row,)
+                for place, (row, directory, at) in enumerate(rows)
+                if (at < before or place >= most) and directory not in keep
+            ]
             if gone:
                 with _transaction(connection):
                     connection.executemany("DELETE FROM runs WHERE id = ?", gone)
@@ -294,9 +303,9 @@ class History:
                 return work(self._open())
         except sqlite3.Error as error:
             self.close()
-            raise HistoryError(f"{self.file}: {error}") from None
+            raise HistoryError(self._said("history", error=error)) from None
         except OSError as error:
-            raise HistoryError(f"{self.file}: {error.strerror or error}") from None
+            raise HistoryError(self._said("history", error=error.strerror or error)) from None
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None:
@@ -322,7 +331,7 @@ class History:
             with _transaction(connection):
                 tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
                 if tables and _pragma(connection, "application_id") != _APPLICATION:
-                    raise HistoryError(f"{self.file}: not a history of hopcheck; left as it is")
+                    raise HistoryError(self._said("not_ours"))
                 if not tables:
                     for statement in _SCHEMA.split(";"):
                         connection.execute(statement)
@@ -330,7 +339,10 @@ class History:
                     connection.execute(f"PRAGMA user_version = {_VERSION}")
         version = _pragma(connection, "user_version")
         if version > _VERSION:
-            raise HistoryError(f"{self.file}: written by a newer hopcheck (format {version})")
+            raise HistoryError(self._said("newer", version=version))
+
+    def _said(self, key: str, **params: object) -> str:
+        return text("note", key, file=self.file, **params)
 
     def _set_aside(self) -> None:
         """Rename the damaged file, and its journal, which belongs to it; a new one is made next."""
@@ -345,7 +357,7 @@ class History:
                 with contextlib.suppress(FileNotFoundError):
                     Path(f"{self.file}{suffix}").rename(f"{aside}{suffix}")
             self.file.rename(aside)
-            self.said = f"{self.file} was damaged; it is kept as {aside.name} and begun anew"
+            self.said = self._said("damaged", aside=aside.name)
 
 
 def posix(moment: str) -> float:

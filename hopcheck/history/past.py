@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from hopcheck.catalogue import text
 from hopcheck.changes import changes
 from hopcheck.history.database import History, Row
 from hopcheck.model import Report, Snapshot, Verdict
@@ -27,12 +28,14 @@ def with_past(
     slug: str,
     *,
     strict: bool,
+    notes: list[str],
     fetch: Fetch = lambda _slug, _directory, _names: None,
 ) -> Report:
     """The report with `since`, `last_healthy`, `compared_with` and `changes`.
 
     A healthy or incomplete run has none of them. With `strict` nothing is compared: the same
-    address has another placeholder in every run. Raises HistoryError.
+    address has another placeholder in every run. A defect of the comparison becomes one of the
+    `notes`. Raises HistoryError.
     """
     history.catch_up(slug)
     if report.verdict is Verdict.HEALTHY or not report.complete:
@@ -54,12 +57,15 @@ def with_past(
         return report
     for row in healthy:
         found = _evidence(base, row, fetch)
-        if found is not None:
-            return replace(
-                report,
-                compared_with=row.started_at,
-                changes=changes(found, snapshot, report.root_causes),
-            )
+        if found is None:
+            continue
+        try:
+            different = changes(found, snapshot, report.root_causes)
+        except Exception as error:  # noqa: BLE001  # said in a note: the report stands without it
+            words = f"{type(error).__name__}: {error}"
+            notes.append(text("note", "no_comparison", run=row.path, error=words))
+            return report
+        return replace(report, compared_with=row.started_at, changes=different)
     return report
 
 

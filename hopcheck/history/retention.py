@@ -15,6 +15,7 @@ from hopcheck.report.store import LATEST
 
 # The strip of days and the time of the last healthy run outlive the directories.
 _ROW_DAYS = 35
+_ROWS = 2_500  # of a host: a run every five minutes for more than eight days
 _DAY_S = 86_400
 _AT_ONCE = 50  # directories removed by one run: a lower limit takes effect over several
 _LEFT_BEHIND_S = 3_600  # hidden directories of killed runs
@@ -39,9 +40,8 @@ def prune(
     gone = beyond(history, slug, names, now, keep_runs, keep_days, kept)
     removed = sum(_remove(home, name) for name in gone[:_AT_ONCE])
     _sweep(home, now)
-    if keep_days:
-        days = max(keep_days, _ROW_DAYS)
-        history.forget(slug, now.timestamp() - days * _DAY_S, frozenset(names) | kept)
+    oldest = now.timestamp() - max(keep_days, _ROW_DAYS) * _DAY_S if keep_days else 0.0
+    history.forget(slug, oldest, max(keep_runs, _ROWS), frozenset(names) | kept)
     return removed
 
 

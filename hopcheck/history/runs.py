@@ -69,6 +69,7 @@ class _File(Struct):
     since: str | None = None
     selected: list[str] = field(default_factory=lambda: [step.value for step in Step])
     redaction: str = "default"
+    replayed: bool = False
 
 
 def run_directories(home: Path) -> list[str]:
@@ -107,7 +108,7 @@ def _head(file: _File) -> Head:
         headline=file.headline,
         root_causes=tuple(f"{one.code} {_name(one.object)}" for one in file.root_causes),
         seen=file.coverage.seen,
-        whole=file.complete and set(file.selected) >= set(Step),
+        whole=file.complete and not file.replayed and set(file.selected) >= set(Step),
         strict=file.redaction == "strict",
         since=(file.since or file.started_at) if unwell else None,
         steps={one.step: (one.status, one.duration_s) for one in file.steps},

@@ -8,7 +8,7 @@ from typing import Any
 
 from hopcheck.catalogue import Raw, listing, make, text
 from hopcheck.judge import dns_resolvers
-from hopcheck.judge.dns_resolvers import dig_server, dns_proof, record
+from hopcheck.judge.dns_resolvers import dig_server, dns_proof, record, serving_addresses
 from hopcheck.model import (
     Collected,
     DnsAnswer,
@@ -177,19 +177,22 @@ def _belongs(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
     match, balancer = scene.match, scene.balancer
     server = dig_server(next(a.resolver for a in answers if a.addresses))
     host = scene.target.host
-    if balancer is not None and match.foreign:
+    # Addresses that serve are another load balancer of the same site, whoever owns it.
+    serving = serving_addresses(scene)
+    foreign = [address for address in match.foreign if not serving.get(address, False)]
+    if balancer is not None and foreign:
         own = scene.snapshot.dns.names.get(match.name or "", Collected(value=())).or_else(())
         return [
             make(
                 "DNS005",
                 record(host),
                 host=host,
-                wrong=listing(match.foreign),
+                wrong=listing(foreign),
                 right=listing(own or ("?",)),
                 lb=balancer["LoadBalancerName"],
                 lb_dns=str(balancer.get("DNSName")),
                 dig_server=server,
-                share=len(match.foreign) / max(1, len(scene.addresses)),
+                share=len(foreign) / max(1, len(scene.addresses)),
                 related=(ObjectRef("LoadBalancer", balancer["LoadBalancerName"]),),
                 evidence=dns_proof(answers),
             )

@@ -55,7 +55,7 @@ def judge(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
         return []
     if scene.match.arn is not None and not scene.match.foreign:
         return []
-    serving = _serving(scene)
+    serving = serving_addresses(scene)
     bad = {r: a for r, a in by_resolver.items() if not any(serving.get(x, True) for x in a)}
     good = {r for r, a in by_resolver.items() if any(serving.get(x, False) for x in a)}
     severity = Severity.WARNING
@@ -66,7 +66,7 @@ def judge(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
     return [_finding(scene, answers, by_resolver, bad, severity)]
 
 
-def _serving(scene: Scene) -> dict[str, bool]:
+def serving_addresses(scene: Scene) -> dict[str, bool]:
     """Whether the host's request succeeded, by address; those that were not tried are absent."""
     return {
         c.get().address: succeeded(scene.snapshot, c.get(), scene.target)

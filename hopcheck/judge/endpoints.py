@@ -7,6 +7,7 @@ from typing import Any
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import pods as pod_states
 from hopcheck.judge import reach
+from hopcheck.judge.names import gateway_gap
 from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.discovery import containers, selects
@@ -71,6 +72,12 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
     if routing.selection.redirect is not None and outcomes(scene.snapshot).succeeded:
         note = text("na", "no_traefik_route", evidence="entryPoint redirect")
         return Judgement(Step.ENDPOINTS, not_applicable=note)
+    if routing.gateway:
+        return Judgement(Step.ENDPOINTS, gaps=(gateway_gap(routing, required=True),))
+    other = routing.other_provider
+    if other is not None and routing.selection.winner is None:
+        note = text("na", "file_provider", host=scene.target.host, provider=other)
+        return Judgement(Step.ENDPOINTS, not_applicable=note)
     lists = scene.kube.list("ingresses")
     if not lists.seen:
         gap = Gap(
@@ -116,7 +123,7 @@ class _Backend:
             return self._result([denied]) if denied else None
         port = port_of(self.service, self.backend.port)
         if port is None:
-            return self._result([], facts={"service.label": self.full})
+            return self._result(self._pods_alone(), facts={"service.label": self.full})
         slices = self.scene.kube.list("endpointslices", self.ns)
         if not slices.seen:
             gap = _gap("endpointslices", slices.why, slices.detail, self.backend)
@@ -138,7 +145,7 @@ class _Backend:
                 ],
                 facts=facts,
             )
-        return self._nothing_used(port, own, facts)
+        return self._nothing_used(port, own, endpoints, facts)
 
     def _result(
         self,
@@ -162,7 +169,7 @@ class _Backend:
         return {
             "service.label": f"{self.full}:{port.get('port')}",
             "service.detail": f"targetPort {port.get('targetPort', port.get('port'))}",
-            "pod.label": f"{len(used)} of {len(endpoints)} endpoints",
+            "pod.label": text("found", "endpoints", ok=len(used), total=len(endpoints)),
             "pod.members": members,
             "endpoints": members,
         }
@@ -176,7 +183,24 @@ class _Backend:
             if selects(self.service, pod) and not pod_states.terminal(pod)
         ]
 
-    def _nothing_used(self, port: Obj, own: list[Obj], facts: dict[str, Any]) -> Judgement:
+    def _pods_alone(self) -> list[Finding]:
+        """What is wrong with the pods whatever the port: none selected, or none that is ready."""
+        listed = self.scene.kube.list("pods", self.ns)
+        if not spec(self.service).get("selector") or not listed.seen:
+            return []
+        pods = self._pods()
+        if not pods:
+            return [self._scaled_to_zero(pods) or self._selects_nothing()]
+        troubled = [s for s in map(pod_states.state_of, pods) if s.reason]
+        return [self._down(pods, troubled)] if len(troubled) == len(pods) else []
+
+    def _nothing_used(
+        self,
+        port: Obj,
+        own: list[Obj],
+        endpoints: list[tuple[str, int, Obj]],
+        facts: dict[str, Any],
+    ) -> Judgement:
         listed = self.scene.kube.list("pods", self.ns)
         if not spec(self.service).get("selector"):
             return self._result([self._empty("unmanaged")], facts)
@@ -199,12 +223,14 @@ class _Backend:
                 }
             )
             if named not in names:
-                return self._result([self._unnamed(port, named, names, pods)], facts)
+                unnamed = self._unnamed(port, named, names, pods)
+                return self._result([unnamed, *self._pods_alone()], facts)
         states = [pod_states.state_of(pod) for pod in pods]
         troubled = [state for state in states if state.reason]
         if not troubled:
             return self._result([self._empty("no_addresses" if own else "no_slice")], facts)
-        return self._result([self._down(pods, troubled)], facts)
+        wrong = reach.wrong_port(self.scene, self.backend, self.service, endpoints)
+        return self._result([self._down(pods, troubled), *wrong], facts)
 
     def _empty(self, key: str) -> Finding:
         return make(
@@ -331,12 +357,10 @@ class _Backend:
 
     def _not_ready(self, serving: int) -> list[Finding]:
         pods = [p for p in self._pods() if not pod_states.leaving(p)]
-        troubled = [s for s in map(pod_states.state_of, pods) if s.reason]
-        # A pod that is only starting is a rolling update, not trouble.
-        troubled = [s for s in troubled if s.reason not in ("NotReady", "Pending") or s.detail]
-        if not troubled or not serving or self._rolling(pods):
+        troubled = pod_states.lasting(pods, self.scene.snapshot.taken_at)
+        if not troubled or not serving:
             return []
-        first = troubled[0]
+        _, first = troubled[0]
         workloads = self._workload_refs(pods)
         return [
             make(
@@ -353,16 +377,6 @@ class _Backend:
                 related=(self.ref,),
             )
         ]
-
-    def _rolling(self, pods: list[Obj]) -> bool:
-        """Whether pods of two templates are there: a roll-out is under way."""
-        hashes = {
-            (meta(pod).get("labels") or {}).get(key)
-            for pod in pods
-            for key in ("pod-template-hash", "controller-revision-hash")
-            if (meta(pod).get("labels") or {}).get(key)
-        }
-        return len(hashes) > 1
 
     def _scaled_to_zero(self, pods: list[Obj]) -> Finding | None:
         if pods:

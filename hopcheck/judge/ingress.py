@@ -6,11 +6,10 @@ from typing import Any
 
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import exclusions, neighbours, references
-from hopcheck.judge.names import RESOURCE, route_ref
+from hopcheck.judge.names import RESOURCE, gateway_gap, route_ref
 from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.route import Route
-from hopcheck.way.routes import gateway_routes_for
 from hopcheck.way.routing import Routing
 from hopcheck.way.scene import Scene
 
@@ -36,6 +35,8 @@ def judge(snapshot: Snapshot) -> Judgement:
         findings += _ambiguous(scene, routing)
         findings += neighbours.judge(scene, routing, selection.winner)
         gaps = _denied(scene, unseen, required=False)
+        if routing.gateway:
+            gaps = (*gaps, gateway_gap(routing, required=False))
         return Judgement(Step.INGRESS, tuple(findings), gaps, seen=True, facts=facts)
     return _no_winner(scene, routing, unseen, facts)
 
@@ -94,7 +95,7 @@ def _facts(scene: Scene, routing: Routing) -> dict[str, Any]:
             },
         }
     if selection.redirect is not None:
-        facts["redirect"] = f"entryPoint {selection.redirect.name} redirects to https"
+        facts["redirect"] = text("found", "redirect", name=selection.redirect.name)
     return facts
 
 
@@ -103,28 +104,26 @@ def _no_winner(
 ) -> Judgement:
     selection = routing.selection
     gaps: tuple[Gap, ...] = ()
-    gateway = gateway_routes_for(scene.kube, scene.target.host)
-    other = _other_provider(scene, routing)
+    other = routing.other_provider
     works = outcomes(scene.snapshot).succeeded > 0
     if other is not None:
         return Judgement(
             Step.INGRESS,
             not_applicable=text("na", "file_provider", host=scene.target.host, provider=other),
-            facts=facts | {"route.label": f"{other} provider"},
+            facts=facts | {"route.label": text("found", "provider", name=other)},
         )
     if selection.redirect is not None and not selection.excluded:
         # The entryPoint itself answers; what serves after the redirect is the other scheme's.
         return Judgement(Step.INGRESS, seen=True, facts=facts | {"route.label": facts["redirect"]})
-    if gateway and not selection.excluded and not selection.misses:
-        gaps = (
-            Gap(
-                "gateway_api",
-                Why.NOT_NEEDED,
-                params={"host": scene.target.host, "names": listing(gateway)},
-            ),
-        )
-        return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
+    if routing.gateway:
+        return Judgement(Step.INGRESS, gaps=(gateway_gap(routing, required=True),), facts=facts)
     gaps = _denied(scene, unseen, required=True)
+    only = {(r.kind, r.namespace, r.name, r.rule) for r in selection.undecided}
+    if works and len(only) == 1 and not gaps:
+        # Its rule depends on what is not known here (a header, an address): the answer tells.
+        kind, namespace, name, rule = only.pop()
+        label = {"route.label": f"{kind} {namespace}/{name}", "route.detail": rule}
+        return Judgement(Step.INGRESS, seen=True, facts=facts | label)
     if selection.undecided or works:
         # Something matches that cannot be evaluated from the declaration, or an answer proves it.
         names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.undecided)
@@ -135,29 +134,17 @@ def _no_winner(
         # Which entryPoints have TLS, which classes are read: Traefik's own settings decide.
         gaps = (*gaps, Gap("static", Why.NOT_NEEDED))
         return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
+    if routing.view.static.gateway and not selection.excluded and not _api_seen(scene):
+        # Traefik reads GRPCRoutes, TLSRoutes and TCPRoutes as well, which nobody here has read.
+        gaps = (*gaps, Gap("gateway_kinds", Why.NOT_NEEDED, params={"host": scene.target.host}))
     finding = exclusions.judge(scene, routing, certain=not gaps)
     if finding is None:
         return Judgement(Step.INGRESS, gaps=gaps, seen=not gaps, facts=facts)
     return Judgement(Step.INGRESS, (finding,), gaps, seen=True, facts=facts)
 
 
-def _other_provider(scene: Scene, routing: Routing) -> str | None:
-    """The provider of a router that Traefik's API shows for the host, other than Kubernetes'."""
-    from hopcheck.way.rules import matches
-
-    for replica in scene.snapshot.traefik.replicas:
-        for router in replica.routers.or_else(()) or ():
-            provider = str(router.get("provider", ""))
-            if provider in ("", "internal") or provider.startswith("kubernetes"):
-                continue
-            if router.get("status") == "enabled" and matches(
-                str(router.get("rule", "")),
-                scene.target.host,
-                scene.target.path,
-                version=routing.view.version,
-            ):
-                return provider
-    return None
+def _api_seen(scene: Scene) -> bool:
+    return any(replica.routers.seen for replica in scene.snapshot.traefik.replicas)
 
 
 def _ambiguous(scene: Scene, routing: Routing) -> list[Finding]:

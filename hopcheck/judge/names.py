@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopcheck.model import Exchange, Obj, ObjectRef
+from hopcheck.catalogue import listing
+from hopcheck.model import Exchange, Gap, Obj, ObjectRef, Why
 from hopcheck.way.discovery import selects, workload_of
 from hopcheck.way.route import Route
 from hopcheck.way.routing import Routing
@@ -65,3 +66,13 @@ def last_exchanges(scene: Scene) -> list[Exchange]:
     return [
         c.get().exchanges[-1] for c in scene.snapshot.http.requests if c.seen and c.get().exchanges
     ]
+
+
+def gateway_gap(routing: Routing, *, required: bool) -> Gap:
+    """The host is (also) routed by HTTPRoutes, which are not evaluated."""
+    return Gap(
+        "gateway_api",
+        Why.NOT_NEEDED,
+        required=required,
+        params={"host": routing.scene.target.host, "names": listing(routing.gateway)},
+    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from hopcheck.catalogue import has_text, text
@@ -23,6 +26,11 @@ _REASONS = (
     "Evicted",
     "Failed",
 )
+
+
+_CREATING = ("ContainerCreating", "PodInitializing")
+_START_S = 180.0
+_ROLL_OUT_S = 600.0  # a Deployment's default progressDeadlineSeconds
 
 
 class PodState(Struct, frozen=True):
@@ -53,6 +61,49 @@ def terminal(pod: Obj) -> bool:
 def leaving(pod: Obj) -> bool:
     """Whether the pod is being deleted."""
     return bool(meta(pod).get("deletionTimestamp"))
+
+
+def lasting(pods: Iterable[Obj], now: str) -> list[tuple[Obj, PodState]]:
+    """The pods in trouble at `now` (RFC 3339), those left out that end or are merely starting.
+
+    Where others serve, a pod that is not ready yet is a roll-out or a scale-up for some minutes,
+    unless it has failed already. Where none serves, each counts.
+    """
+    current = [pod for pod in pods if not terminal(pod) and not leaving(pod)]
+    troubled = [(pod, state) for pod in current if (state := state_of(pod)).reason]
+    if len(troubled) == len(current):
+        return troubled
+    limit = _ROLL_OUT_S if _rolling(current) else _START_S
+    return [(pod, s) for pod, s in troubled if not _starting(pod, s) or _age(pod, now) > limit]
+
+
+def _starting(pod: Obj, state: PodState) -> bool:
+    if state.reason == "Pending":
+        return state.detail in ("", *_CREATING)
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return state.reason == "NotReady" and not any(one.get("restartCount") for one in statuses)
+
+
+def _rolling(pods: Iterable[Obj]) -> bool:
+    """Whether pods of two templates are there: a roll-out is under way."""
+    hashes = {
+        (meta(pod).get("labels") or {}).get(key)
+        for pod in pods
+        for key in ("pod-template-hash", "controller-revision-hash")
+    }
+    return len(hashes - {None}) > 1
+
+
+def _age(pod: Obj, now: str) -> float:
+    """Seconds since the pod was created; endless where that is not known."""
+    made = meta(pod).get("creationTimestamp")
+    try:
+        first, last = (
+            dt.datetime.fromisoformat(str(stamp).replace("Z", "+00:00")) for stamp in (made, now)
+        )
+        return (last - first).total_seconds()
+    except (ValueError, TypeError):  # no date, or only one of them with a zone
+        return float("inf")
 
 
 def state_of(pod: Obj) -> PodState:
@@ -92,7 +143,7 @@ def _containers(status: Obj) -> list[tuple[str, str]]:
         said = str(waiting.get("message") or last.get("message") or "")
         if killed:
             found.append(("OOMKilled", "out of memory"))
-        elif waiting.get("reason") in ("ContainerCreating", "PodInitializing"):
+        elif waiting.get("reason") in _CREATING:
             found.append(("Pending", str(waiting.get("reason"))))
         elif waiting.get("reason"):
             detail = f"exit code {code}" if code is not None else said

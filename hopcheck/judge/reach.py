@@ -58,6 +58,30 @@ def judge(
     return _gap(scene, routing, backend, own, statuses)
 
 
+def wrong_port(
+    scene: Scene, backend: Backend, service: Obj, endpoints: list[tuple[str, int, Obj]]
+) -> list[Finding]:
+    """The Service's port is wrong as well, where endpoints are not ready for another reason.
+
+    Each of them refuses, and another port of the same pods answers.
+    """
+    own = probes_of(scene, backend, service, endpoints)
+    refused = own and all(p.exchanges[-1].error is ErrorKind.REFUSED for p in own)
+    if not refused or not _answers_elsewhere(scene, own):
+        return []
+    found = _refusing(scene, backend, service, own, own)
+    return [finding for finding in found if finding.code == "END003"]
+
+
+def probes_of(
+    scene: Scene, backend: Backend, service: Obj, endpoints: list[tuple[str, int, Obj]]
+) -> list[Probe]:
+    """The probes of those endpoints in the scheme that Traefik speaks to them."""
+    port = port_of(service, backend.port)
+    scheme = scheme_to(Routing(scene).winner, backend, service, port or {})
+    return _probes(scene, backend, endpoints, scheme)[0]
+
+
 def _probes(
     scene: Scene, backend: Backend, used: list[tuple[str, int, Obj]], scheme: str
 ) -> tuple[list[Probe], dict[tuple[str, int], Probe]]:

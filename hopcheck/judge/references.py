@@ -132,20 +132,19 @@ def _lost(route: Route, backend: Backend, share: float) -> Finding:
 
 def _transport(scene: Scene, route: Route, backend: Backend) -> list[Finding]:
     wanted = backend.servers_transport
-    if not wanted or (wanted.rpartition("@")[2] not in ("kubernetescrd", wanted)):
+    # A TCP route's is a ServersTransportTCP, which is another resource.
+    if not wanted or route.kind == "IngressRouteTCP":
+        return []
+    if "@" in wanted and not wanted.endswith("@kubernetescrd"):
         return []
     transports = scene.kube.list("serverstransports")
     if not transports.seen:
         return []
     known = {
-        name
-        for obj in transports.get()
-        for name in (
-            reference(meta(obj).get("namespace", ""), meta(obj)["name"]),
-            f"{meta(obj).get('namespace')}-{meta(obj)['name']}",
-        )
+        reference(meta(obj).get("namespace", ""), meta(obj)["name"]) for obj in transports.get()
     }
-    if wanted in known or f"{wanted}@kubernetescrd" in known:
+    # makeServersTransportKey: the name is completed by the namespace of the Service reference.
+    if {reference(space, wanted) for space in (backend.namespace, route.namespace)} & known:
         return []
     what = f"ServersTransport {wanted}"
     return [

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.judge import certificates
+from hopcheck.judge import certificates, direct
 from hopcheck.judge.certificates import share_of
+from hopcheck.judge.gaps import probes_at
+from hopcheck.judge.names import traefik_refs
 from hopcheck.model import (
     ErrorKind,
     Evidence,
     Exchange,
     Finding,
     Gap,
+    Hop,
     Judgement,
     ObjectRef,
     Probe,
@@ -48,13 +51,15 @@ def judge(snapshot: Snapshot) -> Judgement:
     made = requests_made(snapshot)
     facts = _facts(scene, probes)
     if not made:
-        return Judgement(Step.REQUEST, gaps=_nothing_sent(scene, probes), facts=facts)
+        gaps = _nothing_sent(scene, probes)
+        return Judgement(Step.REQUEST, tuple(direct.judge(scene)), gaps, facts=facts)
     gaps = _not_tried(probes, made)
     good = [p for p in made if succeeded(snapshot, p, snapshot.target)]
     findings = [
         *_connections(scene, made),
         *certificates.judge(scene, made),
         *_answers(scene, [p for p in made if p not in good], len(made)),
+        *direct.judge(scene),
         *_default_path(scene, good),
         *_other_scheme(scene, made, good),
     ]
@@ -208,10 +213,20 @@ def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
                 error=last.error_text or text("error", key),
                 advice=text("tls_advice", key if key in ("tls_alert", "tls_protocol") else "other"),
                 share=share_of(len(broken), len(made)),
+                related=_at_traefik(scene),
                 evidence=_proof(broken[0]),
             )
         )
     return found
+
+
+def _at_traefik(scene: Scene) -> tuple[ObjectRef, ...]:
+    """Traefik's workload, where its own pods, asked directly, break the connection as well."""
+    asked = probes_at(scene, Hop.TRAEFIK_POD)
+    broken = (*_TLS, ErrorKind.RESET, ErrorKind.PROTOCOL)
+    if asked and all(p.exchanges[-1].error in broken for p in asked):
+        return traefik_refs(scene)
+    return ()
 
 
 # --- answers

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hopcheck.catalogue import listing, make, text
+from hopcheck.judge.gaps import probes_at
 from hopcheck.judge.names import last_exchanges, route_ref, route_words, traefik_refs
-from hopcheck.model import ErrorKind, Finding, ObjectRef, Why
+from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Why
 from hopcheck.model import Evidence as Proof
 from hopcheck.outcome import CertificateProblem, certificate_problem
 from hopcheck.way.logs import overtaken
@@ -15,8 +16,11 @@ from hopcheck.way.scene import Scene, meta, spec
 
 
 def _presented(scene: Scene) -> CertificateProblem | None:
-    for collected in scene.snapshot.http.requests:
-        for exchange in collected.get().exchanges if collected.seen else ():
+    """The problem of the certificate that clients see; Traefik's own word where none gets there."""
+    asked = [c.get() for c in scene.snapshot.http.requests if c.seen]
+    behind = [*probes_at(scene, Hop.NODE), *probes_at(scene, Hop.TRAEFIK_POD)]
+    for probe in (*asked, *behind):
+        for exchange in probe.exchanges:
             if exchange.tls is not None and exchange.tls.chain:
                 return certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
     return None

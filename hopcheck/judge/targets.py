@@ -56,7 +56,7 @@ def judge_groups(scene: Scene, balancer: Obj, listener: Obj) -> Groups:
     result.facts["target-group.label"] = listing(names)
     result.facts["target-group.members"] = members
     healthy = sum(member["state"] == "healthy" for member in members)
-    result.facts["target-group.detail"] = f"{healthy} of {len(members)} targets healthy"
+    result.facts["target-group.detail"] = text("found", "targets", ok=healthy, total=len(members))
     result.facts["targets"] = members
     nodes = _node_names(scene, members)
     if nodes:
@@ -223,9 +223,24 @@ def _is_local(scene: Scene) -> bool:
     return service is not None and spec(service).get("externalTrafficPolicy") == "Local"
 
 
+def _needs_own_pod(scene: Scene) -> bool:
+    """Whether a node serves only by a Traefik pod of its own: policy Local, or hostPorts alone."""
+    return _is_local(scene) or (scene.traefik_service is None and bool(scene.host_ports))
+
+
+def _untold(scene: Scene) -> bool:
+    """Whether it cannot be told if some nodes are meant to fail their health check.
+
+    That is so where the Service was not seen, or its policy is Local and the pods were not.
+    """
+    if scene.traefik_service is None and not scene.kube.list("services").seen:
+        return True
+    return scene.instance is None and _is_local(scene)
+
+
 def _expected_under_local(scene: Scene, group: Group, unhealthy: list[Obj]) -> bool:
     """Whether every unhealthy target is a node without a ready Traefik pod of its own."""
-    if not _is_local(scene) or not scene.instance:
+    if not _needs_own_pod(scene) or not scene.instance:
         return False
     serving = _nodes_with_traefik(scene)
     nodes = [scene.node_ids.get((d.get("Target") or {}).get("Id", "")) for d in unhealthy]
@@ -247,6 +262,7 @@ def _unhealthy(scene: Scene, group: Group) -> list[Finding]:
             make(
                 "TGT022",
                 group.ref,
+                variant=None if _is_local(scene) else "host_port",
                 tg=group.name,
                 count=count,
                 total=total,
@@ -263,7 +279,7 @@ def _unhealthy(scene: Scene, group: Group) -> list[Finding]:
         make(
             "TGT017",
             group.ref,
-            severity=Severity.WARNING if partial else None,
+            severity=(Severity.INFO if _untold(scene) else Severity.WARNING) if partial else None,
             count=count,
             total=total,
             reason=reasons,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from hopcheck.catalogue import listing, make
+from hopcheck.catalogue import listing, make, text
 from hopcheck.judge.gaps import probes_at
 from hopcheck.model import (
     Evidence,
@@ -70,7 +70,10 @@ def judge(snapshot: Snapshot) -> Judgement:
     findings = [*_skew(scene, routing, running, states), *_logged(scene, routing, running)]
     known = [pod for pod, state in states.items() if state is not Loaded.UNKNOWN]
     gaps: list[Gap] = []
-    if not known:
+    if routing.selection.winner is None and Loaded.YES not in states.values():
+        # Nothing to look for: "every replica has loaded it" was not seen either.
+        gaps.append(Gap("none_declared", Why.NOT_NEEDED, params={"host": snapshot.target.host}))
+    elif not known:
         why = next((r.routers for r in running if r.routers.why), None)
         gaps.append(
             Gap("route_loaded", (why and why.why) or Why.NOT_NEEDED, why.detail if why else "")
@@ -93,8 +96,12 @@ def _facts(replicas: list[Replica], states: dict[str, Loaded]) -> dict[str, Any]
             {
                 "name": r.pod,
                 "state": states.get(r.pod, Loaded.UNKNOWN).value,
-                "detail": f"API {'seen' if r.routers.seen else (r.routers.why or '')}, "
-                f"log {len(r.log.or_else(()) or ())} lines",
+                "detail": text(
+                    "found",
+                    "replica" if r.routers.seen else "replica_blind",
+                    count=len(r.log.or_else(()) or ()),
+                    why=text("why", (r.routers.why or Why.NOT_NEEDED).value),
+                ),
             }
             for r in replicas
         ]
@@ -103,8 +110,9 @@ def _facts(replicas: list[Replica], states: dict[str, Loaded]) -> dict[str, Any]
 
 def _loaded(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
     """By the API, or by a routed answer of that very replica."""
-    if replica.routers.seen:
-        return _by_api(scene, routing, replica)
+    told = _by_api(scene, routing, replica) if replica.routers.seen else Loaded.UNKNOWN
+    if told is not Loaded.UNKNOWN:
+        return told
     for probe in probes_at(scene, Hop.TRAEFIK_POD):
         if probe.name == replica.pod:
             last = probe.exchanges[-1]
@@ -215,6 +223,7 @@ def _stale_servers(scene: Scene, routing: Routing, running: list[Replica]) -> li
     from hopcheck.way.routing import port_of
 
     declared: set[str] = set()
+    ways: set[str] = set()
     names: list[ObjectRef] = []
     for backend, service in routing.services():
         port = port_of(service, backend.port)
@@ -222,13 +231,18 @@ def _stale_servers(scene: Scene, routing: Routing, running: list[Replica]) -> li
             return []
         names.append(ObjectRef("Service", backend.name, backend.namespace))
         declared |= {a for a, _, _ in endpoint_addresses(scene.kube, service, port)}
+        # Native load balancing sends to the Service itself, by its cluster IP or its nodePort.
+        own = (service.get("spec") or {}).get("clusterIPs") or ()
+        ways |= {*own, str((service.get("spec") or {}).get("clusterIP"))}
+        ways |= set(scene.node_ids) if port.get("nodePort") else set()
     route = routing.selection.winner
     if not declared or route is None:
         return []
     found = []
     for replica in running:
         servers = _servers(replica, route.rule, names)
-        if servers and not any(address in url for url in servers for address in declared):
+        known = declared | ways
+        if servers and not any(address in url for url in servers for address in known):
             found.append(
                 make(
                     "LOG003",

@@ -151,6 +151,14 @@ def _numbers(port: ServicePort) -> str:
     return f"{port.port}" + (f":{port.node_port}" if port.node_port else "") + f" → {port.target}"
 
 
+def _where(pod: Obj) -> str:
+    """The pod's address and node, as far as it has them yet."""
+    address, node = (pod.get("status") or {}).get("podIP"), spec(pod).get("nodeName")
+    if address and node:
+        return text("found", "pod", address=address, node=node)
+    return str(address or node or "")
+
+
 def _facts(scene: Scene, instance: Instance | None, service: Obj | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if service is not None:
@@ -176,14 +184,13 @@ def _facts(scene: Scene, instance: Instance | None, service: Obj | None) -> dict
         ready = [pod for pod in instance.pods if pod_ready(pod)]
         facts |= {
             "traefik-pod.label": f"{instance.kind} {instance.namespace}/{instance.name}",
-            "traefik-pod.detail": f"{len(ready)} of {len(instance.pods)} ready"
+            "traefik-pod.detail": text("found", "pods", ok=len(ready), total=len(instance.pods))
             + (f", Traefik {scene.version}" if scene.version else ""),
             "traefik-pod.members": [
                 {
                     "name": str(meta(pod).get("name")),
                     "state": pod_states.state_of(pod).reason or "ready",
-                    "detail": f"{(pod.get('status') or {}).get('podIP')} on "
-                    f"{spec(pod).get('nodeName')}",
+                    "detail": _where(pod),
                 }
                 for pod in instance.pods
             ],

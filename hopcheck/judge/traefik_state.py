@@ -55,15 +55,11 @@ def _lines(replica: Replica | None) -> list[LogLine]:
 
 def _pods(scene: Scene, instance: Instance) -> list[Finding]:
     current = [p for p in instance.pods if not pod_states.terminal(p) and not pod_states.leaving(p)]
-    states = [(pod, pod_states.state_of(pod)) for pod in current]
-    troubled = [(pod, state) for pod, state in states if state.reason]
+    troubled = pod_states.lasting(current, scene.snapshot.taken_at)
     if not troubled:
         return []
     pod, first = next(((p, s) for p, s in troubled if s.down), troubled[0])
-    # A replica that starts while others serve is a roll-out, not trouble.
-    if len(troubled) < len(states) and first.reason in ("NotReady", "Pending") and not first.detail:
-        return []
-    share = len(troubled) / len(states)
+    share = len(troubled) / len(current)
     severity = None if share == 1 else Severity.WARNING
     ns, name = instance.namespace, first.name
     found: list[Finding] = []
@@ -79,7 +75,7 @@ def _pods(scene: Scene, instance: Instance) -> list[Finding]:
             _ref(instance),
             severity=severity,
             count=len(troubled),
-            total=len(states),
+            total=len(current),
             reason=first.words,
             pod=name,
             advice=first.advice,
@@ -114,25 +110,35 @@ def _refused(scene: Scene, instance: Instance, pod: str) -> Finding | None:
                 **common,
             )
         if static is not None:
-            flag = _flag(scene, pod, line.raw)
+            removed = _removed(lines) if "incompatible deprecated" in words else ""
+            common["error"] = removed or words
+            flag = _flag(scene, pod, removed.partition(" ")[0] or _node(line.raw))
             return make("SVC008", _ref(instance), flag=flag, **common)
     return None
+
+
+def _removed(lines: list[LogLine]) -> str:
+    """What Traefik says of a setting that v3 removed, before it leaves (pkg/cli/deprecation.go)."""
+    said = [line.message for line in lines if "for Traefik to start" in line.message]
+    return said[-1].partition("For more information")[0].strip().rstrip(".") if said else ""
 
 
 _NODE = re.compile(r"node: ([\w.\[\]-]+)")
 
 
-def _flag(scene: Scene, name: str, words: str) -> str:
+def _node(words: str) -> str:
+    found = _NODE.search(words)
+    return found[1] if found else ""
+
+
+def _flag(scene: Scene, name: str, node: str) -> str:
     """The argument that the error names; the error's own word where no argument holds it."""
-    node = _NODE.search(words)
-    if node is None:
+    if not node:
         return "what the error names"
     pod = next((p for p in scene.pods if meta(p).get("name") == name), {})
     arguments = [str(a) for a in (traefik_container(pod) or {}).get("args") or ()]
-    wanted = node[1].lower().rpartition(".")[2]
-    return next(
-        (a for a in arguments if wanted in re.split(r"[.=]", a.lower().lstrip("-"))), node[1]
-    )
+    wanted = node.lower().rpartition(".")[2]
+    return next((a for a in arguments if wanted in re.split(r"[.=]", a.lower().lstrip("-"))), node)
 
 
 def _ping(scene: Scene, instance: Instance, pod: Obj, state: pod_states.PodState) -> Finding | None:

@@ -28,7 +28,7 @@ def agreed(step: Step, snapshot: Snapshot, function: Callable[[Snapshot], Judgem
     known = installed_version(snapshot, Scene(snapshot).instance)
     others = [
         function(msgspec.structs.replace(snapshot, assumed_version=str(version)))
-        for version in possible_versions(known)
+        for version in possible_versions(known, snapshot.target.path)
     ]
     if all(_alike(judged, other) for other in others):
         return judged

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import difflib
 import shlex
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
-from hopcheck.lab.demo import demo
+from hopcheck.lab.demo import demo, staged
 from hopcheck.lab.faults import FAULTS
 from hopcheck.lab.lab import Lab
-from hopcheck.lab.topology import HOST
+from hopcheck.lab.setups import SETUPS
 
 _USAGE, _FAILED = 2, 3
 
@@ -23,41 +24,47 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hopcheck.lab", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("faults", help="the names of the gallery, one a line")
+    commands.add_parser("setups", help="the names of the healthy set-ups, one a line")
     for name, text in (
         ("demo", "diagnose the lab; further arguments are those of `hopcheck diagnose`"),
         ("serve", "run the lab until Ctrl-C"),
     ):
         command = commands.add_parser(name, help=text, allow_abbrev=False)
-        command.add_argument("--fault", metavar="NAME", help="inject this fault")
+        chosen = command.add_mutually_exclusive_group()
+        chosen.add_argument("--fault", metavar="NAME", help="inject this fault")
+        chosen.add_argument("--setup", metavar="NAME", help="arrange this healthy set-up")
         command.add_argument("--url-path", metavar="PATH", help="diagnose this path")
         command.add_argument(
             "--delay", metavar="MS", type=float, default=0.0, help="every party answers later"
         )
         command.add_argument("--traefik", metavar="FILE", type=Path, help="another binary")
-    measured = commands.add_parser("accuracy", help="diagnose every fault and count")
-    measured.add_argument("names", nargs="*", metavar="NAME", help="these faults only")
+    measured = commands.add_parser("accuracy", help="diagnose every fault and more, and count")
+    measured.add_argument("names", nargs="*", metavar="NAME", help="these faults and set-ups")
+    measured.add_argument(
+        "--kind", action="append", default=[], metavar="KIND", help="fault, set-up, pair or edit"
+    )
+    measured.add_argument("--labs", type=int, default=2, metavar="N", help="labs at a time")
     measured.add_argument("--write-readme", type=Path, metavar="FILE", default=None)
     return parser
 
 
-def _known(fault: str | None) -> bool:
-    """Whether there is such a fault; says so when there is not."""
-    if fault is None or fault in FAULTS:
+def _known(name: str | None, what: str, known: Collection[str]) -> bool:
+    """Whether there is such a fault or set-up; says so when there is not."""
+    if name is None or name in known:
         return True
-    near = difflib.get_close_matches(fault, FAULTS, n=3)
-    hint = f"; did you mean {', '.join(near)}?" if near else ": see `make faults`"
-    print(f"hopcheck.lab: no fault named {fault!r}{hint}", file=sys.stderr)
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"; did you mean {', '.join(near)}?" if near else f": see `make {what}s`"
+    print(f"hopcheck.lab: no {what} named {name!r}{hint}", file=sys.stderr)
     return False
 
 
-async def _serve(lab: Lab, fault: str | None, arguments: list[str]) -> int:
+async def _serve(lab: Lab, scenario: str | None, arguments: list[str]) -> int:
     """Say how to reach the lab and wait to be interrupted."""
-    if fault is not None:
-        await lab.inject(fault)
-    asked = FAULTS[fault].asked if fault else (HOST,)
-    for name, value in lab.environment().items():
+    with contextlib.redirect_stdout(sys.stderr):
+        words, environment = await staged(lab, scenario)
+    for name, value in environment.items():
         print(f"export {name}={shlex.quote(value)}")
-    command = ["hopcheck", "diagnose", *asked, *lab.arguments(), *arguments]
+    command = ["hopcheck", "diagnose", *words, *arguments]
     print(shlex.join(command), flush=True)
     await asyncio.Event().wait()
     return 0
@@ -81,7 +88,7 @@ async def _with_lab(
     try:
         async with Lab(binary=options.traefik) as lab:
             lab.set_delay(options.delay / 1000)
-            return await work(lab, options.fault, options.arguments)
+            return await work(lab, options.fault or options.setup, options.arguments)
     except asyncio.CancelledError:
         if not caught:
             raise
@@ -98,13 +105,17 @@ def main(words: list[str] | None = None) -> int:
         for fault in FAULTS.values():
             print(f"{fault.name} (recorded)" if fault.inject is None else fault.name)
         return 0
+    if options.command == "setups":
+        print("\n".join(SETUPS))
+        return 0
     if options.command == "accuracy":
-        if not all(_known(name) for name in options.names):
+        if not all(_known(name, "fault", {*FAULTS, *SETUPS}) for name in options.names):
             return _USAGE
         from hopcheck.lab.accuracy import accuracy
 
-        return asyncio.run(accuracy(options.names, options.write_readme))
-    if not _known(options.fault):
+        run = accuracy(options.names, options.write_readme, options.kind, options.labs)
+        return asyncio.run(run)
+    if not _known(options.fault, "fault", FAULTS) or not _known(options.setup, "setup", SETUPS):
         return _USAGE
     options.arguments = [word for word in further if word != "--"]
     if options.url_path:

@@ -14,7 +14,7 @@ from hopcheck.lab.lab import Lab
 from hopcheck.lab.topology import HOST, LOAD_BALANCER
 
 _TRIES = 8  # for each address: nodes, Traefik pods and application pods take turns
-_LIMIT_S = 3.0
+_LIMIT_S = 5.5
 _REDIRECTS = 5
 # What counts as a good answer (contract: --expect-status); an application's own 404 does at "/".
 _GOOD = frozenset({*range(200, 400), 401, 403, 404, 405, 429})

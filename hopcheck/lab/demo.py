@@ -15,6 +15,7 @@ from typing import Any
 from hopcheck.lab.faults import FAULTS, Fault
 from hopcheck.lab.faults.gallery import HEALTHY, VERDICTS
 from hopcheck.lab.lab import Lab
+from hopcheck.lab.setups import SETUPS
 from hopcheck.lab.topology import HOST
 
 _WRITE_S = 15.0  # for the report so far, after an interruption
@@ -28,18 +29,15 @@ def child_environment(lab: Lab | None = None) -> dict[str, str]:
     return kept | (lab.environment() if lab is not None else {})
 
 
-async def demo(lab: Lab, fault: str | None, arguments: Sequence[str]) -> int:
-    """Inject the fault, diagnose the host, compare; the exit code of the demo.
+async def demo(lab: Lab, scenario: str | None, arguments: Sequence[str]) -> int:
+    """Inject the fault or arrange the set-up, diagnose the host, compare; the demo's exit code.
 
-    0: the injected fault was named, and nothing else; 1: it was not; else the diagnosis's own
-    exit code where it gave no verdict.
+    0: the injected fault was named, and nothing else; 1: it was not, or a healthy set-up raised an
+    alarm; else the diagnosis's own exit code where it gave no verdict.
     """
-    if fault is not None:
-        print(f"injected: {fault}: {FAULTS[fault].summary}", flush=True)
-        await lab.inject(fault)
+    words, environment = await staged(lab, scenario)
     began = time.time()
-    asked = FAULTS[fault].asked if fault else (HOST,)
-    code = await _diagnose(lab, [*asked, *lab.arguments(), *arguments])
+    code = await _diagnose([*words, *arguments], environment)
     if code not in _VERDICTS:
         return code
     path = _report(_directory(arguments), began)
@@ -48,10 +46,28 @@ async def demo(lab: Lab, fault: str | None, arguments: Sequence[str]) -> int:
         return 1
     print(f"report: {path.parent}")
     print(f"exit code of the diagnosis: {code}")
-    wrong = compare(json.loads(path.read_text()), None if fault is None else FAULTS[fault])
+    report = json.loads(path.read_text())
+    if scenario in SETUPS:
+        wrong = SETUPS[scenario].alarms(report)
+    else:
+        wrong = compare(report, None if scenario is None else FAULTS[scenario])
     if wrong:
         print(f"demo: {wrong}", file=sys.stderr)
     return 1 if wrong else 0
+
+
+async def staged(lab: Lab, scenario: str | None) -> tuple[list[str], dict[str, str]]:
+    """Make the lab show a fault or a set-up; arguments and environment of the diagnosis."""
+    if scenario in SETUPS:
+        setup = SETUPS[scenario]
+        print(f"arranged: {scenario}: {setup.summary}", flush=True)
+        await lab.arrange(scenario)
+        return setup.arguments(lab), setup.environment(lab)
+    if scenario is not None:
+        print(f"injected: {scenario}: {FAULTS[scenario].summary}", flush=True)
+        await lab.inject(scenario)
+    asked = FAULTS[scenario].asked if scenario else (HOST,)
+    return [*asked, *lab.arguments()], lab.environment()
 
 
 def compare(report: dict[str, Any], fault: Fault | None) -> str:
@@ -84,7 +100,7 @@ def _cause(finding: dict[str, Any]) -> str:
     return f"{finding['step']}: {finding['code']} {thing['kind']} {where}{thing['name']}"
 
 
-async def _diagnose(lab: Lab, arguments: list[str]) -> int:
+async def _diagnose(arguments: list[str], environment: dict[str, str]) -> int:
     """Run ``hopcheck diagnose`` as a user would, in a process of its own; its exit code.
 
     It has a session of its own, so that Ctrl-C reaches it once, from here, and the lab outlives
@@ -96,7 +112,7 @@ async def _diagnose(lab: Lab, arguments: list[str]) -> int:
         "hopcheck",
         "diagnose",
         *arguments,
-        env=child_environment(lab),
+        env=child_environment() | environment,
         start_new_session=True,
     )
     try:

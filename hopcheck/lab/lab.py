@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from hopcheck.lab import settings, topology, traefik
 from hopcheck.lab.addresses import Addresses
@@ -24,6 +25,7 @@ from hopcheck.lab.kubelet import Kubelet
 from hopcheck.lab.nodes import Nodes
 from hopcheck.lab.pods import HEALTHY, AppPod, Behaviour
 from hopcheck.lab.relay import Relay
+from hopcheck.lab.setups import SETUPS
 from hopcheck.lab.traefik import TraefikProcess
 
 Obj = dict[str, Any]
@@ -33,6 +35,7 @@ _POLL_S = 0.05
 # providersThrottleDuration in the lab (100 ms) and the time a watch event takes (milliseconds).
 _QUIET_S = 0.6
 _LIMIT_S = 20.0
+_ROUTED_TRIES = 40  # where the API is off, only an answer tells that a route has been loaded
 _ACCOUNT = f"system:serviceaccount:{topology.GATEWAY}:{topology.TRAEFIK}"
 
 
@@ -72,6 +75,7 @@ class Lab:
         self._traefik: dict[str, TraefikProcess] = {}
         self._apps: dict[str, AppPod] = {}
         self._tokens: dict[str, str] = {}
+        self._guests: list[tuple[str, str]] = []
         self._rules_changed = False
         self._settled = 0  # the store's version that every party is known to follow
         self._baseline: Callable[[], None] = lambda: None
@@ -140,6 +144,10 @@ class Lab:
 
     # --- what users need -------------------------------------------------------------------
 
+    def address(self, number: int) -> str:
+        """A loopback address of the lab's own block, for parties that a set-up adds."""
+        return self._addresses.host(number)
+
     @property
     def kubeconfig(self) -> Path:
         """The file for KUBECONFIG; its user may only read."""
@@ -151,7 +159,7 @@ class Lab:
 
     def arguments(self) -> list[str]:
         """The options of ``hopcheck diagnose`` for this lab."""
-        found = settings.arguments(self.plan, self.dns, self.cloud, self.certificates.public_ca)
+        found = settings.arguments(self.dns, self.cloud, self.nodes, self.certificates.public_ca)
         if self.second_dns is not None:
             found += ["--resolver", f"{self.second_dns.address}:{self.second_dns.port}"]
         return found
@@ -169,6 +177,20 @@ class Lab:
         await fault.inject(self)
         await self.settle()
 
+    async def arrange(self, name: str) -> None:
+        """Rearrange the lab into a healthy set-up of the gallery and wait until it serves.
+
+        Raises KeyError for an unknown name.
+        """
+        await SETUPS[name].arrange(self)
+        await self.settle()
+        asked = urlsplit(SETUPS[name].target)
+        for _ in range(_ROUTED_TRIES):
+            if await self._routed(asked.hostname or topology.HOST, asked.path):
+                break
+            await asyncio.sleep(_POLL_S)
+        await self._converge()
+
     async def heal(self) -> None:
         """Go back to the healthy state and wait until the path works as at the start."""
         # A Traefik that has yet to hear of the last changes looks healed before it is broken.
@@ -183,9 +205,12 @@ class Lab:
         for name in [one for one in self._apps if one not in {p.name for p in self.plan.app}]:
             del self._apps[name]
             await self.kubelet.remove(topology.APP, name)
+        for guest in self._guests:
+            await self.kubelet.remove(*guest)
+        self._guests.clear()
         self._baseline()
-        for place in list(self._down):
-            await self.kubelet.restart(*place)
+        for down in list(self._down):
+            await self.kubelet.restart(*down)
         self._down.clear()
         for pod in self._apps.values():
             if pod.behaviour != HEALTHY:
@@ -195,8 +220,12 @@ class Lab:
             self._rules_changed = False
         for name, process in self._traefik.items():
             args = self._args_of(name)
-            if process.args != args or process.exit_code is not None:
-                process.args = args
+            place = self._place_of(name)
+            if (process.args, process.env, process.address) != (args, {}, place.address) or (
+                process.exit_code is not None
+            ):
+                process.args, process.env, process.address = args, {}, place.address
+                process.admin_port = process.ping_port = place.ports["traefik"]
                 await self.kubelet.restart(topology.GATEWAY, name)
         if behind:
             await self._quiet()
@@ -270,6 +299,40 @@ class Lab:
             self.store.patch("pods", topology.GATEWAY, pod, lambda o: edit(o["spec"]))
             process.args = self._args_of(pod)
             await self.kubelet.restart(topology.GATEWAY, pod)
+
+    async def set_traefik_process(self, change: Callable[[TraefikProcess], None]) -> None:
+        """Change how the Traefik processes run, whatever their pods say, and restart them."""
+        self._settled = 0
+        for pod, process in self._traefik.items():
+            change(process)
+            await self.kubelet.restart(topology.GATEWAY, pod)
+
+    async def stop_traefik(self, pod: str) -> None:
+        """Delete a Traefik pod, as a Deployment does that is scaled down."""
+        self.store.delete("pods", topology.GATEWAY, pod)
+        await self._traefik[pod].stop()
+        self._traefik[pod].exit_code = 0
+
+    async def add_traefik(
+        self, pod: topology.Pod, change: Callable[[list[str]], list[str]]
+    ) -> list[str]:
+        """Start another Traefik in `pod`, whose object is yours to put first; its arguments."""
+        await self._prepare(pod)
+        args = change(self._traefik_args(pod))
+        await self.add_container(
+            topology.GATEWAY, pod.name, TraefikProcess(self.binary, args, pod.address, pod.ports)
+        )
+        return args
+
+    async def add_container(
+        self, namespace: str, pod: str, container: TraefikProcess | AppPod
+    ) -> None:
+        """Run a container in a pod of the store until `heal`."""
+        self._guests.append((namespace, pod))
+        found = self.store.get("pods", namespace, pod)
+        name = found["spec"]["containers"][0]["name"] if found else pod
+        self._run(namespace, pod, name, container)
+        await container.start()
 
     async def set_traefik_rules(self, rules: list[Obj]) -> None:
         """Replace the RBAC rules of Traefik's ServiceAccount and restart its pods."""
@@ -353,6 +416,16 @@ class Lab:
     def _run(self, namespace: str, pod: str, name: str, container: TraefikProcess | AppPod) -> None:
         self.kubelet.add(namespace, pod, container)
         self.server.set_log(namespace, pod, name, container.log, container.previous_log)
+
+    def _place_of(self, pod: str) -> topology.Pod:
+        return next(one for one in self.plan.traefik if one.name == pod)
+
+    async def _routed(self, host: str, path: str) -> bool:
+        """Whether each Traefik of the plan answers for that host by a route, on any entryPoint."""
+        running = [one for one in self._traefik.values() if one.exit_code is None]
+        name = host.encode("idna").decode()
+        where = path if path.startswith("/") else "/"
+        return all([await one.routes(name, where) for one in running])
 
     def _args_of(self, pod: str) -> list[str]:
         found = self.store.get("pods", topology.GATEWAY, pod)

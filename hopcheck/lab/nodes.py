@@ -146,9 +146,9 @@ class Nodes:
                 group = f"{metadata['namespace']}/{metadata['name']}:{name}"
                 usable = _endpoints(slices, name)
                 everywhere = Route(group, tuple(endpoint for endpoint, _node in usable))
-                cluster_ip = spec.get("clusterIP", "None")
-                if self._cluster_ips and cluster_ip.startswith("127.") and usable:
-                    routes[cluster_ip, unprivileged(port["port"])] = everywhere
+                if self._cluster_ips and usable:
+                    for address in _service_addresses(service):
+                        routes[address, unprivileged(port["port"])] = everywhere
                 if not port.get("nodePort"):
                     continue
                 for node, address in nodes.items():
@@ -156,7 +156,28 @@ class Nodes:
                     route = own if local else everywhere
                     if route.endpoints:
                         routes[address, port["nodePort"]] = route
-        return routes
+        return routes | self._host_ports(nodes)
+
+    def _host_ports(self, nodes: dict[str, str]) -> dict[Endpoint, Route]:
+        """The ports that pods open on their nodes; a host network needs no forwarding."""
+        found: dict[Endpoint, Route] = {}
+        for pod in self._store.list("pods"):
+            address = nodes.get(pod["spec"].get("nodeName", ""))
+            inside = (pod.get("status") or {}).get("podIP")
+            for container in pod["spec"].get("containers", []):
+                for port in container.get("ports") or []:
+                    if address and inside not in (None, address) and port.get("hostPort"):
+                        group = f"{pod['metadata']['name']}:{port['hostPort']}"
+                        where = (address, unprivileged(port["hostPort"]))
+                        found[where] = Route(group, ((inside, port["containerPort"]),))
+        return found
+
+    def shifted(self) -> list[Endpoint]:
+        """Addresses with the ports that clients ask for where `unprivileged` moved these."""
+        moved = (_SHIFT, _SHIFT + _PRIVILEGED)
+        return [
+            (a, port - _SHIFT) for a, port in sorted(self._routes) if moved[0] < port < moved[1]
+        ]
 
 
 async def _accepts(endpoint: Endpoint) -> bool:
@@ -170,6 +191,14 @@ async def _accepts(endpoint: Endpoint) -> bool:
         return False
     writer.close()
     return True
+
+
+def _service_addresses(service: Obj) -> list[str]:
+    """Cluster IP, external IPs and a load balancer's addresses, as far as they are the lab's."""
+    status = (service.get("status") or {}).get("loadBalancer") or {}
+    found = [service["spec"].get("clusterIP") or "", *(service["spec"].get("externalIPs") or [])]
+    found += [str(entry.get("ip") or "") for entry in status.get("ingress") or []]
+    return [address for address in found if address.startswith("127.")]
 
 
 def _internal_ip(node: Obj) -> str:

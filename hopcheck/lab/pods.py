@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from hopcheck.lab import h2c
 from hopcheck.lab.cloud.dark import DarkPort
 
 _LOG_LINES = 2000
@@ -24,8 +25,9 @@ class Behaviour:
     address (bound to loopback only); `delay` is seconds; `only_host` answers every other Host
     with the application's own 404; `dark` drops every packet, as a network policy does; `headers`
     are added to each answer; `refuses_plain` makes a TLS server answer plain HTTP with 400, as Go's
-    and nginx do; `exit_code` makes the container end with `exit_log` as its
-    last words (137 with `exit_reason` "OOMKilled" is what the kernel does).
+    and nginx do; `h2c` speaks HTTP/2 in plain text and nothing else; `location` is that of a
+    redirect, at the path `only_at` where given; `exit_code` makes the container end with `exit_log`
+    as its last words (137 with `exit_reason` "OOMKilled" is what the kernel does).
     """
 
     status: int = 200
@@ -42,6 +44,9 @@ class Behaviour:
     refuses_plain: bool = False
     dark: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    h2c: bool = False
+    location: str = ""
+    only_at: str = ""
     ready: bool = True
     exit_code: int | None = None
     exit_reason: str = "Error"
@@ -87,6 +92,9 @@ class AppPod:
         if behaviour.not_http or behaviour.refuses_plain:
             answer = _greet if behaviour.not_http else _refuse_plain
             self._server = await asyncio.start_server(answer, self.address, port)
+            return
+        if behaviour.h2c:
+            self._server = await asyncio.start_server(h2c.serve, self.address, port)
             return
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._answer)
@@ -135,6 +143,10 @@ class AppPod:
             request.transport.abort()
         status, text = behaviour.status, behaviour.body or f"{self.name} serves {request.path}\n"
         headers = dict(behaviour.headers)
+        if behaviour.only_at not in ("", request.path):
+            status = 200
+        elif behaviour.location:
+            headers["Location"] = behaviour.location
         if behaviour.only_host and request.host.partition(":")[0] != behaviour.only_host:
             status, text = 404, f"{self.name}: no site named {request.host}\n"
         if behaviour.redirect_loop:

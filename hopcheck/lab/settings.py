@@ -25,7 +25,7 @@ from hopcheck.lab.cloud import (
     security_group,
 )
 from hopcheck.lab.dns import DnsServer
-from hopcheck.lab.nodes import unprivileged
+from hopcheck.lab.nodes import Nodes, unprivileged
 from hopcheck.lab.topology import Plan
 
 Obj = dict[str, Any]
@@ -121,22 +121,20 @@ def environment(kubeconfig: Path, cloud: Cloud, directory: Path) -> dict[str, st
     }
 
 
-def arguments(plan: Plan, dns: DnsServer, cloud: Cloud, ca_file: Path) -> list[str]:
+def arguments(dns: DnsServer, cloud: Cloud, nodes: Nodes, ca_file: Path) -> list[str]:
     """The options of ``hopcheck diagnose``: the resolver, the CA, and where low ports really are.
 
     Ports below 1024 cannot be bound without root: curl's --connect-to leads to the real ones.
     The first rule that matches wins, so those of single addresses come first.
     """
-    rules: list[str] = []
-    for service, address in plan.cluster_ips.items():
-        ports = (80, 443) if service == topology.TRAEFIK else (80,)
-        rules += [f"{address}:{port}::{unprivileged(port)}" for port in ports]
+    rules = [f"{address}:{port}::{unprivileged(port)}" for address, port in nodes.shifted()]
     for port in (443, 80):
         real = {
-            address: cloud.bound_port(topology.LOAD_BALANCER, address, port)
-            for address in plan.zones.values()
+            zone.address: cloud.bound_port(balancer, zone.address, port)
+            for balancer in cloud.load_balancers.values()
+            for zone in balancer.zones
         }
-        usual = next(iter(real.values()))
+        usual = next(iter(real.values()), unprivileged(port))
         rules += [f"{one}:{port}::{number}" for one, number in real.items() if number != usual]
         rules.append(f":{port}::{usual}")
     return [

@@ -33,7 +33,7 @@ def state(lab: Lab) -> dict[str, Any]:
             fixed = [(one.rrtype, one.values) for one in records if not callable(one.values)]
             found[f"DNSRecord {name}"] = repr(fixed)
     for name, rcode in rcodes.items():
-        found[f"DNSRecord {name} rcode"] = rcode
+        found[f"DNSRecord {name}"] = f"{found.get(f'DNSRecord {name}')} {rcode}"
     for pod in lab.store.list("pods", topology.APP):
         with contextlib.suppress(KeyError):  # a pod that is an object only
             container: Any = lab.kubelet.container(topology.APP, pod["metadata"]["name"])

@@ -17,6 +17,7 @@ from hopcheck.lab.addresses import Addresses
 Obj = dict[str, Any]
 
 HOST = "myapp.example.com"
+_MADE = "2026-01-12T01:15:00Z"  # a pod that is not ready for long is another matter than a new one
 REGION = "ap-northeast-2"
 ZONES = ("ap-northeast-2a", "ap-northeast-2c")
 GATEWAY = "api-gateway-system"
@@ -183,7 +184,7 @@ def reader_rules() -> list[Obj]:
         {"apiGroups": [""], "resources": ["nodes", "events", "namespaces"], "verbs": read},
         {
             "apiGroups": [""],
-            "resources": ["pods/log", "pods/proxy", "services/proxy", "endpoints"],
+            "resources": ["pods/log", "pods/proxy", "services/proxy", "endpoints", "configmaps"],
             "verbs": read,
         },
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
@@ -408,6 +409,7 @@ def _owner(kind: str, name: str) -> Obj:
 def _pod(namespace: str, app: str, replica_set: str, pod: Pod, spec: Obj) -> Obj:
     meta = _meta("v1", "Pod", namespace, pod.name)
     meta["metadata"] |= {
+        "creationTimestamp": _MADE,
         "labels": {"app": app, "pod-template-hash": replica_set.rpartition("-")[2]},
         "ownerReferences": [_owner("ReplicaSet", replica_set)],
     }

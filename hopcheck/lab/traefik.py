@@ -65,6 +65,13 @@ async def version(binary: Path) -> str:
     return rest.split()[0]
 
 
+def _insecure() -> ssl.SSLContext:
+    """A client context that takes any certificate, without the system's CAs (20 ms)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 class TraefikProcess:
     """One Traefik container: the process, its bounded log and its readiness (``/ping``)."""
 
@@ -74,8 +81,10 @@ class TraefikProcess:
         self.binary = binary
         self.args = args
         self.address = address
+        self.env: dict[str, str] = {}
         self.admin_port = ports["traefik"]  # /ping and the API
-        self.tls_port = ports["websecure"]
+        self.ping_port = self.admin_port
+        self.tls_port, self.web_port = ports["websecure"], ports["web"]
         self.exit_code: int | None = None
         self.exit_reason = "Error"
         self._process: asyncio.subprocess.Process | None = None
@@ -95,7 +104,8 @@ class TraefikProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={"PATH": os.defpath},  # nothing of the user's: no proxy, no KUBECONFIG
+            # Nothing of the user's: no proxy, no KUBECONFIG.
+            env={"PATH": os.defpath, **self.env},
             limit=_LINE_BYTES,
             start_new_session=True,  # Ctrl-C at the terminal is the lab's to handle
         )
@@ -118,9 +128,9 @@ class TraefikProcess:
     async def not_ready(self) -> str | None:
         """What the readiness probe says of ``/ping``; None when it succeeds."""
         try:
-            status, _ = await http.get(self.address, self.admin_port, "/ping")
+            status, _ = await http.get(self.address, self.ping_port, "/ping")
         except OSError as error:
-            where = f"http://{self.address}:{self.admin_port}/ping"
+            where = f"http://{self.address}:{self.ping_port}/ping"
             return f'Get "{where}": dial tcp: {error.strerror or "i/o timeout"}'
         return None if status == 200 else f"HTTP probe failed with statuscode: {status}"
 
@@ -145,6 +155,19 @@ class TraefikProcess:
                 return len(service.get("loadBalancer", {}).get("servers", []))
         return 0
 
+    async def routes(self, host: str, path: str) -> bool:
+        """Whether some entryPoint answers for `host` other than with Traefik's own 404."""
+        for port, tls in ((self.tls_port, _insecure()), (self.web_port, None)):
+            try:
+                status, body = await http.get(self.address, port, path, host=host, tls=tls)
+            except TimeoutError:  # somebody thinks about the answer
+                return True
+            except OSError:
+                continue
+            if (status, body) != (404, b"404 page not found\n") and status not in (301, 308):
+                return True
+        return False
+
     async def fingerprint(self, host: str) -> str:
         """A text that changes with the configuration and with the certificate for `host`.
 
@@ -152,20 +175,19 @@ class TraefikProcess:
         """
         if self.exit_code is not None:
             return f"exited {self.exit_code}"
+        found = await self.certificate(host)
         try:
             status, body = await self._rawdata()
         except OSError:
-            return "starting"
-        return f"{status} {hash(body)} {hash(await self.certificate(host))}"
+            return "starting" if found is None else f"no API {hash(found)}"
+        return f"{status} {hash(body)} {hash(found)}"
 
     async def certificate(self, host: str) -> bytes | None:
         """The certificate (DER) that `websecure` presents for `host`; None without one."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without the system's CAs: 20 ms
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         try:
             async with asyncio.timeout(_STOP_S):
                 _reader, writer = await asyncio.open_connection(
-                    self.address, self.tls_port, ssl=context, server_hostname=host
+                    self.address, self.tls_port, ssl=_insecure(), server_hostname=host
                 )
         except OSError:
             return None

@@ -43,6 +43,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "complete": report.complete,
         "selected": plain["selected"],
         "redaction": report.redaction,
+        "replayed": report.replayed,
         "vantage": plain["vantage"],
         "verdict": plain["verdict"],
         "headline": report.headline,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -57,10 +57,10 @@ def page_of(report: Report, limits: Limits) -> dict[str, Any]:
         "more_causes": max(0, len(data["root_causes"]) - limits.findings),
         "steps": steps,
         "remarks": [one for step in steps for one in step["findings"] if one["severity"] != "info"],
-        "unseen": [step for step in steps if step["status"] == "unknown"],
+        "unseen": _unseen(steps),
         "skipped": [view.finding(one) for one in data["skipped"][: limits.findings]],
         "path": path,
-        "picture": draw(path),
+        "picture": draw(_without_repeats(path)),
         "vantage": _vantage(data["vantage"]),
         "since": shown(since_words(report)),
         "changed": [shown(one) for one in changes_words(report, 1)],
@@ -156,7 +156,9 @@ class _View:
         ):
             keys = list(dict.fromkeys(key for one in value for key in one))[:8]
             keys = [key for key in keys if any(one.get(key) not in (None, "", []) for one in value)]
-            rows = [[self.words(one[key]) if key in one else "" for key in keys] for one in value]
+            rows = [
+                [self.cell(key, one[key]) if key in one else "" for key in keys] for one in value
+            ]
             head = [word("fact", key) for key in keys]
             return {"kind": "table", "head": head, "rows": rows[:most], "more": more}
         if isinstance(value, list) and len(value) > 1:
@@ -169,6 +171,12 @@ class _View:
             pairs = [(word("fact", key), self.words(one)) for key, one in value.items()]
             return {"kind": "pairs", "pairs": pairs[:most], "more": more}
         return {"kind": "text", "text": self.words(value), "more": 0}
+
+    def cell(self, key: str, value: Any) -> str:
+        """A value of a table; a member's state in words."""
+        if key == "state" and isinstance(value, str):
+            return word("member", value)
+        return self.words(value)
 
     def words(self, value: Any) -> str:
         return shorten(in_words(value), self.limits.text)
@@ -193,6 +201,29 @@ class _View:
             "said": [(one["look"], member_words(one)) for one in members[: self.limits.members]],
             "cut": max(0, len(members) - self.limits.members),
         }
+
+
+def _without_repeats(path: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Hops that were not seen for the same reason as the one before need not say it again."""
+    shown = []
+    for number, hop in enumerate(path):
+        before = path[number - 1] if number else None
+        same = before is not None and hop["state"] == before["state"] == "unknown"
+        if same and before is not None and hop["detail"] == before["detail"]:
+            hop = {**hop, "detail": ""}
+        shown.append(hop)
+    return shown
+
+
+def _unseen(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """The steps that were not seen, by what kept them from it."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for step in steps:
+        if step["status"] == "unknown":
+            # What a party said of it stands with the step.
+            reason = (step["reason"] or label("no_reason")).partition(" (")[0]
+            found.setdefault(reason, []).append(step)
+    return list(found.items())
 
 
 def _proof(proof: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,7 +99,8 @@ def member_words(member: Mapping[str, Any]) -> str:
         if look == "ok"
         else word("state" if look == member["state"] else "member", member["state"])
     )
-    return " ".join(part for part in (member["name"], said, member["detail"]) if part)
+    about = ", ".join(part for part in (said, member["detail"]) if part)
+    return f"{member['name']} {about}".rstrip()
 
 
 def draw(hops: Sequence[Mapping[str, Any]]) -> Picture:

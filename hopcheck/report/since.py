@@ -81,13 +81,18 @@ def by_words(change: Change, beside: str) -> str:
     return ", ".join(one_line(part, _VALUE) for part in said if part)
 
 
-def change_words(change: Change, report: Report, limit: int = _VALUE) -> str:
-    """The whole change on one line, its object first."""
+def change_line(change: Change, beside: str, limit: int = _VALUE) -> str:
+    """The whole change on one line, its object first; its time short beside the moment `beside`."""
     parts = (
         f"{one_line(str(change.object), 2 * limit)} {what_words(change, limit)}",
-        by_words(change, report.started_at),
+        by_words(change, beside),
     )
     return ", ".join(part for part in parts if part)
+
+
+def change_words(change: Change, report: Report, limit: int = _VALUE) -> str:
+    """The whole change on one line, as it stands in `report`."""
+    return change_line(change, report.started_at, limit)
 
 
 def changes_words(report: Report, most: int, limit: int = _VALUE) -> Sequence[str]:

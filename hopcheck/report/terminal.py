@@ -16,7 +16,7 @@ from hopcheck.model import Finding, Report, Severity, Status, StepResult, Verdic
 from hopcheck.report.facts import beside_path
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label, left_out
-from hopcheck.report.since import changes_words, since_words
+from hopcheck.report.since import change_words, changes_words, since_words
 from hopcheck.report.text import command, in_words, one_line, shorten
 
 if TYPE_CHECKING:
@@ -89,12 +89,12 @@ def print_report(
     """Print `report`; `where` is the path of the written one.
 
     At most 25 lines at 100 columns, unless fixes and objects alone need more: these are never
-    cut. `quiet` prints the verdict and each root cause's fix; `verbose` adds every finding with
-    its evidence and the facts.
+    cut. `quiet` prints one line, however long; `verbose` adds every finding with its evidence, the
+    facts and every change.
     """
     head = _headline(report, console)
     if quiet:
-        lines = [head, *(line for one in report.root_causes for line in _named(one))]
+        lines = [_one_line(report)]
     else:
         steps = [_step_line(report, step, console) for step in report.steps]
         foot = _foot(report, where, console.width)
@@ -133,6 +133,12 @@ def _headline(report: Report, console: Console) -> _Line:
     )
 
 
+def _one_line(report: Report) -> _Line:
+    word = label(f"verdict.{report.verdict.value}").upper()
+    words = f"  {_clean(public_url(report.target))}  {_clean(report.headline)}"
+    return _Line((word, _VERDICT_STYLE[report.verdict]), (words, ""), raw=True)
+
+
 def _labelled(key: str, text: str, style: str = "") -> _Line:
     return _Line((label(key).ljust(_INDENT), "bold"), (text, style), indent=_INDENT)
 
@@ -156,7 +162,7 @@ def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
     Since when and what changed stand between the first cause and its fix.
     """
     history = _history(report, console, room // 2)
-    left = room - len(history)
+    left = room - sum(line.height(console) for line in history)
     if not report.root_causes:
         yield from history
         yield from _warnings(report, console, left - 1)
@@ -196,14 +202,17 @@ def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
 
 
 def _history(report: Report, console: Console, room: int) -> list[_Line]:
-    """Since when, and as many changes as `room` lines hold (at least the first)."""
+    """Since when, and as many changes as `room` lines hold (at least the first).
+
+    The first may take two lines: when and by whom stand at its end.
+    """
     width = console.width - _INDENT
     since = since_words(report)
     lines = [_labelled("since", one_line(since, width))] if since else []
-    most = 3 if room >= 3 + len(lines) else 1
+    most = 3 if room >= 4 + len(lines) else 1
     for number, words in enumerate(changes_words(report, most)):
-        head = label("changed") if not number else ""
-        parts = ((head.ljust(_INDENT), "bold"), (one_line(words, width), ""))
+        head, cells = (label("changed"), 2 * width - 10) if not number else ("", width)
+        parts = ((head.ljust(_INDENT), "bold"), (one_line(words, cells), ""))
         lines.append(_Line(*parts, indent=_INDENT))
     return lines
 
@@ -280,6 +289,11 @@ def _all_findings(report: Report) -> Iterator[_Line]:
             yield from _finding_lines(finding)
         for key, value in beside_path(step.facts).items():
             yield _Line((f"  {_clean(key)}: {one_line(in_words(value), 400)}", "dim"))
+    if report.changes:
+        yield _Line()
+        yield _Line((label("changes"), "bold"))
+        for change in report.changes:
+            yield _Line(("  ", ""), (change_words(change, report, 200), ""), indent=2)
     if report.skipped:
         yield _Line()
         yield _Line((label("skipped"), "bold"))

@@ -202,7 +202,7 @@ def from_file(name: str, text: str) -> Flags:
     if not isinstance(data, Mapping):
         raise ValueError("no mapping at the top")  # noqa: TRY004  # the text is wrong, not its type
     values: dict[str, str] = {}
-    _flatten("", data, values, depth=0)
+    flatten("", data, values)
     names: dict[str, str] = {}
     for section, named in data.items():
         if isinstance(named, Mapping):
@@ -211,7 +211,8 @@ def from_file(name: str, text: str) -> Flags:
     return Flags(values, names)
 
 
-def _flatten(key: str, data: Any, values: dict[str, str], *, depth: int) -> None:
+def flatten(key: str, data: Any, values: dict[str, str], *, depth: int = 0) -> None:
+    """Write what stands below `key` into `values`. Raises ValueError where it is too deep."""
     if depth > 30:
         raise ValueError("nested too deeply")
     if isinstance(data, Mapping):
@@ -219,11 +220,11 @@ def _flatten(key: str, data: Any, values: dict[str, str], *, depth: int) -> None
             values[key] = "true"  # an empty section is switched on (`ping: {}`)
         for name, value in data.items():
             own = str(name).lower()
-            _flatten(f"{key}.{own}" if key else own, value, values, depth=depth + 1)
+            flatten(f"{key}.{own}" if key else own, value, values, depth=depth + 1)
     elif isinstance(data, list):
         if any(isinstance(each, (Mapping, list)) for each in data):
             for at, each in enumerate(data):
-                _flatten(f"{key}[{at}]", each, values, depth=depth + 1)
+                flatten(f"{key}[{at}]", each, values, depth=depth + 1)
         else:
             values[key] = ",".join(str(each) for each in data)
     elif isinstance(data, bool):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from hopcheck.model import Snapshot
 from hopcheck.way.discovery import Instance, traefik_container
-from hopcheck.way.version import CHANGES, Version, parse_version, version_of_image
+from hopcheck.way.version import (
+    BEHAVIOURS,
+    CHANGES,
+    Version,
+    parse_version,
+    version_of_image,
+)
 
 
 def installed_version(snapshot: Snapshot, instance: Instance | None) -> Version | None:
@@ -35,12 +41,23 @@ def _told(snapshot: Snapshot, instance: Instance | None) -> Version | None:
     return None
 
 
-def possible_versions(known: Version | None) -> tuple[Version, ...]:
-    """One version of each behaviour that `known` leaves open; () where it is exact."""
+# How a path is read before it is matched changed with these: nothing to try for a plain path.
+_OF_PATHS = (Version(2, 11, 23), Version(2, 11, 25), Version(3, 3, 6), Version(3, 4, 1))
+
+
+def possible_versions(known: Version | None, path: str) -> tuple[Version, ...]:
+    """One version of each behaviour that `known` leaves open for a request of `path`.
+
+    () where it is exact. The newest is not among them: it is what an unknown one is taken for.
+    """
     if known is not None and known.exact:
         return ()
+    plain = not any(part in path for part in ("%", "//", "/."))
     return tuple(
         version
-        for version in CHANGES
-        if known is None or (version.major == known.major and known.minor in (None, version.minor))
+        for version in (BEHAVIOURS if known is None else CHANGES)
+        if (
+            known is None or (version.major == known.major and known.minor in (None, version.minor))
+        )
+        and not (plain and version in _OF_PATHS)
     )

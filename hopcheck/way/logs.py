@@ -339,21 +339,22 @@ _PROOF = 1_000
 def excerpt(
     lines: Sequence[LogLine], proof: Sequence[LogLine], before: int = 2, after: int = 1
 ) -> tuple[str, tuple[int, ...]]:
-    """The last of `proof` as they stand in `lines`, with some lines around, and their numbers.
+    """`proof` as it stands in `lines`, with some lines around, and the numbers of its rows.
 
-    One row for each log line, whatever control characters it holds.
+    One row for each log line, whatever control characters it holds. Requests are left out.
     """
-    wanted = {number for number, line in enumerate(lines) if any(line is one for one in proof)}
+    kept = [line for line in lines if line.kind != "access" or any(line is one for one in proof)]
+    wanted = {number for number, line in enumerate(kept) if any(line is one for one in proof)}
     shown = sorted(
         {
             near
             for number in wanted
             for near in range(number - before, number + after + 1)
-            if 0 <= near < len(lines)
+            if 0 <= near < len(kept)
         }
     )
-    rows = [
-        " ".join(lines[number].raw[: _PROOF if number in wanted else _AROUND].splitlines())
-        for number in shown
-    ]
+    rows = []
+    for number in shown:
+        row, most = " ".join(kept[number].raw.splitlines()), _PROOF if number in wanted else _AROUND
+        rows.append(row if len(row) <= most else f"{row[:most]}…")
     return "\n".join(rows), tuple(row for row, number in enumerate(shown) if number in wanted)

@@ -14,7 +14,7 @@ from hopcheck.model import (
     Snapshot,
     Target,
 )
-from hopcheck.way.discovery import containers
+from hopcheck.way.discovery import Instance, containers
 from hopcheck.way.hop_target import HopTarget
 from hopcheck.way.routing import Routing, port_of
 from hopcheck.way.scene import Scene, ServicePort, meta, pod_ready
@@ -23,13 +23,19 @@ from hopcheck.way.upstream import scheme_to
 _MOST = 12  # members of one hop
 
 
-def hop_targets(kube: KubeEvidence, target: Target) -> list[HopTarget]:
+def hop_targets(
+    kube: KubeEvidence, target: Target, instance: Instance | None = None
+) -> list[HopTarget]:
     """Nodes' nodePorts, Traefik pods and application pods on the way; empty without a cluster.
+
+    `instance` is the Traefik that the requests reach, where more than the cluster tells.
 
     What is spoken there is what the URL asks: the load balancer is not looked at, so behind a
     listener that ends TLS the nodes are asked over the plain entryPoint by their own port.
     """
     scene = Scene(Snapshot(target=target, kube=kube))
+    if instance is not None:
+        scene.instance = instance
     if scene.instance is None:
         return []
     found: list[HopTarget] = []

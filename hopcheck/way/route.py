@@ -153,7 +153,7 @@ class Points(Struct, frozen=True):
 def entry_points(view: View, declared: Sequence[str]) -> Points:
     """Resolve a router's entryPoints against the static configuration (applyModel)."""
     static = view.static
-    if not static.known:
+    if not static.known and not static.entry_points:
         return Points(tuple(declared), (), (), exclude=False)
     wanted = tuple(declared) or static.default_entry_points(view.version)
     known = {name: each for name, each in static.entry_points.items() if each.protocol != "udp"}

@@ -36,7 +36,6 @@ __all__ = [
     "Selection",
     "View",
     "candidates",
-    "gateway_routes_for",
     "leaves",
     "select",
 ]
@@ -301,21 +300,3 @@ def _entries(spec: Obj) -> list[tuple[Obj, str]]:
         each = (spec.get("failover") or {}).get(part)
         out += [(each, f"spec.failover.{part}")] if each else []
     return out
-
-
-def gateway_routes_for(kube: KubeEvidence, host: str) -> tuple[str, ...]:
-    """HTTPRoutes ("namespace/name") whose hostnames mean `host` (none named: all of them).
-
-    Gateway API: a wildcard stands for one or more labels.
-    """
-    names = []
-    for route in listed(kube, "httproutes"):
-        hostnames = [str(each).lower() for each in (route.get("spec") or {}).get("hostnames") or ()]
-        wanted = host.lower().rstrip(".")
-        if not hostnames or any(
-            wanted == name or (name.startswith("*.") and wanted.endswith(name[1:]))
-            for name in hostnames
-        ):
-            meta = route["metadata"]
-            names.append(f"{meta.get('namespace', '')}/{meta['name']}")
-    return tuple(names)

@@ -9,6 +9,7 @@ import msgspec
 
 from hopcheck.model import Obj
 from hopcheck.way.discovery import Instance
+from hopcheck.way.gateway import gateway_routers, gateway_routes_for
 from hopcheck.way.installed import installed_version
 from hopcheck.way.memo import Memo
 from hopcheck.way.route import Backend, Excluded, Route, View
@@ -38,19 +39,22 @@ def view_of(scene: Scene, instance: Instance) -> View:
 
 
 def reads_route(scene: Scene, instance: Instance) -> bool:
-    """Whether that installation has loaded a route for the host on any entryPoint."""
+    """Whether that installation may have loaded a route for the host, by what is declared."""
     view = view_of(scene, instance)
-    for route in candidates(scene.kube, [view]):
-        if route.loaded and matches(
+    return any(
+        # The path is left open, so that a rule with one is undecided.
+        matches(
             route.rule,
             scene.target.host,
             None,
             version=view.version,
             syntax=route.syntax,
             protocol=route.protocol,
-        ):
-            return True
-    return False
+        )
+        is not False
+        for route in candidates(scene.kube, [view])
+        if route.loaded
+    )
 
 
 class Routing:
@@ -124,6 +128,20 @@ class Routing:
         )
 
     @cached_property
+    def gateway(self) -> tuple[str, ...]:
+        """HTTPRoutes (else routers of the API) that may route the host: not evaluated."""
+        static, target = self.view.static, self.scene.target
+        return gateway_routes_for(
+            self.scene.kube, target.host, enabled=static.gateway if static.known else None
+        ) or gateway_routers(
+            self.scene.snapshot.traefik.replicas,
+            target.host,
+            target.path,
+            self.entry_point,
+            self.view.version,
+        )
+
+    @cached_property
     def winner(self) -> Route | None:
         """The route that is meant to serve: the winner, or the one that a small thing keeps out.
 
@@ -132,10 +150,31 @@ class Routing:
         found = self.selection
         if found.winner is not None:
             return found.winner
+        if self.gateway:  # what serves the host is no object that was evaluated
+            return None
         near = [m.route for m in found.misses if m.reason is not Excluded.HOST_MISMATCH]
         for route in (*found.undecided, *near, *found.excluded):
             if route.backends:
                 return route
+        return None
+
+    @cached_property
+    def other_provider(self) -> str | None:
+        """The provider of a router that Traefik's API shows for the host, if not Kubernetes'."""
+        for replica in self.scene.snapshot.traefik.replicas:
+            seen = ((replica.routers, False), (replica.tcp_routers, True))
+            for router, tcp in ((r, tcp) for found, tcp in seen for r in found.or_else(()) or ()):
+                provider = str(router.get("provider", ""))
+                if provider in ("", "internal") or provider.startswith("kubernetes"):
+                    continue
+                if router.get("status") == "enabled" and matches(
+                    str(router.get("rule", "")),
+                    self.scene.target.host,
+                    self.scene.target.path,
+                    version=self.view.version,
+                    protocol="tcp" if tcp else "http",
+                ):
+                    return provider
         return None
 
     def backends(self, route: Route) -> tuple[list[Backend], list[Backend]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from functools import cached_property
 
+import msgspec
 from msgspec import Struct
 
 from hopcheck.model import Collected, KubeEvidence, Obj, Snapshot, Target
@@ -30,7 +31,7 @@ from hopcheck.way.loadbalancer import (
     which_listener,
 )
 from hopcheck.way.memo import Memo
-from hopcheck.way.static import EntryPoint, StaticConfig, static_config
+from hopcheck.way.static import EntryPoint, StaticConfig, entry_points_of_api, static_config
 from hopcheck.way.version import Version
 from hopcheck.way.view import config_files
 
@@ -53,23 +54,36 @@ def spec(obj: Obj) -> Obj:
 
 def all_pods(kube: KubeEvidence) -> list[Obj]:
     """Every pod that was listed anywhere, each once."""
-    found: dict[tuple[str, str], Obj] = {}
-    for key, listed in kube.lists.items():
-        if key.partition("@")[0] == "pods":
-            for pod in listed.or_else(()) or ():
-                found[(meta(pod).get("namespace", ""), meta(pod).get("name", ""))] = pod
-    return list(found.values())
+    return _listed_anywhere(kube, "pods")
 
 
 def services(kube: KubeEvidence) -> list[Obj]:
-    """Every Service that was listed."""
-    return list(kube.list("services").or_else(()) or ())
+    """Every Service that was listed anywhere, each once."""
+    return _listed_anywhere(kube, "services")
+
+
+def _listed_anywhere(kube: KubeEvidence, resource: str) -> list[Obj]:
+    found: dict[tuple[str, str], Obj] = {}
+    for key, listed in kube.lists.items():
+        if key.partition("@")[0] == resource:
+            for obj in listed.or_else(()) or ():
+                found[(meta(obj).get("namespace", ""), meta(obj).get("name", ""))] = obj
+    return list(found.values())
 
 
 def pod_ready(pod: Obj) -> bool:
     """Whether the pod's condition Ready is True."""
     conditions = (pod.get("status") or {}).get("conditions") or ()
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def outside_names(service: Obj) -> list[str]:
+    """Addresses and DNS names by which a Service is reached from outside, load balancers' first."""
+    status = (service.get("status") or {}).get("loadBalancer") or {}
+    entries = status.get("ingress") or ()
+    found = [str(entry.get("ip") or "") for entry in entries]
+    found += [plain_name(str(entry.get("hostname") or "")) for entry in entries]
+    return [name for name in (*found, *(spec(service).get("externalIPs") or ())) if name]
 
 
 class ServicePort(Struct, frozen=True):
@@ -246,8 +260,9 @@ class Scene:
     def instance(self) -> Instance | None:
         """The installation that the host's requests reach.
 
-        By the load balancer's targets first; then by which installation reads the host's route;
-        then the first whose Service the load balancer could use.
+        By the load balancer's targets first; then by the addresses and names that its Services have
+        from outside; then by which one reads the host's route, has a ready pod, and a Service that
+        a load balancer could use.
         """
         found = self.instances
         if len(found) < 2:
@@ -256,11 +271,27 @@ class Scene:
             return self._by_targets
         from hopcheck.way.routing import reads_route
 
-        reading = [i for i in found if reads_route(self, i)]
-        ranked = sorted(
-            reading or found, key=lambda i: not any(self._exposed(i, s) for s in i.services)
+        return max(
+            found,
+            key=lambda one: (
+                self._is_addressed(one),
+                reads_route(self, one),
+                any(pod_ready(pod) for pod in one.pods),
+                any(self._exposed(one, service) for service in one.services),
+            ),
         )
-        return ranked[0]
+
+    def _is_addressed(self, instance: Instance) -> bool:
+        """Whether the host's records are an installation's own: its Services' or its pods'."""
+        names = {*self.addresses, *self.chain}
+        for name in instance.services:
+            service = self.service(instance.namespace, name)
+            if service is not None and names & set(outside_names(service)):
+                return True
+        nodes = [address for address in self.addresses if address in self.node_ids]
+        by_port = self.target.port in {port.node_port for port in self.ports_of(instance)}
+        own = {str((pod.get("status") or {}).get("podIP")) for pod in instance.pods}
+        return bool(nodes and by_port) or bool(own & names)
 
     @cached_property
     def _by_targets(self) -> Instance | None:
@@ -296,17 +327,16 @@ class Scene:
             found = [service for service in listed if service is not None]
             found.sort(key=lambda s: self._service_rank(s, self.instance))
             return found[0] if found else None
-        for namespace, name in traefik_services(self.services, self.pods):
-            service = self.service(namespace, name)
-            if service is not None:
-                return service
-        return None
+        named = [self.service(*key) for key in traefik_services(self.services, self.pods)]
+        known = [service for service in named if service is not None]
+        # Which of several, without their pods in sight, the targets tell.
+        known.sort(key=lambda s: not (_node_ports(s) & self.target_ports))
+        return known[0] if known else None
 
     def _service_rank(self, service: Obj, instance: Instance | None) -> tuple[bool, bool, bool]:
         pods = instance.pods if instance is not None else ()
-        ports = {p.get("nodePort") for p in spec(service).get("ports") or ()}
         return (
-            not (ports & self.target_ports),
+            not (_node_ports(service) & self.target_ports),
             spec(service).get("type") not in NODE_PORT_TYPES,
             not any(selects(service, pod) for pod in pods),
         )
@@ -325,6 +355,25 @@ class Scene:
         }
 
     @cached_property
+    def _pod_target_ports(self) -> set[int]:
+        """Ports of those targets that are Traefik's pods themselves."""
+        if self.balancer is None:
+            return set()
+        listener = self.listener(self.balancer, self.target.port)
+        targets = [
+            described.get("Target") or {}
+            for forward in (self.forwards(listener) if listener else ())
+            for described in self.health(forward.target_group_arn).or_else(()) or ()
+        ]
+        return {
+            int(target["Port"])
+            for target in targets
+            if target.get("Port")
+            and target.get("Id") in self.pod_addresses
+            and target.get("Id") not in self.node_ids
+        }
+
+    @cached_property
     def static(self) -> StaticConfig:
         """Static configuration of the host's Traefik (of a ready pod, where there is one)."""
         pods = sorted(
@@ -340,7 +389,15 @@ class Scene:
         container = traefik_container(pod)
         if container is None:
             return StaticConfig()
-        return static_config(pod, container.get("name"), config_files(pod, container, self.kube))
+        files = config_files(pod, container, self.kube)
+        found = static_config(pod, container.get("name"), files)
+        if found.known:
+            return found
+        for replica in self.snapshot.traefik.replicas:
+            if replica.pod == meta(pod).get("name") and replica.entrypoints.seen:
+                told = entry_points_of_api(replica.entrypoints.get())
+                return msgspec.structs.replace(found, entry_points=told)
+        return found
 
     @cached_property
     def version(self) -> Version | None:
@@ -421,19 +478,27 @@ class Scene:
     @cached_property
     def entry_point(self) -> EntryPoint | None:
         """The entryPoint at which the request arrives, as far as ports tell."""
-        by_node_port = {p.node_port: p for p in self.ports if p.node_port}
-        for number in self.target_ports:
-            port = by_node_port.get(number)
-            if port is not None and port.entry_point is not None:
-                return port.entry_point
-            for entry in self.static.entry_points.values():
-                if number == entry.port and self.aws.load_balancers.seen:
-                    return entry
+        reached = [
+            port.entry_point
+            for port in self.ports
+            if port.node_port in self.target_ports and port.entry_point is not None
+        ]
+        if self.aws.load_balancers.seen:
+            direct = self._pod_target_ports | (self.host_ports & self.target_ports)
+            reached += [e for e in self.static.entry_points.values() if e.port in direct]
         wanted = self.wanted_port(self.target.scheme)
-        if wanted is not None and wanted.entry_point is not None:
-            return wanted.entry_point
+        meant = wanted.entry_point if wanted is not None else None
+        if meant is not None and (not reached or meant in reached):
+            return meant  # of targets that lead to several entryPoints, the one that is meant
+        if reached:
+            return reached[0]
         usual = ("websecure", "https") if self.target.scheme == "https" else ("web", "http")
         return next((e for n, e in self.static.entry_points.items() if n in usual), None)
+
+
+def _node_ports(service: Obj) -> set[int]:
+    ports = (port.get("nodePort") for port in spec(service).get("ports") or ())
+    return {int(port) for port in ports if port}
 
 
 def _named_port(pod: Obj | None, name: str) -> int | None:

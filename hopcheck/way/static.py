@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct, field
 
 from hopcheck.model import Obj
 from hopcheck.way.discovery import containers, traefik_container
-from hopcheck.way.flags import ROOTS, Flags, command_line, from_environment, from_file, parse_flags
+from hopcheck.way.flags import (
+    ROOTS,
+    Flags,
+    command_line,
+    flatten,
+    from_environment,
+    from_file,
+    parse_flags,
+)
 from hopcheck.way.version import Syntax, Version, has_as_default
 
 INTERNAL = "traefik"  # the entryPoint that is never a default
@@ -94,7 +102,8 @@ class Provider(Struct, frozen=True):
 class StaticConfig(Struct, frozen=True):
     """What one Traefik was started with.
 
-    `known` is False where its source could not be read: then nothing here is evidence.
+    `known` is False where its source could not be read: then nothing here is evidence but
+    `entry_points`, which Traefik's API may have told instead.
     `unknown` names settings that no Traefik from 2.11 to 3.7 is known to have (it refuses to
     start), `ignored` words of the command line that Traefik does not read, `doubtful` flags that
     it may read differently.
@@ -367,6 +376,18 @@ def _entry_points(own: _Values, names: Mapping[str, str]) -> dict[str, EntryPoin
     if internal and INTERNAL not in named:
         named[INTERNAL] = EntryPoint(INTERNAL, ":8080", port=8080)
     return named
+
+
+def entry_points_of_api(entries: Iterable[Obj]) -> dict[str, EntryPoint]:
+    """The entryPoints that Traefik's own ``/api/entrypoints`` shows, where no source was read."""
+    values: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for entry in entries:
+        name = str(entry.get("name", ""))
+        names[name.lower()] = name
+        parts = {key: value for key, value in entry.items() if key != "name"}
+        flatten(f"entrypoints.{name.lower()}", parts, values)
+    return _entry_points(_Values(values), names) if names else {}
 
 
 def _entry_point(own: _Values, name: str) -> EntryPoint:

@@ -59,6 +59,13 @@ CHANGES = tuple(
     )
 )  # fmt: skip
 
+# Those of them before which something changed; the newest is what an unknown version is taken for.
+BEHAVIOURS = tuple(
+    version
+    for version in CHANGES
+    if version not in (Version(3, 2, 0), Version(3, 4, 0), Version(3, 6, 0), Version(3, 7, 0))
+)
+
 
 def parse_version(text: str) -> Version | None:
     """The version at the start of "v3.6.7", "3.1", "2.11.2-alpine"; None where there is none."""

@@ -431,6 +431,23 @@ def test_author(then: Any, now: Any, author: tuple[str | None, str | None]) -> N
     assert (change.at, change.by) == author
 
 
+@pytest.mark.parametrize(
+    ("written", "by"),
+    [("10", "helm"), ("12", "helm"), ("13", None), (None, None), ("nonsense", None)],
+)
+def test_who_created_it(written: str | None, by: str | None) -> None:
+    def policy(plain: Plain) -> None:
+        entry = {"manager": "helm", "operation": "Update", "fields": {}}
+        if written:
+            entry["time"] = f"2026-02-01T00:00:{written}Z"
+        meta = {"name": "closed", "namespace": "default", "managedFields": [entry],
+                "creationTimestamp": "2026-02-01T00:00:10Z"}  # fmt: skip
+        items(plain, "networkpolicies@default").append({"kind": "NetworkPolicy", "metadata": meta})
+
+    (change,) = changes(recorded("healthy"), edited(policy))
+    assert (change.field, change.at, change.by) == ("exists", "2026-02-01T00:00:10Z", by)
+
+
 def test_nobody_is_named_for_what_was_removed() -> None:
     def remove(plain: Plain) -> None:
         del service(plain)["spec"]["selector"]["app"]

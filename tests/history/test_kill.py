@@ -66,11 +66,11 @@ def test_rows_survive_kills_at_any_point(tmp_path: Path) -> None:
     chance = random.Random(7)
     said: list[str] = []
     with Writers(tmp_path, "rows") as writers:
-        for _ in range(100):
+        for _ in range(60):
             said += writers.kill_one(chance.randrange(3), chance.uniform(0, 0.01))
             with closing(sqlite3.connect(tmp_path / "history.db")) as found:
                 assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert len(said) > 50
+    assert len(said) > 30
     with closing(sqlite3.connect(tmp_path / "history.db")) as found:
         written = {row[0] for row in found.execute("SELECT directory FROM runs")}
         steps = found.execute("SELECT count(*) FROM steps GROUP BY run").fetchall()
@@ -84,7 +84,7 @@ def test_runs_survive_kills_at_any_point(tmp_path: Path) -> None:
     whole = {"report.json", "report.html", "junit.xml", "summary.md", "evidence.json"}
     said: list[str] = []
     with Writers(tmp_path, "runs") as writers:
-        for _ in range(30):
+        for _ in range(20):
             said += writers.kill_one(chance.randrange(3), chance.uniform(0, 0.05))
             for name in run_directories(home):
                 assert {path.name for path in (home / name).iterdir()} == whole
@@ -92,7 +92,7 @@ def test_runs_survive_kills_at_any_point(tmp_path: Path) -> None:
                 assert (home / "latest" / "report.json").is_file()
         writers.start(1)
         *_, last = writers.said_until("done")
-    assert len(said) > 15
+    assert len(said) > 10
     assert not [line for line in said if " " in line]  # no note of trouble
     on_disk = run_directories(home)
     assert last in on_disk

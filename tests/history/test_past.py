@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from hopcheck.model import Report, Step
 from hopcheck.session import write
@@ -55,6 +56,23 @@ def test_trouble_with_the_history_is_a_note_and_the_report_is_written(tmp_path: 
     assert (path / "report.json").is_file()
     assert host.notes
     assert all("history.db" in note for note in host.notes)
+
+
+def test_a_defect_of_the_comparison_is_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defective(*_: object) -> None:
+        raise KeyError("x")
+
+    run(tmp_path, HEALTHY, "2026-02-25T02:00:00Z")
+    monkeypatch.setattr("hopcheck.history.past.changes", defective)
+    host = session_of(tmp_path, msgspec.structs.replace(BROKEN, **FRESH))
+    write(host)
+    (note,) = host.notes
+    assert "please report it: KeyError: 'x'" in note
+    assert host.report is not None
+    assert host.report.last_healthy == "2026-02-25T02:00:00Z"
+    assert host.report.compared_with is None
 
 
 def test_a_damaged_history_is_a_note(tmp_path: Path) -> None:

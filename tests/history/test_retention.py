@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from hopcheck.history.database import History
 from hopcheck.history.retention import prune
@@ -49,6 +50,18 @@ def test_by_age_but_never_latest_nor_the_last_healthy_one(tmp_path: Path) -> Non
         assert {row.directory for row in history.runs(HOST)} == {healthy[1], latest}
         assert history.steps(HOST, healthy[0]) == {}
     assert (tmp_path / HOST / "latest" / "report.json").is_file()
+
+
+def test_rows_are_limited_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopcheck.history.retention._ROWS", 3)
+    with History(tmp_path) as history:
+        for number in range(6):  # of directories that are gone
+            began = f"2026-02-20T03:00:0{number}Z"
+            report = msgspec.structs.replace(BROKEN, started_at=began)
+            history.record(HOST, report, f"r{number}")
+        last = write(tmp_path, history, 0)
+        prune(history, tmp_path, HOST, NOW, 1, 0)
+        assert [row.directory for row in history.runs(HOST)] == [last, "r5", "r4"]
 
 
 def test_an_older_run_that_is_latest_stays(tmp_path: Path) -> None:

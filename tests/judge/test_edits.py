@@ -24,6 +24,12 @@ EXPECTED = {
     "one-target-on-another-node-port": (
         "degraded", "TGT014", "TargetGroup myapp-websecure", "Target i-0a1b2c3d4e5f60003:30000"
     ),
+    # 6443 is an entryPoint's port in Traefik's pods, and no node's.
+    "targets-on-a-container-port": (
+        "degraded", "TGT014", "TargetGroup myapp-websecure", "TargetGroup myapp-websecure"
+    ),
+    # No rule knows why; Traefik's own pods, asked directly, do the same.
+    "traefik-breaks-every-connection": ("degraded", "REQ008", "Host myapp.example.com", TRAEFIK),
     "entry-point-middleware-missing": ("degraded", "ING013", TRAEFIK, TRAEFIK),
     "middleware-of-no-type": ("broken", "ING022", ROUTE, "Middleware default/compress"),
     "pods-not-http": ("broken", "END008", APP_SERVICE, APP),

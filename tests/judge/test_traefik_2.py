@@ -4,6 +4,8 @@ logrus puts the error into `msg` (pkg/log, Errorf), fields after it in the order
 what fails before the log is set up goes through Go's own log (cmd/traefik/traefik.go, main).
 """
 
+import json
+
 import msgspec
 import pytest
 
@@ -145,3 +147,44 @@ def test_endpoints_are_those_that_are_ready(ready: bool | None, codes: str) -> N
     for endpoint in edit.endpoints:
         endpoint["conditions"] = {"ready": ready, "serving": True}
     assert ("END012" in found(replay(edit.snapshot()))) == bool(codes)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message", "error"),
+    [  # seen on 3.7.15, 3.7.15 and 3.0.4, started with a setting of v2
+        (
+            "--pilot.token=x",
+            "Pilot configuration has been removed in v3, please remove all Pilot-related install "
+            "configuration for Traefik to start. For more information please read the migration "
+            "guide: https://doc.traefik.io/traefik/v3.7/migrate/v2-to-v3-details/#pilot",
+            "incompatible deprecated install configuration option found",
+        ),
+        (
+            "--experimental.http3=true",
+            "HTTP3 is not an experimental feature in v3 and the associated enablement has been "
+            "removed. Please remove its usage from the install configuration for Traefik to "
+            "start. For more information please read the migration guide: x",
+            "incompatible deprecated install configuration option found",
+        ),
+        (
+            "--providers.marathon=true",
+            "Marathon provider has been removed in v3, please remove all Marathon-related static "
+            "configuration for Traefik to start.For more information please read the guide: x",
+            "incompatible deprecated static option found",
+        ),
+    ],
+)
+def test_a_setting_of_v2_in_v3(argument: str, message: str, error: str) -> None:
+    edit = Edit("tpod-static-bad")
+    edit.arguments(argument, without="kubernetesingres=")
+    lines = [
+        {"level": "error", "loader": "args", "message": message},
+        {"level": "error", "error": f"command traefik error: {error}", "message": "Command error"},
+    ]
+    log = msgspec.to_builtins(parse_log("\n".join(json.dumps(line) for line in lines)))
+    for replica in edit.replicas:
+        replica["previous_log"], replica["log"] = {"value": log}, {"value": []}
+    (root,) = replay(edit.snapshot()).root_causes
+    assert root.code == "SVC008"
+    assert root.actual == message.partition("For more")[0].strip().rstrip(".")
+    assert argument in root.fix

@@ -6,7 +6,7 @@ import pytest
 
 from hopcheck.model import Report, Status
 from hopcheck.replay import replay
-from hopcheck.way.version import CHANGES
+from hopcheck.way.version import BEHAVIOURS, CHANGES
 from tests.judge.edits import TRAEFIK_NS, Edit
 from tests.judge.scenes import SCENES
 from tests.judge.test_gallery import EXPECTED, found
@@ -110,3 +110,5 @@ def test_every_behaviour_is_tried() -> None:
         for numbers in [call.replace(" ", "").split(",")]
     }
     assert bounds <= {(v.major, v.minor, v.patch) for v in CHANGES}
+    tried = {(v.major, v.minor, v.patch) for v in BEHAVIOURS}
+    assert tried == (bounds | {(2, 11, 0)}) - {(3, 7, 0)}

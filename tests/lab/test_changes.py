@@ -50,6 +50,17 @@ def diagnose(lab: RunningLab, reports: Path) -> dict[str, Any]:
     return report
 
 
+def again(reports: Path) -> dict[str, Any]:
+    """The newest run judged again, where nothing of the lab is known."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hopcheck", "diagnose", "--json",
+         "--from", str(reports / HOST / "latest" / "evidence.json")],
+        capture_output=True, text=True, timeout=60, env={},
+    )  # fmt: skip
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
 def kubectl(lab: RunningLab, *arguments: str, editor: str = "false", stdin: str = "") -> None:
     """Run kubectl as an administrator and wait until the lab follows."""
     subprocess.run(
@@ -81,6 +92,11 @@ def test_an_edit(lab: RunningLab, reports: Path) -> None:
     assert first["last_healthy"] == first["compared_with"]
     assert first["last_healthy"] <= at <= first["since"] == first["started_at"]
     assert first["root_causes"][0]["object"]["name"] == "my-app-service"
+    replayed = again(reports)
+    for key in ("verdict", "fingerprint", "headline", "root_causes", "path"):
+        assert replayed[key] == first[key], key
+    findings = [[step["findings"] for step in one["steps"]] for one in (replayed, first)]
+    assert findings[0] == findings[1]
     second = diagnose(lab, reports)
     assert second["since"] == first["started_at"]
     assert second["last_healthy"] == first["last_healthy"]
@@ -97,4 +113,41 @@ def test_a_patch(lab: RunningLab, reports: Path) -> None:
     assert (change["before"], change["after"]) == (HOST, "other.example.com")
     assert change["by"] == "kubectl-patch"
     assert report["since"] == report["started_at"]  # another fault than the one before
+    lab.heal()
+
+
+def test_an_annotation_a_deletion_and_a_creation(lab: RunningLab, reports: Path) -> None:
+    annotation = "traefik.ingress.kubernetes.io/router.entrypoints"
+    kubectl(lab, "annotate", "ingress", "my-app-ingress", f"{annotation}=nowhere")
+    kubectl(lab, "delete", "service", "my-app-service", "--wait=false")
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "closed"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }
+    kubectl(lab, "apply", "--server-side", "-f", "-", stdin=json.dumps(policy))
+    found = {
+        (one["object"]["kind"], one["field"]): (one["before"], one["after"], one["by"])
+        for one in declared(diagnose(lab, reports))
+    }
+    assert found == {
+        ("Service", "exists"): (True, False, None),
+        ("NetworkPolicy", "exists"): (False, True, "kubectl"),
+        ("Ingress", f'metadata.annotations["{annotation}"]'): (None, "nowhere", "kubectl-annotate"),
+    }
+    kubectl(lab, "delete", "networkpolicy", "closed")
+    lab.heal()
+
+
+def test_a_rollout_changes_nothing_by_itself(lab: RunningLab, reports: Path) -> None:
+    kubectl(lab, "label", "pods", "--all", "team=shop")
+    kubectl(lab, "label", "pods", "--all", "team-")
+    kubectl(lab, "annotate", "service", "my-app-service", "a=b")
+    kubectl(lab, "annotate", "service", "my-app-service", "a-")
+    lab.inject("app-5xx")
+    report = diagnose(lab, reports)
+    assert report["verdict"] == "broken"
+    assert report["changes"] == []
+    assert report["compared_with"] == report["last_healthy"] is not None
     lab.heal()

@@ -16,7 +16,7 @@ ALL = {**EXAMPLES, "hostile": hostile()}
 
 
 class Tags(HTMLParser):
-    """Collects start tags and text."""
+    """Collects start tags and what is to be read."""
 
     def __init__(self, page: bytes) -> None:
         super().__init__()
@@ -29,8 +29,14 @@ class Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] in ("style", "script"):
+            return
         self.text += data
         self.words = f"{self.words} {data.strip()}" if data.strip() else self.words
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("style", "script"):
+            self.tags.append((f"/{tag}", {}))
 
 
 @pytest.mark.parametrize("report", ALL.values(), ids=ALL)
@@ -186,3 +192,21 @@ def test_days_left_of_a_certificate() -> None:
     step = msgspec.structs.replace(BROKEN.steps[6], facts=facts)
     page = Tags(to_html(msgspec.structs.replace(BROKEN, steps=(*BROKEN.steps[:6], step))))
     assert "3 days left" in page.words
+
+
+def test_what_was_not_seen_is_grouped_by_its_reason() -> None:
+    page = Tags(to_html(EXAMPLES["unknown"]))
+    assert (
+        "3 traefik-service , 4 ingress , 5 endpoints , 6 traefik-logs , 7 request "
+        ": no kubeconfig: set KUBECONFIG or --kubeconfig"
+    ) in page.words
+
+
+def test_a_reason_stands_once_in_the_picture_and_everywhere_in_words() -> None:
+    hops = tuple(
+        PathHop(hop, hop.value, "unknown", "forbidden by somebody")
+        for hop in (Hop.ROUTE, Hop.SERVICE, Hop.POD)
+    )
+    page = to_html(msgspec.structs.replace(BROKEN, path=hops)).decode()
+    assert page.count(">forbidden by somebody</text>") == 1
+    assert page.count('<span class="soft">forbidden by somebody</span>') == 3

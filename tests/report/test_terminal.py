@@ -108,11 +108,12 @@ def test_long_texts_are_cut_but_never_the_fix_or_the_object() -> None:
 
 def test_quiet_and_verbose() -> None:
     quiet = shown(BROKEN, quiet=True)
-    assert len(quiet.splitlines()) == 5
-    assert "Root cause END001" in quiet
+    assert quiet == f"BROKEN  https://myapp.example.com/  {BROKEN.headline}\n"
+    assert len(shown(WORDY, quiet=True).splitlines()) == 1
     verbose = shown(BROKEN, verbose=True)
     assert "GET /api/v1/namespaces/default/pods: 3 pods: app=my-app" in verbose
     assert "REQ002 error Host myapp.example.com" in verbose
+    assert "  DNSRecord myapp.example.com A 203.0.113.9 → 203.0.113.10, 203.0.113.11\n" in verbose
 
 
 @pytest.mark.parametrize("verbose", [False, True])

@@ -8,6 +8,7 @@ from hopcheck.model import LogLine
 from hopcheck.way.logs import (
     about_object,
     after_last_reload,
+    excerpt,
     forbidden_resources,
     missing_kinds,
     parse_line,
@@ -239,3 +240,23 @@ def test_after_last_reload_keeps_what_the_last_configuration_of_each_provider_sa
 def test_without_the_marker_every_line_is_kept():
     lines = [line("a"), line("b", "kubernetes")]
     assert after_last_reload(lines) == tuple(lines)
+
+
+def test_an_excerpt_has_the_lines_around_and_says_which_they_are():
+    lines = [
+        LogLine(raw="first", kind="traefik"),
+        LogLine(raw="second", kind="traefik"),
+        LogLine(raw="GET /", kind="access"),
+        LogLine(raw="third\u2028of\x0btwo rows", kind="traefik"),
+        LogLine(raw="the error", kind="traefik"),
+        LogLine(raw="x" * 5000, kind="traefik"),
+        LogLine(raw="last", kind="traefik"),
+    ]
+    text, marks = excerpt(lines, [lines[4]])
+    rows = text.split("\n")
+    assert rows[:3] == ["second", "third of two rows", "the error"]
+    assert len(rows) == 4
+    assert len(rows[3]) == 301
+    assert marks == (2,)
+    assert excerpt(lines, []) == ("", ())
+    assert excerpt(lines, [lines[2]])[0] == "first\nsecond\nGET /\nthird of two rows"

@@ -12,7 +12,6 @@ from hopcheck.way.routes import (
     Selection,
     View,
     candidates,
-    gateway_routes_for,
     leaves,
     select,
 )
@@ -363,17 +362,6 @@ def test_leaves_follow_traefik_services() -> None:
         "spec": {"weighted": {"services": [{"name": "w", "kind": "TraefikService"}]}},
     }
     assert leaves(kube(traefikservices=[loop]), start) == ([], [])
-
-
-def test_gateway_routes() -> None:
-    def http_route(name: str, *hostnames: str) -> Obj:
-        return {"metadata": {"namespace": "ns", "name": name}, "spec": {"hostnames": hostnames}}
-
-    found = [http_route("exact", "a.com"), http_route("wild", "*.a.com"), http_route("all")]
-    evidence = kube(httproutes=found)
-    assert gateway_routes_for(evidence, "a.com") == ("ns/exact", "ns/all")
-    assert gateway_routes_for(evidence, "X.y.a.com.") == ("ns/wild", "ns/all")
-    assert gateway_routes_for(KubeEvidence(), "a.com") == ()
 
 
 @pytest.mark.parametrize(

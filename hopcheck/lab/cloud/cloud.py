@@ -50,6 +50,7 @@ class Cloud:
         "credentials",
         "enforce_security_groups",
         "dark",
+        "hidden",
     )
 
     def __init__(
@@ -83,6 +84,7 @@ class Cloud:
         self.health_unavailable: set[str] = set()
         self.enforce_security_groups = False
         self.dark: set[str] = set()  # load balancers' addresses at which packets are lost
+        self.hidden: set[str] = set()  # load balancers that carry traffic for another account
         self.client_address = "127.0.0.1"  # whose connections the security groups judge
         self.requests: list[str] = []
         self.check_interval = check_interval

@@ -88,7 +88,8 @@ class Elbv2:
     def load_balancers(self, form: Form) -> Fields:
         """DescribeLoadBalancers. Raises AwsError LoadBalancerNotFound, ValidationError."""
         arns, names = _asked(form, "LoadBalancerArns"), _asked(form, "Names")
-        found = list(self._cloud.load_balancers.values())
+        hidden = self._cloud.hidden
+        found = [one for one in self._cloud.load_balancers.values() if one.name not in hidden]
         if arns:
             found = [self._balancer(arn) for arn in arns]
         elif names:

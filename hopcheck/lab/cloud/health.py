@@ -84,9 +84,10 @@ class Health:
                 *(self._try(*pair, outcome) for pair, outcome in zip(due, outcomes, strict=True))
             )
             for (group, target), outcome, seen in zip(due, outcomes, tried, strict=True):
-                record = self._records[group.name, target.id, target.port]
-                record.note(outcome)
-                record.refuses, record.silent = seen == "refused", seen == "silent"
+                record = self._records.get((group.name, target.id, target.port))
+                if record is not None:  # else it was given another port meanwhile
+                    record.note(outcome)
+                    record.refuses, record.silent = seen == "refused", seen == "silent"
 
     async def settle(self) -> None:
         """Check now, round by round, until each state is what the checks show.

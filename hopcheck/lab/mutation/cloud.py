@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopcheck.lab import settings, topology
 from hopcheck.lab.cloud import Target, forward
+from hopcheck.lab.faults.balancer import certificate
 from hopcheck.lab.mutation.edit import Edit, Field, Name, child, read, shown, steps, words, write
 from hopcheck.lab.mutation.values import (
     World,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _HOP = frozenset({"TGT020"})
 _BALANCER: Name = ("LoadBalancer", "", topology.LOAD_BALANCER)
 _RECORD: Name = ("DNSRecord", "", topology.HOST)
+
+_ENDS_TLS = 0.1  # of the edits of a listener
 
 LISTENER = (
     Field("port", (near_number, one_of(8443, 444, 8080))),
@@ -83,6 +86,8 @@ def edit_listener(lab: Lab, known: World, chance: Random) -> Edit | None:
     """One field of a listener, most often that of https."""
     balancer = lab.cloud.load_balancers[topology.LOAD_BALANCER]
     place = chance.choice((0, 0, 0, 1))
+    if chance.random() < _ENDS_TLS:
+        return _edit_certificate(chance)
     drawn = _drawn(balancer.listeners[place], LISTENER, known, chance)
     if drawn is None:
         return None
@@ -99,6 +104,20 @@ def edit_listener(lab: Lab, known: World, chance: Random) -> Edit | None:
     names = {("Listener", "", f"{topology.LOAD_BALANCER}:{p}") for p in (port, after)}
     what = f"Listener {topology.LOAD_BALANCER}:{port} {shown(path)}: {words(old)} -> {words(new)}"
     return Edit(what, frozenset(names), apply, _HOP)
+
+
+def _edit_certificate(chance: Random) -> Edit:
+    """The listener on 443 ends TLS: with a certificate for this host or another."""
+    host = chance.choice((topology.HOST, "*.example.com", "www.example.com"))
+
+    async def apply(lab: Lab) -> None:
+        listener = lab.cloud.load_balancers[topology.LOAD_BALANCER].listeners[0]
+        listener.protocol = "TLS"
+        listener.certificates = [certificate(lab, host)]
+
+    name = f"{topology.LOAD_BALANCER}:443"
+    what = f"Listener {name} protocol: 'TCP' -> 'TLS', certificate for {host}"
+    return Edit(what, frozenset({("Listener", "", name)}), apply, _HOP)
 
 
 def edit_balancer(lab: Lab, known: World, chance: Random) -> Edit | None:
@@ -220,6 +239,10 @@ def edit_record(lab: Lab, _known: World, chance: Random) -> Edit | None:
             ("CNAME -> one A of the load balancer", [("A", list(own[:1]))]),
             ("CNAME -> A of nobody", [("A", [stale])]),
             ("CNAME -> A of the load balancer and of nobody", [("A", [*own, stale])]),
+            (
+                "CNAME -> A of the load balancer and AAAA",
+                [("A", list(own)), ("AAAA", ["2001:db8::1"])],
+            ),
             ("CNAME -> TXT", [("TXT", ['"moved"'])]),
             ("CNAME -> AAAA", [("AAAA", ["2001:db8::1"])]),
             (f"CNAME -> {topology.HOST}", [("CNAME", [topology.HOST])]),

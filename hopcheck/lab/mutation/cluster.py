@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Obj = dict[str, Any]
 
+_DELETED = 0.05  # of the edits of an object
 _TRAEFIK_IO = "traefik.ingress.kubernetes.io"
 _OTHER_NAMESPACES = one_of(topology.APP, topology.GATEWAY, "kube-system")
 _PORT = (near_number, other("port"), near_number)
@@ -68,6 +69,8 @@ INGRESS = (
     Field("spec.tls[0].secretName", (name_typo, remove, other("secret"))),
     Field("spec.rules[0].host", (host_typo, remove, one_of("*.example.com", "www.example.com"))),
     Field("spec.rules[0].http", (remove,)),
+    Field("spec.rules", (remove,)),
+    Field("spec.defaultBackend", (one_of({"service": {"name": "gone", "port": {"number": 80}}}),)),
     Field("spec.rules[0].http.paths[0].path", (one_of("/api", "/myapp", "/login/"),)),
     Field("spec.rules[0].http.paths[0].pathType", (one_of("Exact", "ImplementationSpecific"),)),
     Field(f"{_BACKEND}.name", (name_typo, other("service"))),
@@ -249,6 +252,8 @@ def edit_object(lab: Lab, kept: Kept, known: World, chance: Random) -> Edit | No
     obj = lab.store.get(kept.resource, kept.namespace, kept.name)
     if obj is None:
         raise LookupError(f"no {kept.kind} {kept.name}: edits are drawn on the healthy lab")
+    if kept.resource != "nodes" and chance.random() < _DELETED:
+        return _deletion(kept)
     field = chance.choice(kept.fields)
     path = steps(field.path, obj, chance)
     if path is None:
@@ -263,6 +268,18 @@ def edit_object(lab: Lab, kept: Kept, known: World, chance: Random) -> Edit | No
     after = place.get(shown(path), (kept.namespace, kept.name))
     names = {(kept.kind, kept.namespace or "", kept.name), (kept.kind, after[0] or "", after[1])}
     return Edit(what, frozenset(names), _applied(kept, path, new), frozenset(kept.hop))
+
+
+def _deletion(kept: Kept) -> Edit:
+    async def apply(lab: Lab) -> None:
+        lab.store.delete(kept.resource, kept.namespace, kept.name)
+
+    where = f"{kept.namespace}/" if kept.namespace else ""
+    names = frozenset({(kept.kind, kept.namespace or "", kept.name)})
+    if kept.resource in ("ingresses", "ingressroutes"):
+        # What is gone leaves nothing to name: the host has no route.
+        names |= {("Host", "", topology.HOST)}
+    return Edit(f"{kept.kind} {where}{kept.name} deleted", names, apply, frozenset(kept.hop))
 
 
 def _applied(kept: Kept, path: list[str | int], new: Any) -> Callable[[Lab], Awaitable[None]]:

@@ -44,6 +44,21 @@ _ADDED = (
     "--entryPoints.websecure.http.tls.options=default-modern@kubernetescrd",
     "--providers.kubernetesingres.allowexternalnameservices=true",
     "--serversTransport.maxIdleConnsPerHost=10",
+    "--serversTransport.insecureSkipVerify=true",
+    "--serversTransport.forwardingTimeouts.responseHeaderTimeout=1ns",
+    "--serversTransport.forwardingTimeouts.dialTimeout=1ns",
+    "--entryPoints.websecure.http.redirections.entrypoint.to=web",
+    "--entryPoints.websecure.http.tls.certresolver=letsencrypt",
+    "--entryPoints.websecure.forwardedHeaders.insecure=true",
+    "--entryPoints.websecure.transport.respondingTimeouts.readTimeout=1ns",
+    "--entryPoints.websecure.http.maxHeaderBytes=64",
+    "--entryPoints.websecure.reuseport=true",
+    "--entryPoints.extra.address=:8443/tcp",
+    "--providers.kubernetesingress.ingressendpoint.ip=192.0.2.1",
+    "--providers.kubernetesingress.crossprovidernamespaces=shop",
+    "--providers.file.directory=/etc/traefik/dynamic",
+    "--hostResolver.cnameFlattening=true",
+    "--core.defaultRuleSyntax=v2",
     "--log.level=ERROR",
 )
 # The lab's own wiring, and the entryPoint by which it sees that Traefik follows.
@@ -101,7 +116,7 @@ def edit_arguments(lab: Lab, _known: World, chance: Random) -> Edit | None:
         await lab.set_traefik_args(change)
 
     full = f"Deployment {topology.GATEWAY}/{topology.TRAEFIK}"
-    return Edit(f"{full} args: {what}", TRAEFIK_NAMES, apply, frozenset({"SVC016"}))
+    return Edit(f"{full} args: {what}", TRAEFIK_NAMES, apply, frozenset({"SVC016", "END014"}))
 
 
 def _renamed(argument: str, flag: str, new: str) -> str:
@@ -208,6 +223,12 @@ _BEHAVIOURS = {
     "resets connections": Behaviour(reset=True),
     "does not speak HTTP": Behaviour(not_http=True),
     "redirects to itself": Behaviour(redirect_loop=True),
+    "answers 502": Behaviour(status=502, body="upstream is down\n"),
+    "answers 401": Behaviour(status=401),
+    "answers 400": Behaviour(status=400, body="bad Host\n"),
+    "hangs": Behaviour(hang=True),
+    "drops packets": Behaviour(dark=True),
+    "is killed": Behaviour(exit_code=137, exit_reason="OOMKilled"),
     "is slow, a bit": Behaviour(delay=0.2),
 }
 

@@ -1,0 +1,75 @@
+"""Recorded evidence of two faults at once: the second is seen wherever something shows it."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hopcheck.model import Collected, Hop, Probe, Report, Severity, Snapshot
+from hopcheck.replay import load, replay
+
+SNAPSHOTS = Path(__file__).parent.parent / "snapshots" / "pairs"
+
+EXPECTED = {
+    # The pods are looked at though the route's port is not the Service's.
+    "ing-port-number--ep-none-ready": ["ING005", "END004"],
+    "svc-targetport-name--ep-none-ready": ["END002", "END004"],
+    # No endpoint is ready, and another port of the pods is the one that answers.
+    "svc-targetport-num--ep-none-ready": ["END004", "END003"],
+    # No request reaches Traefik; its pods, asked directly, present the default certificate.
+    "tg-nodeport-drift--tls-secret-missing": ["TGT014", "ING016"],
+    # The pods hang: said as a warning, since a probe waits less long than a client.
+    "tg-empty--app-hang": ["TGT010"],
+}
+
+
+def snapshot(name: str) -> Snapshot:
+    return load(SNAPSHOTS / f"{name}.json.gz")
+
+
+def codes(report: Report, severity: Severity) -> list[str]:
+    return [f.code for step in report.steps for f in step.findings if f.severity is severity]
+
+
+def test_every_snapshot_is_expected() -> None:
+    assert {path.name.removesuffix(".json.gz") for path in SNAPSHOTS.glob("*.gz")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_root_causes(name: str) -> None:
+    assert [cause.code for cause in replay(snapshot(name)).root_causes] == EXPECTED[name]
+
+
+def with_pods(given: Snapshot, **changed: object) -> Snapshot:
+    """The evidence with another answer of every application pod."""
+    hops: list[Collected[Probe]] = []
+    for one in given.http.hops:
+        probe = one.get()
+        if probe.hop is Hop.POD:
+            last = msgspec.structs.replace(probe.exchanges[-1], **changed)
+            probe = msgspec.structs.replace(probe, exchanges=(*probe.exchanges[:-1], last))
+        hops.append(msgspec.structs.replace(one, value=probe))
+    return msgspec.structs.replace(
+        given, http=msgspec.structs.replace(given.http, hops=tuple(hops))
+    )
+
+
+def test_pods_that_hang_are_a_warning_where_no_request_comes_to_them() -> None:
+    report = replay(snapshot("tg-empty--app-hang"))
+    assert "REQ003" in codes(report, Severity.WARNING)
+
+
+def test_pods_that_answer_500_directly_are_a_second_cause() -> None:
+    given = snapshot("tg-empty--app-hang")
+    report = replay(with_pods(given, status=500, error=None, body="database is down\n"))
+    assert [cause.code for cause in report.root_causes] == ["TGT010", "REQ001"]
+    assert "database is down" in report.root_causes[1].message
+    fine = replay(with_pods(given, status=200, error=None))
+    assert [cause.code for cause in fine.root_causes] == ["TGT010"]
+
+
+def test_what_pods_say_directly_is_no_matter_where_requests_reach_them() -> None:
+    given = load(SNAPSHOTS.parent / "healthy.json.gz")
+    report = replay(with_pods(given, status=500, body="needs a session\n"))
+    assert report.root_causes == ()
+    assert report.verdict == "healthy"

@@ -1,0 +1,95 @@
+"""Recorded evidence of every healthy set-up: no error, no warning, whatever part is hidden."""
+
+import dataclasses
+import json
+import random
+
+import msgspec
+import pytest
+
+from hopcheck.judge import restricted
+from hopcheck.lab.setups import SETUPS
+from hopcheck.model import Collected, Report, Severity, Snapshot, Status, Verdict, Why
+from hopcheck.replay import load, replay
+from hopcheck.report.json import to_json
+from tests.judge.test_blindness import denied_aws, denied_kube, denied_list
+from tests.record import SNAPSHOTS, set_ups
+
+RECORDED = set_ups()
+
+
+def snapshot(name: str) -> Snapshot:
+    return RECORDED[name]
+
+
+def loud(report: Report) -> list[str]:
+    return [
+        f"{finding.code} {finding.object}"
+        for step in report.steps
+        for finding in step.findings
+        if finding.severity is not Severity.INFO
+    ]
+
+
+def quiet(given: Snapshot) -> None:
+    report = replay(given)
+    assert loud(report) == []
+    assert report.verdict is Verdict.HEALTHY
+
+
+def test_every_set_up_is_recorded() -> None:
+    assert list(RECORDED) == list(SETUPS)
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_no_false_alarm(name: str) -> None:
+    assert SETUPS[name].alarms(json.loads(to_json(replay(snapshot(name))))) == ""
+
+
+def test_an_alarm_is_told() -> None:
+    setup = SETUPS["dns-alias"]
+    report = json.loads(to_json(replay(snapshot("dns-alias"))))
+    assert "expected steps" in dataclasses.replace(setup, steps="uuuuuuu").alarms(report)
+    assert "expected healthy" in setup.alarms(report | {"verdict": "unknown"})
+    broken = json.loads(to_json(replay(load(SNAPSHOTS / "svc-selector.json.gz"))))
+    assert "error END001 Service my-app-service" in setup.alarms(broken)
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_without_what_is_behind_the_load_balancer(name: str) -> None:
+    """From a notebook: no request to nodes and pods, nothing of Traefik's API, no log."""
+    given = snapshot(name)
+    hidden = Collected(why=Why.NOT_REACHABLE_FROM_HERE)
+    http = msgspec.structs.replace(given.http, hops=(hidden,))
+    if "go-404" in name:  # then nothing tells the application's 404 from Traefik's
+        http = given.http
+    no_api = tuple(
+        msgspec.structs.replace(
+            replica, routers=hidden, tcp_routers=hidden, services=hidden, entrypoints=hidden,
+            overview=hidden, version=hidden, log=replica.log if "go-404" in name else hidden,
+        )
+        for replica in given.traefik.replicas
+    )  # fmt: skip
+    traefik = msgspec.structs.replace(given.traefik, replicas=no_api)
+    quiet(msgspec.structs.replace(given, http=http, traefik=traefik))
+
+
+@pytest.mark.parametrize("why", [Why.DENIED, Why.NOT_CONFIGURED])
+@pytest.mark.parametrize("name", [name for name in SETUPS if "go-404" not in name])
+def test_without_the_cluster_or_aws(name: str, why: Why) -> None:
+    given = snapshot(name)
+    quiet(denied_kube(given, why))
+    quiet(denied_aws(given, why))
+    quiet(restricted(given, frozenset({"dns", "http"})))
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_with_lists_denied(name: str) -> None:
+    """Three lists of each, drawn from a fixed seed, are forbidden."""
+    given = snapshot(name)
+    keys = sorted(given.kube.lists)
+    for key in random.Random(name).sample(keys, min(3, len(keys))):
+        report = replay(denied_list(given, key))
+        assert (key, loud(report)) == (key, [])
+        assert report.verdict is Verdict.HEALTHY
+        assert Status.FAIL not in {step.status for step in report.steps}
