@@ -11,7 +11,7 @@ from functools import cached_property
 import msgspec
 from msgspec import Struct
 
-from hopcheck.model import Collected, KubeEvidence, Obj, Snapshot, Target
+from hopcheck.model import Collected, Obj, Snapshot, Target
 from hopcheck.way.discovery import (
     NODE_PORT_TYPES,
     Instance,
@@ -31,59 +31,27 @@ from hopcheck.way.loadbalancer import (
     which_listener,
 )
 from hopcheck.way.memo import Memo
+from hopcheck.way.objects import (
+    all_pods,
+    meta,
+    named_port,
+    node_ports_of,
+    outside_names,
+    pod_ready,
+    services,
+    spec,
+)
 from hopcheck.way.static import EntryPoint, StaticConfig, entry_points_of_api, static_config
 from hopcheck.way.version import Version
 from hopcheck.way.view import config_files
 
 # One host's evidence is read by seven judges and more; Traefik's pods by those of every host.
 _pods: Memo[list[Obj]] = Memo(4)
+__all__ = ["Scene", "ServicePort", "all_pods", "meta", "pod_ready", "spec", "standard_port"]
+
 _instances: Memo[list[Instance]] = Memo(4)
 _matches: Memo[Match] = Memo(4)
 _statics: Memo[StaticConfig] = Memo(64)
-
-
-def meta(obj: Obj) -> Obj:
-    """An object's metadata."""
-    return obj.get("metadata") or {}
-
-
-def spec(obj: Obj) -> Obj:
-    """An object's spec."""
-    return obj.get("spec") or {}
-
-
-def all_pods(kube: KubeEvidence) -> list[Obj]:
-    """Every pod that was listed anywhere, each once."""
-    return _listed_anywhere(kube, "pods")
-
-
-def services(kube: KubeEvidence) -> list[Obj]:
-    """Every Service that was listed anywhere, each once."""
-    return _listed_anywhere(kube, "services")
-
-
-def _listed_anywhere(kube: KubeEvidence, resource: str) -> list[Obj]:
-    found: dict[tuple[str, str], Obj] = {}
-    for key, listed in kube.lists.items():
-        if key.partition("@")[0] == resource:
-            for obj in listed.or_else(()) or ():
-                found[(meta(obj).get("namespace", ""), meta(obj).get("name", ""))] = obj
-    return list(found.values())
-
-
-def pod_ready(pod: Obj) -> bool:
-    """Whether the pod's condition Ready is True."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
-def outside_names(service: Obj) -> list[str]:
-    """Addresses and DNS names by which a Service is reached from outside, load balancers' first."""
-    status = (service.get("status") or {}).get("loadBalancer") or {}
-    entries = status.get("ingress") or ()
-    found = [str(entry.get("ip") or "") for entry in entries]
-    found += [plain_name(str(entry.get("hostname") or "")) for entry in entries]
-    return [name for name in (*found, *(spec(service).get("externalIPs") or ())) if name]
 
 
 class ServicePort(Struct, frozen=True):
@@ -330,13 +298,13 @@ class Scene:
         named = [self.service(*key) for key in traefik_services(self.services, self.pods)]
         known = [service for service in named if service is not None]
         # Which of several, without their pods in sight, the targets tell.
-        known.sort(key=lambda s: not (_node_ports(s) & self.target_ports))
+        known.sort(key=lambda s: not (node_ports_of(s) & self.target_ports))
         return known[0] if known else None
 
     def _service_rank(self, service: Obj, instance: Instance | None) -> tuple[bool, bool, bool]:
         pods = instance.pods if instance is not None else ()
         return (
-            not (_node_ports(service) & self.target_ports),
+            not (node_ports_of(service) & self.target_ports),
             spec(service).get("type") not in NODE_PORT_TYPES,
             not any(selects(service, pod) for pod in pods),
         )
@@ -422,7 +390,7 @@ class Scene:
         found = []
         for port in spec(service).get("ports") or ():
             target = port.get("targetPort", port.get("port"))
-            number = target if isinstance(target, int) else _named_port(pod, str(target))
+            number = target if isinstance(target, int) else named_port(pod, str(target))
             found.append(
                 ServicePort(
                     name=str(port.get("name") or ""),
@@ -494,16 +462,3 @@ class Scene:
             return reached[0]
         usual = ("websecure", "https") if self.target.scheme == "https" else ("web", "http")
         return next((e for n, e in self.static.entry_points.items() if n in usual), None)
-
-
-def _node_ports(service: Obj) -> set[int]:
-    ports = (port.get("nodePort") for port in spec(service).get("ports") or ())
-    return {int(port) for port in ports if port}
-
-
-def _named_port(pod: Obj | None, name: str) -> int | None:
-    for container in containers(pod) if pod is not None else ():
-        for port in container.get("ports") or ():
-            if port.get("name") == name:
-                return int(port["containerPort"])
-    return None
