@@ -42,8 +42,8 @@ def changes(
 ) -> tuple[Change, ...]:
     """What of `after` is not as in `before`, the most telling first, at most 200.
 
-    First the objects of the root causes and those related to them, then what was declared before
-    what was only observed; within each the latest first.
+    What was declared stands before what was only observed, which mostly follows from it; within
+    each the objects of the root causes first, then those related to them, then the latest.
     """
     sides = Side(before), Side(after)
     declared: list[Change] = []
@@ -57,12 +57,10 @@ def changes(
     declared += changes_of_names(*sides)
     observed += changes_of_certificates(*sides)
     observed += health_of_targets(*sides)
-    ranked = [
-        *sorted(declared, key=lambda one: one.at or "", reverse=True),
-        *observed,
-    ]
-    ranked.sort(key=lambda one: _rank(one, root_causes))
-    return tuple(ranked[:_MOST])
+    declared.sort(key=lambda one: one.at or "", reverse=True)
+    for found in (declared, observed):
+        found.sort(key=lambda one: _rank(one, root_causes))
+    return tuple([*declared, *observed][:_MOST])
 
 
 def _rank(change: Change, root_causes: Sequence[Cause]) -> int:

@@ -36,6 +36,7 @@ class Side:
         self.snapshot = snapshot
         self.kube: KubeEvidence = snapshot.kube
         self.scene = Scene(snapshot)
+        self._lists: dict[tuple[str, str], tuple[Collected[tuple[Obj, ...]], dict[str, Obj]]] = {}
 
     def find(self, key: Key) -> Collected[Obj]:
         """The object, or why there is none; NOT_FOUND only where it would have been seen."""
@@ -43,10 +44,24 @@ class Side:
         single = self.kube.objects.get(f"{resource}@{namespace}/{name}")
         if single is not None:
             return single
-        found = self.kube.one(resource, namespace or None, name)
-        if found.why is Why.NOT_FOUND and not self._all_of(resource, namespace):
-            return Collected(why=Why.NOT_SELECTED, source=found.source)
-        return found
+        listed, by_name = self._named(resource, namespace)
+        if not listed.seen:  # a kind that is not served is no object that was deleted
+            return Collected(why=Why.NOT_SELECTED, source=listed.source)
+        if name in by_name:
+            return Collected(value=by_name[name], source=listed.source)
+        whole = self._all_of(resource, namespace)
+        return Collected(why=Why.NOT_FOUND if whole else Why.NOT_SELECTED, source=listed.source)
+
+    def _named(
+        self, resource: str, namespace: str
+    ) -> tuple[Collected[tuple[Obj, ...]], dict[str, Obj]]:
+        """The list that would hold an object, and its objects by name; looked up once."""
+        key = (resource, namespace)
+        if key not in self._lists:
+            listed = self.kube.list(resource, namespace or None)
+            items = listed.or_else(()) or ()
+            self._lists[key] = listed, {str(meta(item).get("name")): item for item in items}
+        return self._lists[key]
 
     def _all_of(self, resource: str, namespace: str) -> bool:
         """Whether the list that would hold the object was read, and kept, as a whole."""

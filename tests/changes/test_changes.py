@@ -458,6 +458,20 @@ def test_nobody_is_named_for_what_was_removed() -> None:
     assert (change.at, change.by) == (None, None)
 
 
+def test_what_was_declared_stands_before_what_follows_from_it() -> None:
+    def relabel(plain: Plain) -> None:
+        template = items(plain, "deployments@default")[0]["spec"]["template"]
+        template["metadata"]["labels"]["app"] = "other"
+        items(plain, "endpointslices@default")[0]["endpoints"] = []
+
+    roots = replay(recorded("svc-selector")).root_causes  # the Service is its object
+    found = told(changes(recorded("healthy"), edited(relabel), roots))
+    assert found == [
+        "Deployment default/my-app spec.template.metadata.labels.app: my-app → other",
+        "Service default/my-app-service readyEndpoints: 2 → 0",
+    ]
+
+
 def test_the_latest_comes_first_but_for_the_root_causes() -> None:
     def late(plain: Plain) -> None:
         obj = ingress(plain)
