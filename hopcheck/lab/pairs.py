@@ -11,7 +11,7 @@ from typing import Any
 from hopcheck.lab.diagnosis import Diagnoser, Diagnosis
 from hopcheck.lab.faults import FAULTS, Fault
 from hopcheck.lab.lab import Lab
-from hopcheck.lab.state import state, touched
+from hopcheck.lab.state import named, state, touched
 
 SEED = 20260225
 COUNT = 30
@@ -50,6 +50,11 @@ HIDES: tuple[Hides, ...] = (
     Hides(("TGT00[1239]",), ("TGT*",), "no listener leads to the target group"),
     Hides(("DNS*",), ("TGT*",), "the name does not lead to the load balancer"),
     Hides(("SVC*",), ("SVC01[12]",), "a Traefik that does not run reads nothing"),
+    Hides(
+        ("*",),
+        ("TGT020", "SVC016", "END014"),
+        "a bounded gap is a root cause only where nothing more precise is known",
+    ),
 )
 _GREEN = frozenset({"pass"})
 
@@ -69,7 +74,8 @@ def candidates(version: str, seed: int = SEED) -> list[Pair]:
 async def inject(lab: Lab, pair: Pair) -> str:
     """Inject both; why they are no pair ("" where they are one). The lab is to be healed.
 
-    No pair: they touch the same object, one excludes the other, or one changes nothing.
+    No pair: they touch the same object (or one touches what the other is about), one excludes the
+    other, or one changes nothing.
     """
     before = state(lab)
     changes: list[frozenset[str]] = []
@@ -84,13 +90,19 @@ async def inject(lab: Lab, pair: Pair) -> str:
         after = state(lab)
         changes.append(touched(before, after))
         before = after
-    both = changes[0] & changes[1]
-    if both:
-        return f"both touch {', '.join(sorted(both))}"
     if not all(changes):
         return "one of them changes nothing"
+    owned = [change | _about(FAULTS[name]) for name, change in zip(pair, changes, strict=True)]
+    both = owned[0] & owned[1]
+    if both:
+        return f"both touch {', '.join(sorted(both))}"
     await lab.settle()
     return ""
+
+
+def _about(fault: Fault) -> frozenset[str]:
+    """The objects that the fault's root causes are about, in the words of `state`."""
+    return frozenset(named(one.kind, one.namespace, one.name) for one in fault.expect)
 
 
 async def diagnose(lab: Lab, diagnoser: Diagnoser, pair: Pair) -> Diagnosis:

@@ -52,16 +52,21 @@ def touched(before: dict[str, Any], after: dict[str, Any]) -> frozenset[str]:
     )
 
 
-def _owner(obj: dict[str, Any]) -> str:
-    """The object's own name; for pods and ReplicaSets that of their workload."""
-    meta = obj["metadata"]
-    namespace, name, kind = meta.get("namespace", ""), meta["name"], obj["kind"]
-    if kind in ("Pod", "ReplicaSet", "Deployment"):
-        workload = (meta.get("labels") or {}).get("app", name)
-        for known in (topology.TRAEFIK, "my-app"):
-            workload = known if name.startswith(known) else workload
-        return f"Pods {namespace}/{workload}"
+def named(kind: str, namespace: str | None, name: str) -> str:
+    """An object's name in `state`; pods, and what runs in them, are their workload's."""
+    if kind == "Application":
+        return f"Pods {namespace}/my-app"
+    if kind in ("Pod", "ReplicaSet", "Deployment", "DaemonSet"):
+        known = (one for one in (topology.TRAEFIK, "my-app") if name.startswith(one))
+        return f"Pods {namespace}/{next(known, name)}"
+    if namespace is None:
+        return f"{kind} {name}"
     return f"{kind} {namespace}/{name}"
+
+
+def _owner(obj: dict[str, Any]) -> str:
+    meta = obj["metadata"]
+    return named(obj["kind"], meta.get("namespace", ""), meta["name"])
 
 
 def _content(obj: dict[str, Any]) -> str:

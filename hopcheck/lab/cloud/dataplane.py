@@ -70,9 +70,7 @@ class DataPlane:
         return {
             (balancer.name, listener.port, zone.address): Wanted(
                 balancer.type,
-                not self._cloud.balancer_admits(balancer, listener.port)
-                or zone.address in self._cloud.dark
-                or self._silent(balancer, listener, zone),
+                self._drops(balancer, listener, zone) or self._silent(balancer, listener, zone),
                 listener.certificates[0].context if listener.certificates else None,
             )
             for balancer in self._cloud.load_balancers.values()
@@ -83,13 +81,18 @@ class DataPlane:
             if not self._refuses(balancer, listener, zone)
         }
 
+    def _drops(self, balancer: LoadBalancer, listener: Listener, zone: Zone) -> bool:
+        """Whether packets are dropped on the way to the address, whatever stands behind it."""
+        admitted = self._cloud.balancer_admits(balancer, listener.port)
+        return zone.address in self._cloud.dark or not admitted
+
     def _refuses(self, balancer: LoadBalancer, listener: Listener, zone: Zone) -> bool:
         """Whether clients of this address see their connection refused.
 
         An NLB passes the handshake of TCP to the target, and so its refusal too; with no
         registered target it refuses itself. What ends TCP itself (ALB, TLS) accepts first.
         """
-        if balancer.type == "application":
+        if balancer.type == "application" or self._drops(balancer, listener, zone):
             return False
         groups = [
             self._cloud.target_groups[name]
