@@ -246,6 +246,7 @@ EDGES: tuple[Edge, ...] = (
         (*_NO_ENDPOINTS, *_ROUTE_DROPPED, "SVC01[12]"),
         ("TGT020", "SVC016", "END014"),
         "the request cannot succeed at any hop",
+        "all_addresses",
     ),
     Edge(("END014",), ("REQ009",), "Traefik does not reach the pods"),
     Edge(("SVC016", "TGT020"), ("TGT017",), "the way to the targets is cut"),
@@ -285,6 +286,10 @@ CONDITIONS: dict[str, Condition] = {
         # What the pods say when they are asked directly is nobody else's answer.
         "a client's request showed the effect",
         lambda _cause, effect: effect.params.get("variant") != "direct",
+    ),
+    "all_addresses": Condition(
+        "it is not that some addresses of the load balancer are silent",
+        lambda _cause, effect: effect.params.get("variant") != "part",
     ),
     "some_targets": Condition(
         "some targets of the group, not all of them",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hopcheck.catalogue import make
+from hopcheck.judge.gaps import requests_reach_pods
 from hopcheck.judge.names import workloads_of
 from hopcheck.judge.reach import probes_of
 from hopcheck.model import ErrorKind, Finding, ObjectRef, Probe, Severity
-from hopcheck.outcome import Producer, producer, tried
 from hopcheck.way.probes import endpoint_addresses
 from hopcheck.way.routing import Routing, port_of
 from hopcheck.way.scene import Scene, spec
@@ -19,7 +19,7 @@ def judge(scene: Scene) -> list[Finding]:
     nothing shows that requests reach pods at all. It is a warning where what Traefik would have
     added could have changed the answer, and where a pod only took longer than a probe may.
     """
-    if _reached(scene):
+    if requests_reach_pods(scene):
         return []
     route = Routing(scene).winner
     altered = Severity.WARNING if route is not None and route.middlewares else None
@@ -62,19 +62,6 @@ def judge(scene: Scene) -> list[Finding]:
                 )
             )
     return found
-
-
-def _reached(scene: Scene) -> bool:
-    """Whether any request came to a pod, as far as its answer tells."""
-    probes = [c.get() for c in scene.snapshot.http.requests if c.seen and tried(c.get())]
-    for last in (probe.exchanges[-1] for probe in probes):
-        waits = last.error in (ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)
-        answered = last.status is not None and not (
-            last.status == 404 and producer(last) is Producer.TRAEFIK
-        )
-        if waits or answered:
-            return True
-    return False
 
 
 def _asked(scene: Scene) -> list[tuple[str, str, str, list[Probe]]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hopcheck.catalogue import listing, make
 from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe
-from hopcheck.outcome import Producer, producer, requests_made, succeeded
+from hopcheck.outcome import Producer, outcomes, producer, requests_made, succeeded
 from hopcheck.way.scene import Scene
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE)
@@ -34,6 +34,18 @@ def said(probe: Probe) -> str:
     return f"{probe.member}: {last.status}"
 
 
+def requests_reach_pods(scene: Scene) -> bool:
+    """Whether any request came to a pod, as far as its answer tells."""
+    for last in (probe.exchanges[-1] for probe in requests_made(scene.snapshot)):
+        waits = last.error in (ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)
+        answered = last.status is not None and not (
+            last.status == 404 and producer(last) is Producer.TRAEFIK
+        )
+        if waits or answered:
+            return True
+    return False
+
+
 def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
     """Requests through the load balancer fail while every node answers it well.
 
@@ -54,6 +66,12 @@ def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
             if p.exchanges[-1].error in errors and p.address not in scene.match.foreign
         ]
         good = good if nodes else works(scene, made)
+    answering = [p for p in made if p.exchanges[-1].status is not None]
+    silent = [p for p in failing if p.exchanges[-1].error in _SILENT]
+    if not part and answering and silent:
+        # Another fault spoils the answers; that some addresses give none is a fault of its own.
+        part, nodes, good = True, [], answering
+        failing = [p for p in silent if p.address not in scene.match.foreign]
     if not good or (nodes and len(good) < len(nodes)):
         return []
     if not failing or any(_reached_application(probe) for probe in failing):

@@ -140,7 +140,11 @@ def _no_winner(
     finding = exclusions.judge(scene, routing, certain=not gaps)
     if finding is None:
         return Judgement(Step.INGRESS, gaps=gaps, seen=not gaps, facts=facts)
-    return Judgement(Step.INGRESS, (finding,), gaps, seen=True, facts=facts)
+    found = [finding]
+    if finding.code == "ING011" and routing.winner is not None:
+        # The route itself is read: what it names has to exist wherever the request arrives.
+        found += references.judge(scene, routing, routing.winner)
+    return Judgement(Step.INGRESS, tuple(found), gaps, seen=True, facts=facts)
 
 
 def _api_seen(scene: Scene) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import protocols
-from hopcheck.judge.gaps import probes_at, said, works
+from hopcheck.judge.gaps import probes_at, requests_reach_pods, said, works
 from hopcheck.judge.names import last_exchanges, pods_of, route_refs, workload_refs
 from hopcheck.judge.policies import blocking_policy
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, Obj, ObjectRef, Probe, Severity
@@ -47,7 +47,9 @@ def judge(
     if own and len(failing) == len(own):
         return _refusing(scene, backend, service, own, failing)
     asked = protocols.Asked(backend, scheme, used[0][1], own, turned)
-    spoken = protocols.mixed_up(scene, routing, asked, statuses)
+    # What the pods speak is seen directly, where another fault keeps requests from them as well.
+    failed = statuses if requests_reach_pods(scene) else {502}
+    spoken = protocols.mixed_up(scene, routing, asked, failed)
     if spoken is not None:
         return [spoken]
     if own and statuses & {502, 504} and all(p.exchanges[-1].error in _SILENT for p in own):

@@ -21,11 +21,15 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Hides:
-    """While a fault with one of `first` as its root cause is there, `then` cannot be seen."""
+    """While a fault with one of `first` as its root cause is there, `then` cannot be seen.
+
+    `green`: its step passes even alone with it, since nothing but a client's request shows it.
+    """
 
     first: tuple[str, ...]
     then: tuple[str, ...]
     because: str
+    green: bool = False
 
 
 # Codes are patterns. What is hidden must not be called fine: see `outcome`.
@@ -47,7 +51,13 @@ HIDES: tuple[Hides, ...] = (
     ),
     Hides(("SVC*", "ING*", "END*"), ("LOG*",), "no replica can have the route"),
     Hides(("END001", "END002", "END012"), ("END*",), "no pod is the Service's"),
-    Hides(("TGT00[1239]",), ("TGT*",), "no listener leads to the target group"),
+    Hides(("TGT00[1239]", "TGT01[0-3]"), ("TGT*",), "nothing is sent through the target group"),
+    Hides(
+        ("DNS*", "TGT*", "SVC*"),
+        ("TGT007",),
+        "security groups are held against a request that waits in vain",
+        green=True,
+    ),
     Hides(("DNS*",), ("TGT*",), "the name does not lead to the load balancer"),
     Hides(("SVC*",), ("SVC01[12]",), "a Traefik that does not run reads nothing"),
     Hides(
@@ -123,24 +133,25 @@ def outcome(diagnosis: Diagnosis, pair: Pair) -> tuple[str, str]:
         return "both", ""
     for seen, other in ((first, second), (second, first)):
         if found == _wanted(seen):
-            told = _told(diagnosis.report, other)
-            why = told or hidden_by(seen, other)
-            if why and (told or not _green(diagnosis.report, other)):
-                return "hidden", f"{other.name}: {why}"
+            if _told(diagnosis.report, other):
+                return "hidden", f"{other.name}: a warning names it"
+            row = hidden_by(seen, other)
+            if row is not None and (row.green or not _green(diagnosis.report, other)):
+                return "hidden", f"{other.name}: {row.because}"
     missing = sorted((_wanted(first) | _wanted(second)) - found)
     more = sorted(found - _wanted(first) - _wanted(second))
     words = diagnosis.words or f"not named: {', '.join(missing) or 'nothing'}"
     return "", words + (f"; accused: {', '.join(more)}" if more else "")
 
 
-def hidden_by(seen: Fault, other: Fault) -> str:
-    """Why `other` cannot be seen while `seen` is there; "" where it can."""
-    for row in HIDES:
+def hidden_by(seen: Fault, other: Fault) -> Hides | None:
+    """Why `other` cannot be seen while `seen` is there; None where it can."""
+    for row in sorted(HIDES, key=lambda row: not row.green):
         if all(_like(one.code, row.first) for one in seen.expect) and all(
             _like(one.code, row.then) for one in other.expect
         ):
-            return row.because
-    return ""
+            return row
+    return None
 
 
 def _like(code: str, patterns: tuple[str, ...]) -> bool:
@@ -158,10 +169,10 @@ def _cause(finding: dict[str, Any]) -> str:
     return f"{finding['code']} {thing['kind']} {where}{thing['name']}"
 
 
-def _told(report: dict[str, Any], fault: Fault) -> str:
+def _told(report: dict[str, Any], fault: Fault) -> bool:
     findings = [one for step in report.get("steps", ()) for one in step["findings"]]
     warned = {_cause(one) for one in findings if one["severity"] == "warning"}
-    return "a warning names it" if _wanted(fault) <= warned else ""
+    return _wanted(fault) <= warned
 
 
 def _green(report: dict[str, Any], fault: Fault) -> bool:
