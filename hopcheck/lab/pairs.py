@@ -106,8 +106,16 @@ async def inject(lab: Lab, pair: Pair) -> str:
     both = owned[0] & owned[1]
     if both:
         return f"both touch {', '.join(sorted(both))}"
+    if _part(*owned) or _part(*reversed(owned)):
+        return "one changes a part of the load balancer that the other changes as a whole"
     await lab.settle()
     return ""
+
+
+def _part(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether `other` is within a load balancer that `one` sets up differently."""
+    whole = any(name.startswith("LoadBalancer ") for name in one)
+    return whole and any(name.startswith(("Listener ", "TargetGroup ", "cloud ")) for name in other)
 
 
 def _about(fault: Fault) -> frozenset[str]:
