@@ -60,18 +60,27 @@ def _missing(route: Route, name: str, known: Mapping[str, Obj], owner: Instance 
         variant="entry_point" if owner else None,
         middleware=name,
         near=f"; there is {close[0]}" if close else "",
-        related=(*((ref,) if owner else ()), *_middleware_ref(name, known, close)),
+        related=(*((ref,) if owner else ()), *_middleware_ref(route, name, known, close)),
         **route_words(route),
     )
 
 
 def _middleware_ref(
-    name: str, known: Mapping[str, Obj], close: Sequence[str]
+    route: Route, name: str, known: Mapping[str, Obj], close: Sequence[str]
 ) -> tuple[ObjectRef, ...]:
-    if close:
-        obj = known[close[0]]
-        return (ObjectRef("Middleware", meta(obj)["name"], meta(obj).get("namespace")),)
-    return (ObjectRef("Middleware", name.removesuffix(_OWN)),)
+    """The one that is missing, as far as "namespace-name" can be taken apart, and a near one."""
+    bare = name.removesuffix(_OWN)
+    prefix = f"{route.namespace}-"
+    inside = bare.startswith(prefix)
+    missing = (
+        ObjectRef("Middleware", bare.removeprefix(prefix), route.namespace)
+        if inside
+        else ObjectRef("Middleware", bare)
+    )
+    if not close:
+        return (missing,)
+    obj = known[close[0]]
+    return (ObjectRef("Middleware", meta(obj)["name"], meta(obj).get("namespace")), missing)
 
 
 class _Judged:

@@ -32,6 +32,7 @@ EXPECTED = {
     "traefik-breaks-every-connection": ("degraded", "REQ008", "Host myapp.example.com", TRAEFIK),
     "entry-point-middleware-missing": ("degraded", "ING013", TRAEFIK, TRAEFIK),
     "middleware-of-no-type": ("broken", "ING022", ROUTE, "Middleware default/compress"),
+    "middleware-deleted": ("broken", "ING013", ROUTE, "Middleware default/compress"),
     "pods-not-http": ("broken", "END008", APP_SERVICE, APP),
     # Every request of this run was answered well: the other pod's turn would have come next.
     "one-pod-answers-500": (
