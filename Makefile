@@ -36,7 +36,7 @@ test: $(STAMP)
 	@env -u HOST -u URL -u ARGS -u FAULT -u SETUP -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
 	  -u KUBECONFIG -u AWS_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY \
 	  -u AWS_SESSION_TOKEN -u AWS_REGION -u AWS_DEFAULT_REGION -u HTTP_PROXY -u HTTPS_PROXY \
-	  -u http_proxy -u https_proxy -u ALL_PROXY AWS_EC2_METADATA_DISABLED=true \
+	  -u http_proxy -u https_proxy -u ALL_PROXY LC_ALL=C.UTF-8 AWS_EC2_METADATA_DISABLED=true \
 	  $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout 120 tests
 
 lint: $(STAMP)

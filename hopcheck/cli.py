@@ -14,9 +14,24 @@ from click.shell_completion import CompletionItem
 
 from hopcheck import __version__, running
 from hopcheck.config import UsageError, host_runs, load_config
+from hopcheck.language import LANGUAGES, speak
 from hopcheck.model import Step
 
 USAGE = 2
+
+
+def _speak(_context: click.Context, _parameter: click.Parameter, code: str | None) -> None:
+    speak(code)
+
+
+_lang = click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    callback=_speak,
+    expose_value=False,
+    is_eager=True,
+    help="language of what people read  [default: the locale's, else en]",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,6 +109,7 @@ def _steps(_context: click.Context, _parameter: click.Parameter, begun: str) -> 
     metavar="FILE",
     help="judge a run's evidence.json again: no network; written only with --reports",
 )
+@_lang
 def diagnose(
     hosts: tuple[str, ...],
     as_json: bool,
@@ -159,6 +175,7 @@ def _watching(hosts: tuple[str, ...], watch: str | None) -> tuple[tuple[str, ...
 @click.option("--redact", type=click.Choice(["default", "strict"]))
 @click.option("--quiet", "-q", is_flag=True, help="only hosts that are not healthy")
 @click.option("--exit-zero", is_flag=True, help="0 for every verdict (defects and usage are not)")
+@_lang
 def run(as_json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     """Diagnose every host of the configuration in one process, sharing what they share.
 
@@ -178,6 +195,7 @@ def run(as_json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
 @click.option("--reports", metavar="DIR", help="where reports are  [default: reports]")
 @click.option("--shards", "count", type=click.IntRange(1, 1000), required=True, metavar="N")
 @click.option("--wait", "wait_s", type=click.FloatRange(0, 86_400), default=0, metavar="SECONDS")
+@_lang
 def merge(config: str | None, reports: str | None, count: int, wait_s: float) -> None:
     """Merge what N shards (run --shard I/N) have published into one index, and notify.
 
@@ -201,6 +219,7 @@ def merge(config: str | None, reports: str | None, count: int, wait_s: float) ->
 @click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT", help="as curl's")
 @click.option("--ca-file", metavar="FILE", help="additional certificate authorities")
 @click.option("--direct-probes/--no-direct-probes", default=None)
+@_lang
 def serve(listen: str | None, **options: Any) -> None:
     """Serve /metrics, /probe?target=HOST, /healthz and the published reports over HTTP."""
     from hopcheck.outlets import commands
@@ -215,6 +234,7 @@ def serve(listen: str | None, **options: Any) -> None:
 @click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
 @click.option("--kubeconfig", metavar="FILE")
 @click.option("--context", metavar="NAME", help="kubeconfig context")
+@_lang
 def runbook(**options: Any) -> None:
     """Print the runbook with the configured hosts and their links, as Markdown for a wiki."""
     from hopcheck.outlets import commands
@@ -234,6 +254,7 @@ def _usage(message: str) -> NoReturn:
 @click.argument("a", metavar="A", type=click.Path(path_type=Path))
 @click.argument("b", metavar="B", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="the difference as JSON")
+@_lang
 def diff(a: Path, b: Path, as_json: bool) -> None:
     """Compare two runs: directories, evidence.json or report.json.
 
@@ -296,6 +317,7 @@ def _lab(*arguments: str) -> NoReturn:
 
 @cli.command()
 @click.argument("code", shell_complete=_codes)
+@_lang
 def explain(code: str) -> None:
     """Print the page of a finding's CODE, in either case (Markdown where it is piped)."""
     from hopcheck.explain import page, plain, show
@@ -316,6 +338,7 @@ def explain(code: str) -> None:
 @click.option("--namespace", metavar="NS")
 @click.option("--resolver", multiple=True, metavar="ADDR[:PORT]")
 @click.option("--timeout", metavar="SECONDS")
+@_lang
 def doctor(**options: Any) -> None:
     """Tell which credentials, rights and parties are there, and what each step will see."""
     from hopcheck.config import build_options

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from hopcheck.catalogue import entries, nearest
+from hopcheck.language import prefer
 from hopcheck.model import Step, Target
 from hopcheck.options import ConnectTo, Options
 from hopcheck.target import BadTargetError, parse_target
@@ -51,6 +52,7 @@ DEFAULTS: Mapping[str, type | tuple[type, ...]] = {
     "keep_runs": int,
     "keep_days": int,
     "base_url": str,
+    "lang": str,
     "owner": str,
     "aws_profile": str,
     "aws_region": str,
@@ -139,6 +141,11 @@ def _checked(table: Mapping[str, Any], source: str) -> Config:
         _check_keys(entry, HOST, f"{source}, host {entry['name']!r}")
         hosts[entry["name"]] = {key: value for key, value in entry.items() if key != "name"}
     defaults = {key: value for key, value in table.items() if key in DEFAULTS}
+    if "lang" in defaults:
+        try:
+            prefer(defaults["lang"])
+        except ValueError as error:
+            raise UsageError(f"{source}: {error}") from None
     fleet = {key: value for key, value in table.items() if key in FLEET}
     outlets = {key: value for key, value in table.items() if key in OUTLETS}
     return Config(defaults=defaults, hosts=hosts, source=source, fleet=fleet, outlets=outlets)

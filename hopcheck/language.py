@@ -15,19 +15,34 @@ from typing import Any
 
 LANGUAGES = ("en", "ko")
 _DEFAULT = "en"
-_current = [_DEFAULT]
+
+
+class _Spoken:
+    """What is spoken, and whether somebody asked for it by name."""
+
+    code = _DEFAULT
+    asked = False
 
 
 def language() -> str:
     """The language in use, an ISO 639 code of LANGUAGES."""
-    return _current[0]
+    return _Spoken.code
 
 
-def use(code: str) -> None:
-    """Use `code` from here on. Raises ValueError for a language that there is none of."""
+def use(code: str, *, asked: bool = True) -> None:
+    """Use `code` from here on; `asked`: nothing but another `use` changes it again.
+
+    Raises ValueError for a language that there is none of.
+    """
     if code not in LANGUAGES:
         raise ValueError(f"language {code[:20]!a}: one of {', '.join(LANGUAGES)}")
-    _current[0] = code
+    _Spoken.code, _Spoken.asked = code, asked
+
+
+def prefer(code: str) -> None:
+    """Use `code` unless somebody asked for a language. Raises ValueError as `use` does."""
+    if code not in LANGUAGES or not _Spoken.asked:
+        use(code, asked=False)
 
 
 def of_environment(environment: Mapping[str, str] = os.environ) -> str:
@@ -38,6 +53,14 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> str:
             code = value.partition(".")[0].partition("_")[0].lower()
             return code if code in LANGUAGES else _DEFAULT
     return _DEFAULT
+
+
+def speak(code: str | None) -> None:
+    """The language asked for, else the locale's. Raises ValueError as `use` does."""
+    if code is not None:
+        use(code)
+    else:
+        prefer(of_environment())
 
 
 def tables(name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hopcheck.config import UsageError, host_runs, load_config
+from hopcheck.config import host_runs, load_config
 from hopcheck.fixtures import (  # noqa: F401  # pytest finds fixtures in the plugin's namespace
     aws_evidence,
     checklist_step,
@@ -24,6 +24,7 @@ from hopcheck.fixtures import (  # noqa: F401  # pytest finds fixtures in the pl
     traefik_evidence,
 )
 from hopcheck.judge import PARTIES, READS
+from hopcheck.language import speak
 from hopcheck.model import Step
 from hopcheck.session import HostSession, Session, write
 
@@ -45,6 +46,7 @@ _VALUES = (
     ("redact", "strict", "also redact account ids and internal addresses"),
     ("reports", "DIR", "where reports go (reports)"),
     ("base-url", "URL", "where that directory is served"),
+    ("lang", "en|ko", "language of what people read (the locale's, else en)"),
 )
 _LISTS = (
     ("resolver", "ADDR[:PORT]", "resolver to ask instead of the system's"),
@@ -98,10 +100,11 @@ def pytest_configure(config: pytest.Config) -> None:
         for name, *_ in (*_VALUES, *_LISTS, *_FLAGS)
     }
     try:
+        speak(given.pop("lang"))
         file = load_config(given.pop("config"), Path.cwd())
         hosts = [*config.getoption("host"), *config.getoption("url")]
         config.stash[SESSION] = Session(host_runs(hosts, given, file))
-    except UsageError as error:
+    except ValueError as error:  # UsageError is one
         raise pytest.UsageError(str(error)) from None
 
 

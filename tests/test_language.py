@@ -11,7 +11,7 @@ from hopcheck.language import LANGUAGES, of_environment, tables, use
 @pytest.fixture(autouse=True)
 def back_to_english() -> Iterator[None]:
     yield
-    use("en")
+    use("en", asked=False)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,11 @@ def test_every_language_has_every_table(name: str, code: str) -> None:
     english = tables(name)
     use(code)
     assert tables(name).keys() == english.keys()
+
+
+def test_an_asked_language_beats_the_configuration() -> None:
+    language.prefer("ko")
+    assert language.language() == "ko"
+    use("en")
+    language.prefer("ko")
+    assert language.language() == "en"
