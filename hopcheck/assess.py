@@ -265,9 +265,8 @@ def _accusing(
             (requests.made - requests.succeeded) / requests.made if requests.made else 0
         )
         if 0 < share < 1:
-            return text(
-                "headline", "degraded_share", host=host, cause=said, percent=round(share * 100)
-            )
+            key = "degraded_share" if requests.succeeded < requests.made else "degraded_part"
+            return text("headline", key, host=host, cause=said, percent=round(share * 100))
         return text("headline", "degraded", host=host, cause=said)
     effect = next((f for f in findings if first.id in f.caused_by and f.code == _EFFECT), None)
     if effect is not None:

@@ -46,7 +46,13 @@ def strangers(scene: Scene, balancer: Obj, listener: Obj, group: Group) -> list[
     """
     if not scene.node_ids or scene.instance is None or not scene.pod_addresses:
         return []
-    if any(kind_of(scene, d.get("Target") or {}) for d in group.described):
+    # One group of several (blue and green, weights) may well belong to another cluster.
+    every = [
+        described
+        for forward in scene.forwards(listener)
+        for described in scene.health(forward.target_group_arn).or_else(()) or ()
+    ]
+    if any(kind_of(scene, d.get("Target") or {}) for d in every):
         return []
     made = outcomes(scene.snapshot)
     if made.succeeded or _application_answers(scene):

@@ -46,6 +46,8 @@ def judge(scene: Scene, group: Group) -> list[Finding]:
             wanted_port=right[0],
             ns=namespace,
             svc=name,
+            count=ports.count(port),
+            total=len(ports),
             share=group.share * ports.count(port) / len(ports),
             related=(
                 *(

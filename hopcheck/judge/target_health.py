@@ -11,6 +11,7 @@ from hopcheck.judge.gaps import between_balancer_and_nodes
 from hopcheck.judge.groups import ports_in
 from hopcheck.model import (
     NOT_SELECTED,
+    ErrorKind,
     Finding,
     Gap,
     Judgement,
@@ -394,14 +395,17 @@ def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
     rule = chosen_rule(rules.get(), scene.target.host, scene.target.path)
     actions = (rule or {}).get("Actions") or []
     last = actions[-1] if actions else {}
-    if last.get("Type", "forward") != "fixed-response":
-        return []
+    kind = last.get("Type", "forward")
     probes = [c.get() for c in scene.snapshot.http.requests if c.seen]
-    if probes and all(
-        p.exchanges and producer(p.exchanges[-1]) is not Producer.ALB for p in probes
-    ):
+    own = [p for p in probes if p.exchanges and producer(p.exchanges[-1]) is Producer.ALB]
+    loops = [p for p in own if p.exchanges[-1].error is ErrorKind.TOO_MANY_REDIRECTS]
+    if kind == "fixed-response" and (own or not probes):
+        config = last.get("FixedResponseConfig") or {}
+        action = f"fixed response {config.get('StatusCode', '')}".strip()
+    elif kind == "redirect" and loops:
+        action = f"redirect to {loops[0].exchanges[-1].header('location')}"
+    else:
         return []
-    config = last.get("FixedResponseConfig") or {}
     return [
         make(
             "TGT009",
@@ -411,7 +415,7 @@ def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
             host=scene.target.host,
             path=scene.target.path,
             rule=(rule or {}).get("Priority", "default"),
-            action=f"fixed response {config.get('StatusCode', '')}".strip(),
+            action=action,
             listener_arn=listener.get("ListenerArn", ""),
             related=(lb_ref(balancer),),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec import Struct, field
@@ -13,6 +14,8 @@ from hopcheck.judge.membership import TRANSIENT
 from hopcheck.model import Finding, Gap, Obj, ObjectRef, Severity, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.scene import Scene, meta, pod_ready, spec
+
+_CODES = re.compile(r"codes: \[([\d, ]+)\]")
 
 
 class Groups(Struct):
@@ -176,6 +179,8 @@ def _ports(scene: Scene, group: Group) -> list[Finding]:
                 wanted_port=best or "",
                 ns=namespace,
                 svc=name,
+                count=count,
+                total=len(group.described),
                 share=group.share * count / len(group.described),
                 related=(ObjectRef("Service", str(name), namespace),),
             )
@@ -314,7 +319,8 @@ def _health_check(scene: Scene, group: Group, unhealthy: list[Obj]) -> list[Find
     protocol = str(obj.get("HealthCheckProtocol") or "TCP")
     answered = [d for d in unhealthy if reason_of(d) == "Target.ResponseCodeMismatch"]
     if protocol in ("HTTP", "HTTPS") and (answered or not _answers_check(scene, obj, traffic)):
-        description = str((unhealthy[0].get("TargetHealth") or {}).get("Description") or "404")
+        said = str((unhealthy[0].get("TargetHealth") or {}).get("Description") or "")
+        codes = _CODES.search(said)  # an NLB names none
         if _some_pod_ready(scene) and traffic_fine:
             return [
                 make(
@@ -323,7 +329,7 @@ def _health_check(scene: Scene, group: Group, unhealthy: list[Obj]) -> list[Find
                     protocol=protocol,
                     path=obj.get("HealthCheckPath", "/"),
                     matcher=(obj.get("Matcher") or {}).get("HttpCode", "200-399"),
-                    answer=description.rstrip("."),
+                    answer=codes[1] if codes else "404",
                     **common,
                 )
             ]

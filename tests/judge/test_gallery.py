@@ -1,9 +1,12 @@
 """Recorded evidence of every fault of the gallery, and exactly what is found in it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from hopcheck.lab.faults import FAULTS
+from hopcheck.lab.faults.gallery import VERDICTS
 from hopcheck.model import Report, Status, Verdict
 from hopcheck.replay import load, replay
 
@@ -18,6 +21,11 @@ TRAEFIK = "Deployment api-gateway-system/traefik"
 APP = "Application default/my-app-service"
 HOST = "DNSRecord myapp.example.com"
 TRAEFIK_SERVICE = "Service api-gateway-system/traefik"
+LISTENER = "Listener myapp-nlb:443"
+BALANCER = "LoadBalancer myapp-nlb"
+GROUP = "TargetGroup myapp-websecure"
+BALANCER_SG = "SecurityGroup sg-0a1b2c3d4e5f60002"
+NODE_SG = "SecurityGroup sg-0a1b2c3d4e5f60001"
 EXPECTED = {
     "app-5xx": ("broken", APP, "LOG004i *REQ001"),
     "app-hang": ("broken", APP, "LOG004i *REQ003"),
@@ -66,6 +74,59 @@ EXPECTED = {
     "tsvc-selector": ("broken", TRAEFIK_SERVICE, "TGT017 *SVC002 REQ004"),
     "tsvc-targetport-name": ("degraded", TRAEFIK_SERVICE, "TGT017 *SVC004 REQ004 REQ012"),
     "tsvc-targetport-num": ("degraded", TRAEFIK_SERVICE, "TGT017 *SVC005 REQ004 REQ012"),
+    # --- load balancer, targets, DNS and the Service of Traefik: the rest of these steps
+    "alb-cert": ("broken", LISTENER, "*TGT008 REQ005"),
+    "alb-http-to-websecure": ("broken", LISTENER, "*TGT005 TGT020 ING011 REQ009"),
+    "alb-https-to-web": ("broken", LISTENER, "*TGT005 TGT020 ING011 REQ009"),
+    "alb-no-rule": ("broken", LISTENER, "*TGT009 TGT020 REQ010"),
+    "alb-rule-answers": ("broken", LISTENER, "*TGT009 TGT020 REQ010"),
+    "alb-rule-elsewhere": ("broken", LISTENER, "*TGT009 TGT020 REQ010"),
+    "dns-alias-deleted-lb": ("broken", HOST, "*DNS003"),
+    "dns-internal-from-outside": ("broken", HOST, "*DNS008 TGT020 REQ004"),
+    "dns-lame": ("broken", HOST, "*DNS004"),
+    "dns-resolvers-disagree": ("degraded", HOST, "*DNS007 REQ004"),
+    "dns-split-horizon": ("degraded", HOST, "*DNS007 REQ004"),
+    "dns-stale-one": ("degraded", HOST, "*DNS005 REQ004"),
+    "dns-wrong-lb": ("broken", HOST, "*DNS006 TGT009 TGT020 REQ008"),
+    "lb-address-dark": ("degraded", BALANCER, "*TGT020 REQ004"),
+    "lb-dark": ("broken", BALANCER, "*TGT020 REQ004"),
+    "nlb-acm-cert": ("broken", LISTENER, "*TGT008 REQ005"),
+    "nlb-listener-protocol": ("degraded", LISTENER, "*TGT003 REQ004 REQ012"),
+    "nlb-sg-port": ("degraded", BALANCER_SG, "*TGT007 TGT020 REQ004 REQ012"),
+    "nlb-sg": ("broken", BALANCER_SG, "*TGT007 TGT020 REQ004"),
+    "nlb-state-impaired": ("healthy", None, "TGT001w"),
+    "nlb-state": ("broken", BALANCER, "DNS003 *TGT001"),
+    "nlb-tls-redirect-loop": ("broken", LISTENER, "*TGT006 REQ011"),
+    "nlb-tls-to-websecure": ("degraded", LISTENER, "*TGT005 TGT020 ING011 REQ009 REQ012"),
+    "node-drops": ("degraded", TRAEFIK_SERVICE, "TGT017w *SVC016"),
+    "nodes-drop": ("broken", TRAEFIK_SERVICE, "TGT017 *SVC016 REQ004"),
+    "tg-all-draining": ("degraded", GROUP, "*TGT010 TGT020 REQ008 REQ012"),
+    "tg-draining": ("healthy", None, "TGT021i"),
+    "tg-health-path": ("degraded", GROUP, "*TGT016 TGT017"),
+    "tg-health-unavailable": ("healthy", None, ""),
+    "tg-initial": ("healthy", None, "TGT021i"),
+    "tg-invalid-state": ("broken", GROUP, "*TGT012 SVC016 REQ008"),
+    "tg-ip-stale-all": ("degraded", GROUP, "*TGT019 TGT020 REQ004 REQ008 REQ012"),
+    "tg-ip-stale-pods": ("healthy", None, "TGT019w TGT017w"),
+    "tg-ip-unusable": ("degraded", GROUP, "*TGT012 TGT020 REQ008 REQ012"),
+    "tg-nodeport-drift-one": ("degraded", GROUP, "*TGT014 TGT017w"),
+    "tg-not-in-use": ("degraded", GROUP, "*TGT011 TGT020 REQ008 REQ012"),
+    "tg-not-registered": ("healthy", None, "TGT013i TGT024i TGT022i"),
+    "tg-sg-health-ok-client-blocked": ("broken", NODE_SG, "*TGT007 TGT020 REQ004"),
+    "tg-sg-nodeport": ("broken", NODE_SG, "TGT017 *TGT007 TGT020 REQ004"),
+    "tg-zone-gap-dns": ("healthy", None, "TGT024i"),
+    "tg-zone-gap": ("degraded", GROUP, "*TGT024 TGT020 REQ008"),
+    "tpod-bind": ("broken", TRAEFIK, "TGT017 *SVC008 SVC007 REQ004"),
+    "tpod-crash": ("broken", TRAEFIK, "TGT017 *SVC007 REQ004"),
+    "tpod-image": ("broken", TRAEFIK, "TGT017 *SVC007 REQ004"),
+    "tpod-notready": ("broken", TRAEFIK, "TGT017 *SVC010 SVC007 REQ004"),
+    "tpod-pending": ("broken", TRAEFIK, "TGT017 *SVC007 REQ004"),
+    "tpod-rbac-ingressclasses": ("broken", TRAEFIK, "*SVC011 LOG002 REQ007 REQ009"),
+    "tpod-rbac-secrets": ("broken", TRAEFIK, "*SVC011 LOG002 REQ007 REQ009"),
+    "tsvc-etp-local-no-pod": ("broken", TRAEFIK_SERVICE, "TGT017 *SVC006 REQ004 REQ008"),
+    "tsvc-no-nodeport": ("broken", TRAEFIK_SERVICE, "TGT017 *SVC003 REQ004"),
+    "tsvc-no-port": ("degraded", TRAEFIK_SERVICE, "TGT014 TGT017 *SVC014 REQ004 REQ012"),
+    "tsvc-targetport-swapped": ("degraded", TRAEFIK_SERVICE, "*SVC005 ING011 REQ009 REQ012"),
 }  # fmt: skip
 
 
@@ -81,6 +142,17 @@ def found(report: Report) -> str:
 
 def test_every_snapshot_is_expected() -> None:
     assert {path.name.removesuffix(".json.gz") for path in SNAPSHOTS.glob("*.gz")} == set(EXPECTED)
+
+
+def test_the_recordings_show_what_the_gallery_promises() -> None:
+    for name in EXPECTED.keys() & FAULTS.keys():
+        verdict, root, findings = EXPECTED[name]
+        fault = FAULTS[name]
+        codes = re.findall(r"\*([A-Z]+[0-9]+)", findings)
+        assert codes == [one.code for one in fault.expect], name
+        assert root == (str(fault.expect[0]).partition(" ")[2] if fault.expect else None), name
+        assert verdict == VERDICTS[fault.exit_code], name
+        assert all(one.code in findings for one in fault.warns), name
 
 
 @pytest.mark.parametrize("name", EXPECTED)

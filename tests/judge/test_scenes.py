@@ -6,6 +6,8 @@ import pytest
 
 from hopcheck.catalogue import entries
 from hopcheck.cause import SYMPTOMS
+from hopcheck.lab.faults import FAULTS
+from hopcheck.lab.faults.gallery import VERDICTS
 from hopcheck.model import Severity, Status, Verdict
 from hopcheck.replay import replay
 from tests.judge.scenes import SCENES
@@ -27,6 +29,15 @@ def test_consequences_lead_to_causes(name: str) -> None:
     for finding in findings.values():
         if finding.severity is Severity.ERROR and not finding.root_cause:
             assert finding.caused_by or finding.code in SYMPTOMS, finding.id
+
+
+def test_what_the_lab_cannot_show_is_recorded() -> None:
+    for fault in FAULTS.values():
+        if fault.recorded and fault.name not in EXPECTED:
+            verdict, findings, _ = SCENES[fault.name]
+            assert re.findall(r"\*([A-Z]+\d+)", findings) == [one.code for one in fault.expect]
+            assert verdict == VERDICTS[fault.exit_code]
+            assert all(one.code in findings for one in fault.warns)
 
 
 def test_every_code_has_a_scenario() -> None:

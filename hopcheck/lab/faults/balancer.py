@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ssl
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab
 
 _BALANCER = Expect("TGT001", "LoadBalancer", LOAD_BALANCER)
+_LONG_AGO = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)
 _ACM = "arn:aws:acm:ap-northeast-2:123456789012:certificate/"
 
 
@@ -42,10 +44,10 @@ def https_listener(lab: Lab) -> Listener:
     return found
 
 
-def certificate(lab: Lab, host: str = HOST) -> Certificate:
+def certificate(lab: Lab, host: str = HOST, *, not_after: dt.datetime | None = None) -> Certificate:
     """A certificate for `host` of the authority that clients trust, as ACM would hold it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    lab.certificates.public.issue_cert(host).configure_cert(context)
+    lab.certificates.public.issue_cert(host, not_after=not_after).configure_cert(context)
     return Certificate(f"{_ACM}6c1e5b7e-3a52-4d0e-9b1f-2f6f6a3f7c10", context)
 
 
@@ -138,6 +140,13 @@ async def acm_name(lab: Lab) -> None:
     end_tls(lab, TARGETS_HTTP, host="www.example.com")
 
 
+@fault("nlb-acm-expired", TARGET_HEALTH, _listener("TGT008"))
+async def acm_expired(lab: Lab) -> None:
+    """The NLB ends TLS with a certificate that has expired."""
+    end_tls(lab, TARGETS_HTTP)
+    https_listener(lab).certificates = [certificate(lab, not_after=_LONG_AGO)]
+
+
 @fault(
     "lb-address-dark",
     TARGET_HEALTH,
@@ -219,6 +228,12 @@ async def rule_elsewhere(lab: Lab) -> None:
     targets = [Target("i-0ffffeeeedddd0001", 8080)]
     lab.cloud.add(TargetGroup("batch-workers", "HTTP", 8080, targets=targets))
     use_alb(lab).rules.append(Rule(5, forward("batch-workers"), paths=["/*"]))
+
+
+@fault("alb-redirect-loop", TARGET_HEALTH, _listener("TGT009"))
+async def redirects_to_itself(lab: Lab) -> None:
+    """The ALB's listener on 443 has the redirect to https that is meant for port 80."""
+    use_alb(lab).action = redirect()
 
 
 @fault("alb-cert", TARGET_HEALTH, _listener("TGT008"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hopcheck.lab.cloud import Target, admit
-from hopcheck.lab.cloud.model import IP_UNUSABLE, REGISTERING
+from hopcheck.lab.cloud.model import IP_UNUSABLE, REGISTERING, UNAVAILABLE
 from hopcheck.lab.faults.gallery import (
     DEGRADED,
     HEALTHY,
@@ -219,6 +219,13 @@ async def draining(lab: Lab) -> None:
 async def health_unavailable(lab: Lab) -> None:
     """AWS cannot tell the targets' health at the moment: the step is unknown, not failed."""
     lab.cloud.health_unavailable.add(TARGETS_HTTPS)
+
+
+@fault("tg-health-internal-error", TARGET_HEALTH, unseen=True, exit_code=HEALTHY)
+async def health_internal_error(lab: Lab) -> None:
+    """AWS gives 'unavailable' for every target: the step is unknown, not failed."""
+    for target in lab.cloud.target_groups[TARGETS_HTTPS].targets:
+        target.forced = UNAVAILABLE
 
 
 # --- nodes: what no declaration shows

@@ -228,6 +228,24 @@ async def rbac_classes(lab: Lab) -> None:
     await _without(lab, "ingressclasses")
 
 
+@fault("tpod-rbac-ingresses", TRAEFIK_SERVICE, _deployment("SVC011"))
+async def rbac_ingresses(lab: Lab) -> None:
+    """Traefik's ClusterRole lacks ingresses."""
+    await _without(lab, "ingresses")
+
+
+@fault("tpod-rbac-services", TRAEFIK_SERVICE, _deployment("SVC011"))
+async def rbac_services(lab: Lab) -> None:
+    """Traefik's ClusterRole lacks services."""
+    await _without(lab, "services")
+
+
+@fault("tpod-rbac-nodes", TRAEFIK_SERVICE, _deployment("SVC011"))
+async def rbac_nodes(lab: Lab) -> None:
+    """Traefik's ClusterRole lacks nodes, which its NodePort look-ups need."""
+    await _without(lab, "nodes")
+
+
 @fault("tpod-provider-off", TRAEFIK_SERVICE, _deployment("SVC012"))
 async def provider_off(lab: Lab) -> None:
     """The provider for Ingresses is not enabled."""
