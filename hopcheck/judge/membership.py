@@ -29,14 +29,26 @@ _NOT_MEANT = (
 def kind_of(scene: Scene, target: Obj) -> str | None:
     """Give "node" for a node's instance or address, "pod" for a Traefik pod's; None: neither.
 
-    Where nodes could not be listed, an instance is taken for a node.
+    Where nodes could not be listed, the hosts of the pods that were seen are nodes all the same.
     """
     ident = str(target.get("Id", ""))
     if ident in scene.pod_addresses and ident not in scene.node_ids:
         return "pod"
-    if ident in scene.node_ids or (ident.startswith("i-") and not scene.node_ids):
+    if ident in scene.node_ids:
         return "node"
+    if not scene.node_ids:
+        hosts = {(pod.get("status") or {}).get("hostIP") for pod in scene.pods}
+        own = {ident, *_private_addresses(scene, ident)}
+        return "node" if own & hosts else None
     return None
+
+
+def _private_addresses(scene: Scene, instance: str) -> list[str]:
+    return [
+        str(one.get("PrivateIpAddress"))
+        for one in scene.aws.instances.or_else(()) or ()
+        if one.get("InstanceId") == instance
+    ]
 
 
 def strangers(scene: Scene, balancer: Obj, listener: Obj, group: Group) -> list[Finding]:

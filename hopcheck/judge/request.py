@@ -306,9 +306,10 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
             **common,
         )
     if kind == "loop":
+        own = bool(namespace) and _application_redirects(scene)
         return make(
             "REQ011",
-            ref,
+            ref if own else _host(scene),
             count=len(probe.exchanges),
             location=last.header("location") or last.url,
             related=related,
@@ -342,6 +343,15 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
     if kind.startswith("application"):
         return _application_answer(scene, last, ref, related, common)
     return None
+
+
+def _application_redirects(scene: Scene) -> bool:
+    """Whether the redirects may be the application's: its pods redirect, or nobody else does."""
+    pods = [c.get() for c in scene.snapshot.http.hops if c.seen and c.get().hop is Hop.POD]
+    answers = [p.exchanges[-1].status for p in pods if p.exchanges and p.exchanges[-1].status]
+    if answers:
+        return any(300 <= status < 400 for status in answers)
+    return not any(entry.redirect_to for entry in scene.static.entry_points.values())
 
 
 def _application_answer(

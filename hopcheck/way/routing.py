@@ -86,7 +86,7 @@ class Routing:
         entry = self.scene.entry_point
         if entry is not None:
             return entry.name
-        return "websecure" if self.scene.target.scheme == "https" else "web"
+        return "websecure" if self.scheme_inside == "https" else "web"
 
     @cached_property
     def scheme_inside(self) -> str:

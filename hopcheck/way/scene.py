@@ -165,13 +165,14 @@ class Scene:
 
     @cached_property
     def pod_addresses(self) -> dict[str, Obj]:
-        """Traefik's pods by address."""
-        return {
-            ip: pod
-            for instance in self.instances
-            for pod in instance.pods
-            if (ip := (pod.get("status") or {}).get("podIP"))
-        }
+        """Traefik's pods by each of their addresses."""
+        found: dict[str, Obj] = {}
+        for instance in self.instances:
+            for pod in instance.pods:
+                status = pod.get("status") or {}
+                every = [status.get("podIP"), *(e.get("ip") for e in status.get("podIPs") or ())]
+                found |= {str(ip): pod for ip in every if ip}
+        return found
 
     def forwards(self, listener: Obj) -> tuple[Forward, ...]:
         """Target groups of a listener for this host and path (an ALB's rules are applied)."""
@@ -444,6 +445,14 @@ class Scene:
         return None
 
     @cached_property
+    def tls_ends_in_front(self) -> bool:
+        """Whether the load balancer's listener for the host ends TLS."""
+        if self.balancer is None:
+            return False
+        listener = self.listener(self.balancer, self.target.port)
+        return listener is not None and listener.get("Protocol") in ("TLS", "HTTPS")
+
+    @cached_property
     def entry_point(self) -> EntryPoint | None:
         """The entryPoint at which the request arrives, as far as ports tell."""
         reached = [
@@ -454,6 +463,8 @@ class Scene:
         if self.aws.load_balancers.seen:
             direct = self._pod_target_ports | (self.host_ports & self.target_ports)
             reached += [e for e in self.static.entry_points.values() if e.port in direct]
+        if not reached and self.tls_ends_in_front:
+            return None  # what is spoken behind the listener need not be what the URL says
         wanted = self.wanted_port(self.target.scheme)
         meant = wanted.entry_point if wanted is not None else None
         if meant is not None and (not reached or meant in reached):
