@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from hopcheck import __version__
 from hopcheck.language import language
 from hopcheck.model import Report
 from hopcheck.report.index import IndexRow
+from hopcheck.report.json import to_dict
 from hopcheck.report.labels import label, word
 from hopcheck.report.page import LIMITS, index_of, page_of
 
@@ -65,13 +67,29 @@ def prepare() -> None:
 def to_html(report: Report) -> bytes:
     """report.html: one file, UTF-8, below 300 KB; what is cut for that says so."""
     template = _environment().get_template("report.html.j2")
+    data = to_dict(report)
     page = b""
     for limits in LIMITS:
-        text = template.render(lang=language(), **page_of(report, limits))
+        variables = page_of(report, data, limits)
+        # Far too much is not even rendered, but for the last resort.
+        if limits is not LIMITS[-1] and _characters(variables) > 2 * _BYTES:
+            continue
+        text = template.render(lang=language(), **variables)
         page = text.encode("utf-8", "replace")
         if len(page) < _BYTES:
             break
     return page
+
+
+def _characters(value: Any) -> int:
+    """How much text there is in what a template is given."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_characters(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_characters(item) for item in value)
+    return 0
 
 
 def render_index(rows: Iterable[IndexRow]) -> bytes:

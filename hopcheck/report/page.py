@@ -11,7 +11,6 @@ from hopcheck.history.database import Day
 from hopcheck.model import Report
 from hopcheck.report.facts import beside_path
 from hopcheck.report.index import IndexRow
-from hopcheck.report.json import to_dict
 from hopcheck.report.labels import label, word
 from hopcheck.report.picture import draw, member_look, member_words
 from hopcheck.report.since import by_words, changes_words, clock, since_words, span, value_words
@@ -35,24 +34,24 @@ LIMITS = (
     Limits(600, 3, 10, 20, 60),
     Limits(240, 1, 5, 8, 20),
     Limits(60, 1, 2, 3, 8),
+    Limits(30, 0, 1, 1, 2),
 )
+_CELLS = 8  # columns of a table
+_DRAWN = 120  # members of a hop that the picture can hold
 _VALUE = 200  # cells of a value before or after
 _VERDICTS = ("broken", "degraded", "unknown", "healthy")
 
 
-def page_of(report: Report, limits: Limits) -> dict[str, Any]:
-    """The variables of report.html.j2."""
+def page_of(report: Report, data: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    """The variables of report.html.j2 from a report and its `to_dict`.
 
-    def shown(text: str) -> str:
-        # Cut before it is cleaned too: a log of megabytes must not take seconds.
-        return shorten(for_terminal(text[: 4 * limits.text]), limits.text)
-
-    data = map_text(to_dict(report), shown)
+    What is cut away is not even cleaned: megabytes of it must not take seconds.
+    """
     view = _View(data, limits)
     steps = [view.step(step) for step in data["steps"]]
     path = [view.hop(hop) for hop in data["path"]]
     return {
-        "report": data,
+        "report": view.head,
         "causes": [view.finding(one) for one in data["root_causes"][: limits.findings]],
         "more_causes": max(0, len(data["root_causes"]) - limits.findings),
         "steps": steps,
@@ -61,18 +60,18 @@ def page_of(report: Report, limits: Limits) -> dict[str, Any]:
         "skipped": [view.finding(one) for one in data["skipped"][: limits.findings]],
         "path": path,
         "picture": draw(_without_repeats(path)),
-        "vantage": _vantage(data["vantage"]),
-        "since": shown(since_words(report)),
-        "changed": [shown(one) for one in changes_words(report, 1)],
+        "vantage": _vantage(map_text(data["vantage"], view.shown)),
+        "since": view.shown(since_words(report)),
+        "changed": [view.shown(one) for one in changes_words(report, 1)],
         "changes": [
             {
-                "object": view.object(data["changes"][number]["object"]),
-                "field": data["changes"][number]["field"],
+                "object": view.object(map_text(data["changes"][number]["object"], view.shown)),
+                "field": view.shown(change.field),
                 "exists": change.field == "exists",
-                "before": shown(value_words(change.before, _VALUE)),
-                "after": shown(value_words(change.after, _VALUE)),
+                "before": view.shown(value_words(change.before, _VALUE)),
+                "after": view.shown(value_words(change.after, _VALUE)),
                 "came": bool(change.after),
-                "by": shown(by_words(change, report.started_at)),
+                "by": view.shown(by_words(change, report.started_at)),
             }
             for number, change in enumerate(report.changes[: limits.rows])
         ],
@@ -84,8 +83,12 @@ class _View:
     """One report's data and limits, and how its parts are shown."""
 
     def __init__(self, data: Mapping[str, Any], limits: Limits) -> None:
-        self.data = data
         self.limits = limits
+        self.head = {
+            key: map_text(value, self.shown)
+            for key, value in data.items()
+            if not isinstance(value, list)
+        }
         self.codes: dict[str, str] = {}
         self.anchors: dict[str, str] = {}
         self.leading = {one["id"] for one in data["root_causes"][: limits.findings]}
@@ -96,18 +99,30 @@ class _View:
                 # The code for its first finding, the id for others.
                 self.anchors[ident] = ident if code in self.anchors.values() else code
 
+    def shown(self, text: str) -> str:
+        """A text cut to size, without what must not reach a page."""
+        return shorten(for_terminal(text[: 4 * self.limits.text]), self.limits.text)
+
     def finding(self, finding: Mapping[str, Any]) -> dict[str, Any]:
+        most = self.limits.evidence
+        more = len(finding["evidence"]) > most
+        cut = {
+            "evidence": finding["evidence"][:most],
+            "related": finding["related"][: self.limits.rows],
+            "commands": finding["commands"][: self.limits.rows],
+            "caused_by": finding["caused_by"][: self.limits.rows],
+        }
+        finding = map_text({**finding, **cut}, self.shown)
         url = finding["docs_url"]
         share = finding["share"]
-        proofs = finding["evidence"]
         return {
             **finding,
             "object": self.object(finding["object"]),
-            "related": [self.object(one) for one in finding["related"][: self.limits.rows]],
+            "related": [self.object(one) for one in finding["related"]],
             "commands": [command(one) for one in finding["commands"]],
             "anchor": self.anchors.get(finding["id"], finding["id"]),
-            "evidence": [_proof(one) for one in proofs[: self.limits.evidence]],
-            "more_evidence": len(proofs) > self.limits.evidence,
+            "evidence": [_proof(one) for one in finding["evidence"]],
+            "more_evidence": more,
             "docs_url": url if url.startswith(("https://", "http://")) else "",
             "percent": None if share is None else f"{100 * share:.3g}",
             "causes": [
@@ -115,7 +130,7 @@ class _View:
             ],
             "leading": finding["id"] in self.leading,
             # The headline is made of the first cause's own words.
-            "told": finding["message"].rstrip(".") in self.data["headline"],
+            "told": finding["message"].rstrip(".") in self.head["headline"],
         }
 
     @staticmethod
@@ -124,62 +139,62 @@ class _View:
 
     def step(self, step: Mapping[str, Any]) -> dict[str, Any]:
         findings = [self.finding(one) for one in step["findings"][: self.limits.findings]]
-        facts = beside_path(step["facts"])
-        timings = waterfall(facts.get("timings"), self.limits.rows)
+        facts = dict(list(beside_path(step["facts"]).items())[: self.limits.rows])
+        timings = map_text(waterfall(facts.get("timings"), self.limits.rows), self.shown)
         if timings:
             del facts["timings"]
-        leaf = certificate(facts.get("certificate"), facts.get("tls"), self.data["started_at"])
+        leaf = certificate(facts.get("certificate"), facts.get("tls"), self.head["started_at"])
         if leaf:
             del facts["certificate"]
             facts.pop("tls", None)
         return {
-            **step,
+            **map_text(
+                {k: v for k, v in step.items() if k not in ("facts", "findings")}, self.shown
+            ),
             "open": any(one["severity"] != "info" for one in findings),
             "findings": findings,
             "more_findings": max(0, len(step["findings"]) - self.limits.findings),
-            "facts": [
-                (word("fact", key), self.fact(value))
-                for key, value in list(facts.items())[: self.limits.rows]
-            ],
+            "facts": [(self.key(key), self.fact(value)) for key, value in facts.items()],
             "timings": timings,
-            "certificate": leaf,
+            "certificate": [(key, self.shown(said)) for key, said in leaf],
         }
 
     def fact(self, value: Any) -> dict[str, Any]:
         """How a fact is shown: rows under a head (list of objects), a list, pairs, or a text."""
         most = self.limits.rows
         more = max(0, len(value) - most) if isinstance(value, list | dict) else 0
-        if (
-            isinstance(value, list)
-            and value
-            and all(isinstance(one, dict) and one for one in value)
-        ):
-            keys = list(dict.fromkeys(key for one in value for key in one))[:8]
-            keys = [key for key in keys if any(one.get(key) not in (None, "", []) for one in value)]
-            rows = [
-                [self.cell(key, one[key]) if key in one else "" for key in keys] for one in value
-            ]
-            head = [word("fact", key) for key in keys]
-            return {"kind": "table", "head": head, "rows": rows[:most], "more": more}
+        if isinstance(value, list) and value and all(isinstance(o, dict) and o for o in value):
+            return {"kind": "table", **self.table(value[:most]), "more": more}
         if isinstance(value, list) and len(value) > 1:
-            return {
-                "kind": "list",
-                "items": [self.words(one) for one in value[:most]],
-                "more": more,
-            }
+            items = [self.words(one) for one in value[:most]]
+            return {"kind": "list", "items": items, "more": more}
         if isinstance(value, dict) and value:
-            pairs = [(word("fact", key), self.words(one)) for key, one in value.items()]
-            return {"kind": "pairs", "pairs": pairs[:most], "more": more}
+            pairs = [(self.key(key), self.words(one)) for key, one in list(value.items())[:most]]
+            return {"kind": "pairs", "pairs": pairs, "more": more}
         return {"kind": "text", "text": self.words(value), "more": 0}
+
+    def table(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Head and cells; columns that are empty throughout are left out."""
+        filled = (key for one in rows for key in one if one[key] not in (None, "", []))
+        keys = list(dict.fromkeys(filled))[:_CELLS]
+        return {
+            "head": [self.key(key) for key in keys],
+            "rows": [
+                [self.cell(key, one[key]) if key in one else "" for key in keys] for one in rows
+            ],
+        }
 
     def cell(self, key: str, value: Any) -> str:
         """A value of a table; a member's state in words."""
-        if key == "state" and isinstance(value, str):
-            return word("member", value)
-        return self.words(value)
+        words = self.words(value)
+        return word("member", words) if key == "state" else words
+
+    def key(self, key: str) -> str:
+        """A fact's name in words, or as it is."""
+        return word("fact", self.shown(key))
 
     def words(self, value: Any) -> str:
-        return shorten(in_words(value), self.limits.text)
+        return self.shown(in_words(value))
 
     def hop(self, hop: Mapping[str, Any]) -> dict[str, Any]:
         """A hop with its members, those in trouble first."""
@@ -187,19 +202,25 @@ class _View:
             {"detail": "", **one, "look": member_look(one["state"])}
             for one in hop.get("members", ())
         ]
+        total, most = len(members), self.limits.members
         if hop["state"] == "consequence":
             # Their own end is well as far as is known: the cause is elsewhere.
             for one in members:
                 one["look"] = "consequence" if one["look"] == "broken" else one["look"]
         members.sort(key=lambda one: one["look"] == "ok")
+        well = sum(one["look"] == "ok" for one in members)
+        members = map_text(members[:_DRAWN], self.shown)
+        named = hop["label"] if hop["label"] != hop["hop"] else ""  # a hop with no name
         return {
-            "detail": "",
-            **hop,
-            "label": hop["label"] if hop["label"] != hop["hop"] else "",  # a hop with no name
+            "hop": hop["hop"],
+            "state": hop["state"],
+            "label": self.shown(named),
+            "detail": self.shown(hop.get("detail", "")),
             "members": members,
-            "well": sum(one["look"] == "ok" for one in members),
-            "said": [(one["look"], member_words(one)) for one in members[: self.limits.members]],
-            "cut": max(0, len(members) - self.limits.members),
+            "total": total,
+            "well": well,
+            "said": [(one["look"], member_words(one)) for one in members[:most]],
+            "cut": max(0, total - most),
         }
 
 

@@ -25,7 +25,6 @@ _GLYPH = 12
 _DOT, _PITCH = 10, 13  # of a member in the matrix, and from one to the next
 _EACH = 6  # members that are named each; more are drawn as a matrix and counted
 _NAMED = 4  # of these, the ones in trouble that are named
-_DOTS = 120
 _LONGEST = 400
 _LINES = {"label": 3, "detail": 3, "member": 2}
 _SIZE = {"kind": 12.0, "label": 13.0, "detail": 12.0, "member": 12.0}
@@ -104,7 +103,11 @@ def member_words(member: Mapping[str, Any]) -> str:
 
 
 def draw(hops: Sequence[Mapping[str, Any]]) -> Picture:
-    """The picture of `hops` (report.json's path; members with `look`, those in trouble first)."""
+    """The picture of `hops`: report.json's path with what `page` adds to each.
+
+    Members have a `look`, those in trouble come first and are not more than can be drawn; `total`
+    and `well` count all of them.
+    """
     boxes: list[Box] = []
     edges: list[Edge] = []
     y = 2
@@ -148,8 +151,9 @@ def _box(hop: Mapping[str, Any], top: int) -> Box:
     if hop["detail"]:
         pen.paragraph("detail", hop["detail"])
     members = hop["members"]
-    if len(members) > _EACH:
+    if hop["total"] > _EACH:
         _matrix(pen, members)
+        pen.paragraph("detail", label("counted", ok=hop["well"], total=hop["total"]))
         members = [one for one in members if one["look"] != "ok"][:_NAMED]
     _each(pen, members)
     state = word("state", hop["state"])
@@ -161,13 +165,10 @@ def _box(hop: Mapping[str, Any], top: int) -> Box:
 def _matrix(pen: _Pen, members: Sequence[Mapping[str, Any]]) -> None:
     per_row = _ROOM // _PITCH
     pen.y += 3
-    shown = members[:_DOTS]
-    for number, one in enumerate(shown):
+    for number, one in enumerate(members):
         x, row = _LEFT + _PITCH * (number % per_row), number // per_row
         pen.glyphs.append(Glyph(one["look"], x, pen.y + _PITCH * row, _DOT))
-    pen.y += _PITCH * (-(-len(shown) // per_row)) + 1
-    well = sum(one["look"] == "ok" for one in members)
-    pen.paragraph("detail", label("counted", ok=well, total=len(members)))
+    pen.y += _PITCH * (-(-len(members) // per_row)) + 1
 
 
 def _each(pen: _Pen, members: Sequence[Mapping[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from hopcheck.model import Evidence, Hop, PathHop, PathMember, Report
+from hopcheck.model import Evidence, Hop, PathHop, PathMember, Report, Step
 from hopcheck.report.html import render_index, to_html
 from hopcheck.report.index import IndexRow
 from hopcheck.report.since import since_words
@@ -92,18 +92,28 @@ def test_no_hostile_character_is_left() -> None:
 def test_a_page_of_everything_stays_below_300_kb() -> None:
     long = HOSTILE * 200
     proof = tuple(Evidence(long, long) for _ in range(50))
-    finding = msgspec.structs.replace(SELECTOR, evidence=proof)
-    step = msgspec.structs.replace(
-        BROKEN.steps[4],
-        findings=tuple(msgspec.structs.replace(finding, id=f"E-{n}") for n in range(8)),
+    finding = msgspec.structs.replace(SELECTOR, evidence=proof, commands=(long,) * 20)
+    facts = {f"fact {n}": [{str(k): HOSTILE for k in range(9)}] * 60 for n in range(30)}
+    steps = tuple(
+        msgspec.structs.replace(
+            step,
+            findings=tuple(msgspec.structs.replace(finding, id=f"END001-{n}") for n in range(30)),
+            facts=facts,
+        )
+        for step in BROKEN.steps
     )
     members = tuple(PathMember(f"10.0.{n // 256}.{n % 256}:30001", "ok") for n in range(5000))
     hops = (PathHop(Hop.NODE, "5000 nodes", "ok", "", members),)
-    report = msgspec.structs.replace(BROKEN, path=hops, steps=(*BROKEN.steps[:6], step))
+    report = msgspec.structs.replace(
+        BROKEN, path=hops, steps=steps, changes=BROKEN.changes * 100, root_causes=(finding,) * 30
+    )
     page = to_html(report)
     assert len(page) < 300_000
     assert "5000 of 5000 ok" in page.decode()
     assert re.search("and [0-9]+ more: shortened here, whole in report.json", page.decode())
+    assert [step.value for step in Step] == [
+        a["id"] for t, a in Tags(page).tags if t == "details" and "id" in a
+    ]
 
 
 def test_facts_of_the_path_are_not_shown_twice() -> None:

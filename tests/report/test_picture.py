@@ -13,7 +13,9 @@ def hop(name: Hop, state: str, *members: tuple[str, str], **more: Any) -> dict[s
         {"name": one, "state": word, "detail": "", "look": member_look(word)}
         for one, word in members
     ]
-    return {"hop": name.value, "state": state, "label": "", "detail": "", "members": shown, **more}
+    counts = {"total": len(shown), "well": sum(one["look"] == "ok" for one in shown)}
+    given = {"hop": name.value, "state": state, "label": "", "detail": "", "members": shown[:120]}
+    return {**given, **counts, **more}
 
 
 @pytest.mark.parametrize("kind", ["label", "detail", "member"])
