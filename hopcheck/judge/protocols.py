@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from hopcheck.catalogue import make
+from hopcheck.catalogue import listing, make, text
 from hopcheck.judge.names import last_exchanges, route_refs, workloads_of
 from hopcheck.model import ErrorKind, Finding, LogLine, ObjectRef, Probe, Replica
 from hopcheck.outcome import Producer, producer, says_tls
 from hopcheck.way.route import Backend
 from hopcheck.way.routing import Routing
-from hopcheck.way.scene import Scene
+from hopcheck.way.scene import Scene, meta
+from hopcheck.way.upstream import has_transport
 
 _NO_TLS_LOGGED = "first record does not look like a TLS handshake"
 _TLS_ALERT = "\x15\x03"  # a TLS record's first bytes: content type alert, version 3.x
@@ -55,7 +56,9 @@ def mixed_up(scene: Scene, routing: Routing, asked: Asked, statuses: set[int]) -
             return _mismatch(routing, asked, "HTTP", "HTTPS")
         if last.error is ErrorKind.PROTOCOL:
             return _mismatch(routing, asked, last.error_text or "", "HTTP", variant="other")
-    return _logged(scene, routing, asked) if 500 in statuses else None
+    if 500 not in statuses or asked.scheme != "https":
+        return None
+    return _logged(scene, routing, asked) or _presented(scene, routing, asked)
 
 
 def _mismatch(
@@ -81,28 +84,56 @@ def _mismatch(
 
 
 def _logged(scene: Scene, routing: Routing, asked: Asked) -> Finding | None:
-    """A 500 of Traefik's own, and the newest reason that its log gives for one."""
-    if asked.scheme != "https":
-        return None
-    backend = asked.backend
+    """A 500 of Traefik's own, and the newest reason that its log gives for one (v3.3 on)."""
     for replica, line in _failures(scene):
         words = line.fields.get("error") or line.message or line.raw
         if _NO_TLS_LOGGED in words:
             return _mismatch(routing, asked, "HTTP", "HTTPS")
         if "x509" in words or "failed to verify certificate" in words:
             start = words.find("x509")
-            return make(
-                "END009",
-                ObjectRef("Service", backend.name, backend.namespace),
-                service=f"{backend.namespace}/{backend.name}",
-                error=words[start:] if start >= 0 else words,
-                ns=backend.namespace,
-                svc=backend.name,
-                traefik_ns=replica.namespace,
-                pod=replica.pod,
-                related=route_refs(routing),
-            )
+            said = words[start:] if start >= 0 else words
+            return _untrusted(routing, asked, said, replica.namespace, replica.pod)
     return None
+
+
+def _presented(scene: Scene, routing: Routing, asked: Asked) -> Finding | None:
+    """The pods answer over TLS if nobody verifies; their certificate, as Traefik verifies it.
+
+    Without a ServersTransport Traefik asks for the address and trusts the system's authorities.
+    """
+    service = scene.service(asked.backend.namespace, asked.backend.name)
+    if service is None or has_transport(routing.winner, asked.backend, service):
+        return None
+    for probe in asked.own:
+        last = probe.exchanges[-1]
+        if last.status is None or last.tls is None or not last.tls.chain:
+            continue
+        leaf = last.tls.chain[0]
+        if probe.address in leaf.names and not leaf.self_signed:
+            continue
+        key = "self_signed" if leaf.self_signed else "name"
+        names = listing(leaf.names) or leaf.subject
+        said = text("backend_certificate", key, names=names, address=probe.address)
+        pods = scene.instance.pods if scene.instance else ()
+        pod = str(meta(pods[0]).get("name")) if pods else ""
+        namespace = scene.instance.namespace if scene.instance else ""
+        return _untrusted(routing, asked, said, namespace, pod)
+    return None
+
+
+def _untrusted(routing: Routing, asked: Asked, error: str, namespace: str, pod: str) -> Finding:
+    backend = asked.backend
+    return make(
+        "END009",
+        ObjectRef("Service", backend.name, backend.namespace),
+        service=f"{backend.namespace}/{backend.name}",
+        error=error,
+        ns=backend.namespace,
+        svc=backend.name,
+        traefik_ns=namespace,
+        pod=pod,
+        related=route_refs(routing),
+    )
 
 
 def _failures(scene: Scene) -> Iterator[tuple[Replica, LogLine]]:

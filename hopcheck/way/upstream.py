@@ -11,6 +11,7 @@ from hopcheck.way.annotations import PREFIX
 from hopcheck.way.route import Backend, Route
 
 SCHEME_ANNOTATION = f"{PREFIX}service.serversscheme"
+TRANSPORT_ANNOTATION = f"{PREFIX}service.serverstransport"
 
 
 def scheme_to(route: Route | None, backend: Backend, service: Obj, port: Obj) -> str:
@@ -18,11 +19,22 @@ def scheme_to(route: Route | None, backend: Backend, service: Obj, port: Obj) ->
 
     Only Ingresses read the annotation; a port 443 or one whose name begins with https is https.
     """
-    own = backend.scheme or ""
-    if route is None or route.kind == "Ingress":
-        notes = (service.get("metadata") or {}).get("annotations") or {}
-        own = own or next((str(v) for k, v in notes.items() if k.lower() == SCHEME_ANNOTATION), "")
+    own = backend.scheme or _annotation(route, service, SCHEME_ANNOTATION)
     if own:
         return own.lower()
     secure = port.get("port") == 443 or str(port.get("name") or "").startswith("https")
     return "https" if secure else "http"
+
+
+def has_transport(route: Route | None, backend: Backend, service: Obj) -> bool:
+    """Whether a ServersTransport is named, which may verify differently, or not at all."""
+    named = backend.servers_transport or _annotation(route, service, TRANSPORT_ANNOTATION)
+    return bool(named)
+
+
+def _annotation(route: Route | None, service: Obj, key: str) -> str:
+    """One of the Service's annotations, which only Ingresses read; names are case-insensitive."""
+    if route is not None and route.kind != "Ingress":
+        return ""
+    notes = (service.get("metadata") or {}).get("annotations") or {}
+    return next((str(value) for name, value in notes.items() if name.lower() == key), "")
