@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -10,12 +12,15 @@ from hopcheck.model import (
     ErrorKind,
     Exchange,
     Hop,
+    Obj,
     Probe,
     Snapshot,
     Target,
     TlsInfo,
 )
+from hopcheck.way.logs import moment
 from hopcheck.way.memo import Memo
+from hopcheck.way.rules import matches
 
 
 class Producer(StrEnum):
@@ -148,27 +153,85 @@ def probe_certificate(probe: Probe, host: str, now: str) -> CertificateProblem |
 def application_404(snapshot: Snapshot, exchange: Exchange) -> bool:
     """Whether a 404 that reads like Traefik's is the application's own.
 
-    Proof: an application pod, asked directly, gives the same body; or the access log shows a
-    router for a 404 of the host.
+    The access log decides: the application's has a router. Else Traefik's API does: without a
+    router for the host it is Traefik's. Else it is the application's where one of its pods, asked
+    directly, gives the same body.
     """
-    for collected in snapshot.http.hops:
-        if not collected.seen:
-            continue
-        probe = collected.get()
-        if probe.hop is Hop.POD and probe.exchanges:
-            last = probe.exchanges[-1]
-            if last.status == 404 and last.body == exchange.body:
-                return True
+    for fields in _access_lines(snapshot, 404):
+        return bool(fields.get("RouterName")) and fields.get("OriginStatus") == "404"
+    known = [one.routers.get() for one in snapshot.traefik.replicas if one.routers.seen]
+    if known and not any(_routed(router, snapshot.target) for own in known for router in own):
+        return False
+    return any(last.status == 404 and last.body == exchange.body for last in _by_pods(snapshot))
+
+
+# Traefik can be told to refuse these in a path, and 3.6.4 to 3.6.6 did so by themselves.
+_ENCODED = re.compile(r"%(2F|5C|00|3B|25|3F|23)", re.IGNORECASE)
+
+
+def refused_path(snapshot: Snapshot, exchange: Exchange) -> bool:
+    """Whether a 400 with nothing in it is Traefik's refusal of an encoded character in the path.
+
+    The application's own where the access log has its status, or a pod gives the same answer.
+    """
+    if exchange.status != 400 or exchange.body or not _ENCODED.search(exchange.url):
+        return False
+    for fields in _access_lines(snapshot, 400):
+        return fields.get("OriginStatus", "0") == "0"
+    return not any(last.status == 400 for last in _by_pods(snapshot))
+
+
+def refused_by_middleware(snapshot: Snapshot, exchange: Exchange, address: str) -> bool:
+    """Whether a 500 with nothing in it comes from a forwardAuth whose service does not answer.
+
+    Proof: the log of the call to `address`; or the access log shows no answer of the application;
+    or all of its pods, asked directly, answer well.
+    """
+    if exchange.status != 500 or exchange.body:
+        return False
     for replica in snapshot.traefik.replicas:
-        for line in reversed(replica.log.or_else(())):
+        if any(f"Error calling {address}" in line.raw for line in replica.log.or_else(()) or ()):
+            return True
+    for fields in _access_lines(snapshot, 500):
+        return fields.get("OriginStatus", "0") == "0"
+    answers = _by_pods(snapshot)
+    return bool(answers) and all((last.status or 500) < 500 for last in answers)
+
+
+def _access_lines(snapshot: Snapshot, status: int) -> Iterator[Mapping[str, str]]:
+    """Access-log lines (JSON) of this run's requests with that status, each replica's newest first.
+
+    Older ones speak of what the route was then.
+    """
+    path = snapshot.target.path.partition("?")[0]
+    began = moment(snapshot.taken_at) or 0
+    for replica in snapshot.traefik.replicas:
+        for line in reversed(replica.log.or_else(()) or ()):
             fields = line.fields
             if (
                 line.kind == "access"
-                and fields.get("RequestHost") == snapshot.target.host
-                and fields.get("DownstreamStatus") == "404"
+                and fields.get("RequestHost", "").partition(":")[0] == snapshot.target.host
+                and fields.get("RequestPath", "").partition("?")[0] == path
+                and fields.get("DownstreamStatus") == str(status)
+                and (moment(line.time or "") or 0) >= began
             ):
-                return bool(fields.get("RouterName")) and fields.get("OriginStatus") == "404"
-    return False
+                yield fields
+
+
+def _by_pods(snapshot: Snapshot) -> list[Exchange]:
+    """The last exchange with each of the application's pods that was asked directly."""
+    return [
+        collected.get().exchanges[-1]
+        for collected in snapshot.http.hops
+        if collected.seen and collected.get().hop is Hop.POD and collected.get().exchanges
+    ]
+
+
+def _routed(router: Obj, target: Target) -> bool:
+    """Whether a router of Traefik's API may serve the host and path."""
+    if router.get("status") == "disabled" or router.get("provider") == "internal":
+        return False
+    return matches(str(router.get("rule", "")), target.host, target.path) is not False
 
 
 def succeeded(snapshot: Snapshot, probe: Probe, target: Target) -> bool:

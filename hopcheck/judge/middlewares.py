@@ -11,7 +11,7 @@ from hopcheck.catalogue import listing, make, text
 from hopcheck.judge.names import last_exchanges, route_ref, route_words
 from hopcheck.model import Evidence as Proof
 from hopcheck.model import Finding, Obj, ObjectRef, Why
-from hopcheck.outcome import Producer, producer
+from hopcheck.outcome import Producer, producer, refused_by_middleware
 from hopcheck.way.discovery import Instance
 from hopcheck.way.ingressroute import reference
 from hopcheck.way.logs import about_object
@@ -160,9 +160,11 @@ class _Judged:
             related = (ObjectRef("Service", labels[0], labels[1]),)
             one = self.scene.kube.one("services", labels[1], labels[0])
             missing = one.why is Why.NOT_FOUND
-        # The body alone does not tell: an application may answer 500 with nothing in it.
-        down = any(e.status == 500 and not e.body for e in last_exchanges(self.scene))
-        if not missing and not (down and not _application_fails(self.scene)):
+        down = any(
+            refused_by_middleware(self.scene.snapshot, e, str(address))
+            for e in last_exchanges(self.scene)
+        )
+        if not missing and not down:
             return []
         key = "auth_missing" if missing else "auth_down"
         return [self._broken(key, *related, advice="auth", address=address)]
@@ -192,13 +194,3 @@ class _Judged:
         if not lacking:
             return []
         return [self._broken("absent", pod=lacking[0].pod)]
-
-
-def _application_fails(scene: Scene) -> bool:
-    """Whether an application pod, asked directly, answers with a server error itself."""
-    return any(
-        (last.status or 0) >= 500
-        for collected in scene.snapshot.http.hops
-        if collected.seen and collected.get().hop == "pod" and collected.get().exchanges
-        for last in collected.get().exchanges[-1:]
-    )

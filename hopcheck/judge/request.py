@@ -31,6 +31,7 @@ from hopcheck.outcome import (
     expected,
     outcomes,
     producer,
+    refused_path,
     requests_made,
     succeeded,
     tried,
@@ -278,9 +279,8 @@ def _kind(scene: Scene, probe: Probe) -> str:
     if last.error is not None or last.status is None:
         return "connection"
     who = producer(last)
-    if who is Producer.TRAEFIK and not (
-        last.status == 404 and application_404(scene.snapshot, last)
-    ):
+    own_404 = last.status == 404 and application_404(scene.snapshot, last)
+    if (who is Producer.TRAEFIK and not own_404) or refused_path(scene.snapshot, last):
         return f"traefik {last.status}"
     if who in (Producer.ALB, Producer.CLOUDFRONT, Producer.CLOUDFLARE):
         return f"front {last.status}"

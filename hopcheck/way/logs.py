@@ -298,13 +298,16 @@ def overtaken(line: LogLine, metrics: Mapping[str, float], throttle_s: float) ->
     repeated then, and speaks of the past. False where the metrics or the time are not known.
     """
     applied = metrics.get("traefik_config_last_reload_success")
-    if applied is None or not line.time:
-        return False
+    written = moment(line.time or "")
+    return applied is not None and written is not None and applied - written > throttle_s + 1
+
+
+def moment(stamp: str) -> float | None:
+    """The POSIX time of an RFC 3339 time stamp, to whole seconds; None for anything else."""
     try:
-        written = dt.datetime.fromisoformat(line.time.replace("Z", "+00:00")).timestamp()
+        return float(int(dt.datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()))
     except ValueError:
-        return False
-    return applied - written > throttle_s + 1
+        return None
 
 
 def forbidden_resources(lines: Iterable[LogLine]) -> set[str]:
