@@ -592,4 +592,4 @@ class Report(Struct, frozen=True):
     since: str | None = None  # first run of the unbroken series of this verdict and fingerprint
     last_healthy: str | None = None  # the last healthy run before this one
     compared_with: str | None = None  # the healthy run that `changes` are counted from
-    changes: tuple[Change, ...] = ()  # what differs from it, the root causes' objects first
+    changes: tuple[Change, ...] = ()  # what differs from it: causes before effects
