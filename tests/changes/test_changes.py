@@ -485,3 +485,26 @@ def test_the_latest_comes_first_but_for_the_root_causes() -> None:
     assert [one.by for one in changes(recorded("healthy"), after)] == ["argo", "edit"]
     roots = replay(recorded("svc-selector")).root_causes
     assert [one.by for one in changes(recorded("healthy"), after, roots)] == ["edit", "argo"]
+
+
+def test_lines_of_a_configuration_file() -> None:
+    def file(text: str, time: str) -> Callable[[Plain], None]:
+        entry = {"manager": "helm", "operation": "Update", "time": time,
+                 "fields": {"f:data": {".": {}, "f:traefik.yml": {}}}}  # fmt: skip
+        obj = {"kind": "ConfigMap", "data": {"traefik.yml": text},
+               "metadata": {"name": "static", "namespace": "api-gateway-system",
+                            "managedFields": [entry]}}  # fmt: skip
+
+        def put(plain: Plain) -> None:
+            objects = plain["kube"]["objects"]
+            objects["configmaps@api-gateway-system/static"] = {"value": obj}
+
+        return put
+
+    before = edited(file("entryPoints:\n  web:\n    address: :80\n", "2026-01-01T00:00:00Z"))
+    after = edited(file("entryPoints:\n  web:\n    address: :81\n", "2026-02-01T00:00:00Z"))
+    (change,) = changes(before, after)
+    assert told((change,)) == [
+        'ConfigMap api-gateway-system/static data["traefik.yml"]: address: :80 → address: :81'
+    ]
+    assert (change.at, change.by) == ("2026-02-01T00:00:00Z", "helm")
