@@ -288,7 +288,8 @@ def _all_findings(report: Report) -> Iterator[_Line]:
         for finding in step.findings:
             yield from _finding_lines(finding)
         for key, value in beside_path(step.facts).items():
-            yield _Line((f"  {_clean(key)}: {one_line(in_words(value), 400)}", "dim"))
+            fact = f"  {_clean(key)}: {one_line(in_words(value), 400)}"
+            yield _Line((fact, "dim"), indent=4)
     if report.changes:
         yield _Line()
         yield _Line((label("changes"), "bold"))
