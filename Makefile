@@ -1,4 +1,4 @@
-# hopcheck: make demo | diagnose HOST=… | faults | setups | test | lint | bench | accuracy | clean
+# hopcheck: make demo | diagnose HOST=… | synthetic | faults | setups | test | lint | bench | accuracy | clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +16,7 @@ override SETUP := $(value SETUP)
 export HOST URL ARGS FAULT SETUP
 MAKEOVERRIDES :=
 
-.PHONY: demo diagnose faults setups test lint bench accuracy versions pages screenshots clean
+.PHONY: demo diagnose day synthetic faults setups test lint bench accuracy versions pages screenshots clean
 
 demo: $(STAMP)
 	@set -f; $(BIN)/python -m hopcheck.lab demo $${FAULT:+--fault "$$FAULT"} \
@@ -24,6 +24,10 @@ demo: $(STAMP)
 
 diagnose: $(STAMP)
 	@set -f; $(BIN)/hopcheck diagnose $$ARGS -- $$HOST $$URL
+
+# Every host of hopcheck.toml, once: what a schedule calls.
+synthetic: $(STAMP)
+	@set -f; $(BIN)/hopcheck run $$ARGS
 
 faults: $(STAMP)
 	@$(BIN)/python -m hopcheck.lab faults
@@ -49,6 +53,10 @@ bench: $(STAMP)
 
 accuracy: $(STAMP)
 	@$(BIN)/python -m hopcheck.lab accuracy --write-readme README.md
+
+# A simulated day of scheduled runs on the lab: exactly the planned notifications (some minutes).
+day: $(STAMP)
+	@LC_ALL=C.UTF-8 $(BIN)/python -m tests.day
 
 # The same scenarios on one Traefik of each minor version, one after the other (some minutes).
 versions: $(STAMP)

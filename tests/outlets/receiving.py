@@ -19,6 +19,7 @@ class Receiver:
     def __init__(self) -> None:
         self.bodies: list[Any] = []
         self.answers: list[int] = []  # statuses to answer next; then 200
+        self.refusing = False  # answer 503 whatever comes
 
     @property
     def titles(self) -> list[str]:
@@ -34,6 +35,7 @@ def receiver() -> Iterator[tuple[Receiver, str]]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status = held.answers.pop(0) if held.answers else 200
+            status = 503 if held.refusing else status
             if status == 200:
                 held.bodies.append(json.loads(body))
             self.send_response(status)
