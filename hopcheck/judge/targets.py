@@ -64,9 +64,7 @@ def judge_groups(scene: Scene, balancer: Obj, listener: Obj) -> Groups:
     nodes = _node_names(scene, members)
     if nodes:
         result.facts["node.label"] = listing(nodes, 3)
-    elif members and all(
-        str(member["name"]).rpartition(":")[0] in scene.pod_addresses for member in members
-    ):
+    elif any(str(member["name"]).rpartition(":")[0] in scene.pod_addresses for member in members):
         result.facts["node.na"] = text("na", "pods_are_targets")
     return result
 
