@@ -187,7 +187,7 @@ def _verdict(
     return verdict
 
 
-_DRAWN = (Step.ENDPOINTS, Step.TRAEFIK_LOGS, Step.REQUEST)
+_DRAWN = frozenset({"END013", "LOG001", "LOG003"})
 
 
 def _drawn(roots: Sequence[Finding]) -> bool:
@@ -195,7 +195,7 @@ def _drawn(roots: Sequence[Finding]) -> bool:
 
     Which of them a request meets is a draw; load balancer addresses are all asked.
     """
-    shares = [root.share for root in roots if root.share is not None and root.step in _DRAWN]
+    shares = [root.share for root in roots if root.share is not None and root.code in _DRAWN]
     return bool(roots) and len(shares) == len(roots) and sum(shares) < 1
 
 

@@ -13,7 +13,7 @@ from hopcheck.outcome import Producer, producer, says_tls
 from hopcheck.way.route import Backend
 from hopcheck.way.routing import Routing
 from hopcheck.way.scene import Scene, meta
-from hopcheck.way.upstream import has_transport
+from hopcheck.way.upstream import transport_of
 
 _NO_TLS_LOGGED = "first record does not look like a TLS handshake"
 _TLS_ALERT = "\x15\x03"  # a TLS record's first bytes: content type alert, version 3.x
@@ -102,7 +102,7 @@ def _presented(scene: Scene, routing: Routing, asked: Asked) -> Finding | None:
     Without a ServersTransport Traefik asks for the address and trusts the system's authorities.
     """
     service = scene.service(asked.backend.namespace, asked.backend.name)
-    if service is None or has_transport(routing.winner, asked.backend, service):
+    if service is None or transport_of(routing.winner, asked.backend, service):
         return None
     for probe in asked.own:
         last = probe.exchanges[-1]

@@ -19,6 +19,7 @@ from hopcheck.way.routes import listed
 from hopcheck.way.routing import Routing, port_of
 from hopcheck.way.rules import unquoted
 from hopcheck.way.scene import Scene, meta, spec
+from hopcheck.way.upstream import transport_of
 
 
 def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
@@ -53,7 +54,7 @@ def _services(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
         port = port_of(service, backend.port)
         if port is None and not _external_without_ports(service):
             found.append(_missing_port(scene, route, backend, service, weight))
-        found += _transport(scene, route, backend)
+        found += _transport(scene, route, backend, service)
     return found
 
 
@@ -89,7 +90,11 @@ def _missing_service(scene: Scene, route: Route, backend: Backend, share: float 
         svc=backend.name,
         near=near,
         share=share,
-        related=(*related, ObjectRef("Service", backend.name, backend.namespace)),
+        related=(
+            *related,
+            ObjectRef("Service", backend.name, backend.namespace),
+            *_composites(route),
+        ),
         **(route_words(route) | {"ns": backend.namespace}),
     )
 
@@ -111,8 +116,17 @@ def _missing_port(
         port=backend.port if backend.port is not None else "(none)",
         ports=listing(ports),
         share=share,
-        related=(ObjectRef("Service", backend.name, backend.namespace),),
+        related=(ObjectRef("Service", backend.name, backend.namespace), *_composites(route)),
         **(route_words(route) | {"ns": backend.namespace}),
+    )
+
+
+def _composites(route: Route) -> tuple[ObjectRef, ...]:
+    """TraefikServices between the route and its Services: they may hold the reference."""
+    return tuple(
+        ObjectRef("TraefikService", b.name, b.namespace)
+        for b in route.backends
+        if b.kind == "TraefikService"
     )
 
 
@@ -130,8 +144,9 @@ def _lost(route: Route, backend: Backend, share: float) -> Finding:
     )
 
 
-def _transport(scene: Scene, route: Route, backend: Backend) -> list[Finding]:
-    wanted = backend.servers_transport
+def _transport(scene: Scene, route: Route, backend: Backend, service: Obj) -> list[Finding]:
+    """A ServersTransport that does not exist, named by the IngressRoute or on the Service."""
+    wanted = transport_of(route, backend, service)
     # A TCP route's is a ServersTransportTCP, which is another resource.
     if not wanted or route.kind == "IngressRouteTCP":
         return []
@@ -147,14 +162,16 @@ def _transport(scene: Scene, route: Route, backend: Backend) -> list[Finding]:
     if {reference(space, wanted) for space in (backend.namespace, route.namespace)} & known:
         return []
     what = f"ServersTransport {wanted}"
+    holder = ObjectRef("Service", backend.name, backend.namespace, "metadata.annotations")
+    ref = route_ref(route, backend.field)
     return [
         make(
             "ING020",
-            route_ref(route, backend.field),
+            ref if backend.servers_transport else holder,
             reference=what,
             reason=text("reference", "missing"),
             advice=text("reference_advice", "missing", what=what),
-            related=(ObjectRef("Service", backend.name, backend.namespace),),
+            related=(holder if backend.servers_transport else ref,),
             **route_words(route),
         )
     ]

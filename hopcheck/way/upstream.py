@@ -26,10 +26,9 @@ def scheme_to(route: Route | None, backend: Backend, service: Obj, port: Obj) ->
     return "https" if secure else "http"
 
 
-def has_transport(route: Route | None, backend: Backend, service: Obj) -> bool:
-    """Whether a ServersTransport is named, which may verify differently, or not at all."""
-    named = backend.servers_transport or _annotation(route, service, TRANSPORT_ANNOTATION)
-    return bool(named)
+def transport_of(route: Route | None, backend: Backend, service: Obj) -> str:
+    """The ServersTransport that is named, by the IngressRoute or on the Service; "" for none."""
+    return backend.servers_transport or _annotation(route, service, TRANSPORT_ANNOTATION)
 
 
 def _annotation(route: Route | None, service: Obj, key: str) -> str:

@@ -22,7 +22,8 @@ from tests.other_traefik import VERSION, other_binary
 
 SCENARIOS = ["ing-svc-missing", "ing-class-other", "ing-port-number", "ing-mw-missing",
              "svc-selector", "svc-targetport-num", "ep-none-ready", "tsvc-targetport-name",
-             "tpod-static-bad", "tpod-rbac", "tpod-replica-skew", "app-5xx"]  # fmt: skip
+             "tpod-static-bad", "tpod-rbac", "tpod-replica-skew", "app-5xx",
+             "ing-wildcard-steals"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

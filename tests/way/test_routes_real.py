@@ -210,16 +210,20 @@ class Case:
         }
 
     def router_of(self, host: str, asked: str) -> str | None:
-        """The rule of the router that the real Traefik chose, from its access log."""
+        """The rule of the router that the real Traefik chose."""
+        name = self.router_named(host, asked)
+        rules = {r["name"]: r["rule"] for r in self.traefik.routers(bool)}
+        return rules[name] if name else None
+
+    def router_named(self, host: str, asked: str) -> str:
+        """The name of the router that the real Traefik chose, from its access log; "" for none."""
         mark = f"n={time.monotonic_ns()}"
         self.traefik.ask(host, f"{asked}?{mark}")
         end = time.monotonic() + 5
         while time.monotonic() < end:
             for line in self.access.read_text().splitlines():
                 if mark in line:
-                    name = json.loads(line).get("RouterName")
-                    rules = {r["name"]: r["rule"] for r in self.traefik.routers(bool)}
-                    return rules[name] if name else None
+                    return str(json.loads(line).get("RouterName") or "")
             time.sleep(0.02)
         raise AssertionError("no line in the access log")
 
@@ -302,3 +306,56 @@ def disagreements(case: Case) -> list[tuple[str, str, str | None]]:
         if real not in (possible or {None}):
             wrong.append((host, asked, real))
     return wrong
+
+
+ORDERS = {"kubernetes,kubernetescrd": "kubernetes", "KubernetesCRD,kubernetes": "kubernetescrd"}
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """An Ingress and an IngressRoute with the very same rule."""
+    with Serving(tmp_path_factory.mktemp("twins")) as serving:
+        objects = [
+            ingress_class("traefik"),
+            *service("one", "app", 1),
+            *service("one", "other", 2),
+            ingress("twin", ("twin.com", [path("/")])),
+            custom("IngressRoute", "twin", {"entryPoints": ["web"], "routes": [
+                route('Host("twin.com") && PathPrefix("/")', {"name": "other", "port": 80})]}),
+        ]  # fmt: skip
+
+        async def fill() -> None:
+            for obj in objects:
+                serving.store.put(obj)
+
+        serving.run(fill())
+        yield serving
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_precedence_that_is_set_decides_between_equal_priorities(
+    twins: Serving, tmp_path: Path, order: str
+) -> None:
+    access = tmp_path / "access"
+    common = [f"endpoint={twins.server.url}", f"token={ADMIN}",
+              f"certauthfilepath={twins.ca_file}", "allowemptyservices"]  # fmt: skip
+    args = [f"--accesslog.filepath={access}", "--accesslog.format=json",
+            f"--providers.precedence={order}"]  # fmt: skip
+    for provider in ("kubernetesingress", "kubernetescrd"):
+        args += [f"--providers.{provider}.{each}" for each in common]
+    with RealTraefik(args, tmp_path / "log") as traefik:
+        case = Case(traefik, evidence(twins), access)
+        chosen = select(
+            case.routes, "twin.com", "/", view=case.view, entry_point="web", scheme="http"
+        )
+        assert chosen.winner is not None
+        assert chosen.winner.provider == ORDERS[order]
+        assert chosen.ties == ()
+        both = set(ORDERS.values())
+        traefik.routers(lambda found: both <= {r["provider"] for r in found})
+        # The API shows a router shortly before requests reach it.
+        end = time.monotonic() + 10
+        served: list[str] = []
+        while served[-3:] != [ORDERS[order]] * 3 and time.monotonic() < end:
+            served.append(case.router_named("twin.com", "/").rpartition("@")[2])
+        assert served[-3:] == [ORDERS[order]] * 3

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hopcheck.lab.faults import parts
-from hopcheck.lab.faults.gallery import DEGRADED, ENDPOINTS, HEALTHY, Expect, fault
+from hopcheck.lab.faults.gallery import DEGRADED, ENDPOINTS, HEALTHY, INGRESS, Expect, fault
 from hopcheck.lab.pods import Behaviour
 from hopcheck.lab.topology import APP, SERVICE
 
@@ -107,6 +107,13 @@ async def backend_certificate(lab: Lab) -> None:
     """Traefik speaks https to the pods and does not trust their certificate: 500."""
     await lab.set_app(None, Behaviour(tls=_tls(lab, "my-app.default.svc")))
     parts.annotate(lab, _SCHEME, "https", "services")
+
+
+@fault("svc-transport-missing", INGRESS, Expect("ING020", "Service", SERVICE, APP))
+async def transport_missing(lab: Lab) -> None:
+    """An annotation of the Service names a ServersTransport that does not exist."""
+    key = f"{parts.PREFIX}/service.serverstransport"
+    parts.annotate(lab, key, f"{APP}-internal-ca@kubernetescrd", "services")
 
 
 @fault("svc-not-http", ENDPOINTS, _service("END008"))

@@ -100,6 +100,15 @@ async def traefik_service_missing(lab: Lab) -> None:
     parts.ingress_route(lab, services=only)
 
 
+@fault("ir-weighted-missing", INGRESS, _route("ING004"))
+async def weighted_missing(lab: Lab) -> None:
+    """One of the Services of a weighted TraefikService does not exist: the whole route fails."""
+    both = [{"name": SERVICE, "port": 80, "weight": 1}, {"name": "canary", "port": 80, "weight": 1}]
+    weighted = {"weighted": {"services": both}}
+    lab.store.put(parts.custom("TraefikService", "my-app-weighted", weighted))
+    parts.ingress_route(lab, services=[{"name": "my-app-weighted", "kind": "TraefikService"}])
+
+
 @fault("ir-options-missing", INGRESS, _route("ING020"))
 async def options_missing(lab: Lab) -> None:
     """The IngressRoute names a TLSOption that does not exist."""
