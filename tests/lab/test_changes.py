@@ -20,7 +20,6 @@ from hopcheck.lab.topology import HOST
 KUBECTL = shutil.which("kubectl", path=sysconfig.get_path("scripts")) or "kubectl"
 ADMIN = "the-admins-token"
 SERVICE = {"kind": "Service", "name": "my-app-service", "namespace": "default"}
-INGRESS = {"kind": "Ingress", "name": "my-app-ingress", "namespace": "default"}
 # What follows from an edit and was seen, beside it.
 OBSERVED = {"readyEndpoints", "endpointPorts", "readyPods", "healthyTargets", "subject", "issuer",
             "names", "not_after"}  # fmt: skip
@@ -104,20 +103,10 @@ def test_an_edit(lab: RunningLab, reports: Path) -> None:
     lab.heal()
 
 
-def test_a_patch(lab: RunningLab, reports: Path) -> None:
+def test_a_patch_an_annotation_a_deletion_and_a_creation(lab: RunningLab, reports: Path) -> None:
+    annotation = "traefik.ingress.kubernetes.io/router.entrypoints"
     patch = '[{"op": "replace", "path": "/spec/rules/0/host", "value": "other.example.com"}]'
     kubectl(lab, "patch", "ingress", "my-app-ingress", "--type", "json", "-p", patch)
-    report = diagnose(lab, reports)
-    (change,) = declared(report)
-    assert (change["object"], change["field"]) == (INGRESS, "spec.rules[0].host")
-    assert (change["before"], change["after"]) == (HOST, "other.example.com")
-    assert change["by"] == "kubectl-patch"
-    assert report["since"] == report["started_at"]  # another fault than the one before
-    lab.heal()
-
-
-def test_an_annotation_a_deletion_and_a_creation(lab: RunningLab, reports: Path) -> None:
-    annotation = "traefik.ingress.kubernetes.io/router.entrypoints"
     kubectl(lab, "annotate", "ingress", "my-app-ingress", f"{annotation}=nowhere")
     kubectl(lab, "delete", "service", "my-app-service", "--wait=false")
     policy = {
@@ -127,11 +116,14 @@ def test_an_annotation_a_deletion_and_a_creation(lab: RunningLab, reports: Path)
         "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
     }
     kubectl(lab, "apply", "--server-side", "-f", "-", stdin=json.dumps(policy))
+    report = diagnose(lab, reports)
+    assert report["since"] == report["started_at"]  # another fault than the one before
     found = {
         (one["object"]["kind"], one["field"]): (one["before"], one["after"], one["by"])
-        for one in declared(diagnose(lab, reports))
+        for one in declared(report)
     }
     assert found == {
+        ("Ingress", "spec.rules[0].host"): (HOST, "other.example.com", "kubectl-patch"),
         ("Service", "exists"): (True, False, None),
         ("NetworkPolicy", "exists"): (False, True, "kubectl"),
         ("Ingress", f'metadata.annotations["{annotation}"]'): (None, "nowhere", "kubectl-annotate"),
