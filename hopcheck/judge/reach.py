@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import protocols
-from hopcheck.judge.gaps import probes_at, requests_reach_pods, said, works
+from hopcheck.judge.gaps import probes_at, requests_reach_pods, said
 from hopcheck.judge.names import last_exchanges, pods_of, route_refs, workload_refs
 from hopcheck.judge.policies import blocking_policy
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, Obj, ObjectRef, Probe, Severity
@@ -262,7 +262,7 @@ def _gap(
     bad = statuses & {500, 502, 503, 504}
     if not own or not bad or outcomes(scene.snapshot).succeeded:
         return []
-    if len(works(scene, own)) < len(own):
+    if not all(_serves(scene, probe) for probe in own):
         return []
     instance = scene.instance
     pods = instance.pods if instance else ()
