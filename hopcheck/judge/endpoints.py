@@ -48,6 +48,8 @@ def judge(snapshot: Snapshot) -> Judgement:
             what = "no_backend" if missing else "backend"
             gaps.append(_gap(what, why, service.detail, backend))
             continue
+        if backend.weight == 0 and outcomes(scene.snapshot).succeeded:
+            continue  # nothing is sent there, and Traefik has loaded the rest
         one = _Backend(scene, routing, backend, service.get(), 1 / total if total > 1 else None)
         result = one.judge()
         if result is None:

@@ -108,6 +108,18 @@ def _reached_application(probe: Probe) -> bool:
     return redirected or producer(last) is Producer.APPLICATION
 
 
+def _unhealthy_nodes(scene: Scene) -> set[str]:
+    """The nodes that are unhealthy targets of the host's load balancer, by name."""
+    listener = scene.listener(scene.balancer, scene.target.port) if scene.balancer else None
+    return {
+        str((node.get("metadata") or {}).get("name"))
+        for forward in (scene.forwards(listener) if listener else ())
+        for described in scene.health(forward.target_group_arn).or_else(()) or ()
+        if (described.get("TargetHealth") or {}).get("State") == "unhealthy"
+        and (node := scene.node_ids.get(str((described.get("Target") or {}).get("Id")))) is not None
+    }
+
+
 def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
     """Traefik's pods answer well and the nodePorts do not."""
     nodes, pods = probes_at(scene, Hop.NODE), probes_at(scene, Hop.TRAEFIK_POD)
@@ -121,6 +133,13 @@ def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
     # An answer, or waiting for one, is beyond what kube-proxy does.
     if any(p.exchanges[-1].error in (None, ErrorKind.READ_TIMEOUT) for p in failing):
         return []
+    made = outcomes(scene.snapshot)
+    if made.made and made.succeeded == made.made:
+        # The load balancer may be admitted where we are not: what it finds healthy is fine.
+        unhealthy = _unhealthy_nodes(scene)
+        failing = [p for p in failing if p.name in unhealthy]
+        if not failing:
+            return []
     meta = service["metadata"]
     return [
         make(

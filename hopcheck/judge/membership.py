@@ -127,7 +127,9 @@ def stale(scene: Scene, group: Group) -> list[Finding]:
     others = [
         d
         for d in group.described
-        if kind_of(scene, d.get("Target") or {}) is None and group.state(d) not in TRANSIENT
+        # Healthy ones are somebody's: another cluster's, behind the same target group.
+        if kind_of(scene, d.get("Target") or {}) is None
+        and group.state(d) not in (*TRANSIENT, "healthy")
     ]
     known = [d for d in group.described if d not in others]
     if not others or not known or not scene.node_ids:

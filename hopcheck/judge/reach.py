@@ -41,8 +41,13 @@ def judge(
     if policy is not None and (statuses & {502, 504} or _waits(scene)):
         return [policy]
     useless = [p for p in own if not _serves(scene, p)]
+    works = _reached(scene, routing)
+    if works:  # a pod that takes longer than a probe waits is reached all the same
+        useless = [p for p in useless if p.exchanges[-1].error is not ErrorKind.READ_TIMEOUT]
     if 0 < len(useless) < len(own):
         return [_some(scene, backend, service, own, useless)]
+    if works:
+        return []
     failing = [p for p in own if p.exchanges[-1].error in _REFUSING]
     if own and len(failing) == len(own):
         return _refusing(scene, backend, service, own, failing)
@@ -58,6 +63,19 @@ def judge(
         hint = _declared(scene, backend, service, used)
         return [hint] if hint else []
     return _gap(scene, routing, backend, own, statuses)
+
+
+def _reached(scene: Scene, routing: Routing) -> bool:
+    """Whether every request was answered by this Service, the only one behind the route.
+
+    Then Traefik reaches the pods, though nothing from here may: a policy or a mesh can admit it
+    alone.
+    """
+    made = outcomes(scene.snapshot)
+    route = routing.winner
+    backends = routing.backends(route)[0] if route is not None else []
+    alone = sum(backend.weight != 0 for backend in backends) == 1
+    return alone and made.made > 0 and made.succeeded == made.made
 
 
 def wrong_port(

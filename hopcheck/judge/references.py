@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -232,7 +233,9 @@ def _redirect_port(scene: Scene, routing: Routing) -> list[Finding]:
     if scene.snapshot.http.other_scheme.seen:
         probes.append(scene.snapshot.http.other_scheme.get())
     for probe in probes:
-        for exchange in probe.exchanges:
+        for exchange, following in zip_longest(probe.exchanges, probe.exchanges[1:]):
+            if following is not None and following.status is not None:
+                continue  # it was followed, and somebody answers there
             location = exchange.header("location") or ""
             parts = urlsplit(location)
             try:

@@ -95,6 +95,27 @@ def _admits_all(rules: Sequence[Obj], version: int) -> bool:
     return any(n.prefixlen == 0 for n in (four if version == 4 else six))
 
 
+def open_to_all(scene: Scene, ids: Iterable[str], port: int) -> bool | None:
+    """Whether a security group of any of these instances admits everybody to the port.
+
+    None where the instances or their groups could not be seen.
+    """
+    groups, instances = scene.aws.security_groups, scene.aws.instances
+    if not groups.seen or not instances.seen:
+        return None
+    wanted = set(ids)
+    held = {
+        str(group.get("GroupId"))
+        for one in instances.get()
+        if one.get("InstanceId") in wanted
+        for group in one.get("SecurityGroups") or ()
+    }
+    own = [group for group in groups.get() if str(group.get("GroupId")) in held]
+    if not own:
+        return None
+    return bool({"0.0.0.0/0", "::/0"} & set(_sources(_rules_for(own, port))))  # CIDRs
+
+
 def _words(rules: list[Obj], port: int) -> str:
     return f"rules for {port} admit {listing(_sources(rules))}" if rules else f"no rule for {port}"
 

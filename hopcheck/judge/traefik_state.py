@@ -7,9 +7,11 @@ from typing import Any
 
 from hopcheck.catalogue import listing, make
 from hopcheck.judge import pods as pod_states
+from hopcheck.judge import security_groups
 from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, Severity
 from hopcheck.outcome import outcomes
 from hopcheck.way.discovery import Instance, traefik_container
+from hopcheck.way.loadbalancer import instance_of_node
 from hopcheck.way.logs import after_last_reload, excerpt, forbidden_resources
 from hopcheck.way.memo import Memo
 from hopcheck.way.route import Excluded
@@ -257,7 +259,7 @@ def _exposed(scene: Scene) -> list[Finding]:
     )
     if port is None:
         return []
-    fed = _fed_ports(scene)
+    severity = None
     public = [
         node
         for node in scene.kube.list("nodes").or_else(()) or ()
@@ -265,10 +267,16 @@ def _exposed(scene: Scene) -> list[Finding]:
             a.get("type") == "ExternalIP" for a in (node.get("status") or {}).get("addresses") or ()
         )
     ]
-    if port.node_port in fed:
+    if port.node_port in _fed_ports(scene):
         exposed = "the load balancer forwards to it"
     elif public:
+        ids = [instance for node in public if (instance := instance_of_node(node)) is not None]
+        admitted = security_groups.open_to_all(scene, ids, int(port.node_port or 0))
+        if admitted is False:
+            return []
         exposed = f"{len(public)} nodes have public addresses"
+        # A firewall that was not seen may stand before them.
+        severity = None if admitted else Severity.INFO
     else:
         return []
     name, ns = str(meta(service)["name"]), meta(service).get("namespace")
@@ -276,6 +284,7 @@ def _exposed(scene: Scene) -> list[Finding]:
         make(
             "SVC013",
             ObjectRef("Service", name, ns, "spec.ports"),
+            severity=severity,
             what="Traefik's API",
             port=port.node_port,
             exposed=exposed,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Obj
 from hopcheck.way import version as versions
@@ -283,7 +284,8 @@ def leaves(
     for entry, field in _entries(found.get("spec") or {}):
         namespace = str(entry.get("namespace") or backend.namespace)
         below = leaves(kube, backend_of(entry, namespace, field), depth + 1)
-        services += below[0]
+        idle = entry.get("weight") == 0 or field == "spec.failover.fallback"
+        services += [replace(leaf, weight=0) for leaf in below[0]] if idle else below[0]
         missing += below[1]
     return services, missing
 

@@ -265,8 +265,16 @@ def tg_health_path() -> Edit:
     return e
 
 
-@scene("healthy", "TGT019w")
+@scene("healthy", "TGT019w TGT017w")
 def tg_stale_pod_targets() -> Edit:
+    e = tg_pods_of_two_clusters()
+    e.set_health("unhealthy", "Target.FailedHealthChecks", last=1)
+    return e
+
+
+@scene("healthy", "")
+def tg_pods_of_two_clusters() -> Edit:
+    """A target that is nobody's here and healthy: another cluster behind the same group."""
     e = Edit()
     e.group()["TargetType"] = "ip"
     for described, address in zip(e.health(), ("50", "51", "99"), strict=True):

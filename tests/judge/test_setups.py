@@ -9,7 +9,18 @@ import pytest
 
 from hopcheck.judge import restricted
 from hopcheck.lab.setups import SETUPS
-from hopcheck.model import Collected, Report, Severity, Snapshot, Status, Verdict, Why
+from hopcheck.model import (
+    Collected,
+    ErrorKind,
+    Exchange,
+    Hop,
+    Report,
+    Severity,
+    Snapshot,
+    Status,
+    Verdict,
+    Why,
+)
 from hopcheck.replay import load, replay
 from hopcheck.report.json import to_json
 from tests.judge.test_blindness import denied_aws, denied_kube, denied_list
@@ -93,3 +104,30 @@ def test_with_lists_denied(name: str) -> None:
         assert (key, loud(report)) == (key, [])
         assert report.verdict is Verdict.HEALTHY
         assert Status.FAIL not in {step.status for step in report.steps}
+
+
+def unreached(given: Snapshot, hops: set[Hop], error: ErrorKind) -> Snapshot:
+    """Nothing of these hops answers to us, whatever Traefik and the load balancer may."""
+    found = []
+    for collected in given.http.hops:
+        if collected.seen and collected.get().exchanges and collected.get().hop in hops:
+            probe = collected.get()
+            last = probe.exchanges[-1]
+            lost = Exchange(
+                url=last.url, address=last.address, port=last.port, error=error,
+                error_text="from here", error_phase="connect",
+            )  # fmt: skip
+            value = msgspec.structs.replace(probe, exchanges=(lost,), redirected_to=None)
+            collected = msgspec.structs.replace(collected, value=value)
+        found.append(collected)
+    return msgspec.structs.replace(given, http=msgspec.structs.replace(given.http, hops=(*found,)))
+
+
+@pytest.mark.parametrize("error", [ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.RESET])
+@pytest.mark.parametrize("hops", [{Hop.NODE}, {Hop.POD}, {Hop.NODE, Hop.TRAEFIK_POD, Hop.POD}])
+@pytest.mark.parametrize("name", ["dns-alias", "alb-pods", "nlb-local", "https-backend", "metallb"])
+def test_what_a_firewall_hides_from_us_is_not_broken(
+    name: str, hops: set[Hop], error: ErrorKind
+) -> None:
+    """Policies, meshes and security groups admit Traefik and the load balancer, and not us."""
+    quiet(unreached(snapshot(name), hops, error))

@@ -334,3 +334,18 @@ async def without_node_ports(lab: Lab) -> None:
     for port in found["spec"]["ports"]:
         port.pop("nodePort", None)
     lab.store.put(found)
+
+
+@setup(FAMILY, "redirect-to-8443", target=f"http://{HOST}/")
+async def redirect_8443(lab: Lab) -> None:
+    """Http is redirected to https on 8443, where the load balancer has its listener."""
+    balancer = lab.cloud.load_balancers[LOAD_BALANCER]
+    for listener in balancer.listeners:
+        listener.port = 8443 if listener.port == 443 else listener.port
+    to = "--entryPoints.web.http.redirections.entryPoint.to=websecure"
+    await flags(lab, to)
+
+
+@setup(FAMILY, "plain-http", target=f"http://{HOST}/")
+async def plain_http(_lab: Lab) -> None:
+    """The http URL of a site that serves both."""

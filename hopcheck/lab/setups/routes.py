@@ -13,6 +13,7 @@ from hopcheck.lab.setups.gallery import (
     edit_ingress,
     edit_service,
     flags,
+    get,
     ingress_only,
     instead_of_ingress,
     put,
@@ -252,6 +253,26 @@ async def blue_green(lab: Lab) -> None:
     await flags(lab, "--providers.kubernetescrd.allowemptyservices=true")
 
 
+@setup(FAMILY, "blue-green-broken")
+async def blue_green_broken(lab: Lab) -> None:
+    """The same with IngressRoute weights; green's pods crash, and nothing is sent there."""
+    _green(lab)
+    lab.store.patch("deployments", APP, "green", lambda obj: obj["spec"].update(replicas=1))
+    container = {"name": "x", "ready": False, "restartCount": 9,
+                 "state": {"waiting": {"reason": "CrashLoopBackOff"}}}  # fmt: skip
+    put(
+        lab, "Pod", "green-1", "containers: [{name: x, image: 'example/green'}]",
+        labels={"app": "green"},
+        status={"phase": "Running", "podIP": lab.address(86), "containerStatuses": [container],
+                "conditions": [{"type": "Ready", "status": "False"}]},
+    )  # fmt: skip
+    instead_of_ingress(
+        lab, _MATCH,
+        "[{name: my-app-service, port: 80, weight: 100}, {name: green, port: 80, weight: 0}]",
+    )  # fmt: skip
+    await flags(lab, "--providers.kubernetescrd.allowemptyservices=true")
+
+
 def _green(lab: Lab) -> None:
     """A Service whose Deployment is scaled to zero on purpose."""
     put(lab, "Service", "green", "{selector: {app: green}, ports: [{port: 80, targetPort: 8080}]}")
@@ -355,3 +376,48 @@ async def no_crds(lab: Lab) -> None:
     """A cluster without Traefik's resources and without the Gateway API: Ingresses alone."""
     lab.server.hidden |= {"traefik.io", "gateway.networking.k8s.io"}
     await flags(lab, without=("--providers.kubernetescrd",))
+
+
+@setup(FAMILY, "duplicate-ingress")
+async def duplicate(lab: Lab) -> None:
+    """The same Ingress twice under two names, as a renamed chart release leaves it."""
+    found = get(lab, "ingresses", APP, INGRESS)
+    lab.store.put(found | {"metadata": {"name": "a-my-app", "namespace": APP}})
+
+
+@setup(FAMILY, "foreign-annotations")
+async def foreign_annotations(lab: Lab) -> None:
+    """Annotations of other controllers and of Traefik 1 stand on the Ingress and its Service."""
+    notes = {
+        "nginx.ingress.kubernetes.io/rewrite-target": "/",
+        "cert-manager.io/cluster-issuer": "letsencrypt",
+        "traefik.ingress.kubernetes.io/frontend-entry-points": "http,https",
+        "traefik.ingress.kubernetes.io/redirect-entry-point": "https",
+        "alb.ingress.kubernetes.io/scheme": "internet-facing",
+    }
+    edit_ingress(lab, lambda obj: obj["metadata"].update(annotations=notes))
+    lab.store.patch("services", APP, SERVICE, lambda obj: obj["metadata"].update(annotations=notes))
+
+
+@setup(FAMILY, "nginx-provider", "pppuppp")
+async def nginx_provider(lab: Lab) -> None:
+    """Traefik stands in for ingress-nginx: its own provider reads the class nginx."""
+    put(lab, "IngressClass", "nginx", "controller: k8s.io/ingress-nginx")
+    edit_ingress(lab, lambda obj: obj["spec"].update(ingressClassName="nginx"))
+
+    def instead(args: list[str]) -> list[str]:
+        return [one.replace("kubernetesingress", "kubernetesingressnginx") for one in args]
+
+    await lab.set_traefik_args(instead)
+
+
+@setup(FAMILY, "full-route")
+async def full_route(lab: Lab) -> None:
+    """An IngressRoute that says everything one can say of a Service."""
+    instead_of_ingress(
+        lab,
+        f"{_MATCH} && PathPrefix(`/`)",
+        "[{name: my-app-service, kind: Service, namespace: default, port: http, weight: 1,"
+        " passHostHeader: true, scheme: http, responseForwarding: {flushInterval: 100ms},"
+        " sticky: {cookie: {name: lb, secure: true}}}]",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hopcheck.lab.setups.gallery import put, setup
 from hopcheck.lab.topology import APP, GATEWAY, HOST, SERVICE
@@ -213,3 +213,47 @@ async def traefik_outside(lab: Lab) -> None:
         lab.store.delete(resource, GATEWAY, name)
     for pod in lab.plan.traefik:
         lab.store.delete("pods", GATEWAY, pod.name)
+
+
+@setup(FAMILY, "public-nodes")
+async def public_nodes(lab: Lab) -> None:
+    """The nodes have public addresses, as in public subnets; their security group admits no one."""
+    from hopcheck.lab.cloud import admit, security_group
+    from hopcheck.lab.settings import BALANCER_GROUP, NODE_GROUP
+
+    for number, node in enumerate(lab.plan.nodes):
+        address = {"type": "ExternalIP", "address": f"203.0.113.{number + 10}"}
+
+        def add(obj: dict[str, Any], own: dict[str, str] = address) -> None:
+            obj["status"]["addresses"].append(own)
+
+        lab.store.patch("nodes", None, node.name, add)
+    allowed = [admit((30000, 30001), cidrs=["0.0.0.0/0"]), admit(30900, groups=[BALANCER_GROUP])]
+    lab.cloud.security_groups[1] = security_group(NODE_GROUP, "workers", allowed)
+
+
+@setup(FAMILY, "fargate-node")
+async def fargate_node(lab: Lab) -> None:
+    """A Fargate node is ready, is no target, and forwards no nodePort."""
+    put(
+        lab, "Node", "fargate-ip-10-0-9-9", "{providerID: 'aws:///ap-northeast-2a/5f0c/fargate-9'}",
+        labels={"eks.amazonaws.com/compute-type": "fargate"},
+        status={"addresses": [{"type": "InternalIP", "address": lab.address(85)}],
+                "conditions": [{"type": "Ready", "status": "True"}]},
+    )  # fmt: skip
+
+
+@setup(FAMILY, "three-hundred-ingresses")
+async def three_hundred(lab: Lab) -> None:
+    """Three hundred Ingresses of other hosts, and ours names no host."""
+    from hopcheck.lab.setups.gallery import ingress_only
+
+    ingress_only(lab, ("", "/", SERVICE))
+    for number in range(300):
+        put(
+            lab, "Ingress", f"site-{number}",
+            f"{{ingressClassName: traefik, rules: [{{host: s-{number}.example.com, http: {{paths:"
+            " [{path: /, pathType: Prefix, backend: {service: {name: web, port:"
+            " {number: 80}}}}]}}]}",
+            f"team-{number % 20}",
+        )  # fmt: skip

@@ -425,3 +425,45 @@ async def helm_chart(lab: Lab) -> None:
                 "--providers.kubernetesingress.allowEmptyServices=true",
                 "--providers.kubernetesingress.ingressendpoint.publishedservice="
                 "api-gateway-system/traefik", without=("--api.insecure",))  # fmt: skip
+
+
+@setup(FAMILY, "separate-services")
+async def separate_services(lab: Lab) -> None:
+    """Each entryPoint has a NodePort Service of its own."""
+    found = get(lab, "services", GATEWAY, TRAEFIK)
+    lab.store.delete("services", GATEWAY, TRAEFIK)
+    for port in found["spec"]["ports"]:
+        if port["name"] in ("web", "websecure"):
+            spec = {"type": "NodePort", "selector": {"app": TRAEFIK}, "ports": [port]}
+            put(lab, "Service", f"edge-{port['name']}", spec, GATEWAY)
+
+
+@setup(FAMILY, "pending-load-balancer")
+async def pending(lab: Lab) -> None:
+    """The Service is of type LoadBalancer and no controller serves it: EXTERNAL-IP is pending."""
+    edit_traefik_service(lab, lambda obj: obj["spec"].update(type="LoadBalancer"))
+
+
+@setup(FAMILY, "node-forwarders")
+async def forwarders(lab: Lab) -> None:
+    """k3s behind an NLB: servicelb's pods hold the nodes' ports and forward to Traefik."""
+    for number, (pod, node) in enumerate(
+        zip((*lab.plan.traefik, lab.plan.traefik[0]), lab.plan.nodes, strict=True)
+    ):
+        ports = [
+            {"name": f"lb-{name}", "containerPort": pod.ports[name], "hostPort": port}
+            for name, port in (("web", 18080), ("websecure", 18443))
+        ]
+        container = {"name": "lb", "image": "rancher/klipper-lb:v0.4.13", "ports": ports}
+        put(
+            lab, "Pod", f"svclb-traefik-{number}",
+            {"nodeName": node.name, "containers": [container]}, "kube-system",
+            labels={"app": "svclb-traefik"},
+            status={"phase": "Running", "podIP": pod.address,
+                    "conditions": [{"type": "Ready", "status": "True"}]},
+        )  # fmt: skip
+    for name, port in ((TARGETS_HTTP, 18080), (TARGETS_HTTPS, 18443)):
+        group = lab.cloud.target_groups[name]
+        group.port = port
+        for target in group.targets:
+            target.port = port
