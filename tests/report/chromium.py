@@ -120,13 +120,7 @@ class Chromium:
     ) -> None:
         """Show a file at that size of the window and wait until it has loaded."""
         self.events.clear()
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
+        self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media="", features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
@@ -134,6 +128,16 @@ class Chromium:
         until = time.monotonic() + self.timeout
         while not self.seen("Page.loadEventFired"):
             self.events.append(self._next(until))
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window that size; the page's layout follows before the next command."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page, as JSON."""

@@ -36,7 +36,7 @@ def _report(name: str) -> Report:
     """A recorded run as if it followed the recorded healthy one."""
     snapshots = ROOT / "tests" / "snapshots"
     snapshot, healthy = (load(snapshots / f"{one}.json.gz") for one in (name, "healthy"))
-    report = replay(snapshot)
+    report = replace(replay(snapshot), replayed=False)
     if report.verdict is Verdict.HEALTHY:
         return report
     return replace(

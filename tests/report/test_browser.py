@@ -66,9 +66,10 @@ def test_object_cause_and_fix_on_the_first_screen(
             changes=BROKEN.changes,
         )
         wanted += ["#since", "#changed", ".cause .what", ".cause .object", ".cause .fix"]
-    page = written(report)
+    browser.open(written(report), *SCREENS[0])
     for width, height in SCREENS:
-        browser.open(page, width, height)
+        browser.resize(width, height)
+        assert browser.evaluate("innerWidth") == width
         for selector, bottom in bottoms(browser, *wanted).items():
             assert bottom is not None, f"{selector} is not on the page"
             assert 0 < bottom <= height, f"{selector} at {width} x {height}"

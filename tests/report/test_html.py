@@ -220,3 +220,9 @@ def test_a_reason_stands_once_in_the_picture_and_everywhere_in_words() -> None:
     page = to_html(msgspec.structs.replace(BROKEN, path=hops)).decode()
     assert page.count(">forbidden by somebody</text>") == 1
     assert page.count('<span class="soft">forbidden by somebody</span>') == 3
+
+
+def test_a_replay_says_so() -> None:
+    assert "judged again from stored evidence" not in Tags(to_html(BROKEN)).words
+    again = msgspec.structs.replace(BROKEN, replayed=True)
+    assert "judged again from stored evidence" in Tags(to_html(again)).words
