@@ -244,7 +244,7 @@ EDGES: tuple[Edge, ...] = (
     ),
     Edge(
         (*_NO_ENDPOINTS, *_ROUTE_DROPPED, "SVC01[12]"),
-        ("TGT020", "SVC016", "END014"),
+        ("TGT020", "END014"),
         "the request cannot succeed at any hop",
         "all_addresses",
     ),

@@ -121,17 +121,18 @@ def _unhealthy_nodes(scene: Scene) -> set[str]:
 
 
 def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
-    """Traefik's pods answer well and the nodePorts do not."""
-    nodes, pods = probes_at(scene, Hop.NODE), probes_at(scene, Hop.TRAEFIK_POD)
-    good_pods, good_nodes = works(scene, pods), works(scene, nodes)
+    """Traefik's pods answer, whatever they answer, and nodePorts give no answer at all."""
+    nodes = probes_at(scene, Hop.NODE)
+    answered = [p for p in probes_at(scene, Hop.TRAEFIK_POD) if p.exchanges[-1].status is not None]
+    passing = [p for p in nodes if p.exchanges[-1].status is not None]
     local = (service.get("spec") or {}).get("externalTrafficPolicy") == "Local"
-    if not nodes or not good_pods or len(good_nodes) == len(nodes) or (local and good_nodes):
+    if not nodes or not answered or len(passing) == len(nodes) or (local and passing):
         return []
-    if not good_nodes and outcomes(scene.snapshot).succeeded:
+    if not passing and outcomes(scene.snapshot).succeeded:
         return []  # requests pass where probes from here do not: it is the way from here
-    failing = [p for p in nodes if p not in good_nodes]
-    # An answer, or waiting for one, is beyond what kube-proxy does.
-    if any(p.exchanges[-1].error in (None, ErrorKind.READ_TIMEOUT) for p in failing):
+    failing = [p for p in nodes if p not in passing]
+    # Waiting for an answer is beyond what kube-proxy does.
+    if any(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in failing):
         return []
     made = outcomes(scene.snapshot)
     if made.made and made.succeeded == made.made:
@@ -145,7 +146,7 @@ def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
         make(
             "SVC016",
             ObjectRef("Service", meta["name"], meta.get("namespace")),
-            works=listing(p.member for p in good_pods),
+            works=listing(p.member for p in answered),
             fails=listing(p.member for p in failing),
             actual=listing(said(p) for p in failing),
             share=len(failing) / len(nodes),

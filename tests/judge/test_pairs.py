@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hopcheck.model import Collected, Hop, Probe, Report, Severity, Snapshot
+from hopcheck.model import Collected, ErrorKind, Hop, Probe, Report, Severity, Snapshot
 from hopcheck.replay import load, replay
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots" / "pairs"
@@ -66,6 +66,24 @@ def test_pods_that_answer_500_directly_are_a_second_cause() -> None:
     assert "database is down" in report.root_causes[1].message
     fine = replay(with_pods(given, status=200, error=None))
     assert [cause.code for cause in fine.root_causes] == ["TGT010"]
+
+
+def test_nodes_that_drop_packets_are_told_beside_a_route_that_is_missing() -> None:
+    given = load(SNAPSHOTS.parent / "ing-no-host.json.gz")
+    timeout = {"status": None, "error": ErrorKind.CONNECT_TIMEOUT, "body": "", "tls": None}
+    hops = []
+    for one in given.http.hops:
+        probe = one.get()
+        if probe.hop is Hop.NODE:
+            last = msgspec.structs.replace(probe.exchanges[-1], **timeout)
+            probe = msgspec.structs.replace(probe, exchanges=(last,))
+        hops.append(msgspec.structs.replace(one, value=probe))
+    http = msgspec.structs.replace(given.http, hops=tuple(hops))
+    report = replay(msgspec.structs.replace(given, http=http))
+    assert [cause.code for cause in report.root_causes] == ["ING001"]
+    gap = next(f for step in report.steps for f in step.findings if f.code == "SVC016")
+    assert not gap.caused_by  # a missing route keeps no node from answering
+    assert report.steps[gap.step.number - 1].status == "fail"
 
 
 def test_what_pods_say_directly_is_no_matter_where_requests_reach_them() -> None:
