@@ -33,7 +33,7 @@ async def missing(lab: Lab) -> None:
     _use(lab, "compress", None)
 
 
-@fault("ing-mw-secret", INGRESS, _middleware("login"))
+@fault("ing-mw-broken", INGRESS, _middleware("login"))
 async def secret(lab: Lab) -> None:
     """The Secret of a basicAuth middleware does not exist."""
     _use(lab, "login", {"basicAuth": {"secret": "login-users"}})
