@@ -181,12 +181,12 @@ def assessed(host: HostSession, *, complete: bool) -> Report:
     )
 
 
-def write(host: HostSession, *, index: bool = True) -> Path:
+def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path:
     """Write the run's files and return their directory. Raises OSError.
 
     The report is completed from the history first, and added to it; what goes wrong with the
-    history is a note, the report stands without it. `index` False: reports/index.html is left to
-    whoever writes many hosts.
+    history is a note, the report stands without it. `index` and `record` False: reports/index.html
+    and the history are left to whoever writes many hosts.
     """
     from hopcheck.history.database import History, HistoryError
     from hopcheck.history.past import with_past
@@ -235,11 +235,12 @@ def write(host: HostSession, *, index: bool = True) -> Path:
             all_selected=set(host.judgements) == set(Step),
             name=directory,
         )
-        try:
-            history.record(name, report, directory)
-            prune(history, base, name, now, run.keep_runs, run.keep_days)
-        except HistoryError as error:
-            host.notes.append(str(error))
+        if record:
+            try:
+                history.record(name, report, directory)
+                prune(history, base, name, now, run.keep_runs, run.keep_days)
+            except HistoryError as error:
+                host.notes.append(str(error))
         if history.said:
             host.notes.append(history.said)
     if index:

@@ -88,7 +88,7 @@ def written(host: HostSession, fetch: Fetch | None = None) -> tuple[str | None, 
 
     host.fetch = fetch
     try:
-        return str(write(host, index=False)), None
+        return str(write(host, index=False, record=False)), None
     except OSError as error:
         return None, str(error)
 
@@ -134,6 +134,8 @@ def keep(asked: Settings, result: FleetResult, publishing: Publishing) -> None:
     from hopcheck.report.index import update_index
 
     publishing.bring_heads(result)
+    for line in remember(asked.reports, result):
+        click.echo(f"hopcheck: {line}", err=True)
     try:
         write_summary(asked.reports, result)
         if result.shard is None:  # the merge makes the index of all of them
@@ -142,6 +144,32 @@ def keep(asked: Settings, result: FleetResult, publishing: Publishing) -> None:
         click.echo(f"hopcheck: the summary could not be written: {error}", err=True)
     for line in publishing.after(result).lines():
         click.echo(f"hopcheck: {line}", err=True)
+
+
+def remember(base: Path, result: FleetResult) -> list[str]:
+    """Add all runs to the history at once; what kept them from it, in words.
+
+    A run that is killed before this is found by its directory, the next time.
+    """
+    from hopcheck.history.database import History, HistoryError
+    from hopcheck.history.retention import prune
+
+    now = dt.datetime.now(dt.UTC)
+    notes = []
+    with History(base) as history:
+        try:
+            with history.batch():
+                for each in result.hosts:
+                    if each.report is None or each.written is None:
+                        continue
+                    where, kept = Path(each.written), each.host.run
+                    history.record(where.parent.name, each.report, where.name)
+                    prune(history, base, where.parent.name, now, kept.keep_runs, kept.keep_days)
+        except HistoryError as error:
+            notes.append(str(error))
+        if history.said:
+            notes.append(history.said)
+    return notes
 
 
 def tell(result: FleetResult, *, as_json: bool, quiet: bool) -> None:

@@ -126,7 +126,9 @@ class ClusterIndex:
         self._workloads = {r: _Labelled(self._all(r), "template") for r in _WORKLOADS}
         self._policies = _by_namespace(self._all("networkpolicies"))
         self._slices: dict[Key, list[Obj]] = {}
-        for one in self._all("endpointslices"):
+        slices = self._all("endpointslices")
+        self._slices_in = _by_namespace(slices)
+        for one in slices:
             name = str((_meta(one).get("labels") or {}).get(_SERVICE_NAME, ""))
             self._slices.setdefault((_key(one)[0], name), []).append(one)
         self._small = {resource: self._all(resource) for resource in _SMALL}
@@ -175,7 +177,7 @@ class ClusterIndex:
         if resource == "pods":
             return self._pods.spaces.get(space, [])
         if resource == "endpointslices":
-            return [one for key, many in self._slices.items() if key[0] == space for one in many]
+            return self._slices_in.get(space, [])
         if resource == "networkpolicies":
             return self._policies.get(space, [])
         return self._workloads[resource].spaces.get(space, [])
@@ -212,7 +214,15 @@ class ClusterIndex:
         for resource, many in {**routes, **small}.items():
             lists.update(self._replaced(resource, many))
         lists.update(self._replaced("services", list(services.values())))
-        return replace(self.whole, lists=lists)
+        totals = {key: self._total(key) for key in lists if "@" in key}
+        return replace(self.whole, lists=lists, totals=self.whole.totals | totals)
+
+    def _total(self, key: str) -> int:
+        """How many objects the list of a namespace has of which a host's evidence holds a part."""
+        resource, _, space = key.partition("@")
+        if resource in _OF_NAMESPACE:
+            return len(self._home_items(resource, space))
+        return self.whole.totals.get(key, 0)
 
     def _replaced(
         self, resource: str, items: Sequence[Obj]
@@ -315,6 +325,7 @@ def _namespaces_in(value: object) -> set[str]:
 
 _HOST_WORD = re.compile(r"\bHost(?:Header|SNI)?(?:Regexp)?\(")
 _HOST_CALL = re.compile(r"\bHost(?:Header|SNI)?\(([^()]*)\)")
+_LAST_WORDS = 20
 _QUOTED = re.compile(r"[`\"']([^`\"']*)[`\"']")
 
 
@@ -338,7 +349,7 @@ class _OneReplica:
             str(service.get("name")): service for service in replica.services.or_else(()) or ()
         }
         lines = replica.log.or_else(()) or ()
-        self._log = tuple(line for line in lines if line.kind != "access")
+        self._log = _telling([line for line in lines if line.kind != "access"])
         self._access: dict[str, list[LogLine]] = {}
         for line in lines:
             # Who answered a 404 is all that is read of them (`outcome.application_404`).
@@ -368,6 +379,19 @@ class _OneReplica:
                 if candidate in self._services:
                     found[candidate] = self._services[candidate]
         return list(found.values())
+
+
+def _telling(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
+    """Lines by which a Traefik that works is judged: rights, reloads, and its last words.
+
+    Whatever it says of a host's objects counts only where requests fail, and is read whole then.
+    """
+    kept = [
+        line
+        for line in lines[:-_LAST_WORDS]
+        if "forbidden" in line.raw or line.message.startswith("Configuration received")
+    ]
+    return (*kept[-_LAST_WORDS:], *lines[-_LAST_WORDS:])
 
 
 class _Rules:

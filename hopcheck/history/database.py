@@ -282,6 +282,20 @@ class History:
 
         self._guarded(write)
 
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """All that is written in the block as one transaction: many runs cost one sync of the disk.
+
+        Raises HistoryError.
+        """
+        connection = self._guarded(lambda opened: opened)
+        try:
+            with _transaction(connection):
+                yield
+        except sqlite3.Error as error:
+            self.close()
+            raise HistoryError(self._said("history", error=error)) from None
+
     # --- the file --------------------------------------------------------------------------
 
     def _with_what_is_missing(self, slug: str, read: Callable[[sqlite3.Connection], T]) -> T:
@@ -426,6 +440,9 @@ def _insert(connection: sqlite3.Connection, slug: str, directory: str, head: Hea
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    if connection.in_transaction:  # a batch: its end is the end of this, too
+        yield
+        return
     # IMMEDIATE: the lock is taken (and waited for) at once; a reader that becomes a writer could
     # not wait.
     connection.execute("BEGIN IMMEDIATE")

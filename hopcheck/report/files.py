@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from hopcheck.model import Report, Snapshot, Step
-from hopcheck.report.text import encodable, map_text
+from hopcheck.report.text import encodable, map_text, whole_text
 
 
 def evidence_of(snapshot: Snapshot) -> Any:
     """The snapshot as plain JSON; lone surrogates (broken UTF-8 in cluster text) are replaced."""
-    return map_text(msgspec.to_builtins(snapshot), encodable)
+    return whole_text(msgspec.to_builtins(snapshot))
 
 
 def strictly(report: Report, evidence: Any) -> tuple[Report, Any]:

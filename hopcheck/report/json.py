@@ -9,7 +9,7 @@ import msgspec
 from hopcheck import __version__
 from hopcheck.model import Finding, Report, Target
 from hopcheck.redact import redact_url
-from hopcheck.report.text import encodable, map_text
+from hopcheck.report.text import whole_text
 
 SCHEMA_VERSION = "1"
 
@@ -58,7 +58,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "changes": plain["changes"],
         "skipped": [_finding(finding) for finding in report.skipped],
     }
-    clean: dict[str, Any] = map_text(data, encodable)
+    clean: dict[str, Any] = whole_text(data)
     return clean
 
 

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from hopcheck.report.labels import label
 
 # ECMA-48 control sequences, in their seven and eight bit forms. Strings (OSC, DCS, SOS, PM, APC)
@@ -103,6 +105,15 @@ def map_text(value: Any, change: Callable[[str], str]) -> Any:
         return {change(str(key)): map_text(item, change) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [map_text(item, change) for item in value]
+    return value
+
+
+def whole_text(value: Any) -> Any:
+    """`value` (plain JSON) with lone surrogates replaced, of which there are hardly ever any."""
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return map_text(value, encodable)
     return value
 
 

@@ -24,8 +24,8 @@ from hopcheck.replay import load
 
 SNAPSHOTS = sorted((Path(__file__).parent.parent / "snapshots").rglob("*.json.gz"))
 
-# Requests that happened to reach the other pod: only probes of every pod show it.
-SEEN_BY_PROBES_ALONE = {"one-pod-answers-500"}
+# Requests that happened to reach the other pod or node: only probes of every one show it.
+SEEN_BY_PROBES_ALONE = {"one-pod-answers-500", "node-drops"}
 
 
 def first_look(whole: Snapshot) -> Snapshot:
