@@ -225,14 +225,12 @@ class _View:
 
 
 def _without_repeats(path: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Hops that were not seen for the same reason as the one before need not say it again."""
-    shown = []
-    for number, hop in enumerate(path):
-        before = path[number - 1] if number else None
-        same = before is not None and hop["state"] == before["state"] == "unknown"
-        if same and before is not None and hop["detail"] == before["detail"]:
-            hop = {**hop, "detail": ""}
-        shown.append(hop)
+    """The hops; what the one before has said of itself already need not stand twice in a row."""
+    shown: list[Mapping[str, Any]] = []
+    for before, hop in zip((None, *path), path, strict=False):
+        silent = hop["state"] in ("unknown", "not_applicable")
+        same = silent and before is not None and hop["detail"] == before["detail"]
+        shown.append({**hop, "detail": ""} if same else hop)
     return shown
 
 

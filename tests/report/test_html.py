@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from typing import Literal
 
 import msgspec
 import pytest
@@ -212,9 +213,12 @@ def test_what_was_not_seen_is_grouped_by_its_reason() -> None:
     ) in page.words
 
 
-def test_a_reason_stands_once_in_the_picture_and_everywhere_in_words() -> None:
+@pytest.mark.parametrize("state", ["unknown", "not_applicable"])
+def test_a_reason_stands_once_in_the_picture_and_everywhere_in_words(
+    state: Literal["unknown", "not_applicable"],
+) -> None:
     hops = tuple(
-        PathHop(hop, hop.value, "unknown", "forbidden by somebody")
+        PathHop(hop, hop.value, state, "forbidden by somebody")
         for hop in (Hop.ROUTE, Hop.SERVICE, Hop.POD)
     )
     page = to_html(msgspec.structs.replace(BROKEN, path=hops)).decode()
