@@ -24,7 +24,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.options import Options
-from hopcheck.way.probes import hop_targets, other_scheme_targets
+from hopcheck.way.probes import BEFORE_THE_ROUTE, hop_targets, other_scheme_targets, plain_targets
 from hopcheck.way.scene import Scene
 
 if TYPE_CHECKING:
@@ -265,6 +265,11 @@ class Collection:
         if again := other_scheme_targets(hops):
             hops = (*hops, *await probe_hops(self.target, self.run, again))
         self.http = msgspec.structs.replace(self.http, hops=hops)
+        await asyncio.shield(aws)
+        if inside := plain_targets(Scene(self.snapshot())):
+            kept = [c for c in hops if not c.seen or c.get().hop not in BEFORE_THE_ROUTE]
+            hops = (*kept, *await probe_hops(self.target, self.run, inside))
+            self.http = msgspec.structs.replace(self.http, hops=hops)
 
 
 def seen_proxy() -> str | None:

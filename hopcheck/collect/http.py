@@ -292,7 +292,7 @@ async def probe_hops(
                 proxy_protocol=hop.proxy_protocol,
                 connect_override=False,
                 verify=not application,
-                forwarded=behind if application else (),
+                forwarded=behind if application or hop.forwarded else (),
                 timeout=min(HOP_TIMEOUT, run.options.timeout),
             )
 

@@ -10,7 +10,10 @@ from hopcheck.model import Hop
 
 
 class HopTarget(Struct, frozen=True):
-    """One member of a hop to send the request to; `scheme` is what is spoken there."""
+    """One member of a hop to send the request to; `scheme` is what is spoken there.
+
+    `forwarded`: with the X-Forwarded-* headers of a load balancer that speaks HTTP itself.
+    """
 
     hop: Hop
     member: str
@@ -20,3 +23,4 @@ class HopTarget(Struct, frozen=True):
     proxy_protocol: bool = False
     namespace: str | None = None
     name: str | None = None
+    forwarded: bool = False

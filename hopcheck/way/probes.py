@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from hopcheck.model import (
     Collected,
     ErrorKind,
@@ -30,8 +32,8 @@ def hop_targets(
 
     `instance` is the Traefik that the requests reach, where more than the cluster tells.
 
-    What is spoken there is what the URL asks: the load balancer is not looked at, so behind a
-    listener that ends TLS the nodes are asked over the plain entryPoint by their own port.
+    What is spoken there is what the URL asks; what a listener that ends TLS sends instead is known
+    only with the load balancer: see `plain_targets`.
     """
     scene = Scene(Snapshot(target=target, kube=kube))
     if instance is not None:
@@ -45,6 +47,30 @@ def hop_targets(
         found += _traefik_pods(scene, wanted)
     found += _backends(scene)
     return found
+
+
+# Where what is spoken depends on the load balancer.
+BEFORE_THE_ROUTE = (Hop.NODE, Hop.TRAEFIK_POD)
+
+
+def plain_targets(scene: Scene) -> list[HopTarget]:
+    """Nodes and Traefik pods as a load balancer asks them that ends TLS and sends plain text on.
+
+    On the ports of its targets; empty where the load balancer sends what the URL asks.
+    """
+    if scene.instance is None or Routing(scene).scheme_inside == scene.target.scheme:
+        return []
+    listener = scene.listener(scene.balancer, scene.target.port) if scene.balancer else None
+    port = next((p for p in scene.ports if p.node_port in scene.target_ports), None)
+    port = port or next((p for p in scene.ports if p.container_port in scene.target_ports), None)
+    port = port or scene.wanted_port("http")
+    if listener is None or port is None:
+        return []
+    speaks_http = listener.get("Protocol") == "HTTPS"  # an ALB, which tells what the client asked
+    return [
+        msgspec.structs.replace(target, scheme="http", forwarded=speaks_http)
+        for target in (*_nodes(scene, port), *_traefik_pods(scene, port))
+    ]
 
 
 _OTHER_SCHEME = (

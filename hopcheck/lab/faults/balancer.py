@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hopcheck.lab.cloud import (
     Certificate,
@@ -22,10 +22,12 @@ from hopcheck.lab.cloud import (
 from hopcheck.lab.cloud.model import HealthCheck
 from hopcheck.lab.faults.gallery import DEGRADED, HEALTHY, TARGET_HEALTH, Expect, fault
 from hopcheck.lab.settings import BALANCER_GROUP
-from hopcheck.lab.topology import HOST, LOAD_BALANCER, TARGETS_HTTP, TARGETS_HTTPS
+from hopcheck.lab.topology import APP, HOST, INGRESS, LOAD_BALANCER, TARGETS_HTTP, TARGETS_HTTPS
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab
+
+Obj = dict[str, Any]
 
 _BALANCER = Expect("TGT001", "LoadBalancer", LOAD_BALANCER)
 _LONG_AGO = dt.datetime(2024, 2, 29, tzinfo=dt.UTC)
@@ -240,6 +242,19 @@ async def redirects_to_itself(lab: Lab) -> None:
 async def alb_certificate(lab: Lab) -> None:
     """The ALB ends TLS with a certificate for another host."""
     use_alb(lab, host="www.example.com")
+
+
+@fault("alb-dark", TARGET_HEALTH, Expect("TGT020", "LoadBalancer", LOAD_BALANCER))
+async def alb_dark(lab: Lab) -> None:
+    """Packets to the ALB are lost; its nodes serve the host on entryPoint web alone."""
+    use_alb(lab)
+
+    def edit(ingress: Obj) -> None:
+        names = ingress["metadata"].setdefault("annotations", {})
+        names["traefik.ingress.kubernetes.io/router.entrypoints"] = "web"
+
+    lab.store.patch("ingresses", APP, INGRESS, edit)
+    lab.cloud.dark.update(lab.plan.zones.values())
 
 
 @fault("alb-http-to-websecure", TARGET_HEALTH, _listener("TGT005"))
