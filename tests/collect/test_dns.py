@@ -327,6 +327,18 @@ def test_an_authoritative_server_is_asked_for_the_chains_next_name():
     assert a.get().chain == (Cname("myapp.example.com", LB, 300),)
 
 
+def test_the_zones_own_server_is_told_from_a_cache():
+    def answer(query, tcp):
+        response = reply(query, "myapp.example.com 300 A 10.0.0.1")
+        response.flags |= dns.flags.AA
+        return response
+
+    a, _ = ask(answer)
+    assert a.get().authoritative
+    a, _ = ask(lambda query, tcp: reply(query, "myapp.example.com 300 A 10.0.0.1"))
+    assert not a.get().authoritative
+
+
 def test_a_referral_is_no_empty_answer():
     def answer(query, tcp):
         response = reply(query)
