@@ -166,7 +166,7 @@ EDGES: tuple[Edge, ...] = (
         ("REQ005", "REQ006", "REQ013", "REQ012"),
         "the listener's certificate is what clients see",
     ),
-    Edge(("TGT006",), ("REQ011",), "both ends insist on https"),
+    Edge(("TGT006", "TGT009"), ("REQ011",), "the load balancer's side makes the loop"),
     Edge(
         ("ING016", "ING019", "ING00[1236]", "SVC011", "SVC012", "TGT004", "ING020"),
         ("REQ005", "REQ006", "REQ007"),
