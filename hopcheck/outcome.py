@@ -43,6 +43,9 @@ TRAEFIK_BODIES = {
     503: "no available server",
     504: "Gateway Timeout",
 }
+# Its proxy's words have no newline, which Go's http.Error writes, and so many an application does.
+_BY_ITS_PROXY = frozenset({500, 502, 504})
+_NOT_TRAEFIKS = ("x-powered-by", "etag")  # headers that applications write
 
 
 def producer(exchange: Exchange) -> Producer:
@@ -58,6 +61,9 @@ def producer(exchange: Exchange) -> Producer:
         return Producer.CLOUDFLARE
     body = exchange.body.strip()
     if body == TRAEFIK_BODIES.get(exchange.status):
+        exact = exchange.status not in _BY_ITS_PROXY or exchange.body == body
+        if not exact or any(exchange.header(name) for name in _NOT_TRAEFIKS):
+            return Producer.APPLICATION
         if exchange.status == 404:
             # A proxy in front (nginx, Cloudflare) names itself and passes the rest on.
             nosniff = exchange.header("x-content-type-options") == "nosniff"

@@ -1,6 +1,7 @@
 """Who wrote an answer that both Traefik and the application may have written."""
 
 import json
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from hopcheck.judge import judge
 from hopcheck.model import Exchange, Step
 from hopcheck.outcome import (
+    Producer,
     application_404,
+    producer,
     refused_by_middleware,
     refused_path,
     says_tls,
@@ -155,3 +158,15 @@ def test_what_a_tls_server_says_to_plain_http(body: str) -> None:
     assert says_tls(last(edit))
     (cause,) = replay(edit.snapshot()).root_causes
     assert (cause.code, str(cause.object)) == ("END008", "Service default/my-app-service")
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_traefiks_own_words_are_exact(status: int) -> None:
+    words = HTTPStatus(status).phrase
+    edit = Edit()
+    edit.answer(status, words)
+    assert producer(last(edit)) is Producer.TRAEFIK
+    edit.answer(status, f"{words}\n")  # Go's http.Error
+    assert producer(last(edit)) is Producer.APPLICATION
+    edit.answer(status, words, x_powered_by="Express", etag='W/"15-x"')  # res.sendStatus
+    assert producer(last(edit)) is Producer.APPLICATION
