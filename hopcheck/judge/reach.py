@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import protocols
 from hopcheck.judge.gaps import probes_at, requests_reach_pods, said
 from hopcheck.judge.names import last_exchanges, pods_of, route_refs, workload_refs
 from hopcheck.judge.policies import blocking_policy
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, Obj, ObjectRef, Probe, Severity
-from hopcheck.outcome import Producer, outcomes, producer
+from hopcheck.outcome import Producer, outcomes, producer, requests_made
 from hopcheck.way.discovery import containers
 from hopcheck.way.route import Backend
 from hopcheck.way.routing import Routing, port_of
@@ -33,13 +35,29 @@ def judge(
     used: list[tuple[str, int, Obj]],
 ) -> list[Finding]:
     """Findings about ready endpoints that do not serve; silent where requests work."""
-    port = port_of(service, backend.port)
-    scheme = scheme_to(routing.winner, backend, service, port or {})
-    own, turned = _probes(scene, backend, used, scheme)
     statuses = traefik_statuses(scene)
     policy = blocking_policy(scene, service, used)
     if policy is not None and (statuses & {502, 504} or _waits(scene)):
         return [policy]
+    found = _asked_directly(scene, routing, backend, service, used)
+    if policy is not None and requests_made(scene.snapshot) and not requests_reach_pods(scene):
+        # Whether the network plugin enforces it shows once requests come as far.
+        found.append(msgspec.structs.replace(policy, severity=Severity.WARNING))
+    return found
+
+
+def _asked_directly(
+    scene: Scene,
+    routing: Routing,
+    backend: Backend,
+    service: Obj,
+    used: list[tuple[str, int, Obj]],
+) -> list[Finding]:
+    """What the pods' own answers tell, held against what Traefik answered."""
+    port = port_of(service, backend.port)
+    scheme = scheme_to(routing.winner, backend, service, port or {})
+    own, turned = _probes(scene, backend, used, scheme)
+    statuses = traefik_statuses(scene)
     useless = [p for p in own if not _serves(scene, p)]
     works = _reached(scene, routing)
     if works:  # a pod that takes longer than a probe waits is reached all the same

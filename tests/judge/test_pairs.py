@@ -7,6 +7,7 @@ import pytest
 
 from hopcheck.model import Collected, ErrorKind, Hop, Probe, Report, Severity, Snapshot
 from hopcheck.replay import load, replay
+from tests.judge.edits import Edit
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots" / "pairs"
 
@@ -84,6 +85,22 @@ def test_nodes_that_drop_packets_are_told_beside_a_route_that_is_missing() -> No
     gap = next(f for step in report.steps for f in step.findings if f.code == "SVC016")
     assert not gap.caused_by  # a missing route keeps no node from answering
     assert report.steps[gap.step.number - 1].status == "fail"
+
+
+def test_a_policy_that_would_block_is_a_warning_while_no_request_comes_to_the_pods() -> None:
+    e = Edit()
+    e.add(
+        "networkpolicies@default",
+        "NetworkPolicy",
+        "default-deny",
+        {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": []},
+    )
+    assert codes(replay(e.snapshot()), Severity.WARNING) == []  # requests pass: not enforced
+    e.ingress["spec"]["ingressClassName"] = "nginx"
+    e.traefik_404()
+    report = replay(e.snapshot())
+    assert [cause.code for cause in report.root_causes] == ["ING002"]
+    assert codes(report, Severity.WARNING) == ["END010"]
 
 
 def test_what_pods_say_directly_is_no_matter_where_requests_reach_them() -> None:
