@@ -352,9 +352,10 @@ class _OneReplica:
         self._log = _telling([line for line in lines if line.kind != "access"])
         self._access: dict[str, list[LogLine]] = {}
         for line in lines:
-            # Who answered a 404 is all that is read of them (`outcome.application_404`).
-            if line.kind == "access" and line.fields.get("DownstreamStatus") == "404":
-                self._access.setdefault(line.fields.get("RequestHost", ""), []).append(line)
+            # Who gave an answer that is no success is all that is read of them (`outcome`).
+            if line.kind == "access" and line.fields.get("DownstreamStatus", "") >= "400":
+                asked = line.fields.get("RequestHost", "").partition(":")[0]
+                self._access.setdefault(asked, []).append(line)
 
     def of(self, host: str) -> Replica:
         whole = self._whole

@@ -62,6 +62,7 @@ def judge(snapshot: Snapshot) -> Judgement:
         *_answers(scene, [p for p in made if p not in good], len(made)),
         *direct.judge(scene),
         *_default_path(scene, good),
+        *_slow(scene, good),
         *_other_scheme(scene, made, good),
     ]
     return Judgement(Step.REQUEST, tuple(findings), gaps, seen=True, facts=facts)
@@ -410,6 +411,34 @@ def _forward_auth(scene: Scene) -> bool:
         "forwardAuth" in spec(obj) and str(obj["metadata"]["name"]) in " ".join(route.middlewares)
         for obj in listed(scene.kube, "middlewares")
     )
+
+
+def _slow(scene: Scene, good: list[Probe]) -> list[Finding]:
+    """Good answers that take longer than the host's own limit; without one nothing is slow."""
+    limit = scene.target.slow_seconds
+    slow = [p for p in good if limit is not None and p.exchanges[-1].timing.total > limit]
+    if not slow:
+        return []
+    slowest = max(slow, key=lambda probe: probe.exchanges[-1].timing.total)
+    last = slowest.exchanges[-1]
+    namespace, _, selector = _service(scene)
+    ref, related = _application(scene)
+    return [
+        make(
+            "REQ003",
+            ref,
+            variant="slow",
+            severity=Severity.WARNING,
+            url=scene.target.url,
+            tls=f" ({last.tls.version})" if last.tls else "",
+            seconds=round(last.timing.total, 1),
+            ns=namespace or "default",
+            selector=selector,
+            related=related,
+            share=share_of(len(slow), len(good)),
+            evidence=_proof(slowest),
+        )
+    ]
 
 
 def _default_path(scene: Scene, good: list[Probe]) -> list[Finding]:

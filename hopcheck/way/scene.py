@@ -351,15 +351,8 @@ class Scene:
         return self.static_of(pods[0]) if pods else StaticConfig()
 
     def static_of(self, pod: Obj) -> StaticConfig:
-        """Static configuration of one Traefik pod."""
-        return _statics.get((pod, self.kube.objects), lambda: self._read_static(pod))
-
-    def _read_static(self, pod: Obj) -> StaticConfig:
-        container = traefik_container(pod)
-        if container is None:
-            return StaticConfig()
-        files = config_files(pod, container, self.kube)
-        found = static_config(pod, container.get("name"), files)
+        """Static configuration of one Traefik pod: its own, else what its API tells of it."""
+        found = _statics.get((pod, self.kube.objects), lambda: self._configured(pod))
         if found.known:
             return found
         for replica in self.snapshot.traefik.replicas:
@@ -367,6 +360,13 @@ class Scene:
                 told = entry_points_of_api(replica.entrypoints.get())
                 return msgspec.structs.replace(found, entry_points=told)
         return found
+
+    def _configured(self, pod: Obj) -> StaticConfig:
+        container = traefik_container(pod)
+        if container is None:
+            return StaticConfig()
+        files = config_files(pod, container, self.kube)
+        return static_config(pod, container.get("name"), files)
 
     @cached_property
     def version(self) -> Version | None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from hopcheck.judge import judge
-from hopcheck.model import Step
+from hopcheck.model import Severity, Step
 from hopcheck.replay import load
 
 HEALTHY = Path(__file__).parent.parent / "snapshots" / "healthy.json.gz"
@@ -20,3 +20,13 @@ def test_certificate_days(days: int | None, codes: list[tuple[str, int]]) -> Non
     target = msgspec.structs.replace(snapshot.target, certificate_days=days)
     found = judge(Step.REQUEST, msgspec.structs.replace(snapshot, target=target)).findings
     assert [(one.code, one.params["threshold"]) for one in found] == codes
+
+
+@pytest.mark.parametrize(("limit", "codes"), [(None, []), (60.0, []), (0.000001, ["REQ003"])])
+def test_slow_seconds(limit: float | None, codes: list[str]) -> None:
+    snapshot = load(HEALTHY)
+    target = msgspec.structs.replace(snapshot.target, slow_seconds=limit)
+    found = judge(Step.REQUEST, msgspec.structs.replace(snapshot, target=target)).findings
+    assert [one.code for one in found] == codes
+    assert all(one.severity is Severity.WARNING for one in found)
+    assert all(one.title == "The answer is slow" for one in found)
