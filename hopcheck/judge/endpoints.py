@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import pods as pod_states
 from hopcheck.judge import reach
@@ -57,6 +59,9 @@ def judge(snapshot: Snapshot) -> Judgement:
             facts["service.label"] = f"{backend.namespace}/{backend.name}"
             seen += 1
             continue
+        if routing.selection.winner is None and outcomes(scene.snapshot).succeeded:
+            # The route is a guess, and what serves the requests may be another.
+            result = msgspec.structs.replace(result, findings=())
         findings += result.findings
         gaps += result.gaps
         seen += result.seen

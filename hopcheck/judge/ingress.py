@@ -30,6 +30,10 @@ def judge(snapshot: Snapshot) -> Judgement:
     selection = routing.selection
     facts = _facts(scene, routing)
     findings: list[Finding] = []
+    if selection.winner is not None and _guessed(scene, routing):
+        names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.order)
+        undecided = Gap("undecided", Why.NOT_NEEDED, params={"names": names})
+        return Judgement(Step.INGRESS, gaps=(undecided,), facts=facts)
     if selection.winner is not None:
         findings += references.judge(scene, routing, selection.winner)
         findings += _ambiguous(scene, routing)
@@ -39,6 +43,19 @@ def judge(snapshot: Snapshot) -> Judgement:
             gaps = (*gaps, gateway_gap(routing, required=False))
         return Judgement(Step.INGRESS, tuple(findings), gaps, seen=True, facts=facts)
     return _no_winner(scene, routing, unseen, facts)
+
+
+def _guessed(scene: Scene, routing: Routing) -> bool:
+    """Whether requests succeed and which of several routes serves them is not known.
+
+    That is so where what decides on a route (its class, a setting of Traefik) could not be seen.
+    """
+    selection = routing.selection
+    if selection.winner is None or not selection.winner.uncertain:
+        return False
+    rivals = {(route.kind, route.namespace, route.name) for route in selection.order}
+    made = outcomes(scene.snapshot)
+    return len(rivals) > 1 and made.made > 0 and made.succeeded == made.made
 
 
 def _unseen(scene: Scene) -> list[str]:

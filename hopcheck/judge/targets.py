@@ -250,11 +250,11 @@ def _needs_own_pod(scene: Scene) -> bool:
 def _untold(scene: Scene) -> bool:
     """Whether it cannot be told if some nodes are meant to fail their health check.
 
-    That is so where the Service was not seen, or its policy is Local and the pods were not.
+    That is so where the Service was not seen, or its policy is Local and pods or nodes were not.
     """
     if scene.traefik_service is None and not scene.kube.list("services").seen:
         return True
-    return scene.instance is None and _is_local(scene)
+    return _is_local(scene) and (scene.instance is None or not scene.node_ids)
 
 
 def _expected_under_local(scene: Scene, group: Group, unhealthy: list[Obj]) -> bool:

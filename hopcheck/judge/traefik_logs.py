@@ -130,7 +130,9 @@ def _loaded(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
 def _by_api(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
     entry = routing.entry_point
     tls = routing.scheme_inside == "https"
-    undecided = False
+    route = routing.selection.winner
+    # A TCP route is none of the HTTP routers.
+    undecided = not replica.tcp_routers.seen and (route is None or route.protocol == "tcp")
     for router in (*replica.routers.get(), *(replica.tcp_routers.or_else(()) or ())):
         if router.get("status") == "disabled" or str(router.get("provider")) == "internal":
             continue

@@ -152,7 +152,9 @@ class Routing:
             return found.winner
         if self.gateway:  # what serves the host is no object that was evaluated
             return None
-        near = [m.route for m in found.misses if m.reason is not Excluded.HOST_MISMATCH]
+        # Those that match host and path come before those that match the host alone.
+        misses = sorted(found.misses, key=lambda m: m.reason is Excluded.PATH_MISMATCH)
+        near = [m.route for m in misses if m.reason is not Excluded.HOST_MISMATCH]
         for route in (*found.undecided, *near, *found.excluded):
             if route.backends:
                 return route

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import random
+from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -104,6 +105,34 @@ def test_with_lists_denied(name: str) -> None:
         assert (key, loud(report)) == (key, [])
         assert report.verdict is Verdict.HEALTHY
         assert Status.FAIL not in {step.status for step in report.steps}
+
+
+GONE = Collected(why=Why.DENIED, detail="forbidden", source="x")
+HARD = ["another-controller", "nlb-local", "acme-solver", "tls-passthrough", "two-instances"]
+SOME = [*HARD, *random.Random(3).sample([n for n in SETUPS if "go-404" not in n], 10)]
+
+
+def parts(given: Snapshot) -> Iterator[tuple[str, Snapshot]]:
+    """The evidence with each part of it forbidden in turn."""
+    changed = msgspec.structs.replace
+    for key in given.kube.lists:
+        yield key, denied_list(given, key)
+    for key in ("listeners", "rules", "target_health", "target_group_attributes"):
+        gone = dict.fromkeys(getattr(given.aws, key), GONE)
+        yield key, changed(given, aws=changed(given.aws, **{key: gone}))
+    for key in ("target_groups", "security_groups", "network_interfaces", "instances"):
+        yield key, changed(given, aws=changed(given.aws, **{key: GONE}))
+    for key in ("routers", "tcp_routers", "services", "overview", "entrypoints", "version", "log"):
+        every = [changed(one, **{key: GONE}) for one in given.traefik.replicas]
+        yield key, changed(given, traefik=changed(given.traefik, replicas=tuple(every)))
+        one = (*every[:1], *given.traefik.replicas[1:])
+        yield f"one {key}", changed(given, traefik=changed(given.traefik, replicas=one))
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(SOME))
+def test_with_each_part_denied(name: str) -> None:
+    found = {part: said for part, given in parts(snapshot(name)) if (said := loud(replay(given)))}
+    assert found == {}
 
 
 def unreached(given: Snapshot, hops: set[Hop], error: ErrorKind) -> Snapshot:
