@@ -155,6 +155,14 @@ def _pods_as_targets(lab: Lab) -> None:
     ]
 
 
+@fault("tg-ip-port", TARGET_HEALTH, _group("TGT014"), exit_code=DEGRADED)
+async def pods_on_another_port(lab: Lab) -> None:
+    """The ip targets are Traefik's pods, on a port that no entryPoint has."""
+    _pods_as_targets(lab)
+    for target in lab.cloud.target_groups[TARGETS_HTTPS].targets:
+        target.port = 8444
+
+
 @fault("tg-ip-stale-pods", TARGET_HEALTH, warns=(_group("TGT019"),), exit_code=HEALTHY)
 async def stale_pods(lab: Lab) -> None:
     """One of the ip targets is the address of a pod that is long gone."""
