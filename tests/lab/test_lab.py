@@ -21,6 +21,7 @@ import pytest
 
 from hopcheck.lab import demo, topology
 from hopcheck.lab.faults import FAULTS, Expect
+from hopcheck.lab.faults.gallery import BROKEN, DEGRADED, VERDICTS
 from hopcheck.lab.running import RunningLab
 from hopcheck.lab.topology import APP_PODS, HOST, TRAEFIK_PODS
 
@@ -222,8 +223,8 @@ def test_nothing_of_the_lab_needs_root_or_leaves_loopback(lab: RunningLab) -> No
 def test_the_gallery_is_well_formed() -> None:
     assert len(FAULTS) >= 12
     assert {fault.step for fault in FAULTS.values()} == STEPS
-    assert {fault.exit_code for fault in FAULTS.values()} <= {0, 1, 4}
-    assert all(fault.expect for fault in FAULTS.values() if fault.exit_code)
+    assert {fault.exit_code for fault in FAULTS.values()} <= set(VERDICTS)
+    assert all(fault.expect for fault in FAULTS.values() if fault.exit_code in (BROKEN, DEGRADED))
     assert set(SYMPTOMS) <= set(FAULTS)
 
 
