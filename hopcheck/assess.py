@@ -162,6 +162,26 @@ STOPS_EVERYTHING = frozenset(
 )
 
 
+# Words that are capitalised at the beginning of a sentence alone.
+_ORDINARY = frozenset(
+    [
+        "A",
+        "All",
+        "An",
+        "Each",
+        "Every",
+        "No",
+        "Nodes",
+        "None",
+        "Pods",
+        "Some",
+        "Targets",
+        "The",
+        "This",
+    ]
+)
+
+
 def _verdict(
     requests: Outcome,
     findings: Sequence[Finding],
@@ -275,9 +295,15 @@ def _accusing(
             "broken_because",
             host=host,
             effect=effect.title[0].lower() + effect.title[1:],
-            cause=said,
+            cause=_within(said),
         )
     return text("headline", "broken", host=host, cause=said)
+
+
+def _within(sentence: str) -> str:
+    """A sentence as it stands behind "because": names and acronyms keep their capital."""
+    first = sentence.partition(" ")[0]
+    return sentence[0].lower() + sentence[1:] if first in _ORDINARY else sentence
 
 
 def _unseen(steps: Sequence[StepResult]) -> str:

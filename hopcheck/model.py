@@ -120,13 +120,15 @@ class Target(Struct, frozen=True):
     host: str  # lower case, no trailing dot, IDNA A-labels; an IP literal without brackets
     scheme: Literal["http", "https"] = "https"
     port: int = 443
-    path: str = "/"  # with the query string, which is redacted in every output
+    path: str = "/"  # with the query string; in evidence and reports without its values
     scheme_asked: bool = False  # given in a URL or by --scheme: then http is no substitute
     path_asked: bool = False  # given in a URL or by --path: then an application's 404 is an error
     display_host: str = ""  # the U-label form where it differs
     expect_status: str = "200-399,401,403,405,429"
     certificate_days: int | None = None  # warn when a certificate expires sooner (None: usual)
     slow_seconds: float | None = None  # an answer that takes longer is worth a warning
+    # Tells URLs apart whose query was redacted: hex digits of the hash of the URL as asked.
+    mark: str = ""
 
     @property
     def url(self) -> str:

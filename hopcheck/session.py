@@ -16,6 +16,7 @@ from hopcheck.assess import assess
 from hopcheck.collect.compose import Collection
 from hopcheck.config import HostRun
 from hopcheck.model import Gap, Judgement, Report, Snapshot, Step, StepResult, Why
+from hopcheck.target import without_query_values
 
 if TYPE_CHECKING:
     from hopcheck.history.past import Fetch
@@ -167,7 +168,9 @@ def assessed(host: HostSession, *, complete: bool) -> Report:
     for step in host.defects:
         judgements[step] = Judgement(step, gaps=(Gap("defect", Why.ERROR),))
     report = assess(
-        host.snapshot() if collection is not None else Snapshot(target=host.run.target),
+        host.snapshot()
+        if collection is not None
+        else Snapshot(target=without_query_values(host.run.target)),
         judgements,
         host.run.options,
         durations=host.durations(),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
 import idna
+import msgspec
 
 from hopcheck.model import Target
+from hopcheck.redact import redact_url
 
 _LABEL = re.compile(r"^(?!-)[a-z0-9_-]{1,63}(?<!-)$")
 _DEFAULT_PORT = {"http": 80, "https": 443}
@@ -118,3 +121,17 @@ def check_expect_status(text: str) -> str:
         if match is None or (match[2] and match[2] < match[1]):
             raise BadTargetError(f"--expect-status {text[:60]!a}: write it like 200-399,401")
     return text.replace(" ", "")
+
+
+def mark_of(target: Target) -> str:
+    """Eight hex digits that tell this URL from others of its host."""
+    url = target.url.encode("utf-8", "backslashreplace")
+    return hashlib.sha256(url).hexdigest()[:8]
+
+
+def without_query_values(target: Target) -> Target:
+    """The target as evidence and reports hold it; its slug stays the same."""
+    if "?" not in target.path:
+        return target
+    path = redact_url(target.path)
+    return msgspec.structs.replace(target, path=path, mark=target.mark or mark_of(target))

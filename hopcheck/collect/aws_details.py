@@ -185,7 +185,10 @@ class Details:
             "SecurityGroups",
             Filters=[{"Name": "group-id", "Values": sorted(ids)[:MAX_IDS]}],
         )
-        return _with_value(found, found.get(), len(ids) > MAX_IDS) if found.seen else found
+        if not found.seen:
+            return found
+        # Descriptions are a person's own words.
+        return _redacted(_with_value(found, found.get(), len(ids) > MAX_IDS))
 
 
 def _with_value(

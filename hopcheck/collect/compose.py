@@ -24,6 +24,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.options import Options
+from hopcheck.target import without_query_values
 from hopcheck.way.probes import BEFORE_THE_ROUTE, hop_targets, other_scheme_targets, plain_targets
 from hopcheck.way.scene import Scene
 
@@ -66,7 +67,7 @@ class Collection:
     def snapshot(self) -> Snapshot:
         """An immutable copy of what was collected so far, redacted strictly where asked."""
         return Snapshot(
-            target=self.target,
+            target=without_query_values(self.target),
             vantage=self._vantage(),
             taken_at=self.taken_at,
             dns=self.dns,

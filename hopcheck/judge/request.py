@@ -323,7 +323,7 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
             _host(scene),
             status=status,
             related=related,
-            answer=f"{status} {last.body.strip()[:60]}".strip(),
+            answer=_worded(status, last.body.strip()[:60]),
             meaning=text(
                 "traefik_answer",
                 str(status) if status in (400, 404, 421, 500, 502, 503, 504) else "other",
@@ -344,6 +344,11 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
     if kind.startswith("application"):
         return _application_answer(scene, last, ref, related, common)
     return None
+
+
+def _worded(status: int | None, words: str) -> str:
+    """The status and the body's words, which often begin with it."""
+    return words if words.startswith(str(status)) else f"{status} {words}".strip()
 
 
 def _application_redirects(scene: Scene) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import secrets
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hopcheck.model import Report, Target
+from hopcheck.target import mark_of
 
 LATEST = "latest"
 INDEX = "index.html"
@@ -31,8 +31,9 @@ def slug(target: Target) -> str:
     safe = re.sub(r"[^a-z0-9.-]", "-", target.host)[:_SLUG_LENGTH].strip(".") or "host"
     if target.url == f"https://{safe}/" and not safe.startswith((INDEX, HISTORY)):
         return safe
-    url = target.url.encode("utf-8", "backslashreplace")
-    return f"{safe}_{hashlib.sha256(url).hexdigest()[:8]}"
+    # A mark may come from a stored file: it becomes a name only if it is one.
+    mark = target.mark if re.fullmatch(r"[0-9a-f]{8}", target.mark) else mark_of(target)
+    return f"{safe}_{mark}"
 
 
 def run_name(home: Path, when: datetime) -> str:

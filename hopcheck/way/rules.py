@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct
 
+from hopcheck.redact import REDACTED
 from hopcheck.way.regexp import Regexp, RegexpError, UnsupportedError, quote_meta
 from hopcheck.way.rule_syntax import (
     And,
@@ -298,19 +299,31 @@ def _method(match: Match, subject: Subject, version: Version | None, syntax: Syn
 
 
 def _query(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:  # noqa: ARG001
+    """By the query's values, as far as they are known: in evidence they are redacted."""
     if subject.path is None:
         return None
     given = parse_qs(subject.path.partition("?")[2], keep_blank_values=True)
     if syntax == "v2":
-        pairs = _pairs(match.args)
-        wanted = list(zip(pairs[::2], pairs[1::2], strict=True))
-        if any("{" in value for _, value in wanted):
-            return None
-        return all(key in given and (not value or given[key][0] == value) for key, value in wanted)
+        return _query_v2(match, given)
     key, value = match.args[0], match.args[1] if len(match.args) > 1 else ""
+    values = given.get(key, [])
+    if value and REDACTED in values:
+        return None
     if match.name == "QueryRegexp" and len(match.args) > 1:
-        return any(_compiled(value).search(each) for each in given.get(key, []))
-    return value in given.get(key, [])
+        return any(_compiled(value).search(each) for each in values)
+    return value in values or (not value and REDACTED in values)
+
+
+def _query_v2(match: Match, given: dict[str, list[str]]) -> Answer:
+    pairs = _pairs(match.args)
+    wanted = list(zip(pairs[::2], pairs[1::2], strict=True))
+    if any("{" in value for _, value in wanted):
+        return None
+    if any(key not in given for key, _ in wanted):
+        return False
+    if any(value and given[key][0] == REDACTED for key, value in wanted):
+        return None
+    return all(not value or given[key][0] == value for key, value in wanted)
 
 
 _MATCH: dict[str, _Matcher] = {
