@@ -17,9 +17,8 @@ import pytest
 from hopcheck.lab.many import add_hosts
 from hopcheck.lab.running import RunningLab
 from hopcheck.lab.topology import HOST
-from hopcheck.outlets.destination import destination
+from hopcheck.outlets.destination import Bucket
 from tests.outlets.receiving import Receiver, free_port, receiver
-from tests.outlets.s3 import BUCKET, ENVIRONMENT, s3_server
 
 BASE_URL = "https://hopcheck.example.com"
 
@@ -84,49 +83,45 @@ def config(publish: str, address: str, *hosts: str) -> str:
 
 
 def test_pods_that_keep_nothing_tell_each_change_once(
-    lab: RunningLab, tmp_path: Path, sink: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+    lab: RunningLab, tmp_path: Path, sink: tuple[Receiver, str], bucket: Bucket, s3_endpoint: str
 ) -> None:
     held, address = sink
-    with s3_server(tmp_path) as endpoint:
-        for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL_S3": endpoint}).items():
-            monkeypatch.setenv(name, value)
-        place = destination(f"s3://{BUCKET}/reports")
-        pods = Pods(lab, tmp_path, config(f"s3://{BUCKET}/reports", address, HOST))
-        pods.more = {"AWS_ENDPOINT_URL_S3": endpoint}
+    pods = Pods(lab, tmp_path, config(bucket.name, address, HOST))
+    pods.more = {"AWS_ENDPOINT_URL_S3": s3_endpoint}
 
-        assert pods("run").returncode == 0
-        lab.inject("ing-svc-missing")
-        try:
-            first, second, third = pods("run"), pods("run"), pods("run", "--exit-zero")
-        finally:
-            lab.heal()
-        assert [p.returncode for p in (first, second, third)] == [1, 1, 0]
-        assert held.titles == [f"[broken] {HOST}: {report(place)['headline']}"]
-        assert "told: [broken]" in second.stderr
-        (body,) = held.bodies
-        assert "Root cause: ING004 Ingress default/my-app-ingress" in body["message"]
-        assert f"Report: {BASE_URL}/{HOST}/latest/report.html#ING004" in body["message"]
-        assert "Owner: shop" in body["message"]
+    assert pods("run").returncode == 0
+    lab.inject("ing-svc-missing")
+    try:
+        first, second, third = pods("run"), pods("run"), pods("run", "--exit-zero")
+    finally:
+        lab.heal()
+    assert [p.returncode for p in (first, second, third)] == [1, 1, 0]
+    assert held.titles == [f"[broken] {HOST}: {report(bucket)['headline']}"]
+    assert "told: [broken]" in second.stderr
+    (body,) = held.bodies
+    assert "Root cause: ING004 Ingress default/my-app-ingress" in body["message"]
+    assert f"Report: {BASE_URL}/{HOST}/latest/report.html#ING004" in body["message"]
+    assert "Owner: shop" in body["message"]
 
-        broken = report(place)
-        # The last healthy run's evidence was made by another pod, and came from the bucket.
-        assert [
-            (change["object"]["name"], change["before"], change["after"])
-            for change in broken["changes"]
-            if change["object"]["kind"] == "Ingress"
-        ] == [("my-app-ingress", "my-app-service", "my-app-svc")]
-        assert broken["since"] < broken["started_at"]
+    broken = report(bucket)
+    # The last healthy run's evidence was made by another pod, and came from the bucket.
+    assert [
+        (change["object"]["name"], change["before"], change["after"])
+        for change in broken["changes"]
+        if change["object"]["kind"] == "Ingress"
+    ] == [("my-app-ingress", "my-app-service", "my-app-svc")]
+    assert broken["since"] < broken["started_at"]
 
-        assert pods("run").returncode == 0
-        assert pods("run").returncode == 0
-        assert held.titles[1:] == [f"[recovered] {HOST}"]
-        page = place.read(f"{HOST}/latest/report.html")
-        assert page is not None
-        assert report(place)["headline"].encode() in page
-        for key in ("index.html", "metrics.prom", "history.db", "notified.json", "fleet.json"):
-            assert place.read(key), key
-        runs = [name for name in place.children(f"{HOST}/") if name != "latest"]
-        assert len(runs) == 6
+    assert pods("run").returncode == 0
+    assert pods("run").returncode == 0
+    assert held.titles[1:] == [f"[recovered] {HOST}"]
+    page = bucket.read(f"{HOST}/latest/report.html")
+    assert page is not None
+    assert report(bucket)["headline"].encode() in page
+    for key in ("index.html", "metrics.prom", "history.db", "notified.json", "fleet.json"):
+        assert bucket.read(key), key
+    runs = [name for name in bucket.children(f"{HOST}/") if name != "latest"]
+    assert len(runs) == 6
 
 
 def report(place: Any) -> dict[str, Any]:

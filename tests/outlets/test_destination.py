@@ -1,6 +1,5 @@
 """Directory and bucket alike: whole files, nothing invented, one clear line for what fails."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,25 +15,7 @@ from hopcheck.outlets.destination import (
     in_parallel,
 )
 from tests.outlets.receiving import free_port
-from tests.outlets.s3 import BUCKET, ENVIRONMENT, s3_server
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as url:
-        yield url
-
-
-@pytest.fixture
-def bucket(
-    endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Bucket:
-    for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL_S3": endpoint}).items():
-        monkeypatch.setenv(name, value)
-    # A prefix of its own for each test: none sees another's keys.
-    made = destination(f"s3://{BUCKET}/{request.node.name.partition('[')[0]}")
-    assert isinstance(made, Bucket)
-    return made
+from tests.outlets.s3 import BUCKET
 
 
 @pytest.fixture(params=["directory", "bucket"])

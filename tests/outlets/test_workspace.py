@@ -1,7 +1,6 @@
 """A published copy: never half a report behind a stable link, nothing forgotten between pods."""
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -9,32 +8,14 @@ import pytest
 
 from hopcheck.history.database import History
 from hopcheck.model import Report, Verdict
-from hopcheck.outlets.destination import Bucket, DestinationError, Directory, Stored, destination
+from hopcheck.outlets.destination import Bucket, DestinationError, Directory, Stored
 from hopcheck.outlets.workspace import FILES, Workspace
 from hopcheck.report.index import update_index
 from hopcheck.report.json import to_json
 from hopcheck.report.store import HISTORY, write_run
-from tests.outlets.s3 import BUCKET, ENVIRONMENT, s3_server
 from tests.report.examples import BROKEN, HEALTHY, HOST
 
 T0 = dt.datetime(2026, 2, 25, 3, 0, tzinfo=dt.UTC)
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as url:
-        yield url
-
-
-@pytest.fixture
-def remote(
-    endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Bucket:
-    for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL_S3": endpoint}).items():
-        monkeypatch.setenv(name, value)
-    made = destination(f"s3://{BUCKET}/{request.node.name}")
-    assert isinstance(made, Bucket)
-    return made
 
 
 def run_on_disk(base: Path, report: Report, minutes: int) -> Path:
@@ -84,8 +65,8 @@ def test_whatever_is_cut_short_no_stable_link_leads_to_half_a_report(
     assert shown == ("2026-02-25T03:05:00Z" if budget == 10 else "2026-02-25T03:00:00Z")
 
 
-def test_a_new_pod_knows_what_the_last_one_saw(remote: Bucket, tmp_path: Path) -> None:
-    first = Workspace(tmp_path / "pod1", remote)
+def test_a_new_pod_knows_what_the_last_one_saw(bucket: Bucket, tmp_path: Path) -> None:
+    first = Workspace(tmp_path / "pod1", bucket)
     first.pull()
     run = run_on_disk(first.base, HEALTHY, 0)
     first.push_runs([run])
@@ -93,7 +74,7 @@ def test_a_new_pod_knows_what_the_last_one_saw(remote: Bucket, tmp_path: Path) -
     first.push_state([HOST])
     assert first.notes == []
 
-    second = Workspace(tmp_path / "pod2", remote)
+    second = Workspace(tmp_path / "pod2", bucket)
     second.pull()
     with History(second.base) as history:
         (row,) = history.healthy(HOST)
@@ -102,20 +83,20 @@ def test_a_new_pod_knows_what_the_last_one_saw(remote: Bucket, tmp_path: Path) -
     assert (second.base / row.path / "evidence.json").read_bytes() == b"2026-02-25T03:00:00Z"
     assert not second.fetch(HOST, row.directory, ("nothing.json",))
     assert second.notes == []
-    index = remote.read("index.html")
+    index = bucket.read("index.html")
     assert index is not None
     assert HOST.encode() in index
 
 
-def test_two_pods_at_once_lose_no_row(remote: Bucket, tmp_path: Path) -> None:
-    pods = [Workspace(tmp_path / f"pod{n}", remote) for n in range(2)]
+def test_two_pods_at_once_lose_no_row(bucket: Bucket, tmp_path: Path) -> None:
+    pods = [Workspace(tmp_path / f"pod{n}", bucket) for n in range(2)]
     for pod in pods:
         pod.pull()
     for n, pod in enumerate(pods):
         pod.push_runs([run_on_disk(pod.base, BROKEN, 5 * n)])
         pod.push_state([HOST])
         assert pod.notes == []
-    last = Workspace(tmp_path / "last", remote)
+    last = Workspace(tmp_path / "last", bucket)
     last.pull()
     with History(last.base) as history:
         assert len(history.runs(HOST)) == 2
