@@ -176,7 +176,7 @@ def wrong(day: Day, outcome: Outcome) -> list[str]:
             if number not in run.maintenance
         ]
         if outcome.history[number] != expected:
-            found.append(f"history of host {number}: {outcome.history[number]}, not {expected}")
+            found.append(_first_difference(number, outcome.history[number], expected))
     # Five files a run, and for each host one more run: the last healthy one.
     most = day.hosts * (KEEP_RUNS + 2) * 5 + 20
     if max(outcome.files) > most:
@@ -185,6 +185,15 @@ def wrong(day: Day, outcome: Outcome) -> list[str]:
     if len(outcome.files) > 4 * KEEP_RUNS and outcome.files[-1] > half * 1.1:
         found.append(f"files grow: {half} at half time, {outcome.files[-1]} at the end")
     return found
+
+
+def _first_difference(number: int, seen: list[str], expected: list[str]) -> str:
+    pairs = enumerate(zip(seen, expected, strict=False))
+    place = next((n for n, (a, b) in pairs if a != b), min(len(seen), len(expected)))
+    return (
+        f"history of host {number}: {len(seen)} runs, {len(expected)} planned; run {place} is "
+        f"{seen[place] if place < len(seen) else 'missing'}"
+    )
 
 
 def play(day: Day, directory: Path) -> Outcome:
