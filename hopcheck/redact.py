@@ -16,6 +16,7 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 # No brackets: urllib refuses "[x]@host", and a redacted URL must stay a URL.
@@ -77,6 +78,8 @@ _WORDS = (
     r"access[_-]?key(?:[_-]?id)?|credentials?|x-amz-signature)"
 )
 _VALUE = r"(?!REDACTED\b|(?:true|false|null|none|nil)\b)"
+
+_SHORT = 64  # characters
 
 _Replacement = str | Callable[[re.Match[str]], str]
 
@@ -188,6 +191,16 @@ def redact_text(text: str) -> str:
     """The text without bearer tokens, JWTs, keys, cookies, passwords, e-mail, query values."""
     if len(text) < 4:
         return text
+    return _short(text) if len(text) <= _SHORT else _searched(text)
+
+
+# Names, kinds and ports stand in a cluster's objects thousands of times.
+@lru_cache(maxsize=8_192)
+def _short(text: str) -> str:
+    return _searched(text)
+
+
+def _searched(text: str) -> str:
     lower = text.lower()
     for needles, pattern, replacement in _PATTERNS:
         for needle in needles:  # a plain loop: any() costs more than the tests themselves
@@ -254,6 +267,7 @@ def redact_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str],
     return tuple((name, _header(name, value)) for name, value in headers)
 
 
+@lru_cache(maxsize=4_096)
 def _secret_key(key: str) -> bool:
     return (
         key.replace("-", "").replace("_", "").lower() in _SECRET_KEYS

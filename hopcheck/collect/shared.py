@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Names = dict[str, Collected[tuple[str, ...]]]
 
 _HOURS = 24 * 3600.0  # the fleet's clock ends no call: each has its own timeout
-_CLUSTER = ("kubeconfig", "context", "namespace", "traefik_service", "timeout", "direct_probes")
+_CLUSTER = ("kubeconfig", "context", "namespace", "direct_probes")
 
 
 class Shared:
@@ -65,7 +65,7 @@ class Shared:
         async def make() -> ClusterIndex:
             return ClusterIndex(await cluster.evidence(), options)
 
-        return await self._once.get(("index", cluster), make)
+        return await self._once.get(("index", cluster, options.traefik_service), make)
 
     async def routes(self, options: Options) -> dict[str, Collected[tuple[Obj, ...]]]:
         """The cluster's lists of routes by which hosts are discovered, as they were read."""

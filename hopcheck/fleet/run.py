@@ -26,7 +26,7 @@ OnResult = Callable[[HostResult], None]
 # Writes a host's files; returns where, or why not: (directory, error).
 Write = Callable[[HostSession], tuple[str | None, str | None]]
 
-PROBED_AT_ONCE = 8
+PROBED_AT_ONCE = 4  # their judging must not eat up the time limits of each other's probes
 VIEW_SECONDS = 60.0  # a shared view older than this accuses nobody: it is taken afresh
 _JUDGE_SECONDS = 3.0  # a judge takes a millisecond
 _WRITERS = 4

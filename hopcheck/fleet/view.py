@@ -323,7 +323,6 @@ def _namespaces_in(value: object) -> set[str]:
 
 # --- what Traefik says of itself -----------------------------------------------------------
 
-_HOST_WORD = re.compile(r"\bHost(?:Header|SNI)?(?:Regexp)?\(")
 _HOST_CALL = re.compile(r"\bHost(?:Header|SNI)?\(([^()]*)\)")
 _LAST_WORDS = 20
 _QUOTED = re.compile(r"[`\"']([^`\"']*)[`\"']")

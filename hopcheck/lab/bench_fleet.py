@@ -39,6 +39,7 @@ async def fleet_rows(lab: Lab, env: dict[str, str], once: Once, runs: int) -> li
     for count in COUNTS:
         with tempfile.TemporaryDirectory() as directory:
             rows.append(await _row(lab, env, once, runs, names[:count], directory))
+        print(rows[-1], file=sys.stderr, flush=True)  # the whole takes minutes
     return rows
 
 

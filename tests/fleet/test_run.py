@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -88,7 +89,10 @@ def test_requests_do_not_grow_with_hosts(lab: RunningLab) -> None:
     for count in (10, MANY):
         lab.call(lab.lab.server.requests.clear)
         lab.call(lab.lab.cloud.requests.clear)
-        result = diagnosed(hosts(lab, [host(n) for n in range(count)]))
+        planned = hosts(lab, [host(n) for n in range(count - 1)])
+        # A host's own limits ask for no view of its own.
+        planned += hosts(lab, [host(count - 1)], timeout="4", deadline="20")
+        result = diagnosed(planned)
         assert len(result.diagnosed) == count
         assert healthy(result)
         assert not any(one.probed for one in result.hosts)
@@ -241,3 +245,32 @@ def test_the_command_discovers_and_writes_and_shards_partition(
     parts = [run("--shard", f"{index}/2", "--write", "nothing")[1] for index in range(2)]
     taken = [one["host"] for part in parts for one in part["hosts"]]
     assert sorted(taken) == sorted(names)
+
+
+def test_an_interrupted_run_tells_what_it_has(lab: RunningLab, tmp_path: Path) -> None:
+    silent = host(1)
+    lab.call(lambda: lab.lab.dns.rcodes.update({silent: "TIMEOUT"}))
+    (tmp_path / "hopcheck.toml").write_text(f'hosts = ["{host(0)}", "{silent}"]\n')
+    command = [sys.executable, "-m", "hopcheck", "run", "--json", "--timeout", "25"]
+    process = subprocess.Popen(
+        [*command, *lab.arguments()],
+        cwd=tmp_path,
+        env=child_environment(lab.lab),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        latest = tmp_path / "reports" / host(0) / "latest"
+        until = time.monotonic() + 20
+        while not latest.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        lab.call(lambda: lab.lab.dns.rcodes.pop(silent))
+    assert process.returncode == 130, error.decode()
+    summary = json.loads(out)
+    assert [one["host"] for one in summary["hosts"]] == [host(0)]
+    assert summary["complete"] is False
+    assert "Traceback" not in error.decode()
