@@ -10,7 +10,7 @@ from hopcheck.judge.names import RESOURCE, gateway_gap, route_ref
 from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.route import Route
-from hopcheck.way.routing import Routing
+from hopcheck.way.routing import Routing, port_of
 from hopcheck.way.scene import Scene
 
 _ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
@@ -168,13 +168,29 @@ def _api_seen(scene: Scene) -> bool:
     return any(replica.routers.seen for replica in scene.snapshot.traefik.replicas)
 
 
+def _destinations(routing: Routing, route: Route) -> set[tuple[str, str, object]]:
+    """The Services behind a route with the ports' numbers, however a port is named."""
+    found = set()
+    for backend in routing.backends(route)[0]:
+        service = routing.scene.service(backend.namespace, backend.name) or {}
+        port = port_of(service, backend.port) or {}
+        found.add((backend.namespace, backend.name, port.get("port", backend.port)))
+    return found
+
+
 def _ambiguous(scene: Scene, routing: Routing) -> list[Finding]:
     """Ties, and a winner that outranks the route which is plainly meant."""
     selection, winner = routing.selection, routing.selection.winner
     if winner is None:
         return []
     target = scene.target
-    rivals = [r for r in selection.ties if (r.namespace, r.name) != (winner.namespace, winner.name)]
+    own = _destinations(routing, winner)
+    rivals = [
+        r
+        for r in selection.ties
+        if (r.namespace, r.name) != (winner.namespace, winner.name)
+        and not (own and r.middlewares == winner.middlewares and _destinations(routing, r) == own)
+    ]
     found = []
     if rivals:
         found.append(

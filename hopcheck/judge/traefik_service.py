@@ -226,6 +226,10 @@ def _no_service(scene: Scene, instance: Instance) -> list[Finding]:
 def _service(scene: Scene, instance: Instance | None, service: Obj) -> list[Finding]:
     pods = list(instance.pods) if instance is not None else []
     selector = spec(service).get("selector")
+    made = outcomes(scene.snapshot)
+    if made.made and made.succeeded == made.made:
+        # Whatever its ports and labels are, every request arrives, by it or past it.
+        return between_nodes_and_pods(scene, service)
     if pods and selector and not any(selects(service, pod) for pod in pods):
         return [_selector(service, selector, pods, instance)]
     found = _type(scene, service)

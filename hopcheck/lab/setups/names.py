@@ -223,5 +223,5 @@ async def expired(lab: Lab) -> None:
 
 @setup(FAMILY, "aws-throttled")
 async def throttled(lab: Lab) -> None:
-    """AWS throttles the first calls."""
-    lab.cloud.throttle = 3
+    """AWS throttles the first call."""
+    lab.cloud.throttle = 1

@@ -367,7 +367,7 @@ async def both_kinds(lab: Lab) -> None:
     put(
         lab, "IngressRoute", "my-app",
         f"{{entryPoints: [websecure], tls: {{secretName: myapp-tls}}, routes: [{{kind: Rule, match:"
-        f" '{_MATCH} && PathPrefix(`/`)', services: {_OURS}}}]}}",
+        f" '{_MATCH} && PathPrefix(`/`)', services: [{{name: my-app-service, port: http}}]}}]}}",
     )  # fmt: skip
 
 

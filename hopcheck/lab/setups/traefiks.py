@@ -467,3 +467,17 @@ async def forwarders(lab: Lab) -> None:
         group.port = port
         for target in group.targets:
             target.port = port
+
+
+@setup(FAMILY, "left-over-service")
+async def left_over(lab: Lab) -> None:
+    """Traefik is on hostPorts; the NodePort Service of an earlier one is still there."""
+    await host_ports(lab)
+    ports = "ports: [{name: websecure, port: 443, targetPort: tls, nodePort: 31444}]"
+    put(
+        lab,
+        "Service",
+        "traefik",
+        f"{{type: NodePort, selector: {{app: traefik-v2}}, {ports}}}",
+        GATEWAY,
+    )
