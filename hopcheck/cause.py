@@ -40,6 +40,9 @@ class Edge(Struct, frozen=True):
 
 # Symptoms: never what to fix. With no cause in sight nothing is accused (contract: root_causes).
 SYMPTOMS = frozenset({"REQ004", "REQ009", "REQ012"})
+# Observations of the application: where it could not be told whose they are, their object is the
+# Host, and they accuse nobody.
+OF_THE_HOST = frozenset({"REQ001", "REQ003", "REQ014"})
 # Bounded gaps and general observations: root causes only when nothing more precise is known.
 LAST_RESORT = frozenset({"TGT017", "TGT020", "SVC016", "END014", "LOG002", "REQ008", "ING022"})
 
@@ -310,6 +313,12 @@ def explains(cause: Finding, effect: Finding) -> Edge | None:
     return None
 
 
+def _symptom(finding: Finding) -> bool:
+    """Whether a finding says what is seen and not whose fault it is."""
+    unowned = finding.code in OF_THE_HOST and finding.object.kind == "Host"
+    return unowned or finding.code in SYMPTOMS
+
+
 def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Number the findings, set `caused_by` and mark root causes; the order is kept.
 
@@ -334,14 +343,14 @@ def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     precise = [
         finding
         for finding in errors
-        if not causes[finding.id] and finding.code not in SYMPTOMS | LAST_RESORT
+        if not causes[finding.id] and finding.code not in LAST_RESORT and not _symptom(finding)
     ]
     result = []
     for finding in numbered:
         root = (
             finding.severity is Severity.ERROR
             and not causes[finding.id]
-            and finding.code not in SYMPTOMS
+            and not _symptom(finding)
             and (finding.code not in LAST_RESORT or not precise)
         )
         result.append(

@@ -14,7 +14,7 @@ from hopcheck.model import Finding, Obj, ObjectRef, Why
 from hopcheck.outcome import Producer, producer, refused_by_middleware
 from hopcheck.way.discovery import Instance
 from hopcheck.way.ingressroute import reference
-from hopcheck.way.logs import about_object
+from hopcheck.way.logs import about_object, overtaken
 from hopcheck.way.route import Route
 from hopcheck.way.routes import listed
 from hopcheck.way.routing import Routing
@@ -185,7 +185,13 @@ class _Judged:
             return []
         for one in lacking or replicas:
             lines = about_object(one.log.or_else(()) or (), self.namespace, self.name)
-            said = [line for line in lines if line.fields.get("middlewareName")]
+            metrics = one.metrics.or_else({}) or {}
+            said = [
+                line
+                for line in lines
+                if line.fields.get("middlewareName")
+                and not overtaken(line, metrics, self.scene.static.throttle_s)
+            ]
             if said:
                 words = said[-1].fields.get("error") or said[-1].message or said[-1].raw
                 proof = Proof(f"log of {one.pod}", said[-1].raw)

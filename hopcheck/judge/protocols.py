@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -16,19 +17,22 @@ from hopcheck.way.scene import Scene, meta
 from hopcheck.way.upstream import transport_of
 
 _NO_TLS_LOGGED = "first record does not look like a TLS handshake"
+_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 _TLS_ALERT = "\x15\x03"  # a TLS record's first bytes: content type alert, version 3.x
 
 
 class Asked(Struct, frozen=True):
     """A Service's pods: what Traefik speaks to them, and how they answered when asked.
 
-    `own` were asked in the scheme that Traefik speaks, `turned` in the other one, by address and
+    `addresses` are those of the endpoints that Traefik uses. `own` were asked in the scheme that
+    Traefik speaks, `turned` in the other one, by address and
     port.
     """
 
     backend: Backend
     scheme: str
     port: int
+    addresses: frozenset[str]
     own: list[Probe]
     turned: dict[tuple[str, int], Probe]
 
@@ -87,6 +91,9 @@ def _logged(scene: Scene, routing: Routing, asked: Asked) -> Finding | None:
     """A 500 of Traefik's own, and the newest reason that its log gives for one (v3.3 on)."""
     for replica, line in _failures(scene):
         words = line.fields.get("error") or line.message or line.raw
+        named = set(_ADDRESS.findall(words))
+        if named and not named & asked.addresses:
+            continue  # another application's pods
         if _NO_TLS_LOGGED in words:
             return _mismatch(routing, asked, "HTTP", "HTTPS")
         if "x509" in words or "failed to verify certificate" in words:

@@ -69,7 +69,9 @@ def _asked_directly(
     failing = [p for p in own if p.exchanges[-1].error in _REFUSING]
     if own and len(failing) == len(own):
         return _refusing(scene, backend, service, own, failing)
-    asked = protocols.Asked(backend, scheme, used[0][1], own, turned)
+    asked = protocols.Asked(
+        backend, scheme, used[0][1], frozenset(address for address, _, _ in used), own, turned
+    )
     # What the pods speak is seen directly, where another fault keeps requests from them as well.
     failed = statuses if requests_reach_pods(scene) else {502}
     spoken = protocols.mixed_up(scene, routing, asked, failed)

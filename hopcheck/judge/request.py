@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.judge import certificates, direct
+from hopcheck.judge import application, certificates, direct
+from hopcheck.judge.application import host_ref, proof_of
 from hopcheck.judge.certificates import share_of
 from hopcheck.judge.gaps import probes_at
 from hopcheck.judge.names import traefik_refs
 from hopcheck.model import (
     ErrorKind,
-    Evidence,
-    Exchange,
     Finding,
     Gap,
     Hop,
@@ -36,8 +35,7 @@ from hopcheck.outcome import (
     succeeded,
     tried,
 )
-from hopcheck.way.routing import Routing
-from hopcheck.way.scene import Scene, spec
+from hopcheck.way.scene import Scene
 
 _SOON_DAYS = 14
 _CONNECT = (ErrorKind.REFUSED, ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
@@ -61,15 +59,11 @@ def judge(snapshot: Snapshot) -> Judgement:
         *certificates.judge(scene, made),
         *_answers(scene, [p for p in made if p not in good], len(made)),
         *direct.judge(scene),
-        *_default_path(scene, good),
+        *application.default_path(scene, good),
         *_slow(scene, good),
         *_other_scheme(scene, made, good),
     ]
     return Judgement(Step.REQUEST, tuple(findings), gaps, seen=True, facts=facts)
-
-
-def _host(scene: Scene) -> ObjectRef:
-    return ObjectRef("Host", scene.target.host)
 
 
 def _nothing_sent(scene: Scene, probes: list[Probe]) -> tuple[Gap, ...]:
@@ -154,20 +148,6 @@ def _facts(scene: Scene, probes: list[Probe]) -> dict[str, Any]:
     return facts
 
 
-def _proof(probe: Probe) -> tuple[Evidence, ...]:
-    found = []
-    for exchange in probe.exchanges[-2:]:
-        words = str(exchange.status) if exchange.status else str(exchange.error)
-        body = exchange.body.strip().splitlines()[:1]
-        found.append(
-            Evidence(
-                f"GET {exchange.url} @{exchange.address}",
-                f"{words} {exchange.error_text} {body[0] if body else ''}".strip(),
-            )
-        )
-    return tuple(found)
-
-
 # --- connection and TLS
 
 
@@ -183,7 +163,7 @@ def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
         found.append(
             make(
                 "REQ004",
-                _host(scene),
+                host_ref(scene),
                 count=len(failing),
                 total=len(made),
                 host=target.host,
@@ -192,7 +172,7 @@ def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
                 address=failing[0].address,
                 url=target.url,
                 share=share_of(len(failing), len(made)),
-                evidence=_proof(failing[0]),
+                evidence=proof_of(failing[0]),
             )
         )
     broken = [
@@ -206,7 +186,7 @@ def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
         found.append(
             make(
                 "REQ008",
-                _host(scene),
+                host_ref(scene),
                 variant="unanswered" if unanswered else None,
                 host=target.host,
                 address=broken[0].address,
@@ -216,7 +196,7 @@ def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
                 advice=text("tls_advice", key if key in ("tls_alert", "tls_protocol") else "other"),
                 share=share_of(len(broken), len(made)),
                 related=_at_traefik(scene),
-                evidence=_proof(broken[0]),
+                evidence=proof_of(broken[0]),
             )
         )
     return found
@@ -232,30 +212,6 @@ def _at_traefik(scene: Scene) -> tuple[ObjectRef, ...]:
 
 
 # --- answers
-
-
-def _service(scene: Scene) -> tuple[str, str, str]:
-    """(namespace, name, selector) of the Service behind the host, for objects and commands."""
-    for backend, service in Routing(scene).services():
-        selector = spec(service).get("selector") or {}
-        return (
-            backend.namespace,
-            backend.name,
-            ",".join(f"{k}={v}" for k, v in sorted(selector.items())),
-        )
-    return "", scene.target.host, ""
-
-
-def _application(scene: Scene) -> tuple[ObjectRef, tuple[ObjectRef, ...]]:
-    namespace, name, _ = _service(scene)
-    if not namespace:
-        return ObjectRef("Application", name), ()
-    from hopcheck.judge.names import workloads_of
-
-    return ObjectRef("Application", name, namespace), (
-        ObjectRef("Service", name, namespace),
-        *workloads_of(scene, namespace, name),
-    )
 
 
 def _answers(scene: Scene, bad: Sequence[Probe], total: int) -> list[Finding]:
@@ -292,13 +248,13 @@ def _kind(scene: Scene, probe: Probe) -> str:
 
 def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Finding | None:
     last, target = probe.exchanges[-1], scene.target
-    namespace, _, selector = _service(scene)
-    ref, related = _application(scene)
-    common: dict[str, Any] = {"url": target.url, "share": share, "evidence": _proof(probe)}
+    namespace, _, selector = application.service_of(scene)
+    ref, related = application.application_of(scene)
+    common: dict[str, Any] = {"url": target.url, "share": share, "evidence": proof_of(probe)}
     if kind == "slow":
         return make(
             "REQ003",
-            ref,
+            ref if application.waits(scene, namespace) else host_ref(scene),
             tls=f" ({last.tls.version})" if last.tls else "",
             seconds=round(last.timing.total, 1),
             ns=namespace or "default",
@@ -307,10 +263,10 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
             **common,
         )
     if kind == "loop":
-        own = bool(namespace) and _application_redirects(scene)
+        own = bool(namespace) and application.redirects(scene)
         return make(
             "REQ011",
-            ref if own else _host(scene),
+            ref if own else host_ref(scene),
             count=len(probe.exchanges),
             location=last.header("location") or last.url,
             related=related,
@@ -320,7 +276,7 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
         status = last.status or 0
         return make(
             "REQ009",
-            _host(scene),
+            host_ref(scene),
             status=status,
             related=related,
             answer=_worded(status, last.body.strip()[:60]),
@@ -334,7 +290,7 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
         who = producer(last)
         return make(
             "REQ010",
-            _host(scene),
+            host_ref(scene),
             status=last.status,
             who=text("front", who.value),
             server=last.header("server") or "",
@@ -342,80 +298,13 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
             **common,
         )
     if kind.startswith("application"):
-        return _application_answer(scene, last, ref, related, common)
+        return application.answered(scene, last, ref, related, common)
     return None
 
 
 def _worded(status: int | None, words: str) -> str:
     """The status and the body's words, which often begin with it."""
     return words if words.startswith(str(status)) else f"{status} {words}".strip()
-
-
-def _application_redirects(scene: Scene) -> bool:
-    """Whether the redirects may be the application's: its pods redirect, or nobody else does."""
-    pods = [c.get() for c in scene.snapshot.http.hops if c.seen and c.get().hop is Hop.POD]
-    answers = [p.exchanges[-1].status for p in pods if p.exchanges and p.exchanges[-1].status]
-    if answers:
-        return any(300 <= status < 400 for status in answers)
-    return not any(entry.redirect_to for entry in scene.static.entry_points.values())
-
-
-def _application_answer(
-    scene: Scene,
-    last: Exchange,
-    ref: ObjectRef,
-    related: tuple[ObjectRef, ...],
-    common: dict[str, Any],
-) -> Finding:
-    namespace, _, selector = _service(scene)
-    status = last.status or 0
-    expect = scene.target.expect_status
-    if status == 500 and not last.body.strip() and _forward_auth(scene):
-        return make(
-            "REQ009",
-            _host(scene),
-            status=status,
-            related=related,
-            answer="500, empty",
-            meaning=text("traefik_answer", "500"),
-            **common,
-        )
-    if status >= 500:
-        line = next(iter(last.body.strip().splitlines()), "")
-        return make(
-            "REQ001",
-            ref,
-            status=status,
-            expect=expect,
-            ns=namespace or "default",
-            sample=f" ({line[:80]})" if line else "",
-            selector=selector,
-            related=related,
-            **common,
-        )
-    if status == 404:
-        return make(
-            "REQ002",
-            ref,
-            status=status,
-            expect=expect,
-            host=scene.target.host,
-            related=related,
-            **common,
-        )
-    return make("REQ014", ref, status=status, expect=expect, related=related, **common)
-
-
-def _forward_auth(scene: Scene) -> bool:
-    from hopcheck.way.routes import listed
-
-    route = Routing(scene).winner
-    if route is None or not route.middlewares:
-        return False
-    return any(
-        "forwardAuth" in spec(obj) and str(obj["metadata"]["name"]) in " ".join(route.middlewares)
-        for obj in listed(scene.kube, "middlewares")
-    )
 
 
 def _slow(scene: Scene, good: list[Probe]) -> list[Finding]:
@@ -426,8 +315,8 @@ def _slow(scene: Scene, good: list[Probe]) -> list[Finding]:
         return []
     slowest = max(slow, key=lambda probe: probe.exchanges[-1].timing.total)
     last = slowest.exchanges[-1]
-    namespace, _, selector = _service(scene)
-    ref, related = _application(scene)
+    namespace, _, selector = application.service_of(scene)
+    ref, related = application.application_of(scene)
     return [
         make(
             "REQ003",
@@ -441,20 +330,9 @@ def _slow(scene: Scene, good: list[Probe]) -> list[Finding]:
             selector=selector,
             related=related,
             share=share_of(len(slow), len(good)),
-            evidence=_proof(slowest),
+            evidence=proof_of(slowest),
         )
     ]
-
-
-def _default_path(scene: Scene, good: list[Probe]) -> list[Finding]:
-    for probe in good:
-        last = probe.exchanges[-1]
-        if last.status == 404 and probe.redirected_to is None:
-            ref, related = _application(scene)
-            return [
-                make("REQ016", ref, url=scene.target.url, related=related, evidence=_proof(probe))
-            ]
-    return []
 
 
 def _other_scheme(scene: Scene, made: list[Probe], good: list[Probe]) -> list[Finding]:
@@ -466,7 +344,7 @@ def _other_scheme(scene: Scene, made: list[Probe], good: list[Probe]) -> list[Fi
     return [
         make(
             "REQ012",
-            _host(scene),
+            host_ref(scene),
             http_url=f"http://{target.host}{path}",
             https_url=f"https://{target.host}{path}",
             severity=Severity.ERROR,

@@ -42,9 +42,9 @@ def accused(given: Snapshot) -> set[str]:
 GENERAL = {"TGT017", "TGT020", "SVC016", "END014", "LOG002", "REQ008", "REQ007", "ING022", "END012"}
 
 
-# What the client sees by itself: no address, the certificate, who answered, a loop that nobody is
-# named for.
-SEEN_FROM_OUTSIDE = {"DNS003", "REQ005", "REQ010", "REQ011"}
+# What the client sees by itself: no address, the certificate, an error page, who answered, a loop
+# that nobody is named for.
+SEEN_FROM_OUTSIDE = {"DNS003", "REQ001", "REQ002", "REQ005", "REQ010", "REQ011"}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -53,7 +53,12 @@ def test_a_denied_list_accuses_nobody_else(name: str) -> None:
     usual = accused(given)
     for key in given.kube.lists:
         for why in (Why.DENIED, Why.TIMED_OUT):
-            extra = accused(denied_list(given, key, why)) - usual - GENERAL - {"REQ011"}
+            extra = (
+                accused(denied_list(given, key, why))
+                - usual
+                - GENERAL
+                - {"REQ001", "REQ002", "REQ011"}
+            )
             assert not extra, f"{key} {why}: {extra}"
 
 

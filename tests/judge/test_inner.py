@@ -199,6 +199,19 @@ def test_a_certificate_of_the_pods_that_names_no_address() -> None:
     assert "app.default.svc" in report.root_causes[0].message
 
 
+@pytest.mark.parametrize(
+    ("address", "code"), [("127.230.240.60", "END009"), ("10.9.9.9", "END014")]
+)
+def test_the_log_on_the_pods_certificate(address: str, code: str) -> None:
+    edit = Edit()
+    over_tls(edit, names=[probe["address"] for probe in edit.probes("pod")])
+    edit.answer(500, "Internal Server Error")
+    edit.no_other_scheme()
+    words = f"tls: failed to verify certificate: x509: cannot validate certificate for {address}"
+    edit.log(f'ERR 500 Internal Server Error error="{words}"', "500", error=words)
+    assert cause(edit)[0] == code
+
+
 def test_with_a_servers_transport_the_certificate_does_not_tell() -> None:
     edit = Edit()
     over_tls(edit)
