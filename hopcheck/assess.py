@@ -162,6 +162,7 @@ STOPS_EVERYTHING = frozenset(
 )
 
 
+_HEADLINE = 240  # letters of a cause; a phone's first screen holds no more
 # Words that are capitalised at the beginning of a sentence alone.
 _ORDINARY = frozenset(
     [
@@ -295,7 +296,8 @@ def _accusing(
             "broken_because",
             host=host,
             effect=effect.title[0].lower() + effect.title[1:],
-            cause=_within(said),
+            # A list of many members is no headline: it stands in the finding.
+            cause=_within(said if len(said) <= _HEADLINE else first.title),
         )
     return text("headline", "broken", host=host, cause=said)
 

@@ -41,7 +41,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "started_at": report.started_at,
         "duration_s": round(report.duration_s, 3),
         "complete": report.complete,
-        "selected": plain["selected"],
+        "selected": list(plain["selected"]),
         "redaction": report.redaction,
         "replayed": report.replayed,
         "vantage": plain["vantage"],

@@ -111,10 +111,10 @@ def map_text(value: Any, change: Callable[[str], str]) -> Any:
 def whole_text(value: Any) -> Any:
     """`value` (plain JSON) with lone surrogates replaced, of which there are hardly ever any."""
     try:
-        msgspec.json.encode(value)
+        # And back, so that it is plain JSON: lists, no tuples.
+        return msgspec.json.decode(msgspec.json.encode(value))
     except UnicodeEncodeError:
         return map_text(value, encodable)
-    return value
 
 
 def in_words(value: Any) -> str:

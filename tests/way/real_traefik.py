@@ -1,6 +1,8 @@
 """The real Traefik as an oracle: started with arguments, asked through its API."""
 
+import contextlib
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -15,11 +17,14 @@ import pytest
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Ports below the range that the system gives to others by itself, each tried."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randint(20_000, 29_999)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 def binary() -> str:
