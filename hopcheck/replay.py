@@ -14,6 +14,7 @@ from hopcheck import judge as judges
 from hopcheck.assess import assess
 from hopcheck.model import Report, Snapshot, Step
 from hopcheck.options import Options
+from hopcheck.shape import shaped_snapshot
 
 FORMAT = "hopcheck-evidence-1"
 
@@ -55,7 +56,7 @@ def load(path: Path) -> Snapshot:
             f"{file}: evidence of format {found}, and this hopcheck reads {FORMAT!r} only"
         )
     try:
-        return msgspec.json.decode(content, type=Snapshot)
+        return shaped_snapshot(msgspec.json.decode(content, type=Snapshot))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadEvidenceError(f"{file}: no evidence of hopcheck ({error})") from None
 

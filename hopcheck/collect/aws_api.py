@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from hopcheck.collect.run import Run, Unavailable, in_thread
 from hopcheck.model import Collected, Obj, Why
 from hopcheck.redact import redact_text
+from hopcheck.shape import described
 
 T = TypeVar("T")
 
@@ -273,10 +274,10 @@ class Api:
         client = self._client(service)
         if key is None or not client.can_paginate(operation):
             answer = getattr(client, operation)(**parameters)
-            return tuple(_plain(answer[key])) if key else (_plain(answer),)
+            return described(key, _plain(answer.get(key) or ())) if key else (_plain(answer),)
         found: list[Obj] = []
         for page in client.get_paginator(operation).paginate(**parameters):
-            found.extend(_plain(page.get(key, [])))
+            found.extend(described(key, _plain(page.get(key) or ())))
             if call.stopped or len(found) >= MAX_ITEMS:
                 break
         return tuple(found)

@@ -24,6 +24,7 @@ from hopcheck.collect.kubeconfig import KubeAccess, load_access
 from hopcheck.collect.run import Run, Unavailable, in_thread
 from hopcheck.model import Obj, Why
 from hopcheck.redact import redact_text
+from hopcheck.shape import kubernetes_object
 
 PAGE = 500
 MAX_PAGES = 40
@@ -116,17 +117,21 @@ class KubeClient:
         for _ in range(max_pages):
             page = await self.get(path, params)
             listed = page.get("items")
-            if listed is None and not str(page.get("kind", "")).endswith("List"):
+            no_list = listed is None and not str(page.get("kind", "")).endswith("List")
+            if no_list or not isinstance(listed or [], list):
                 raise Unavailable(Why.INVALID, "the answer is no list")
             kind, version = str(page.get("kind", "")).removesuffix("List"), page.get("apiVersion")
-            for item in listed or ():
-                item.setdefault("kind", kind)
-                item.setdefault("apiVersion", version)
-                items.append(self._kept(path, item))
-            following = (page.get("metadata") or {}).get("continue")
+            for given in listed or ():
+                item = kubernetes_object(path.rpartition("/")[2], given)
+                if item is not None:
+                    item.setdefault("kind", kind)
+                    item.setdefault("apiVersion", version)
+                    items.append(self._kept(path, item))
+            head = page.get("metadata")
+            following = head.get("continue") if isinstance(head, dict) else None
             if not following:
                 return Listing(tuple(items))
-            params["continue"] = following
+            params["continue"] = str(following)
         return Listing(tuple(items), truncated=True)
 
     def _kept(self, path: str, item: Obj) -> Obj:  # noqa: ARG002  # for those that keep less

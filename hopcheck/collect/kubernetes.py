@@ -31,6 +31,7 @@ from hopcheck.collect.kube_wanted import (
 )
 from hopcheck.collect.run import Run
 from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Obj, Target, Why
+from hopcheck.shape import kubernetes_object
 from hopcheck.way.discovery import traefik_pods
 from hopcheck.way.relevance import KEEP_ALL, hosts_of, relevant
 
@@ -189,7 +190,7 @@ class Collector:
         accept = METADATA_ONLY if resource == "secrets" else "application/json"
 
         async def ask() -> Obj:
-            obj = await self._client.get(path, accept=accept)
+            obj = kubernetes_object(resource, await self._client.get(path, accept=accept)) or {}
             if resource == "secrets":
                 return pruning.secret({**obj, "kind": "Secret", "apiVersion": "v1"})
             return pruning.config_map(obj)

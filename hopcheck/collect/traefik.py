@@ -31,6 +31,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.redact import redact_obj, redact_text
+from hopcheck.shape import of_traefik
 from hopcheck.way.discovery import (
     container_port,
     entry_point_port,
@@ -219,14 +220,14 @@ class _Asking:
     async def _api_at(self, port: int) -> Replica:
         general = asyncio.gather(
             self._version(port),
-            self._question(port, "/api/overview", self._object),
-            self._question(port, "/api/entrypoints", self._all),
+            self._question(port, "/api/overview", self._overview),
+            self._question(port, "/api/entrypoints", self._all("entrypoints")),
         )
         loaded = asyncio.gather(
-            self._question(port, "/api/http/routers", self._all),
-            self._question(port, "/api/tcp/routers", self._all),
-            self._question(port, "/api/http/services", self._all),
-            self._question(port, "/api/http/middlewares", self._all),
+            self._question(port, "/api/http/routers", self._all("routers")),
+            self._question(port, "/api/tcp/routers", self._all("tcp_routers")),
+            self._question(port, "/api/http/services", self._all("services")),
+            self._question(port, "/api/http/middlewares", self._all("middlewares")),
         )
         answers = await asyncio.gather(general, loaded)
         (version, overview, entrypoints), (routers, tcp, services, middlewares) = answers
@@ -268,7 +269,18 @@ class _Asking:
             raise Unavailable(Why.INVALID, "the answer is not Traefik's")
         return redact_obj(data)  # type: ignore[no-any-return]
 
-    async def _all(self, port: int, path: str) -> tuple[Obj, ...]:
+    async def _overview(self, port: int, path: str) -> Obj:
+        return of_traefik("overview", await self._object(port, path))  # type: ignore[no-any-return]
+
+    def _all(self, what: str) -> Callable[[int, str], Awaitable[tuple[Obj, ...]]]:
+        """The question for the whole list of `what`, a field of Replica."""
+
+        async def ask(port: int, path: str) -> tuple[Obj, ...]:
+            return of_traefik(what, await self._pages(port, path))  # type: ignore[no-any-return]
+
+        return ask
+
+    async def _pages(self, port: int, path: str) -> tuple[Obj, ...]:
         items: list[Obj] = []
         page = 1
         for _ in range(_MAX_PAGES):
