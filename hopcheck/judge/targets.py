@@ -153,7 +153,7 @@ def _ports(scene: Scene, group: Group) -> list[Finding]:
         target = described.get("Target") or {}
         kind, port = membership.kind_of(scene, target), int(target.get("Port") or 0)
         known = node_ports if kind == "node" else pod_ports if kind == "pod" else None
-        if known and kind and port not in known and not _forwarded(scene, described, port):
+        if known and kind and port not in known and not _forwarded(scene, group, port):
             wrong[(kind, port)] = wrong.get((kind, port), 0) + 1
     found = []
     for (kind, port), count in wrong.items():
@@ -186,11 +186,12 @@ def _ports(scene: Scene, group: Group) -> list[Finding]:
     return found
 
 
-def _forwarded(scene: Scene, described: Obj, port: int) -> bool:
+def _forwarded(scene: Scene, group: Group, port: int) -> bool:
     """Whether something that is no Service of the cluster passes the port on, and does it well.
 
-    Forwarders on the nodes (servicelb's pods, a proxy in the host network): the target is healthy,
-    no Service has the port, and every request succeeds.
+    Forwarders on the nodes (servicelb's pods, a proxy in the host network): a target on the port
+    is healthy, no Service has the port, and every request succeeds. One forwarder of several may
+    be down: then its target is unhealthy, and the port is right all the same.
     """
     made = outcomes(scene.snapshot)
     owned = any(
@@ -198,7 +199,10 @@ def _forwarded(scene: Scene, described: Obj, port: int) -> bool:
         for service in scene.services
         for one in spec(service).get("ports") or ()
     )
-    healthy = Group.state(described) == "healthy"
+    healthy = any(
+        (described.get("Target") or {}).get("Port") == port
+        for described in group.in_state("healthy")
+    )
     return healthy and not owned and made.made > 0 and made.succeeded == made.made
 
 

@@ -160,3 +160,15 @@ def test_what_a_firewall_hides_from_us_is_not_broken(
 ) -> None:
     """Policies, meshes and security groups admit Traefik and the load balancer, and not us."""
     quiet(unreached(snapshot(name), hops, error))
+
+
+def test_one_forwarder_of_several_that_is_down_is_no_wrong_port() -> None:
+    plain = msgspec.to_builtins(snapshot("node-forwarders"))
+    for described in plain["aws"]["target_health"].values():
+        health = {"State": "unhealthy", "Reason": "Target.FailedHealthChecks"}
+        described["value"] = [{**described["value"][0], "TargetHealth": health},
+                              *described["value"][1:]]  # fmt: skip
+    report = replay(msgspec.convert(plain, Snapshot))
+    codes = {finding.code for step in report.steps for finding in step.findings}
+    assert "TGT014" not in codes
+    assert "TGT017" in codes
