@@ -205,8 +205,9 @@ class Lab:
         for name in [one for one in self._apps if one not in {p.name for p in self.plan.app}]:
             del self._apps[name]
             await self.kubelet.remove(topology.APP, name)
-        for guest in self._guests:
-            await self.kubelet.remove(*guest)
+        for namespace, name in self._guests:
+            await self.kubelet.remove(namespace, name)
+            self._tokens.pop(name, None)
         self._guests.clear()
         self._baseline()
         for down in list(self._down):

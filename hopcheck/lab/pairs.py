@@ -57,6 +57,12 @@ HIDES: tuple[Hides, ...] = (
         "only what Traefik loads tells of a certificate, whose Secret is not read",
         green=True,
     ),
+    Hides(
+        ("TGT00[5689]",),
+        ("ING016", "ING018", "ING019"),
+        "TLS ends at the load balancer: Traefik's certificates have no part in this way",
+        green=True,
+    ),
     Hides(("TGT00[1239]", "TGT01[0-3]"), ("TGT*",), "nothing is sent through the target group"),
     Hides(
         ("DNS*", "TGT*", "SVC*"),

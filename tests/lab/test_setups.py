@@ -64,3 +64,10 @@ def test_the_command_line_knows_its_set_ups() -> None:
     )
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "alb-rules" in wrong.stderr
+
+
+def test_a_further_traefik_is_forgotten_when_the_lab_is_healed(lab: RunningLab) -> None:
+    lab.run(SETUPS["two-instances"].arrange(lab.lab))
+    lab.heal()
+    lab.inject("tpod-rbac")
+    lab.heal()
