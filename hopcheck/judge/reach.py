@@ -18,6 +18,7 @@ from hopcheck.way.scene import Scene, meta, spec
 from hopcheck.way.upstream import scheme_to
 
 _REFUSING = (ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT)
+_SEVERAL_TIMES = 4
 # Nothing comes back from a pod that accepts connections.
 _SILENT = (ErrorKind.READ_TIMEOUT, ErrorKind.RESET)
 
@@ -61,7 +62,12 @@ def _asked_directly(
     useless = [p for p in own if not _serves(scene, p)]
     works = _reached(scene, routing)
     if works:  # a pod that takes longer than a probe waits is reached all the same
-        useless = [p for p in useless if p.exchanges[-1].error is not ErrorKind.READ_TIMEOUT]
+        silent = [p for p in useless if p.exchanges[-1].error is ErrorKind.READ_TIMEOUT]
+        useless = [p for p in useless if p not in silent]
+        if not useless and _hangs_alone(own, silent):
+            # No request of this run met it: clients that do will wait.
+            found = _some(scene, backend, service, own, silent)
+            return [msgspec.structs.replace(found, severity=Severity.WARNING)]
     if 0 < len(useless) < len(own):
         return [_some(scene, backend, service, own, useless)]
     if works:
@@ -83,6 +89,13 @@ def _asked_directly(
         hint = _declared(scene, backend, service, used)
         return [hint] if hint else []
     return _gap(scene, routing, backend, own, statuses)
+
+
+def _hangs_alone(own: list[Probe], silent: list[Probe]) -> bool:
+    """Whether some pods were silent for several times as long as the slowest other one took."""
+    others = [p.exchanges[-1].timing.total for p in own if p not in silent]
+    waited = [p.exchanges[-1].timing.total for p in silent]
+    return bool(others and waited) and max(others) * _SEVERAL_TIMES < min(waited)
 
 
 def _reached(scene: Scene, routing: Routing) -> bool:
