@@ -65,9 +65,11 @@ def _asked_directly(
         silent = [p for p in useless if p.exchanges[-1].error is ErrorKind.READ_TIMEOUT]
         useless = [p for p in useless if p not in silent]
         if not useless and _hangs_alone(own, silent):
-            # No request of this run met it: clients that do will wait.
             found = _some(scene, backend, service, own, silent)
-            return [msgspec.structs.replace(found, severity=Severity.WARNING)]
+            if not _waited_through_traefik(scene):
+                # No request of this run met it: clients that do will wait.
+                found = msgspec.structs.replace(found, severity=Severity.WARNING)
+            return [found]
     if 0 < len(useless) < len(own):
         return [_some(scene, backend, service, own, useless)]
     if works:
@@ -96,6 +98,13 @@ def _hangs_alone(own: list[Probe], silent: list[Probe]) -> bool:
     others = [p.exchanges[-1].timing.total for p in own if p not in silent]
     waited = [p.exchanges[-1].timing.total for p in silent]
     return bool(others and waited) and max(others) * _SEVERAL_TIMES < min(waited)
+
+
+def _waited_through_traefik(scene: Scene) -> bool:
+    """Whether the same request, sent through Traefik at a hop before the pods, waited in vain."""
+    hops = (Hop.NODE, Hop.TRAEFIK_SERVICE, Hop.TRAEFIK_POD)
+    probes = [probe for hop in hops for probe in probes_at(scene, hop)]
+    return any(probe.exchanges[-1].error is ErrorKind.READ_TIMEOUT for probe in probes)
 
 
 def _reached(scene: Scene, routing: Routing) -> bool:
