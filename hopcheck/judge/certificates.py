@@ -6,8 +6,9 @@ import datetime as dt
 from typing import Any
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.model import Exchange, Finding, ObjectRef, Probe
+from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Probe, Replica
 from hopcheck.outcome import CertificateProblem, certificate_fails, certificate_problem
+from hopcheck.way.logs import unusable_certificate
 from hopcheck.way.routing import Routing
 from hopcheck.way.scene import Scene
 
@@ -52,9 +53,7 @@ def _certificate(
         raise ValueError("a certificate problem without a certificate")
     related = _secrets(scene)
     if problem is CertificateProblem.DEFAULT:
-        return make(
-            "REQ007", ObjectRef("Host", scene.target.host), share=share, related=related, **common
-        )
+        return _default(scene, share, related, common)
     if not certificate_fails(problem):
         return make(
             "REQ006",
@@ -83,6 +82,35 @@ def _certificate(
         related=related,
         **common,
     )
+
+
+def _default(
+    scene: Scene, share: float | None, related: tuple[ObjectRef, ...], common: dict[str, Any]
+) -> Finding:
+    """Traefik's own certificate: none is named, or what the Secrets hold is not the host's."""
+    secrets = [ref for ref in related if ref.kind == "Secret"]
+    refused = next(filter(None, (_unusable(scene, r) for r in scene.snapshot.traefik.replicas)), "")
+    variant = None
+    if secrets:
+        variant = "unusable" if refused else "other"
+    return make(
+        "REQ007",
+        ObjectRef("Host", scene.target.host),
+        variant=variant,
+        share=share,
+        related=related,
+        evidence=(Evidence("log of Traefik", refused),) if variant == "unusable" else (),
+        secrets=listing(f"{ref.namespace}/{ref.name}" for ref in secrets),
+        words=refused,
+        ns=secrets[0].namespace if secrets else "",
+        secret=secrets[0].name if secrets else "",
+        **common,
+    )
+
+
+def _unusable(scene: Scene, replica: Replica) -> str:
+    lines, metrics = replica.log.or_else(()) or (), replica.metrics.or_else({}) or {}
+    return unusable_certificate(lines, metrics, scene.static.throttle_s)
 
 
 def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:

@@ -54,6 +54,7 @@ async def _work(todo: deque[Trial], results: list[Result]) -> None:
                         results.append(result)
                         print(result.line(), flush=True)
                     await lab.heal()
+                    await lab.complaints_past()
         except Exception as error:  # noqa: BLE001  # a trial that fails is a result, told as one
             if todo and todo[0] is trial:  # no lab could be started
                 todo.popleft()

@@ -48,6 +48,7 @@ _FORBIDDEN = re.compile(r"\b([a-z]+)(?:\.[a-z0-9.\-]+)? is forbidden: User\b")
 _FAILED_LIST = re.compile(
     r"failed to list \*v\w+\.(\w+):.{0,80}the server could not find the requested resource"
 )
+_UNUSABLE = re.compile(r'unable to generate TLS certificate ?: ?([^"\\]{1,200})')
 
 _ZEROLOG_LEVELS = {
     "TRC": "debug",
@@ -300,6 +301,21 @@ def overtaken(line: LogLine, metrics: Mapping[str, float], throttle_s: float) ->
     applied = metrics.get("traefik_config_last_reload_success")
     written = moment(line.time or "")
     return applied is not None and written is not None and applied - written > throttle_s + 1
+
+
+def unusable_certificate(
+    lines: Sequence[LogLine], metrics: Mapping[str, float], throttle_s: float
+) -> str:
+    """Why Traefik cannot use a certificate of its configuration ("tls: private key does not …").
+
+    "" for none, or where a later configuration has overtaken it. The words are crypto/tls's
+    own, the same in every Traefik; v3 puts them on a line that follows the certificate.
+    """
+    for line in reversed(lines):
+        found = _UNUSABLE.search(line.raw)
+        if found:
+            return "" if overtaken(line, metrics, throttle_s) else found.group(1).strip()
+    return ""
 
 
 def moment(stamp: str) -> float | None:

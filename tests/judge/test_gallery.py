@@ -181,6 +181,7 @@ EXPECTED = {
     "tls-san-default": ("broken", "Certificate myapp.example.com", "LOG004i *REQ005"),
     "tls-san": ("broken", "Host myapp.example.com", "LOG004i *REQ007"),
     "tls-secret-empty": ("broken", INGRESS, "*ING016 LOG004i REQ007"),
+    "tls-secret-garbled": ("broken", "Host myapp.example.com", "*REQ007"),
     "tls-secret-keys": ("broken", INGRESS, "*ING016 LOG004i REQ007"),
     "tls-snistrict": ("broken", "TLSOption default/default", "*ING018 LOG004i REQ008"),
 }  # fmt: skip
