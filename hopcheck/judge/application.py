@@ -9,7 +9,7 @@ from hopcheck.judge.names import workloads_of
 from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe
 from hopcheck.outcome import says_tls
 from hopcheck.way.routes import listed
-from hopcheck.way.routing import Routing
+from hopcheck.way.routing import routing_of
 from hopcheck.way.scene import Scene, spec
 
 
@@ -35,7 +35,7 @@ def proof_of(probe: Probe) -> tuple[Evidence, ...]:
 
 def service_of(scene: Scene) -> tuple[str, str, str]:
     """(namespace, name, selector) of the Service behind the host, for objects and commands."""
-    for backend, service in Routing(scene).services():
+    for backend, service in routing_of(scene).services():
         selector = spec(service).get("selector") or {}
         return (
             backend.namespace,
@@ -80,7 +80,7 @@ def _nobodys(scene: Scene, last: Exchange) -> bool:
     """
     if says_tls(last):
         return True
-    seen = Routing(scene).winner is not None and scene.kube.list("middlewares").seen
+    seen = routing_of(scene).winner is not None and scene.kube.list("middlewares").seen
     if last.status != 500 or last.body.strip() or seen:
         return False
     return not any((answer.status or 0) >= 500 for answer in _pods(scene))
@@ -145,7 +145,7 @@ def answered(
 
 def _forward_auth(scene: Scene) -> bool:
 
-    route = Routing(scene).winner
+    route = routing_of(scene).winner
     if route is None or not route.middlewares:
         return False
     return any(

@@ -9,7 +9,7 @@ from hopcheck.catalogue import listing, make, text
 from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Probe, Replica
 from hopcheck.outcome import CertificateProblem, certificate_fails, certificate_problem
 from hopcheck.way.logs import unusable_certificate
-from hopcheck.way.routing import Routing
+from hopcheck.way.routing import routing_of
 from hopcheck.way.scene import Scene
 
 _SOON_DAYS = 14
@@ -115,7 +115,7 @@ def _unusable(scene: Scene, replica: Replica) -> str:
 
 def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:
     """The Secrets that the route names: where the certificate is likely kept."""
-    route = Routing(scene).winner
+    route = routing_of(scene).winner
     if route is None:
         return ()
     found = [ObjectRef(route.kind, route.name, route.namespace)]

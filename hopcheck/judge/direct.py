@@ -8,7 +8,7 @@ from hopcheck.judge.names import workloads_of
 from hopcheck.judge.reach import probes_of
 from hopcheck.model import ErrorKind, Finding, ObjectRef, Probe, Severity
 from hopcheck.way.probes import endpoint_addresses
-from hopcheck.way.routing import Routing, port_of
+from hopcheck.way.routing import port_of, routing_of
 from hopcheck.way.scene import Scene, spec
 
 
@@ -21,7 +21,7 @@ def judge(scene: Scene) -> list[Finding]:
     """
     if requests_reach_pods(scene):
         return []
-    route = Routing(scene).winner
+    route = routing_of(scene).winner
     altered = Severity.WARNING if route is not None and route.middlewares else None
     found = []
     for namespace, name, selector, probes in _asked(scene):
@@ -67,7 +67,7 @@ def judge(scene: Scene) -> list[Finding]:
 def _asked(scene: Scene) -> list[tuple[str, str, str, list[Probe]]]:
     """Namespace, name and selector of each Service behind the route, with its pods' probes."""
     found = []
-    for backend, service in Routing(scene).services():
+    for backend, service in routing_of(scene).services():
         port = port_of(service, backend.port)
         if port is None:
             continue

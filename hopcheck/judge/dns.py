@@ -23,12 +23,12 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.outcome import outcomes
-from hopcheck.way.scene import Scene
+from hopcheck.way.scene import Scene, scene_of
 
 
 def judge(snapshot: Snapshot) -> Judgement:
     """Judge the records of the host."""
-    scene = Scene(snapshot)
+    scene = scene_of(snapshot)
     host = snapshot.target.host
     if _is_address(host):
         return Judgement(

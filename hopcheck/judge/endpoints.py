@@ -15,15 +15,15 @@ from hopcheck.outcome import outcomes
 from hopcheck.way.discovery import containers, selects
 from hopcheck.way.probes import endpoint_addresses, slice_ports
 from hopcheck.way.route import Backend
-from hopcheck.way.routing import Routing, port_of
-from hopcheck.way.scene import Scene, meta, spec
+from hopcheck.way.routing import Routing, port_of, routing_of
+from hopcheck.way.scene import Scene, meta, scene_of, spec
 from hopcheck.way.version import uses_endpoint
 
 
 def judge(snapshot: Snapshot) -> Judgement:
     """Judge each Service behind the host's route."""
-    scene = Scene(snapshot)
-    routing = Routing(scene)
+    scene = scene_of(snapshot)
+    routing = routing_of(scene)
     route = routing.winner
     if route is None:
         return _without_route(scene, routing)

@@ -10,16 +10,16 @@ from hopcheck.judge.names import RESOURCE, gateway_gap, route_ref
 from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.route import Route
-from hopcheck.way.routing import Routing, port_of
-from hopcheck.way.scene import Scene
+from hopcheck.way.routing import Routing, port_of, routing_of
+from hopcheck.way.scene import Scene, scene_of
 
 _ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
 
 
 def judge(snapshot: Snapshot) -> Judgement:
     """Judge the route that the declared objects give the host and path."""
-    scene = Scene(snapshot)
-    routing = Routing(scene)
+    scene = scene_of(snapshot)
+    routing = routing_of(scene)
     unseen = _unseen(scene)
     if len(unseen) == len(_ROUTE_LISTS):
         first = scene.kube.list("ingresses")

@@ -13,7 +13,7 @@ from hopcheck.model import ErrorKind, Evidence, Finding, Hop, Obj, ObjectRef, Pr
 from hopcheck.outcome import Producer, outcomes, producer, requests_made
 from hopcheck.way.discovery import containers
 from hopcheck.way.route import Backend
-from hopcheck.way.routing import Routing, port_of
+from hopcheck.way.routing import Routing, port_of, routing_of
 from hopcheck.way.scene import Scene, meta, spec
 from hopcheck.way.upstream import scheme_to
 
@@ -140,7 +140,7 @@ def probes_of(
 ) -> list[Probe]:
     """The probes of those endpoints in the scheme that Traefik speaks to them."""
     port = port_of(service, backend.port)
-    scheme = scheme_to(Routing(scene).winner, backend, service, port or {})
+    scheme = scheme_to(routing_of(scene).winner, backend, service, port or {})
     return _probes(scene, backend, endpoints, scheme)[0]
 
 

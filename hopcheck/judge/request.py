@@ -35,7 +35,7 @@ from hopcheck.outcome import (
     succeeded,
     tried,
 )
-from hopcheck.way.scene import Scene
+from hopcheck.way.scene import Scene, scene_of
 
 _SOON_DAYS = 14
 _CONNECT = (ErrorKind.REFUSED, ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
@@ -44,7 +44,7 @@ _TLS = (ErrorKind.TLS_ALERT, ErrorKind.TLS_PROTOCOL, ErrorKind.TLS_TIMEOUT)
 
 def judge(snapshot: Snapshot) -> Judgement:
     """Judge the request to every address of the host."""
-    scene = Scene(snapshot)
+    scene = scene_of(snapshot)
     collected = snapshot.http.requests
     probes = [c.get() for c in collected if c.seen and c.get().exchanges]
     made = requests_made(snapshot)

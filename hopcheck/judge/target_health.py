@@ -31,14 +31,14 @@ from hopcheck.outcome import (
 from hopcheck.way.albrules import chosen_rule
 from hopcheck.way.hairpin import hairpinned, preserving_group
 from hopcheck.way.loadbalancer import front_of
-from hopcheck.way.scene import Scene, standard_port
+from hopcheck.way.scene import Scene, scene_of, standard_port
 
 _TERMINATES = ("TLS", "HTTPS")
 
 
 def judge(snapshot: Snapshot) -> Judgement:
     """Judge the load balancer that the name leads to; without one, say why there is none."""
-    scene = Scene(snapshot)
+    scene = scene_of(snapshot)
     balancer = scene.balancer
     if balancer is None:
         return _without_balancer(scene)

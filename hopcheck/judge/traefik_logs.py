@@ -22,9 +22,9 @@ from hopcheck.model import (
 )
 from hopcheck.outcome import Producer, application_404, outcomes, producer
 from hopcheck.way.logs import about_object, excerpt
-from hopcheck.way.routing import Routing
+from hopcheck.way.routing import Routing, routing_of
 from hopcheck.way.rules import matches, unquoted
-from hopcheck.way.scene import Scene, meta, pod_ready
+from hopcheck.way.scene import Scene, meta, pod_ready, scene_of
 
 
 class Loaded(StrEnum):
@@ -37,7 +37,7 @@ class Loaded(StrEnum):
 
 def judge(snapshot: Snapshot) -> Judgement:
     """Judge each replica by its API, else by an answer that only a router can give."""
-    scene = Scene(snapshot)
+    scene = scene_of(snapshot)
     instance = scene.instance
     if instance is None or not snapshot.traefik.replicas:
         pods = next((v for k, v in scene.kube.lists.items() if k.partition("@")[0] == "pods"), None)
@@ -60,7 +60,7 @@ def judge(snapshot: Snapshot) -> Judgement:
     names = {str(meta(pod).get("name")): pod for pod in instance.pods}
     replicas = [r for r in snapshot.traefik.replicas if r.pod in names]
     running = [r for r in replicas if pod_ready(names[r.pod])]
-    routing = Routing(scene)
+    routing = routing_of(scene)
     states = {r.pod: _loaded(scene, routing, r) for r in running}
     facts = _facts(replicas, states)
     if not running:

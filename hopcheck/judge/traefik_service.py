@@ -21,12 +21,12 @@ from hopcheck.model import (
 )
 from hopcheck.outcome import Producer, outcomes, producer
 from hopcheck.way.discovery import Instance, containers, selects
-from hopcheck.way.scene import Scene, ServicePort, meta, pod_ready, spec
+from hopcheck.way.scene import Scene, ServicePort, meta, pod_ready, scene_of, spec
 
 
 def judge(snapshot: Snapshot) -> Judgement:
     """Judge the Traefik installation that the host's requests reach."""
-    scene = Scene(snapshot)
+    scene = scene_of(snapshot)
     listed = scene.kube.list("services")
     if not listed.seen and not scene.services:
         gap = Gap(

@@ -15,7 +15,7 @@ from hopcheck.way.loadbalancer import instance_of_node
 from hopcheck.way.logs import after_last_reload, excerpt, forbidden_resources
 from hopcheck.way.memo import Memo
 from hopcheck.way.route import Excluded
-from hopcheck.way.routing import Routing
+from hopcheck.way.routing import routing_of
 from hopcheck.way.scene import Scene, meta, spec
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
@@ -208,7 +208,7 @@ def _rights(scene: Scene, instance: Instance) -> list[Finding]:
 
 
 def _provider(scene: Scene, instance: Instance) -> list[Finding]:
-    routing = Routing(scene)
+    routing = routing_of(scene)
     static = routing.view.static
     if not static.known or routing.selection.winner is not None:
         return []

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
-from hopcheck.way.installed import installed_version, possible_versions
-from hopcheck.way.scene import Scene
+from hopcheck.way.installed import possible_versions
+from hopcheck.way.scene import scene_of
 
 # The steps whose judges read the route: the others have the same rules for every version.
 DEPENDENT = frozenset({Step.TRAEFIK_SERVICE, Step.INGRESS, Step.ENDPOINTS, Step.TRAEFIK_LOGS})
@@ -25,7 +25,7 @@ def agreed(step: Step, snapshot: Snapshot, function: Callable[[Snapshot], Judgem
     judged = function(snapshot)
     if step not in DEPENDENT:
         return judged
-    known = installed_version(snapshot, Scene(snapshot).instance)
+    known = scene_of(snapshot).version
     others = [
         function(msgspec.structs.replace(snapshot, assumed_version=str(version)))
         for version in possible_versions(known, snapshot.target.path)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,7 +35,6 @@ _POLL_S = 0.05
 # providersThrottleDuration in the lab (100 ms) and the time a watch event takes (milliseconds).
 _QUIET_S = 0.6
 _LIMIT_S = 20.0
-_RELOAD_S = 4.0  # an error older than that was not logged for the next configuration
 _ROUTED_TRIES = 40  # where the API is off, only an answer tells that a route has been loaded
 _ACCOUNT = f"system:serviceaccount:{topology.GATEWAY}:{topology.TRAEFIK}"
 
@@ -267,7 +265,7 @@ class Lab:
         await self._until(self._silent, "Traefik goes on to log errors")
 
     async def _silent(self) -> bool:
-        return not any(_recent_error(one.log()) for one in self._traefik.values())
+        return not any(one.complains() for one in self._traefik.values())
 
     async def set_app(self, name: str | None, behaviour: Behaviour) -> None:
         """Restart an application pod (None: each of them) with another behaviour."""
@@ -495,9 +493,3 @@ class Lab:
             settings.restore_objects(self.store, objects)
 
         self._baseline = restore
-
-
-def _recent_error(lines: Iterable[tuple[dt.datetime, str]]) -> bool:
-    """Whether one of the lines is an error of the last seconds."""
-    since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=_RELOAD_S)
-    return any(" ERR " in line for when, line in lines if when > since)

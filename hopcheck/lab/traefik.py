@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections import deque
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ Line = tuple[datetime, str]
 _LOG_LINES = 4000
 _LINE_BYTES = 1 << 20
 _STOP_S = 5.0
+_RELOAD = timedelta(seconds=4)  # longer than from building a configuration to applying it
 
 # Runs in a fresh interpreter that becomes Traefik: the kernel ends it with this process
 # (prctl(2), PR_SET_PDEATHSIG = 1), even where this one is killed. A preexec_fn would run Python
@@ -201,6 +202,11 @@ class TraefikProcess:
     def log(self) -> list[Line]:
         """What this process wrote, standard output and error as they came, with the times."""
         return list(self._lines)
+
+    def complains(self) -> bool:
+        """Whether it logged an error so lately that it may be about the next configuration."""
+        since = datetime.now(UTC) - _RELOAD
+        return any(" ERR " in line for when, line in self._lines if when > since)
 
     def previous_log(self) -> list[Line]:
         """What the process before it wrote."""

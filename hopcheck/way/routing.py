@@ -22,6 +22,7 @@ from hopcheck.way.version import parse_version
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_routings: Memo[Routing] = Memo(4)
 _views: Memo[View] = Memo(16)
 _routes: Memo[list[Route]] = Memo(4)
 _selections: Memo[Selection] = Memo(8)
@@ -55,6 +56,11 @@ def reads_route(scene: Scene, instance: Instance) -> bool:
         for route in candidates(scene.kube, [view])
         if route.loaded
     )
+
+
+def routing_of(scene: Scene) -> Routing:
+    """The choice that is made in this scene: the judges of all steps look at one."""
+    return _routings.get((scene,), lambda: Routing(scene))
 
 
 class Routing:

@@ -47,8 +47,18 @@ from hopcheck.way.view import config_files
 
 # One host's evidence is read by seven judges and more; Traefik's pods by those of every host.
 _pods: Memo[list[Obj]] = Memo(4)
-__all__ = ["Scene", "ServicePort", "all_pods", "meta", "pod_ready", "spec", "standard_port"]
+__all__ = [
+    "Scene",
+    "ServicePort",
+    "all_pods",
+    "meta",
+    "pod_ready",
+    "scene_of",
+    "spec",
+    "standard_port",
+]
 
+_scenes: Memo[Scene] = Memo(4)
 _instances: Memo[list[Instance]] = Memo(4)
 _matches: Memo[Match] = Memo(4)
 _statics: Memo[StaticConfig] = Memo(64)
@@ -69,6 +79,12 @@ class ServicePort(Struct, frozen=True):
 def standard_port(scheme: str) -> int:
     """80 or 443."""
     return {"http": 80, "https": 443}[scheme]
+
+
+def scene_of(snapshot: Snapshot) -> Scene:
+    """The scene of this evidence: the judges of all steps look at one."""
+    parts = tuple(getattr(snapshot, name) for name in snapshot.__struct_fields__)
+    return _scenes.get(parts, lambda: Scene(snapshot))
 
 
 class Scene:
