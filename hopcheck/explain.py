@@ -1,8 +1,8 @@
 """The reference page of each finding code: ``hopcheck explain CODE`` and docs/findings/.
 
-A page is put together from the catalogue (title, fix, commands), `pages.en.toml` (meaning, why,
-evidence, when to ignore), `examples.json` (a finding as a scenario of the tests produced it) and
-the table of causes.
+A page is put together from the catalogue (title, fix, commands), `pages.*.toml` (meaning, why,
+evidence, when to ignore), `examples*.json` (a finding as a scenario of the tests produced it, in
+each language) and the table of causes; `[page]` of `texts.*.toml` holds the words between them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
@@ -19,18 +19,9 @@ from typing import Any
 
 from hopcheck.catalogue import Entry, entries, nearest, text
 from hopcheck.cause import CONDITIONS, EDGES, ORDER
-from hopcheck.language import tables
+from hopcheck.language import language, tables
 
-HEADINGS = (
-    "Meaning",
-    "Example",
-    "Why traffic breaks",
-    "Evidence used",
-    "Confirm by hand",
-    "Fix",
-    "When to ignore",
-    "Related",
-)
+SECTIONS = ("meaning", "example", "why", "evidence", "confirm", "fix", "ignore", "related")
 
 
 def _resource(name: str) -> str:
@@ -42,8 +33,13 @@ def _pages() -> Mapping[str, Mapping[str, str]]:
 
 
 @cache
-def _examples() -> Mapping[str, Mapping[str, Any]]:
-    return json.loads(_resource("examples.json"))  # type: ignore[no-any-return]
+def _examples(spoken: str) -> Mapping[str, Mapping[str, Any]]:
+    """By code; another language's file holds the prose alone."""
+    examples: dict[str, dict[str, Any]] = json.loads(_resource("examples.json"))
+    if spoken == "en":
+        return examples
+    prose = json.loads(_resource(f"examples.{spoken}.json"))
+    return {code: example | prose.get(code, {}) for code, example in examples.items()}
 
 
 class _Shown(dict[str, str]):
@@ -78,48 +74,51 @@ def page(code: str) -> str:
     """The page of `code` as Markdown. Raises KeyError, with one line that names the nearest."""
     entry = entries().get(code.upper())
     if entry is None:
-        raise KeyError(f"unknown code {code[:20]!a}; did you mean {' or '.join(nearest(code, 3))}?")
+        near = text("page", "either").join(nearest(code, 3))
+        raise KeyError(text("page", "unknown", code=ascii(code[:20]), near=near))
     own = _pages()[entry.code]
-    example = _examples().get(entry.code)
+    example = _examples(language()).get(entry.code)
     bodies = {
-        "Meaning": own["meaning"],
-        "Example": _example(entry, example),
-        "Why traffic breaks": own["why"],
-        "Evidence used": own["evidence"],
-        "Confirm by hand": _commands(entry, example),
-        "Fix": _fixes(entry, own, example),
-        "When to ignore": own["ignore"],
-        "Related": _related(entry.code),
+        "meaning": own["meaning"],
+        "example": _example(entry, example),
+        "why": own["why"],
+        "evidence": own["evidence"],
+        "confirm": _commands(entry, example),
+        "fix": _fixes(entry, own, example),
+        "ignore": own["ignore"],
+        "related": _related(entry.code),
     }
     lines = [
         f"# {entry.code}: {filled(entry.title)}",
         "",
-        f"Step `{entry.step.value}` ({text('step', entry.step.value)}), "
-        f"severity {entry.severity.value}.",
+        text(
+            "page",
+            "step",
+            step=entry.step.value,
+            words=text("step", entry.step.value),
+            severity=_severity(entry),
+        ),
     ]
-    for heading in HEADINGS:
-        lines += ["", f"## {heading}", "", bodies[heading].strip()]
+    for section in SECTIONS:
+        lines += ["", f"## {text('page', section)}", "", bodies[section].strip()]
     return "\n".join(lines)
+
+
+def _severity(entry: Entry) -> str:
+    return text("label", f"severity.{entry.severity.value}")
 
 
 def _example(entry: Entry, example: Mapping[str, Any] | None) -> str:
     if example is None:
         said = {name: filled(getattr(entry, name)) for name in ("message", "expected", "actual")}
-        return _quote(said["message"], [("Expected", said["expected"]), ("Found", said["actual"])])
-    return _quote(
-        example["message"],
-        [
-            ("Object", example["object"]),
-            ("Expected", example["expected"]),
-            ("Found", example["actual"]),
-        ],
-        f"\n\nFrom the tests' scenario `{example['scenario']}`.",
-    )
+        return _quote(said, ("expected", "actual"))
+    found = _quote(example, ("object", "expected", "actual"))
+    return f"{found}\n\n{text('page', 'scenario', name=example['scenario'])}"
 
 
-def _quote(message: str, rows: list[tuple[str, str]], after: str = "") -> str:
-    said = "\n".join(f"- {name}: {_plain(words)}" for name, words in rows)
-    return f"> {_plain(message)}\n\n{said}{after}"
+def _quote(said: Mapping[str, Any], rows: Iterable[str]) -> str:
+    lines = [f"- {text('label', row)}: {_plain(said[row])}" for row in rows]
+    return "\n".join([f"> {_plain(said['message'])}", "", *lines])
 
 
 def _plain(words: str) -> str:
@@ -134,9 +133,8 @@ def _commands(entry: Entry, example: Mapping[str, Any] | None) -> str:
         else [" ".join(filled(command).split()) for command in entry.commands]
     )
     lines = "\n".join(commands)
-    return (
-        "With the values of the example; a report has your own.\n\n" if example else ""
-    ) + f"```console\n{lines}\n```"
+    before = text("page", "values") + "\n\n" if example else ""
+    return f"{before}```console\n{lines}\n```"
 
 
 def _fixes(entry: Entry, own: Mapping[str, str], example: Mapping[str, Any] | None) -> str:
@@ -145,18 +143,17 @@ def _fixes(entry: Entry, own: Mapping[str, str], example: Mapping[str, Any] | No
         found.append(own["fix"])
     for name, variant in entry.variants.items():
         if "fix" in variant:
-            found.append(
-                f"Variant `{name}` ({filled(variant.get('title', name))}): "
-                + _plain(filled(variant["fix"]))
-            )
+            title = filled(variant.get("title", name))
+            fix = _plain(filled(variant["fix"]))
+            found.append(text("page", "variant", name=name, title=title, fix=fix))
     return "\n\n".join(found)
 
 
 def _related(code: str) -> str:
     causes, effects = related(code)
-    said = [f"Follows from: {_links(causes)}."] if causes else []
-    said += [f"Explains: {_links(effects)}."] if effects else []
-    return "\n\n".join(said) or "Stands alone: no other finding explains it or follows from it."
+    said = [text("page", "follows", codes=_links(causes))] if causes else []
+    said += [text("page", "explains", codes=_links(effects))] if effects else []
+    return "\n\n".join(said) or text("page", "alone")
 
 
 def _links(codes: list[str]) -> str:
@@ -186,25 +183,25 @@ def show(words: str) -> None:
 
 def index() -> str:
     """The list of all codes, by step."""
-    lines = ["# Findings", "", "Written by `make pages`."]
+    lines = [text("page", "index"), "", text("page", "written")]
     step = None
     for code, entry in entries().items():
         if entry.step is not step:
             step = entry.step
-            lines += ["", f"## {step.value}", "", "| code | severity | title |", "|---|---|---|"]
-        lines.append(f"| [{code}]({code}.md) | {entry.severity.value} | {filled(entry.title)} |")
+            lines += ["", f"## {step.value}", "", text("page", "index_head"), "|---|---|---|"]
+        lines.append(f"| [{code}]({code}.md) | {_severity(entry)} | {filled(entry.title)} |")
     return "\n".join(lines)
 
 
 def causes_page() -> str:
     """The table of causes as a page."""
     lines = [
-        "# What explains what",
+        text("page", "causes"),
         "",
-        "Written by `make pages` from `hopcheck/cause.py`.",
-        "A finding on the right is a consequence where one on the left is there.",
+        text("page", "causes_written"),
+        text("page", "causes_about"),
         "",
-        "| cause | explains | because | only when |",
+        text("page", "causes_head"),
         "|---|---|---|---|",
     ]
     lines += [
@@ -214,7 +211,7 @@ def causes_page() -> str:
     ]
     lines += [
         "",
-        "## The order of several root causes",
+        text("page", "order"),
         "",
         *(f"{number}. {rank.because}" for number, rank in enumerate(ORDER, 1)),
     ]

@@ -1,7 +1,8 @@
-"""The findings that the pages show: ``python -m tests.examples`` writes hopcheck/examples.json.
+"""The findings that the pages show: ``python -m tests.examples`` writes hopcheck/examples*.json.
 
 Each code's example is what a scenario really produced: the gallery's recordings first, those where
-the code is the root cause before those where it follows; then the edited ones.
+the code is the root cause before those where it follows; then the edited ones. A language other
+than English has a file of its own with what the same finding says in it.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 
 import hopcheck
+from hopcheck import language
 from hopcheck.catalogue import entries
 from hopcheck.model import Finding, Snapshot
 from hopcheck.replay import load, replay
@@ -20,7 +22,7 @@ from tests.judge.edits import SNAPSHOTS
 from tests.judge.scenes import SCENES
 from tests.judge.test_gallery import EXPECTED
 
-FILE = Path(hopcheck.__file__).parent / "examples.json"
+PROSE = ("message", "expected", "actual", "fix")
 
 # The lab's loopback addresses and ports read as a cluster's own.
 _RESOLVER = re.compile(r"(127\.\d+\.\d+\.3):\d+")
@@ -65,8 +67,29 @@ def examples() -> dict[str, dict[str, Any]]:
     return {code: found for code in entries() if (found := roots.get(code) or others.get(code))}
 
 
+def prose(code: str) -> dict[str, dict[str, Any]]:
+    """What the examples say in the language `code`, by finding code."""
+    before = language.language()
+    language.use(code, asked=False)
+    try:
+        said = examples()
+    finally:
+        language.use(before, asked=False)
+    return {code: {name: found[name] for name in PROSE} for code, found in said.items()}
+
+
+def files() -> dict[Path, dict[str, dict[str, Any]]]:
+    """The content of every file of examples."""
+    package = Path(hopcheck.__file__).parent
+    others = [code for code in language.LANGUAGES if code != "en"]
+    return {package / "examples.json": examples()} | {
+        package / f"examples.{code}.json": prose(code) for code in others
+    }
+
+
 def main() -> None:
-    FILE.write_text(json.dumps(examples(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    for file, found in files().items():
+        file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

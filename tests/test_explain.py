@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from hopcheck.catalogue import entries
-from hopcheck.explain import HEADINGS, main, page, plain
-from tests.examples import FILE, examples
+from hopcheck.catalogue import entries, text
+from hopcheck.explain import SECTIONS, main, page, plain
+from tests.examples import files
 
 DOCS = Path(__file__).parent.parent / "docs/findings"
+HEADINGS = tuple(text("page", section) for section in SECTIONS)
 
 
-def sections(text: str) -> dict[str, str]:
-    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+def sections(words: str) -> dict[str, str]:
+    parts = re.split(r"^## (.+)$", words, flags=re.MULTILINE)
     return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
 
@@ -31,7 +32,8 @@ def test_the_pages_are_current(tmp_path: Path) -> None:
 def test_the_examples_are_current() -> None:
     import json
 
-    assert json.loads(FILE.read_text()) == examples(), "make pages"
+    for file, found in files().items():
+        assert json.loads(file.read_text("utf-8")) == found, "make pages"
 
 
 def test_each_page_is_a_code() -> None:
@@ -41,9 +43,9 @@ def test_each_page_is_a_code() -> None:
 
 @pytest.mark.parametrize("code", entries())
 def test_a_page_is_whole(code: str) -> None:
-    text = page(code)
-    assert text.startswith(f"# {code}: ")
-    found = sections(text)
+    words = page(code)
+    assert words.startswith(f"# {code}: ")
+    found = sections(words)
     assert tuple(found) == HEADINGS
     for heading, body in found.items():
         assert len(body) > 10, heading
