@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,9 +224,14 @@ def _classify(error: BaseException) -> tuple[Why, str] | None:
 async def _locate(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
     """The socket family and address of a resolver; a host name is looked up by the system."""
     if _is_address(host):
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
-    else:
-        found = await in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM))
+        return _numeric(host, port)
+    found = await in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM))
+    return found[0][0], found[0][4]
+
+
+@cache
+def _numeric(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
     return found[0][0], found[0][4]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hopcheck.model import Collected, Gap, Snapshot, Step, Why
+from hopcheck.model import Collected, Gap, KubeEvidence, Snapshot, Step, Why
+from hopcheck.way.memo import Memo
 
 # Resources of the Kubernetes API whose absence a step's own judge does not already report. Secrets
 # are not among them: nobody should need that right, a certificate is judged as presented.
@@ -38,6 +39,7 @@ _AWS = {
     "network_interfaces": "ec2:DescribeNetworkInterfaces",
     "instances": "ec2:DescribeInstances",
 }
+_refusals: Memo[dict[str, str]] = Memo(4)
 _NOT_ALLOWED = (Why.DENIED, Why.UNAUTHENTICATED)
 
 
@@ -49,17 +51,8 @@ def denied(step: Step, snapshot: Snapshot) -> tuple[Gap, ...]:
             _note(names, ((_REPLICA[key], getattr(replica, key)) for key in _REPLICA))
     elif step is Step.TARGET_HEALTH and snapshot.aws.load_balancers.seen:
         _note(names, ((_AWS[key], getattr(snapshot.aws, key)) for key in _AWS))
-    for resource in _KUBE.get(step, ()):
-        held = (snapshot.kube.lists, snapshot.kube.objects)
-        for where in held:
-            _note(
-                names,
-                (
-                    (resource, one)
-                    for key, one in where.items()
-                    if key.partition("@")[0] == resource
-                ),
-            )
+    refused = _refusals.get((snapshot.kube,), lambda: _refused(snapshot.kube))
+    names |= {name: refused[name] for name in _KUBE.get(step, ()) if name in refused}
     if not names:
         return ()
     return (
@@ -71,6 +64,14 @@ def denied(step: Step, snapshot: Snapshot) -> tuple[Gap, ...]:
             params={"names": ", ".join(names)},
         ),
     )
+
+
+def _refused(kube: KubeEvidence) -> dict[str, str]:
+    """The resources that may not be read, and what the API server said of it."""
+    names: dict[str, str] = {}
+    for held in (kube.lists, kube.objects):
+        _note(names, ((key.partition("@")[0], one) for key, one in held.items()))
+    return names
 
 
 def _note(names: dict[str, str], read: Iterable[tuple[str, Collected[Any]]]) -> None:

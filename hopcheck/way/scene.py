@@ -62,6 +62,8 @@ _scenes: Memo[Scene] = Memo(4)
 _instances: Memo[list[Instance]] = Memo(4)
 _matches: Memo[Match] = Memo(4)
 _statics: Memo[StaticConfig] = Memo(64)
+_ports: Memo[list[ServicePort]] = Memo(32)
+NO_STATIC = StaticConfig()
 
 
 class ServicePort(Struct, frozen=True):
@@ -403,7 +405,10 @@ class Scene:
         owner = instance or self.instance
         pods = sorted(owner.pods if owner else (), key=lambda pod: not pod_ready(pod))
         pod = pods[0] if pods else None
-        static = self.static_of(pod) if pod is not None else StaticConfig()
+        static = self.static_of(pod) if pod is not None else NO_STATIC
+        return _ports.get((service, pod, static), lambda: self._followed(service, pod, static))
+
+    def _followed(self, service: Obj, pod: Obj | None, static: StaticConfig) -> list[ServicePort]:
         found = []
         for port in spec(service).get("ports") or ():
             target = port.get("targetPort", port.get("port"))
