@@ -193,6 +193,11 @@ async def _legacy_token(access: KubeAccess, limit_s: float) -> str:
         raise Unavailable(
             Why.TIMED_OUT, f"auth-provider {name}: no token within {limit_s:.1f} s"
         ) from error
+    except ModuleNotFoundError as error:
+        raise _bad(
+            f"auth-provider {name} needs pip install 'hopcheck[auth-provider]' ({error}); "
+            "auth-providers were removed from kubectl, use an exec plugin"
+        ) from error
     except Exception as error:  # any of many libraries' own; its words are handed on
         raise _bad(f"auth-provider {name}: {type(error).__name__}: {error}"[:_WORDS]) from error
     if not token:

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -374,6 +375,18 @@ def test_a_legacy_auth_provider_without_a_token(tmp_path):
     data["users"][0]["user"] = {"auth-provider": {"name": "azure", "config": {}}}
     access = load(kubeconfig=written(tmp_path / "k", data))
     with pytest.raises(Unavailable, match="auth-provider azure gave no token") as caught:
+        asyncio.run(credentials_of(access, 10))
+    assert caught.value.why is Why.MISCONFIGURED
+
+
+def test_a_legacy_auth_provider_without_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    data = config()
+    data["users"][0]["user"] = {"auth-provider": {"name": "oidc", "config": {"id-token": "x"}}}
+    access = load(kubeconfig=written(tmp_path / "k", data))
+    with pytest.raises(
+        Unavailable, match=r"needs pip install 'hopcheck\[auth-provider\]'"
+    ) as caught:
         asyncio.run(credentials_of(access, 10))
     assert caught.value.why is Why.MISCONFIGURED
 
