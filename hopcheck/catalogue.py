@@ -97,9 +97,11 @@ def listing(items: Iterable[object], limit: int = 5) -> str:
     """Some names as a person would list them: "a, b and 3 more"; "none" for no items."""
     names = [str(item) for item in items]
     if not names:
-        return "none"
+        return text("list", "none")
     shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+    if len(names) <= limit:
+        return shown
+    return text("list", "more", names=shown, count=len(names) - limit)
 
 
 def make(

@@ -139,7 +139,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             ref,
             reason=said,
             expected_class=why.expected or "traefik",
-            actual_class=why.value or "none",
+            actual_class=why.value or text("list", "none"),
             advice=advice,
             related=(*related, *traefik_refs(scene)),
             **common,
@@ -149,7 +149,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             "ING003",
             ref,
             reason=said,
-            actual=why.value or "none",
+            actual=why.value or text("list", "none"),
             advice=advice,
             related=traefik_refs(scene),
             **common,
@@ -208,19 +208,20 @@ def _no_host(scene: Scene, routing: Routing) -> Finding:
             "ING001",
             route_ref(route, route.field),
             host=target.host,
-            near=f"; {route.kind} {route.namespace}/{route.name} has {host}",
+            near=text("near", "host", route=route_words(route)["route"], host=host),
             actual=host,
             related=(*_others(near[1:]), ObjectRef("Host", target.host)),
         )
     meant = _meant_by_tls(scene) or _by_likeness(scene)
     if meant:
         first = meta(meant[0])
-        hosts = listing(_hosts(meant[0]) or ("none",))
+        hosts = listing(_hosts(meant[0]))
+        full = f"Ingress {first.get('namespace')}/{first['name']}"
         return make(
             "ING001",
             ObjectRef("Ingress", first["name"], first.get("namespace"), "spec.rules"),
             host=target.host,
-            near=f"; Ingress {first.get('namespace')}/{first['name']} has {hosts}",
+            near=text("near", "host", route=full, host=hosts),
             actual=hosts,
             related=(
                 *(
@@ -237,7 +238,7 @@ def _no_host(scene: Scene, routing: Routing) -> Finding:
         ObjectRef("Host", target.host),
         host=target.host,
         near="",
-        actual="none",
+        actual=text("list", "none"),
         related=tuple(
             ObjectRef("Ingress", meta(o)["name"], meta(o).get("namespace")) for o in neighbours[:3]
         ),
