@@ -295,7 +295,7 @@ def _all_findings(report: Report) -> Iterator[_Line]:
         for finding in step.findings:
             yield from _finding_lines(finding)
         for key, value in beside_path(step.facts).items():
-            words = one_line(fact(_clean(key), in_words(value, fact)), 400)
+            words = fact(_clean(key), one_line(in_words(value, fact), 400))
             yield _Line((f"  {words}", "dim"), indent=4)
     if report.changes:
         yield _Line()
