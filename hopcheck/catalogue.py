@@ -83,7 +83,7 @@ def nearest(code: str, count: int = 1) -> list[str]:
     return list(dict.fromkeys([whole, *near]))[:count] if whole in entries() else near
 
 
-def text(section: str, key: str, **params: object) -> str:
+def text(section: str, key: str, /, **params: object) -> str:
     """One sentence of `texts.*.toml`. Raises KeyError for an unknown section or key."""
     return str(tables("texts")[section][key]).format(**params)
 
