@@ -99,13 +99,14 @@ def _default(
     variant = None
     if secrets:
         variant = "unusable" if refused else "other"
+    log = text("source", "log", pod="Traefik")
     return make(
         "REQ007",
         ObjectRef("Host", scene.target.host),
         variant=variant,
         share=share,
         related=related,
-        evidence=(Evidence("log of Traefik", refused),) if variant == "unusable" else (),
+        evidence=(Evidence(log, refused),) if variant == "unusable" else (),
         secrets=listing(f"{ref.namespace}/{ref.name}" for ref in secrets),
         words=refused,
         ns=secrets[0].namespace if secrets else "",

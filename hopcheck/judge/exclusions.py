@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
-from hopcheck.catalogue import listing, make, text
+from hopcheck.catalogue import has_text, listing, make, text
 from hopcheck.judge.names import route_ref, route_words, traefik_refs
 from hopcheck.model import Finding, Obj, ObjectRef
 from hopcheck.way.route import Excluded, Exclusion, Miss, Route
 from hopcheck.way.routes import Selection, listed
 from hopcheck.way.routing import Routing
+from hopcheck.way.rule_syntax import END
 from hopcheck.way.scene import Scene, meta, spec
 
 _CLASS = {
@@ -168,7 +169,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             "ING021",
             ref,
             rule=route.rule,
-            reason=why.expected or why.value or said,
+            reason=_problem(why.expected) or why.value or said,
             version=str(routing.view.version or "v3"),
             advice=advice,
             **common,
@@ -184,6 +185,15 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             **common,
         )
     return make("ING006", ref, host=scene.target.host, reason=said, advice=advice, **common)
+
+
+def _problem(error: str) -> str:
+    """What a RuleError says of a rule, in words; a regular expression's error stays Go's own."""
+    problem, _, where = error.partition(": ")
+    if not has_text("rule", problem):
+        return error
+    where = text("rule", "end") if where == END else where
+    return f"{text('rule', problem)}: {where}"
 
 
 def _names_class(why: Exclusion) -> bool:
