@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
-from hopcheck import language
+from hopcheck import doctor, language
 from hopcheck.model import Finding, Report, Snapshot
 from hopcheck.replay import load, replay
 from hopcheck.report.html import to_html
@@ -208,6 +209,16 @@ def test_the_scanner_sees_english() -> None:
     assert english("로그: no route was found", "level=error no route was found") == []
     assert english("kubectl delete pod, target group", "") == []
     assert english("Service default/my-app의 Pod my-app-6f7c 2개", "") == []
+
+
+def test_the_doctor_speaks_korean() -> None:
+    language.use("ko")
+    words, complete = doctor._lines(doctor._Seen())
+    assert not complete
+    names = {"Kubernetes", "AWS", "DNS"}
+    assert [line for line in words if line not in names and not HANGUL.search(line)] == []
+    account = next(line for line in words if "계정" in line)
+    assert cell_len(account[: account.index("선택되지")]) == 24
 
 
 # --- the code itself, beyond what the snapshots show

@@ -19,7 +19,7 @@ from hopcheck.fleet.storms import storms
 from hopcheck.model import Verdict
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label
-from hopcheck.report.text import encodable, for_terminal, map_text, one_line, pad
+from hopcheck.report.text import encodable, for_terminal, map_text, one_line
 
 FORMAT = "hopcheck-fleet-1"
 _ORDER = ("defect", "broken", "degraded", "unknown", "healthy", "maintenance")
@@ -132,7 +132,7 @@ def lines(result: FleetResult) -> Iterator[tuple[str, str]]:
     )
     for each in ordered:
         state = state_of(each)
-        words = [pad(label(f"verdict.{state}").upper(), 11), each.target.host]
+        words = [label(f"verdict.{state}").upper(), each.target.host]
         if each.target.url != f"https://{each.target.host}/":
             words[1] = public_url(each.target)
         report = each.report
