@@ -70,13 +70,14 @@ def run_doctor(options: Options) -> int:
     seen = asyncio.run(_look(options))
     from rich.text import Text
 
-    from hopcheck.report.terminal import make_console
+    from hopcheck.report.terminal import make_console, sayable
     from hopcheck.report.text import for_terminal
 
     console = make_console()
     lines, complete = _lines(seen)
     for line in lines:
-        console.print(Text(for_terminal(line)), soft_wrap=True, highlight=False)
+        shown = sayable(console, for_terminal(line))
+        console.print(Text(shown), soft_wrap=True, highlight=False)
     return 0 if complete else 3
 
 

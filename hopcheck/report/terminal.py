@@ -62,7 +62,7 @@ class _Line:
         """The lines as they will stand on the screen; only a raw one may exceed the width."""
         text = Text()
         for content, style in self.parts:
-            text.append(_sayable(console, content), style)
+            text.append(sayable(console, content), style)
         if self.raw:
             return [text]
         head, rest = text.divide([_characters(text.plain, self.indent)])
@@ -117,7 +117,8 @@ def _characters(text: str, cells: int) -> int:
     return next((n for n in range(len(text) + 1) if width_of(text[:n]) >= cells), len(text))
 
 
-def _sayable(console: Console, text: str) -> str:
+def sayable(console: Console, text: str) -> str:
+    """`text` with a question mark for what the console's encoding has no character for."""
     return text.encode(console.encoding, "replace").decode(console.encoding)
 
 
@@ -255,7 +256,7 @@ def _follows(report: Report, step: StepResult) -> str:
 
 def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
     symbol, plain, style = _STATUS_LOOK[step.status]
-    sign = plain if _sayable(console, symbol) != symbol else symbol
+    sign = plain if sayable(console, symbol) != symbol else symbol
     column = 1 + max(width_of(label(f"status.{status.value}")) for status in Status)
     word = pad(label(f"status.{step.status.value}"), column)
     head = f" {sign} {step.number} {word}{step.step.value:<16}"
@@ -344,7 +345,7 @@ class Progress:
         """Begin with `host`."""
         self.stop()
         self._host = _clean(host)
-        words = _sayable(self._console, label("collecting", host=self._host))
+        words = sayable(self._console, label("collecting", host=self._host))
         if self._live:
             # Not at the top: only a terminal needs it.
             from rich.status import Status as Spinner
@@ -358,7 +359,7 @@ class Progress:
         """Say what is being asked; shown on a terminal only, where it replaces the last one."""
         if self._spinner is not None:
             line = one_line(f"{self._host}: {text}", max(20, self._console.width - 4))
-            self._spinner.update(Text(_sayable(self._console, line)))
+            self._spinner.update(Text(sayable(self._console, line)))
 
     def step(self, step: StepResult) -> None:
         """Say how a step ended."""
@@ -376,7 +377,7 @@ class Progress:
             self._spinner = None
 
     def _say(self, text: str) -> None:
-        self._console.print(Text(_sayable(self._console, text)), soft_wrap=True, highlight=False)
+        self._console.print(Text(sayable(self._console, text)), soft_wrap=True, highlight=False)
 
     def __enter__(self) -> Progress:
         return self
