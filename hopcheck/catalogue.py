@@ -83,7 +83,7 @@ def nearest(code: str, count: int = 1) -> list[str]:
     return list(dict.fromkeys([whole, *near]))[:count] if whole in entries() else near
 
 
-def text(section: str, key: str, **params: object) -> str:
+def text(section: str, key: str, /, **params: object) -> str:
     """One sentence of `texts.*.toml`. Raises KeyError for an unknown section or key."""
     return str(tables("texts")[section][key]).format(**params)
 
@@ -97,9 +97,11 @@ def listing(items: Iterable[object], limit: int = 5) -> str:
     """Some names as a person would list them: "a, b and 3 more"; "none" for no items."""
     names = [str(item) for item in items]
     if not names:
-        return "none"
+        return text("list", "none")
     shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+    if len(names) <= limit:
+        return shown
+    return text("list", "more", names=shown, count=len(names) - limit)
 
 
 def make(

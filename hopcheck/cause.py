@@ -12,21 +12,32 @@ from fnmatch import fnmatchcase
 import msgspec
 from msgspec import Struct
 
+from hopcheck.catalogue import text
 from hopcheck.model import Finding, ObjectRef, Severity
 
 
 class Condition(Struct, frozen=True):
-    """What must hold of cause and effect, and how the page of causes says it."""
+    """What must hold of cause and effect; its words are in the texts."""
 
-    words: str
+    key: str
     holds: Callable[[Finding, Finding], bool]
+
+    @property
+    def words(self) -> str:
+        """How the page of causes says it."""
+        return text("when", self.key)
 
 
 class Rank(Struct, frozen=True):
     """One rule of the order of root causes: a smaller `place` comes first."""
 
-    because: str
+    why: str  # a key of the texts
     place: Callable[[Finding], int]
+
+    @property
+    def because(self) -> str:
+        """The rule in words."""
+        return text("because", self.why)
 
 
 class Edge(Struct, frozen=True):
@@ -34,8 +45,13 @@ class Edge(Struct, frozen=True):
 
     causes: tuple[str, ...]
     effects: tuple[str, ...]
-    because: str
+    why: str  # a key of the texts
     when: str = "always"
+
+    @property
+    def because(self) -> str:
+        """Why, in words."""
+        return text("because", self.why)
 
 
 # Symptoms: never what to fix. With no cause in sight nothing is accused (contract: root_causes).
@@ -78,38 +94,38 @@ _LOAD_BALANCER = (
 )
 
 EDGES: tuple[Edge, ...] = (
-    Edge(("SVC008", "SVC010"), ("SVC007",), "Traefik does not start or never becomes ready"),
-    Edge(("SVC001", "SVC003", "SVC014"), ("TGT014",), "there is no nodePort for the targets"),
-    Edge(_TRAEFIK_DOWN, ("TGT017",), "no Traefik pod answers behind the targets"),
+    Edge(("SVC008", "SVC010"), ("SVC007",), "traefik_not_ready"),
+    Edge(("SVC001", "SVC003", "SVC014"), ("TGT014",), "no_node_port"),
+    Edge(_TRAEFIK_DOWN, ("TGT017",), "no_pod_behind"),
     Edge(
         ("TGT007", "TGT01[0-6]", "TGT018", "TGT001"),
         ("TGT017",),
-        "the health check cannot succeed",
+        "health_check",
     ),
-    Edge(("TGT014", "TGT010"), ("TGT019",), "the targets are not Traefik's"),
+    Edge(("TGT014", "TGT010"), ("TGT019",), "foreign_targets"),
     Edge(
         ("TGT004", "TGT005", "SVC005"),
         ("ING011",),
-        "the request arrives at another entryPoint than it should",
+        "other_entry_point",
     ),
-    Edge(("TGT019",), ("TGT017",), "nobody is at these addresses"),
+    Edge(("TGT019",), ("TGT017",), "nobody"),
     Edge(
         ("DNS006",),
         ("TGT00[2-9]", "TGT01[0-9]", "TGT02[04]"),
-        "it is another load balancer that was looked at",
+        "other_balancer",
     ),
-    Edge(("TGT001",), ("DNS00[23]",), "the load balancer has no address", "related"),
-    Edge(("DNS007",), ("REQ00[4-9]", "REQ010"), "one resolver's addresses do not serve"),
-    Edge(("SVC011", "SVC012"), ("LOG00[123]", "ING022"), "the provider delivers nothing"),
-    Edge(_ROUTE_DROPPED, ("LOG002", "ING022"), "Traefik drops the route"),
-    Edge(_NO_ENDPOINTS, ("LOG002", "LOG003", "ING022"), "Traefik drops a route without servers"),
+    Edge(("TGT001",), ("DNS00[23]",), "no_address", "related"),
+    Edge(("DNS007",), ("REQ00[4-9]", "REQ010"), "one_resolver"),
+    Edge(("SVC011", "SVC012"), ("LOG00[123]", "ING022"), "provider"),
+    Edge(_ROUTE_DROPPED, ("LOG002", "ING022"), "route_dropped"),
+    Edge(_NO_ENDPOINTS, ("LOG002", "LOG003", "ING022"), "no_servers"),
     Edge(
         ("END011",),
         ("LOG002", "LOG003", "ING022", "REQ009", "TGT020", "SVC016"),
-        "the application is scaled to zero on purpose",
+        "scaled",
     ),
-    Edge(_TRAEFIK_DOWN, ("LOG001", "LOG002"), "Traefik does not run"),
-    Edge(("LOG001",), ("LOG003",), "the replica is stale"),
+    Edge(_TRAEFIK_DOWN, ("LOG001", "LOG002"), "traefik_down"),
+    Edge(("LOG001",), ("LOG003",), "stale"),
     Edge(
         (
             *_ROUTE_DROPPED,
@@ -125,78 +141,78 @@ EDGES: tuple[Edge, ...] = (
             *_WRONG_PLACE,
         ),
         ("REQ009",),
-        "Traefik has no router for the request",
+        "no_router",
         "status_404",
     ),
     Edge(
         (*_NO_ENDPOINTS, "ING00[45]", "ING020", "LOG003"),
         ("REQ009",),
-        "no server is usable",
+        "no_server",
         "status_503",
     ),
     Edge(
         ("END003", "END008", "END010", "END013", "END014", "REQ003", "REQ015", "LOG003", "ING008"),
         ("REQ009",),
-        "the pods refuse or do not answer Traefik",
+        "pods_refuse",
         "status_5xx",
     ),
     Edge(
         ("ING014", "END009", "END008", "END013", "ING020"),
         ("REQ009",),
-        "Traefik fails before the pods",
+        "before_pods",
         "status_500",
     ),
-    Edge(("TGT018", "TGT005"), ("REQ009", "REQ008"), "PROXY protocol or TLS at one end only"),
-    Edge(("DNS00[1-6]", "DNS008"), ("REQ004", "REQ012"), "the name leads elsewhere"),
+    Edge(("TGT018", "TGT005"), ("REQ009", "REQ008"), "one_end"),
+    Edge(("DNS00[1-6]", "DNS008"), ("REQ004", "REQ012"), "leads_elsewhere"),
     Edge(
         (*_WRONG_PLACE, "TGT004", "TGT005", "TGT009"),
         ("REQ005", "REQ006", "REQ007", "REQ008", "REQ010", "REQ014", "REQ001", "REQ002", "REQ003"),
-        "somebody else answers",
+        "somebody_else",
         "by_request",
     ),
     Edge(
         (*_LOAD_BALANCER, *_TRAEFIK_DOWN),
         ("REQ004", "REQ008", "REQ010", "REQ012"),
-        "nothing accepts the connection",
+        "nothing_accepts",
     ),
     Edge(
         ("TGT017", "TGT020", "SVC016"),
         ("REQ004", "REQ008", "REQ010"),
-        "nothing behind the load balancer answers",
+        "nothing_behind",
     ),
     Edge(
         ("TGT008",),
         ("REQ005", "REQ006", "REQ013", "REQ012"),
-        "the listener's certificate is what clients see",
+        "listener_certificate",
     ),
-    Edge(("TGT006", "TGT009"), ("REQ011",), "the load balancer's side makes the loop"),
+    Edge(("TGT006", "TGT009"), ("REQ011",), "loop"),
     Edge(
         ("ING016", "ING019", "ING00[1236]", "SVC011", "SVC012", "TGT004", "ING020"),
         ("REQ005", "REQ006", "REQ007"),
-        "Traefik has no certificate for the host",
+        "no_certificate",
     ),
     Edge(
         ("LOG00[12]",),
         ("REQ005", "REQ006", "REQ007", "REQ008"),
-        "a replica without the route lacks its certificate too",
+        "replica_certificate_too",
     ),
     # Not the other way round: a host without a certificate can well have a router.
     Edge(
         ("REQ009",),
         ("REQ007",),
-        "what has no router for the host has no certificate for it either",
+        "no_router_no_certificate",
         "cause_404",
     ),
     # The log's word on a Secret is history; a stale replica presents the default certificate now.
-    Edge(("LOG001",), ("ING016", "ING019"), "a replica without the route lacks its certificate"),
+    Edge(("LOG001",), ("ING016", "ING019"), "replica_certificate"),
     Edge(
         ("ING011",),
         ("REQ005", "REQ006", "REQ007"),
-        "the route that brings the certificate is not loaded for TLS",
+        "route_not_tls",
         "brings_certificate",
     ),
-    Edge(("ING018",), ("REQ008",), "strict SNI"),
-    Edge(("ING020",), ("REQ008",), "Traefik ends handshakes for a router with broken TLS options"),
+    Edge(("ING018",), ("REQ008",), "strict_sni"),
+    Edge(("ING020",), ("REQ008",), "tls_options"),
     Edge(
         (
             *_ROUTE_DROPPED,
@@ -212,92 +228,87 @@ EDGES: tuple[Edge, ...] = (
             "END008",
         ),
         ("REQ012",),
-        "https takes another way than http",
+        "other_scheme",
     ),
     Edge(
         ("ING008", "ING009", "ING014"),
         ("REQ001", "REQ002", "REQ014", "REQ016"),
-        "another route answers",
+        "other_route",
         "by_request",
     ),
     Edge(
         ("TGT014",),
         ("REQ00[5-9]", "REQ01[04]"),
-        "some targets lead to another entryPoint",
+        "some_elsewhere",
         "some_targets",
     ),
     Edge(
         ("END013",),
         ("REQ001", "REQ002", "REQ003", "REQ011", "REQ014"),
-        "the endpoints that do not serve get their share of the requests",
+        "their_share",
     ),
-    Edge(("ING009",), ("LOG001",), "equal priorities"),
-    Edge(("END003",), ("END013", "REQ015", "END014"), "the port is wrong for all of them"),
-    Edge(("END008", "END010", "REQ015", "END013", "END009"), ("END014",), "the pods' end is known"),
-    Edge(("END010",), ("REQ003", "END013"), "packets are dropped"),
-    Edge(("END013",), ("REQ003",), "the pods that do not answer"),
-    Edge(("END008",), ("REQ014", "REQ016"), "a TLS server answers plain HTTP with an error"),
-    Edge(("END001", "END012", "END007"), ("END004", "END005"), "no pod is selected"),
-    Edge(("ING015",), ("REQ004", "REQ014"), "the redirect leads to a closed port"),
+    Edge(("ING009",), ("LOG001",), "equal"),
+    Edge(("END003",), ("END013", "REQ015", "END014"), "port_of_all"),
+    Edge(("END008", "END010", "REQ015", "END013", "END009"), ("END014",), "pods_end"),
+    Edge(("END010",), ("REQ003", "END013"), "dropped"),
+    Edge(("END013",), ("REQ003",), "silent_pods"),
+    Edge(("END008",), ("REQ014", "REQ016"), "tls_server"),
+    Edge(("END001", "END012", "END007"), ("END004", "END005"), "no_pod"),
+    Edge(("ING015",), ("REQ004", "REQ014"), "closed_port"),
     # The bounded gaps explain symptoms, and everything precise explains the gaps.
     Edge(
         (*_LOAD_BALANCER, *_TRAEFIK_DOWN, "TGT00[4568]", "DNS00[5678]"),
         ("TGT020", "SVC016"),
-        "the hop in between is known to be wrong",
+        "hop_known",
     ),
     Edge(
         (*_NO_ENDPOINTS, *_ROUTE_DROPPED, "SVC01[12]"),
         ("TGT020", "END014"),
-        "the request cannot succeed at any hop",
+        "no_hop",
         "all_addresses",
     ),
-    Edge(("END014",), ("REQ009",), "Traefik does not reach the pods"),
-    Edge(("SVC016", "TGT020"), ("TGT017",), "the way to the targets is cut"),
+    Edge(("END014",), ("REQ009",), "pods_unreached"),
+    Edge(("SVC016", "TGT020"), ("TGT017",), "targets_cut"),
 )
 
 CONDITIONS: dict[str, Condition] = {
-    "always": Condition("", lambda _cause, _effect: True),
-    "related": Condition(
-        "the effect names the cause's object", lambda cause, effect: cause.object in effect.related
-    ),
-    "brings_certificate": Condition(
-        # An Ingress's certificate is loaded whatever becomes of its routers.
-        "the route is an IngressRoute, or names no Secret",
-        lambda cause, effect: (
-            cause.object.kind == "IngressRoute"
-            or not any(ref.kind == "Secret" for ref in effect.related)
+    one.key: one
+    for one in (
+        Condition("always", lambda _cause, _effect: True),
+        Condition("related", lambda cause, effect: cause.object in effect.related),
+        Condition(
+            "brings_certificate",
+            # An Ingress's certificate is loaded whatever becomes of its routers.
+            lambda cause, effect: (
+                cause.object.kind == "IngressRoute"
+                or not any(ref.kind == "Secret" for ref in effect.related)
+            ),
         ),
-    ),
-    "cause_404": Condition(
-        "Traefik answers 404", lambda cause, _effect: cause.params.get("status") == 404
-    ),
-    "status_404": Condition(
-        "Traefik answers 404", lambda _cause, effect: effect.params.get("status") == 404
-    ),
-    "status_503": Condition(
-        "Traefik answers 503", lambda _cause, effect: effect.params.get("status") == 503
-    ),
-    "status_5xx": Condition(
-        "Traefik answers 502, 503 or 504",
-        lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
-    ),
-    "status_500": Condition(
-        "Traefik answers 500 or 502",
-        lambda _cause, effect: effect.params.get("status") in (500, 502),
-    ),
-    "by_request": Condition(
-        # What the pods say when they are asked directly is nobody else's answer.
-        "a client's request showed the effect",
-        lambda _cause, effect: effect.params.get("variant") != "direct",
-    ),
-    "all_addresses": Condition(
-        "it is not that some addresses of the load balancer are silent",
-        lambda _cause, effect: effect.params.get("variant") != "part",
-    ),
-    "some_targets": Condition(
-        "some targets of the group, not all of them",
-        lambda cause, _effect: cause.params.get("variant") == "entry",
-    ),
+        Condition("cause_404", lambda cause, _effect: cause.params.get("status") == 404),
+        Condition("status_404", lambda _cause, effect: effect.params.get("status") == 404),
+        Condition("status_503", lambda _cause, effect: effect.params.get("status") == 503),
+        Condition(
+            "status_5xx",
+            lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
+        ),
+        Condition(
+            "status_500",
+            lambda _cause, effect: effect.params.get("status") in (500, 502),
+        ),
+        Condition(
+            "by_request",
+            # What the pods say when they are asked directly is nobody else's answer.
+            lambda _cause, effect: effect.params.get("variant") != "direct",
+        ),
+        Condition(
+            "all_addresses",
+            lambda _cause, effect: effect.params.get("variant") != "part",
+        ),
+        Condition(
+            "some_targets",
+            lambda cause, _effect: cause.params.get("variant") == "entry",
+        ),
+    )
 }
 
 
@@ -375,11 +386,11 @@ def last_resorts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 ORDER: tuple[Rank, ...] = (
     Rank(
-        "what stops every request comes before what stops a share of them",
+        "whole_first",
         lambda finding: int(finding.share not in (None, 1.0)),
     ),
     Rank(
-        "then the way's own order: what is nearer to the client hides what is behind it",
+        "way",
         lambda finding: finding.step.number,
     ),
 )

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from hopcheck import __version__, running
+from hopcheck.catalogue import text
 from hopcheck.config import UsageError, host_runs, load_config
 from hopcheck.language import LANGUAGES, speak
 from hopcheck.model import Step
@@ -135,10 +136,10 @@ def diagnose(
         file = load_config(config, Path.cwd())
         if stored:
             if hosts or every_s is not None:
-                _usage("--from judges stored evidence again: it takes no host and no --watch")
+                _usage(text("usage", "from"))
             sys.exit(running.replayed(stored, options, file, look))
         if not hosts:
-            _usage("no host was given: hopcheck diagnose myapp.example.com")
+            _usage(text("usage", "no_host"))
         runs = host_runs(hosts, options, file)
     except UsageError as error:
         _usage(str(error))
@@ -154,7 +155,7 @@ def _watching(hosts: tuple[str, ...], watch: str | None) -> tuple[tuple[str, ...
     except ValueError:
         return (*((watch,) if watch else ()), *hosts), 10.0
     if not 1 <= every_s <= 86_400:
-        raise UsageError(f"--watch {watch}: seconds, from 1 to 86400")
+        raise UsageError(text("usage", "watch", watch=watch))
     return hosts, every_s
 
 
@@ -290,7 +291,7 @@ def completion(shell: str) -> None:
 
     found = get_completion_class(shell)
     if found is None:
-        _usage(f"no completion for {shell}")
+        _usage(text("usage", "shell", shell=shell))
     # Not the class's own source(): bash's looks for a bash of its liking first.
     click.echo(ShellComplete.source(found(cli, {}, "hopcheck", "_HOPCHECK_COMPLETE")))
 
@@ -314,7 +315,7 @@ def _lab(*arguments: str) -> NoReturn:
     from importlib.util import find_spec
 
     if find_spec("aiohttp") is None or find_spec("trustme") is None:
-        _usage("the lab is not installed: pip install 'hopcheck[lab]'")
+        _usage(text("usage", "lab"))
     command = [sys.executable, "-m", "hopcheck.lab", *arguments]
     os.execv(command[0], command)  # noqa: S606  # this very interpreter, no shell
 

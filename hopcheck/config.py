@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from hopcheck import catalogue
 from hopcheck.catalogue import entries, nearest
 from hopcheck.language import prefer
 from hopcheck.model import Step, Target
@@ -129,7 +130,7 @@ def _toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"configuration {file}: {error}") from None
+        raise UsageError(catalogue.text("usage", "configuration", file=file, error=error)) from None
 
 
 def _checked(table: Mapping[str, Any], source: str) -> Config:
@@ -137,8 +138,10 @@ def _checked(table: Mapping[str, Any], source: str) -> Config:
     hosts: dict[str, dict[str, Any]] = {}
     for entry in table.get("host", []):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise UsageError(f"{source}: each [[host]] needs a name")
-        _check_keys(entry, HOST, f"{source}, host {entry['name']!r}")
+            raise UsageError(catalogue.text("usage", "host_name", source=source))
+        _check_keys(
+            entry, HOST, catalogue.text("usage", "of_host", source=source, name=entry["name"])
+        )
         hosts[entry["name"]] = {key: value for key, value in entry.items() if key != "name"}
     defaults = {key: value for key, value in table.items() if key in DEFAULTS}
     if "lang" in defaults:
@@ -152,9 +155,9 @@ def _checked(table: Mapping[str, Any], source: str) -> Config:
 
 
 _NAMES: Mapping[tuple[type, ...], str] = {
-    (str, int): "number or text",
+    (str, int): "number_text",
     (int, float): "number",
-    (str, list): "text or list",
+    (str, list): "text_list",
 }
 
 
@@ -164,23 +167,29 @@ def _check_keys(
     for key, value in table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise UsageError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
+            raise UsageError(
+                catalogue.text("usage", "unknown_key", where=where, key=key, near=near[0])
+            )
         wanted = known[key]
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-            names = wanted.__name__ if isinstance(wanted, type) else _NAMES[wanted]
-            raise UsageError(f"{where}: {key} must be of type {names}")
+            names = (
+                wanted.__name__
+                if isinstance(wanted, type)
+                else catalogue.text("usage", _NAMES[wanted])
+            )
+            raise UsageError(catalogue.text("usage", "type", where=where, key=key, type=names))
         if isinstance(value, list) and key != "host" and not all(isinstance(v, str) for v in value):
-            raise UsageError(f"{where}: {key} must be a list of texts")
+            raise UsageError(catalogue.text("usage", "texts", where=where, key=key))
 
 
 def parse_connect_to(text: str) -> ConnectTo:
     """Curl's HOST:PORT:ADDR:PORT; each field may be empty, addresses may stand in brackets."""
     match = re.fullmatch(r"(\[[^\]]*\]|[^:]*):(\d*):(\[[^\]]*\]|[^:]*):(\d*)", text)
     if match is None:
-        raise UsageError(f"--connect-to {text[:60]!a}: write HOST:PORT:ADDR:PORT (as curl)")
+        raise UsageError(catalogue.text("usage", "connect_to", value=text[:60]))
     ports = [int(number) if number else None for number in (match[2], match[4])]
     if any(port is not None and not 0 < port < 65536 for port in ports):
-        raise UsageError(f"--connect-to {text[:60]!a}: a port is from 1 to 65535")
+        raise UsageError(catalogue.text("usage", "connect_to_port", value=text[:60]))
     names = [name.strip("[]").lower() or None for name in (match[1], match[3])]
     return ConnectTo(host=names[0], port=ports[0], to_host=names[1], to_port=ports[1])
 
@@ -196,12 +205,14 @@ def _resolver(text: str) -> str:
         port_text = ""
     if port_text:
         if not port_text.isdigit() or not 0 < int(port_text) < 65536:
-            raise UsageError(f"--resolver {text[:60]!a}: write ADDR or ADDR:PORT")
+            raise UsageError(catalogue.text("usage", "resolver", value=text[:60]))
         port = int(port_text)
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        raise UsageError(f"--resolver {text[:60]!a}: {host!r} is no address") from None
+        raise UsageError(
+            catalogue.text("usage", "resolver_address", value=text[:60], host=host)
+        ) from None
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
@@ -225,14 +236,16 @@ def build_options(values: Mapping[str, Any]) -> Options:
     made["require_steps"] = tuple(_step(text) for text in given.get("require_step", ()))
     if "traefik_service" in given:
         if not re.fullmatch(r"[a-z0-9.-]+/[a-z0-9.-]+", given["traefik_service"]):
-            raise UsageError(f"--traefik-service {given['traefik_service']!r}: write NS/NAME")
+            raise UsageError(
+                catalogue.text("usage", "traefik_service", value=given["traefik_service"])
+            )
         made["traefik_service"] = given["traefik_service"]
     if "redact" in given:
         if given["redact"] not in ("default", "strict"):
-            raise UsageError(f"--redact {given['redact']!r}: it is 'default' or 'strict'")
+            raise UsageError(catalogue.text("usage", "redact", value=given["redact"]))
         made["redact_strict"] = given["redact"] == "strict"
     if "ca_file" in made and not Path(made["ca_file"]).is_file():
-        raise UsageError(f"--ca-file {made['ca_file']}: no such file")
+        raise UsageError(catalogue.text("usage", "ca_file", file=made["ca_file"]))
     return Options(**made)
 
 
@@ -242,23 +255,25 @@ def _seconds(key: str, value: object) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds <= 3600:
-        raise UsageError(f"--{key} {value!r}: seconds, more than 0 and at most 3600")
+        raise UsageError(catalogue.text("usage", "seconds", key=key, value=value))
     return seconds
 
 
 def _skip(text: str) -> str:
     code, sep, name = text.partition("=")
     if code.upper() not in entries():
-        raise UsageError(f"--skip {text[:60]!a}: unknown code; did you mean {nearest(code)[0]}?")
+        raise UsageError(
+            catalogue.text("usage", "skip_code", value=text[:60], near=nearest(code)[0])
+        )
     if sep and not name.strip():
-        raise UsageError(f"--skip {text[:60]!a}: write CODE, or CODE=object (* and ? may stand in)")
+        raise UsageError(catalogue.text("usage", "skip", value=text[:60]))
     return f"{code.upper()}{sep}{name.strip()}"
 
 
 def _step(text: str) -> str:
     if text not in set(Step):
         near = difflib.get_close_matches(text, [step.value for step in Step], n=1, cutoff=0.0)
-        raise UsageError(f"--require-step {text[:60]!a}: did you mean {near[0]!r}?")
+        raise UsageError(catalogue.text("usage", "require_step", value=text[:60], near=near[0]))
     return text
 
 
@@ -268,7 +283,7 @@ def _thresholds(values: Mapping[str, Any]) -> dict[str, Any]:
     if "certificate_days" in values:
         days = values["certificate_days"]
         if not 0 <= days <= 3650:
-            raise UsageError(f"certificate_days {days!r}: days, from 0 to 3650")
+            raise UsageError(catalogue.text("usage", "certificate_days", days=days))
         found["certificate_days"] = days
     if "slow_seconds" in values:
         found["slow_seconds"] = _seconds("slow_seconds", values["slow_seconds"])
@@ -322,11 +337,11 @@ def _keeping(values: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("keep_runs", "keep_days"):
         if key in values:
             if not 0 <= values[key] <= 1_000_000:
-                raise UsageError(f"{key} {values[key]}: a number from 0 (no limit) to 1000000")
+                raise UsageError(catalogue.text("usage", "keep", key=key, value=values[key]))
             made[key] = values[key]
     if "base_url" in values:
         if not re.fullmatch(r"https?://[^\s\x00-\x20]+", values["base_url"]):
-            raise UsageError(f"--base-url {values['base_url'][:60]!a}: write http(s)://HOST/PATH")
+            raise UsageError(catalogue.text("usage", "base_url", value=values["base_url"][:60]))
         made["base_url"] = values["base_url"]
     return made
 

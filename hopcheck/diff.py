@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from hopcheck.catalogue import text
 from hopcheck.changes import changes
 from hopcheck.model import Change, ObjectRef, Snapshot, Verdict
 from hopcheck.replay import BadEvidenceError, load, replay
@@ -85,7 +86,7 @@ def read(path: Path) -> Run:
     are in it. Raises BadEvidenceError with one clear line.
     """
     if not path.exists():
-        raise BadEvidenceError(f"{path}: no such file or directory")
+        raise BadEvidenceError(text("usage", "no_file", file=path))
     reported = path / "report.json" if path.is_dir() else path
     file = _report(reported) if reported.is_file() else None
     if file is None:
@@ -191,7 +192,7 @@ def lines(found: Diff, width: int = 100) -> Iterator[str]:
         yield label("diff.same")
         return
     for key, before, after in (
-        ("verdict", found.a.verdict.value, found.b.verdict.value),
+        ("verdict", *(label(f"verdict.{run.verdict.value}") for run in (found.a, found.b))),
         ("fingerprint", found.a.fingerprint, found.b.fingerprint),
     ):
         if before != after:
@@ -216,4 +217,7 @@ def _mark(found: Found) -> str:
 
 
 def _in_words(found: Found) -> str:
-    return f"{found.code} {found.severity} {found.object}: {found.title}"
+    from hopcheck.report.labels import word
+
+    severity = word("severity", found.severity)
+    return f"{found.code} {severity} {found.object}: {found.title}"

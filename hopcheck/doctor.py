@@ -70,13 +70,14 @@ def run_doctor(options: Options) -> int:
     seen = asyncio.run(_look(options))
     from rich.text import Text
 
-    from hopcheck.report.terminal import make_console
+    from hopcheck.report.terminal import make_console, sayable
     from hopcheck.report.text import for_terminal
 
     console = make_console()
     lines, complete = _lines(seen)
     for line in lines:
-        console.print(Text(for_terminal(line)), soft_wrap=True, highlight=False)
+        shown = sayable(console, for_terminal(line))
+        console.print(Text(shown), soft_wrap=True, highlight=False)
     return 0 if complete else 3
 
 
@@ -156,7 +157,7 @@ async def _aws(run: Run, seen: _Seen) -> None:
         return
     region = run.options.aws_region or found.get().region
     if not region:
-        seen.identity = Collected(why=Why.NOT_CONFIGURED, detail="no region (AWS_REGION)")
+        seen.identity = Collected(why=Why.NOT_CONFIGURED, detail=text("doctor", "no_region"))
         return
     api = Api(found.get(), region, run)
     who = await api.identity()
@@ -198,19 +199,21 @@ async def _dns(run: Run, seen: _Seen) -> None:
 
 def _mark(found: Collected[bool] | Collected[str]) -> str:
     if found.seen:
-        return "yes"
+        return text("doctor", "yes")
     return text("why", (found.why or Why.ERROR).value)
 
 
 def _row(name: str, words: str) -> str:
-    return f"  {name:<22}{words}"
+    from hopcheck.report.text import pad
+
+    return f"  {pad(name, 22)}{words}"
 
 
 def _lines(seen: _Seen) -> tuple[list[str], bool]:
     lines = [text("doctor", "kubernetes")]
     detail = f": {seen.server.detail}" if seen.server.detail else ""
     state = seen.server.or_else("") or f"{_mark(seen.server)}{detail}"
-    lines.append(_row("server", f"{seen.context} {state}".strip()))
+    lines.append(_row(text("doctor", "server"), f"{seen.context} {state}".strip()))
     if seen.rights:
         needed, optional = [*_NEEDED, "pods/log"], [*_OPTIONAL, "pods/proxy"]
         for heading, names in (("needed", needed), ("optional", optional)):
@@ -220,16 +223,18 @@ def _lines(seen: _Seen) -> tuple[list[str], bool]:
             lines.append(_row(text("doctor", heading), rows))
     lines.append(text("doctor", "aws"))
     detail = f": {seen.identity.detail}" if seen.identity.detail else ""
-    lines.append(_row("account", seen.identity.or_else("") or f"{_mark(seen.identity)}{detail}"))
+    account = seen.identity.or_else("") or f"{_mark(seen.identity)}{detail}"
+    lines.append(_row(text("doctor", "account"), account))
     if seen.aws:
-        lines.append(_row("calls", ", ".join(f"{n} {_mark(c)}" for n, c in seen.aws.items())))
+        calls = ", ".join(f"{n} {_mark(c)}" for n, c in seen.aws.items())
+        lines.append(_row(text("doctor", "calls"), calls))
     lines.append(text("doctor", "dns"))
     lines += [_row(name, _mark(found)) for name, found in seen.resolvers.items()]
     proxy = next((n for n in ("HTTPS_PROXY", "https_proxy") if os.environ.get(n)), None)
     inside = "KUBERNETES_SERVICE_HOST" in os.environ
     lines.append(
         _row(
-            "vantage",
+            text("doctor", "vantage"),
             text("doctor", "inside" if inside else "outside")
             + (f"; {text('doctor', 'proxy', name=proxy)}" if proxy else ""),
         )

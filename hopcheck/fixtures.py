@@ -12,6 +12,7 @@ import warnings
 
 import pytest
 
+from hopcheck.catalogue import text
 from hopcheck.model import (
     AwsEvidence,
     DnsEvidence,
@@ -57,7 +58,7 @@ class Conclusion:
         for finding in self.result.findings:
             if finding.severity is severity:
                 lines.append(f"{finding.code} {finding.object}: {finding.message}")
-                lines.append(f"  fix: {finding.fix}")
+                lines.append(f"  {text('note', 'fix', fix=finding.fix)}")
                 lines.extend(f"  $ {command}" for command in finding.commands)
         return "\n".join(lines)
 

@@ -47,7 +47,8 @@ def hop_of(finding: Finding) -> Hop | None:
     if finding.step is Step.REQUEST:
         return Hop.POD if finding.object.kind == "Application" else None
     kinds, inside, outside = _BY_KIND[finding.step]
-    if finding.code in ("TGT007", "SVC016") and "node" in finding.message:
+    of_nodes = finding.code == "TGT007" and any(r.kind == "TargetGroup" for r in finding.related)
+    if of_nodes or finding.code == "SVC016":
         return Hop.NODE
     return inside if finding.object.kind in kinds else outside
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hopcheck.catalogue import text
 from hopcheck.config import host_runs, load_config
 from hopcheck.fixtures import (  # noqa: F401  # pytest finds fixtures in the plugin's namespace
     aws_evidence,
@@ -130,7 +131,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
     """Refuse to run checks without a host, rather than skip them all and look green."""
     checks = [item for item in items if item.get_closest_marker("hop")]
     if checks and not config.stash[SESSION].hosts:
-        raise pytest.UsageError("no host was given: pytest checks --host myapp.example.com")
+        raise pytest.UsageError(text("usage", "no_host_pytest"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -175,11 +176,13 @@ def pytest_terminal_summary(
         if host.report is None:
             continue
         terminalreporter.section(f"hopcheck {host.run.target.host}", sep="-")
-        terminalreporter.line(f"{host.report.verdict.value}: {for_terminal(host.report.headline)}")
+        word = text("label", f"verdict.{host.report.verdict.value}")
+        terminalreporter.line(f"{word}: {for_terminal(host.report.headline)}")
         for finding in host.report.root_causes:
             terminalreporter.line(f"{finding.code} {one_line(str(finding.object), 200)}")
-            terminalreporter.line(f"  fix: {one_line(finding.fix, 400)}")
-        terminalreporter.line(f"report: {host.written or host.write_error}")
+            fix = text("note", "fix", fix=one_line(finding.fix, 400))
+            terminalreporter.line(f"  {fix}")
+        terminalreporter.line(text("note", "report", where=host.written or host.write_error))
         for note in host.notes:
             terminalreporter.line(one_line(note, 400))
 

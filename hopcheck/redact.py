@@ -98,6 +98,8 @@ def _query(match: re.Match[str]) -> str:
     return "?" + _query_values(match.group(1))
 
 
+# A Korean particle follows a word without a space, and is a letter to \b and \w unless re.ASCII is
+# set: a word of ASCII letters ends where these do.
 # (needles of which one must occur in the lower-cased text, pattern, replacement), in order.
 _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], _Replacement], ...] = (
     (
@@ -120,7 +122,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], _Replacement], ...] = (
     ),
     (
         ("eyj",),
-        re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*){0,3}"),
+        re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*){0,3}", re.ASCII),
         REDACTED,
     ),
     (
@@ -131,18 +133,19 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], _Replacement], ...] = (
     (("basic ",), re.compile(r"(?i)\b(basic\s{1,3})([a-z0-9+/]{4,}={0,2})"), _basic),
     (
         ("akia", "asia"),
-        re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+        re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", re.ASCII),
         REDACTED,
     ),
     (
         ("iqoj", "fwog", "fqog"),  # how AWS session tokens begin
-        re.compile(r"\b(?:IQoJ|FwoG|FQoG)[A-Za-z0-9+/=]{80,}"),
+        re.compile(r"\b(?:IQoJ|FwoG|FQoG)[A-Za-z0-9+/=]{80,}", re.ASCII),
         REDACTED,
     ),
     (
         ("ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "xox"),
         re.compile(
-            r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,})"
+            r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,})",
+            re.ASCII,
         ),
         REDACTED,
     ),
@@ -180,7 +183,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], _Replacement], ...] = (
         re.compile(
             r"(?<![\w.+%-])[\w.+%-]{1,64}@"
             r"(?!(?:kubernetes|kubernetescrd|kubernetesgateway|file|docker|internal)\b)"
-            r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"
+            r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9_])"
         ),
         lambda m: m.group(0) if m.group(0).startswith(f"{REDACTED}@") else REDACTED,
     ),
@@ -321,8 +324,8 @@ def redact_obj(obj: Any, parent: str = "") -> Any:
 
 _ACCOUNT = re.compile(r"(?<![0-9A-Za-z.])\d{12}(?!\.?\d|[A-Za-z])")
 _IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d]|\.\d)")
-_NODE_IP = re.compile(r"\bip-(\d{1,3}-\d{1,3}-\d{1,3}-\d{1,3})\b")
-_IPV6 = re.compile(r"(?<![\w:])f[cde][0-9a-f]{2}:[0-9a-f:]{2,40}(?![\w])", re.IGNORECASE)
+_NODE_IP = re.compile(r"\bip-(\d{1,3}-\d{1,3}-\d{1,3}-\d{1,3})\b", re.ASCII)
+_IPV6 = re.compile(r"(?<![\w:])f[cde][0-9a-f]{2}:[0-9a-f:]{2,40}(?![\w])", re.IGNORECASE | re.ASCII)
 
 
 class _Placeholders:

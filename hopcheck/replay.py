@@ -12,6 +12,7 @@ import msgspec
 
 from hopcheck import judge as judges
 from hopcheck.assess import assess
+from hopcheck.catalogue import text
 from hopcheck.model import Report, Snapshot, Step
 from hopcheck.options import Options
 from hopcheck.shape import shaped_snapshot
@@ -43,22 +44,22 @@ def load(path: Path) -> Snapshot:
     except OSError as error:
         raise BadEvidenceError(f"{file}: {error.strerror or error}") from None
     except (EOFError, zlib.error) as error:
-        raise BadEvidenceError(f"{file}: not readable as gzip ({error})") from None
+        raise BadEvidenceError(text("usage", "replay_gzip", file=file, error=error)) from None
     try:
         kind = msgspec.json.decode(content, type=_Kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadEvidenceError(f"{file}: no evidence of hopcheck ({error})") from None
+        raise BadEvidenceError(text("usage", "replay_none", file=file, error=error)) from None
     if kind.schema_version:
-        raise BadEvidenceError(f"{file}: a report, which cannot be replayed; name evidence.json")
+        raise BadEvidenceError(text("usage", "replay_report", file=file))
     if kind.format != FORMAT:
-        found = ascii(kind.format[:60]) if kind.format else "none"
+        found = ascii(kind.format[:60]) if kind.format else text("list", "none")
         raise BadEvidenceError(
-            f"{file}: evidence of format {found}, and this hopcheck reads {FORMAT!r} only"
+            text("usage", "replay_format", file=file, found=found, format=FORMAT)
         )
     try:
         return shaped_snapshot(msgspec.json.decode(content, type=Snapshot))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadEvidenceError(f"{file}: no evidence of hopcheck ({error})") from None
+        raise BadEvidenceError(text("usage", "replay_none", file=file, error=error)) from None
 
 
 def replay(snapshot: Snapshot, options: Options | None = None) -> Report:

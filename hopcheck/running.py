@@ -135,7 +135,7 @@ def _show_session(session: Session, look: Look) -> None:
     _show([h.report for h in hosts if h.report is not None], look, lambda r: where[id(r)])
     for host in hosts:
         if host.write_error:
-            click.echo(f"hopcheck: the report could not be written: {host.write_error}", err=True)
+            _note("not_written", error=host.write_error)
         for note in host.notes:
             click.echo(f"hopcheck: {note}", err=True)
 
@@ -202,7 +202,7 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
     where: dict[int, str] = {}
     for name, snapshot in zip(stored, snapshots, strict=True):
         if snapshot.redaction == "strict":
-            click.echo(f"hopcheck: {text('note', 'strict', file=name)}", err=True)
+            _note("strict", file=name)
         chosen = replay_options(snapshot.target.host, options, file)
         report, evidence = replay(snapshot, chosen), evidence_of(snapshot)
         if chosen.redact_strict:
@@ -213,7 +213,7 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
                 base = Path(str(options["reports"]))
                 where[id(report)] = str(write_replayed(report, evidence, base))
             except OSError as error:
-                click.echo(f"hopcheck: the report could not be written: {error}", err=True)
+                _note("not_written", error=error)
     _show(reports, look, lambda report: where.get(id(report)))
     return _worst(reports)
 
@@ -236,6 +236,11 @@ def defect(words: str) -> int:
             file.write(f"hopcheck {__version__}, Python {sys.version}\n{words}\n")
         where = str(log.resolve())
     except OSError as error:
-        where = f"(not written: {error}) {words.strip().splitlines()[-1]}"
-    click.echo(f"hopcheck: a defect of hopcheck itself; please report it with {where}", err=True)
+        last = words.strip().splitlines()[-1]
+        where = text("note", "no_log", error=error, last=last)
+    _note("defect", where=where)
     return DEFECT
+
+
+def _note(key: str, **params: object) -> None:
+    click.echo(f"hopcheck: {text('note', key, **params)}", err=True)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import idna
 import msgspec
 
+from hopcheck import catalogue
 from hopcheck.model import Target
 from hopcheck.redact import redact_url
 
@@ -36,9 +37,9 @@ def parse_target(
     text = typed.strip()
     shown = ascii(text[:80])
     if not text:
-        raise BadTargetError("no host was given: hopcheck diagnose myapp.example.com")
+        raise BadTargetError(catalogue.text("usage", "no_host"))
     if re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise BadTargetError(f"{shown} is no host name: it contains spaces or control characters")
+        raise BadTargetError(catalogue.text("usage", "host_spaces", value=shown))
     url_given = "://" in text
     if not url_given and _is_ipv6(text):
         text = f"[{text}]"
@@ -47,25 +48,27 @@ def parse_target(
         port = parts.port
         hostname = parts.hostname or ""
     except ValueError as error:
-        raise BadTargetError(f"{shown} is no host name or URL: {error}") from None
+        raise BadTargetError(
+            catalogue.text("usage", "host_or_url", value=shown, error=error)
+        ) from None
     if parts.username is not None or parts.password is not None:
-        raise BadTargetError("a user name in the URL is not supported: it would end up in reports")
+        raise BadTargetError(catalogue.text("usage", "user_name"))
     used = parts.scheme.lower() if url_given else (scheme or "https").lower()
     if used not in _DEFAULT_PORT:
-        raise BadTargetError(f"{shown}: only http and https can be diagnosed, not {used!r}")
+        raise BadTargetError(catalogue.text("usage", "scheme", value=shown, scheme=used))
     if url_given and scheme is not None and scheme.lower() != used:
-        raise BadTargetError(f"{shown} and --scheme {scheme} contradict each other")
+        raise BadTargetError(catalogue.text("usage", "two_schemes", value=shown, scheme=scheme))
     if port == 0:
-        raise BadTargetError(f"{shown}: port 0 cannot be asked")
+        raise BadTargetError(catalogue.text("usage", "port_0", value=shown))
     own_path = parts.path or ""
     if parts.query:
         own_path += f"?{parts.query}"
     if own_path and not url_given:
-        raise BadTargetError(f"{shown} has a path; give a URL (https://host/path) or --path")
+        raise BadTargetError(catalogue.text("usage", "host_path", value=shown))
     host, display = _host(hostname, shown)
     asked = path if path is not None else own_path
     if asked and not asked.startswith("/"):
-        raise BadTargetError(f"the path {asked[:80]!a} does not begin with /")
+        raise BadTargetError(catalogue.text("usage", "path", path=asked[:80]))
     return Target(
         host=host,
         display_host=display,
@@ -94,7 +97,7 @@ def _ascii_path(path: str) -> str:
 def _host(hostname: str, shown: str) -> tuple[str, str]:
     name = hostname.rstrip(".")
     if not name:
-        raise BadTargetError(f"{shown} names no host")
+        raise BadTargetError(catalogue.text("usage", "names_no_host", value=shown))
     try:
         return str(ipaddress.ip_address(name)), ""
     except ValueError:
@@ -105,12 +108,14 @@ def _host(hostname: str, shown: str) -> tuple[str, str]:
         try:
             name = idna.encode(name, uts46=True).decode()
         except idna.IDNAError as error:
-            raise BadTargetError(f"{shown} is no host name: {error}") from None
+            raise BadTargetError(
+                catalogue.text("usage", "host_error", value=shown, error=error)
+            ) from None
     name = name.lower()
     if len(name) > 253 or not all(_LABEL.match(label) for label in name.split(".")):
-        raise BadTargetError(f"{shown} is no host name")
+        raise BadTargetError(catalogue.text("usage", "host", value=shown))
     if re.fullmatch(r"[0-9.]+", name):
-        raise BadTargetError(f"{shown} is neither a host name nor an IP address")
+        raise BadTargetError(catalogue.text("usage", "host_or_ip", value=shown))
     return name, display
 
 
@@ -119,7 +124,7 @@ def check_expect_status(text: str) -> str:
     for part in text.split(","):
         match = re.fullmatch(r"\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*", part)
         if match is None or (match[2] and match[2] < match[1]):
-            raise BadTargetError(f"--expect-status {text[:60]!a}: write it like 200-399,401")
+            raise BadTargetError(catalogue.text("usage", "expect_status", value=text[:60]))
     return text.replace(" ", "")
 
 

@@ -236,3 +236,10 @@ def test_the_base_url_is_the_link_of_the_summary(tmp_path: Path, application: st
     link = f"{base}{latest.parent.name}/{latest.resolve().name}/report.html"
     assert f"- Report: `{link}`" in (latest / "summary.md").read_text()
     assert run(tmp_path, "diagnose", "a.example", "--base-url", "ftp://x").returncode == 2
+
+
+def test_korean_on_a_terminal_that_has_no_hangul(tmp_path: Path) -> None:
+    done = run(tmp_path, "doctor", "--lang", "ko", "--resolver", NOBODY, PYTHONIOENCODING="ascii")
+    assert done.returncode == 3, done.stderr
+    assert "Kubernetes" in done.stdout
+    assert not (tmp_path / "hopcheck-error.log").exists()

@@ -157,6 +157,21 @@ def test_object_by_key_and_by_text() -> None:
     }
 
 
+# In Korean what follows a word stands close to it.
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("AKIAIOSFODNN7EXAMPLE을(를) 찾음", "REDACTED을(를) 찾음"),
+        (f"토큰{JWT}이(가) 만료됨", "토큰REDACTED이(가) 만료됨"),
+        ("bob@example.com으로 보냄", "REDACTED으로 보냄"),
+        ("ip-10-0-1-10에서 10.0.1.10(으)로", "internal-ip-1에서 internal-ip-1(으)로"),
+        ("fd00::1은(는) 계정 123456789012의 주소", "internal-ip-1은(는) 계정 account-1의 주소"),
+    ],
+)
+def test_a_particle_hides_nothing(text: str, expected: str) -> None:
+    assert redact_strict(text) == expected
+
+
 def test_strict_gives_the_same_value_the_same_placeholder() -> None:
     arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/a/b"
     result = redact_strict(

@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -212,3 +213,26 @@ def test_verdicts_are_those_of_the_options() -> None:
     snapshot = recorded("healthy")
     assert replay(snapshot).verdict is Verdict.HEALTHY
     assert replay(snapshot, Options(strict=True)).verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("words", "locale"),
+    [(["--lang", "ko"], "C.UTF-8"), ([], "ko_KR.UTF-8"), (["--lang", "en"], "ko_KR.UTF-8")],
+)
+def test_the_language_changes_no_exit_code(tmp_path: Path, words: list[str], locale: str) -> None:
+    file = unpacked(tmp_path, "svc-targetport-num")
+    command = [sys.executable, "-m", "hopcheck", "diagnose", "--from", str(file), *words]
+    done = subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", cwd=tmp_path,
+        env={**os.environ, "LANG": locale},
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    korean = "en" not in words
+    assert done.stdout.startswith("장애  https://" if korean else "BROKEN  https://")
+    assert ("근본 원인  END003 Service default/my-app-service" in done.stdout) is korean
+    wrong = subprocess.run(
+        [*command, "--skip", "X1"], capture_output=True, text=True, encoding="utf-8",
+        cwd=tmp_path, env={**os.environ, "LANG": locale},
+    )  # fmt: skip
+    assert wrong.returncode == 2
+    assert ("알 수 없는 코드" in wrong.stderr) is korean

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from hopcheck.catalogue import text
 from hopcheck.config import Config, UsageError, build_options, load_config
 from hopcheck.fleet.model import FleetResult
 from hopcheck.fleet.plan import concurrency, plan, write_mode
@@ -121,11 +122,8 @@ def run(options: dict[str, Any], *, as_json: bool, quiet: bool, exit_zero: bool 
         keep(asked, result, publishing)
     for each in result.hosts:
         if each.write_error:
-            click.echo(
-                f"hopcheck: {each.target.host}: the report could not be written: "
-                f"{each.write_error}",
-                err=True,
-            )
+            words = text("note", "not_written", error=each.write_error)
+            click.echo(f"hopcheck: {each.target.host}: {words}", err=True)
     if not result.complete:
         return INTERRUPTED
     return 0 if exit_zero and result.exit_code in VERDICTS else result.exit_code
@@ -144,7 +142,7 @@ def keep(asked: Settings, result: FleetResult, publishing: Publishing) -> None:
         if result.shard is None:  # the merge makes the index of all of them
             update_index(asked.reports, dt.datetime.now(dt.UTC))
     except OSError as error:
-        click.echo(f"hopcheck: the summary could not be written: {error}", err=True)
+        click.echo(f"hopcheck: {text('note', 'no_summary', error=error)}", err=True)
     for line in publishing.after(result).lines():
         click.echo(f"hopcheck: {line}", err=True)
 

@@ -39,7 +39,7 @@ def plan(
     samples = _samples(config)
     listed = config.fleet.get("hosts", [])
     if isinstance(listed, str) and listed != DISCOVER:
-        raise UsageError(f'{config.source}: hosts is "discover" or a list, not {listed!r}')
+        raise UsageError(text("usage", "hosts", source=config.source, value=listed))
     named = [name for name in config.hosts if "*" not in name]
     named += [*samples.values(), *([] if listed == DISCOVER else listed)]
     left_out = [LeftOut(n, text("fleet", "wildcard")) for n in named if _lacks_sample(n, samples)]
@@ -52,9 +52,7 @@ def plan(
     names = [name for name in found.hosts if name not in known]
     hosts += _hosts(names, command_line, config, "discovered")
     if not (hosts or problems or left_out or found.left_out):
-        raise UsageError(
-            'no host is configured: name them in [[host]] tables or set hosts = "discover"'
-        )
+        raise UsageError(text("usage", "no_host_configured"))
     return FleetPlan(
         hosts=tuple(h for h in hosts if shard is None or shard.takes(h.run.target.host)),
         left_out=(*left_out, *found.left_out),
@@ -71,7 +69,9 @@ def _samples(config: Config) -> dict[str, str]:
         if sample is None:
             continue
         if "*" not in name or not is_sample(name, sample):
-            raise UsageError(f"{config.source}, host {name!r}: sample {sample!r} is not under it")
+            raise UsageError(
+                text("usage", "sample", source=config.source, name=name, sample=sample)
+            )
         found[name.lower()] = sample.lower()
     return found
 
@@ -119,14 +119,16 @@ def _windows(config: Config, name: str, run: HostRun) -> tuple[Window, ...]:
     try:
         return tuple(parse_window(line) for line in values.get("maintenance", ()))
     except BadWindowError as error:
-        raise UsageError(f"{config.source}, host {name!r}: {error}") from None
+        raise UsageError(
+            text("usage", "host_value", source=config.source, name=name, error=error)
+        ) from None
 
 
 def concurrency(config: Config) -> int:
     """How many hosts are asked at the same time. Raises UsageError."""
     number = config.fleet.get("concurrency", CONCURRENCY)
     if not 1 <= number <= 1000:
-        raise UsageError(f"concurrency {number!r}: from 1 to 1000")
+        raise UsageError(text("usage", "concurrency", value=number))
     return int(number)
 
 
@@ -134,5 +136,5 @@ def write_mode(config: Config) -> str:
     """What is written for a host that is healthy as before. Raises UsageError."""
     mode = str(config.fleet.get("write", WRITE[0]))
     if mode not in WRITE:
-        raise UsageError(f"write {mode!r}: one of {', '.join(WRITE)}")
+        raise UsageError(text("usage", "write", value=mode, known=", ".join(WRITE)))
     return mode

@@ -11,6 +11,8 @@ import re
 
 from msgspec import Struct
 
+from hopcheck import catalogue
+
 _MOST = 1000
 
 
@@ -36,7 +38,7 @@ def parse_shard(text: str) -> Shard:
     """Read ``I/N`` with I from 0 to N-1, as an Indexed Job counts. Raises BadShardError."""
     match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
     if match is None or not int(match[1]) < int(match[2]) <= _MOST:
-        raise BadShardError(f"--shard {text[:40]!a}: write I/N, I from 0 to N-1, N at most {_MOST}")
+        raise BadShardError(catalogue.text("usage", "shard", value=text[:40], most=_MOST))
     return Shard(int(match[1]), int(match[2]))
 
 

@@ -18,6 +18,7 @@ from hopcheck.fleet.model import FleetResult, HostResult
 from hopcheck.fleet.storms import storms
 from hopcheck.model import Verdict
 from hopcheck.report.json import public_url
+from hopcheck.report.labels import label
 from hopcheck.report.text import encodable, for_terminal, map_text, one_line
 
 FORMAT = "hopcheck-fleet-1"
@@ -131,7 +132,7 @@ def lines(result: FleetResult) -> Iterator[tuple[str, str]]:
     )
     for each in ordered:
         state = state_of(each)
-        words = [state.upper().ljust(11), each.target.host]
+        words = [label(f"verdict.{state}").upper(), each.target.host]
         if each.target.url != f"https://{each.target.host}/":
             words[1] = public_url(each.target)
         report = each.report
@@ -156,7 +157,7 @@ def notes(result: FleetResult) -> Iterator[str]:
     for problem in result.problems:
         yield _safe(problem)
     told = counts(result)
-    said = ", ".join(f"{told[state]} {state}" for state in _ORDER if told[state])
+    said = ", ".join(f"{told[s]} {label(f'verdict.{s}')}" for s in _ORDER if told[s])
     yield _safe(
         text("fleet", "total", count=told["hosts"], states=said, seconds=f"{result.seconds:.1f}")
     )

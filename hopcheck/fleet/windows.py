@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from hopcheck import catalogue
+
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WEEKLY = re.compile(
     r"(?:(?P<days>[A-Za-z][A-Za-z,\-]*)\s+)?(?P<from>\d\d?:\d\d)-(?P<to>\d\d?:\d\d)"
@@ -60,19 +62,18 @@ def parse_window(text: str) -> Window:
     if "/" in text and "T" in text.partition("/")[0]:
         begins, ends = (_moment(part, shown) for part in text.split("/", 1))
         if ends <= begins:
-            raise BadWindowError(f"maintenance {shown}: it ends before it begins")
+            raise BadWindowError(catalogue.text("usage", "window_order", value=shown))
         return Window(text=text, begins=begins, ends=ends)
     match = _WEEKLY.fullmatch(text.strip())
     if match is None:
-        raise BadWindowError(
-            f"maintenance {shown}: write 'Sun 02:00-04:00 Europe/Berlin' or two RFC 3339 times "
-            "with a slash between them"
-        )
+        raise BadWindowError(catalogue.text("usage", "window", value=shown))
     zone = match["zone"] or "UTC"
     try:
         _zone(zone)
     except (LookupError, ValueError, OSError):
-        raise BadWindowError(f"maintenance {shown}: no time zone {zone!r} is known here") from None
+        raise BadWindowError(
+            catalogue.text("usage", "window_zone", value=shown, zone=zone)
+        ) from None
     return Window(
         text=text,
         days=_days(match["days"], shown),
@@ -98,9 +99,11 @@ def _moment(text: str, shown: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise BadWindowError(f"maintenance {shown}: {text[:40]!a} is no RFC 3339 time") from None
+        raise BadWindowError(
+            catalogue.text("usage", "window_time", value=shown, part=text[:40])
+        ) from None
     if moment.tzinfo is None:
-        raise BadWindowError(f"maintenance {shown}: {text[:40]!a} has no time zone, add Z")
+        raise BadWindowError(catalogue.text("usage", "window_no_zone", value=shown, part=text[:40]))
     return moment
 
 
@@ -117,7 +120,7 @@ def _days(text: str | None, shown: str) -> tuple[int, ...]:
 
 def _day(name: str, shown: str) -> int:
     if name[:3] not in _DAYS or len(name) not in (3, 6, 7, 8, 9):
-        raise BadWindowError(f"maintenance {shown}: {name[:20]!a} is no day; write Mon, Tue, …")
+        raise BadWindowError(catalogue.text("usage", "window_day", value=shown, part=name[:20]))
     return _DAYS.index(name[:3])
 
 
@@ -125,5 +128,5 @@ def _minute(text: str, shown: str) -> int:
     hours, _, minutes = text.partition(":")
     total = int(hours) * 60 + int(minutes)
     if int(minutes) > 59 or total > _MINUTES:
-        raise BadWindowError(f"maintenance {shown}: {text} is no time of a day")
+        raise BadWindowError(catalogue.text("usage", "window_clock", value=shown, part=text))
     return total

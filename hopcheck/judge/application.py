@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hopcheck.catalogue import make, text
-from hopcheck.judge.names import workloads_of
+from hopcheck.judge.names import failure, workloads_of
 from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe
 from hopcheck.outcome import says_tls
 from hopcheck.way.routes import listed
@@ -22,7 +22,7 @@ def proof_of(probe: Probe) -> tuple[Evidence, ...]:
     """The last exchanges of a probe, as evidence."""
     found = []
     for exchange in probe.exchanges[-2:]:
-        words = str(exchange.status) if exchange.status else str(exchange.error)
+        words = str(exchange.status) if exchange.status else failure(exchange)
         body = exchange.body.strip().splitlines()[:1]
         found.append(
             Evidence(
@@ -113,7 +113,7 @@ def answered(
             host_ref(scene),
             status=status,
             related=related,
-            answer="500, empty",
+            answer=text("said", "empty", status=status),
             meaning=text("traefik_answer", "500"),
             **common,
         )

@@ -59,7 +59,7 @@ def _certificate(
             "REQ006",
             ObjectRef("Certificate", target.host),
             issuer=leaf.issuer,
-            error=tls.verify_error or "unknown authority",
+            error=tls.verify_error or text("certificate", "authority"),
             share=share,
             related=related,
             **common,
@@ -76,7 +76,13 @@ def _certificate(
         ObjectRef("Certificate", target.host),
         problem=words,
         issuer=leaf.issuer,
-        actual=f"{leaf.subject}, {listing(leaf.names)}, until {leaf.not_after}",
+        actual=text(
+            "certificate",
+            "presented",
+            subject=leaf.subject,
+            names=listing(leaf.names),
+            not_after=leaf.not_after,
+        ),
         advice=text("certificate_advice", problem.value),
         share=share,
         related=related,
@@ -93,13 +99,14 @@ def _default(
     variant = None
     if secrets:
         variant = "unusable" if refused else "other"
+    log = text("source", "log", pod="Traefik")
     return make(
         "REQ007",
         ObjectRef("Host", scene.target.host),
         variant=variant,
         share=share,
         related=related,
-        evidence=(Evidence("log of Traefik", refused),) if variant == "unusable" else (),
+        evidence=(Evidence(log, refused),) if variant == "unusable" else (),
         secrets=listing(f"{ref.namespace}/{ref.name}" for ref in secrets),
         words=refused,
         ns=secrets[0].namespace if secrets else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from hopcheck.catalogue import Raw, listing, make
+from hopcheck.catalogue import Raw, listing, make, text
 from hopcheck.model import DnsAnswer, Evidence, Finding, ObjectRef, Severity
 from hopcheck.outcome import succeeded, tried
 from hopcheck.way.scene import Scene
@@ -32,7 +32,7 @@ def dns_proof(answers: Sequence[DnsAnswer]) -> tuple[Evidence, ...]:
     return tuple(
         Evidence(
             f"{a.rrtype} {a.name} @{a.resolver}",
-            f"{a.rcode} {', '.join(a.addresses) or '(no address)'}"
+            f"{a.rcode} {', '.join(a.addresses) or text('said', 'no_address')}"
             + "".join(f"; {hop.owner} CNAME {hop.target}" for hop in a.chain),
         )
         for a in answers[:6]

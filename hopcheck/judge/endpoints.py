@@ -77,7 +77,7 @@ def judge(snapshot: Snapshot) -> Judgement:
 
 def _without_route(scene: Scene, routing: Routing) -> Judgement:
     if routing.selection.redirect is not None and outcomes(scene.snapshot).succeeded:
-        note = text("na", "no_traefik_route", evidence="entryPoint redirect")
+        note = text("na", "no_traefik_route", evidence=text("said", "entry_point_redirect"))
         return Judgement(Step.ENDPOINTS, not_applicable=note)
     if routing.gateway:
         return Judgement(Step.ENDPOINTS, gaps=(gateway_gap(routing, required=True),))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 
-from hopcheck.catalogue import listing, make, text
+from hopcheck.catalogue import has_text, listing, make, text
 from hopcheck.judge.names import route_ref, route_words, traefik_refs
 from hopcheck.model import Finding, Obj, ObjectRef
 from hopcheck.way.route import Excluded, Exclusion, Miss, Route
 from hopcheck.way.routes import Selection, listed
 from hopcheck.way.routing import Routing
+from hopcheck.way.rule_syntax import END
 from hopcheck.way.scene import Scene, meta, spec
 
 _CLASS = {
@@ -139,7 +140,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             ref,
             reason=said,
             expected_class=why.expected or "traefik",
-            actual_class=why.value or "none",
+            actual_class=why.value or text("list", "none"),
             advice=advice,
             related=(*related, *traefik_refs(scene)),
             **common,
@@ -149,7 +150,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             "ING003",
             ref,
             reason=said,
-            actual=why.value or "none",
+            actual=why.value or text("list", "none"),
             advice=advice,
             related=traefik_refs(scene),
             **common,
@@ -168,7 +169,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             "ING021",
             ref,
             rule=route.rule,
-            reason=why.expected or why.value or said,
+            reason=_problem(why.expected) or why.value or said,
             version=str(routing.view.version or "v3"),
             advice=advice,
             **common,
@@ -184,6 +185,15 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             **common,
         )
     return make("ING006", ref, host=scene.target.host, reason=said, advice=advice, **common)
+
+
+def _problem(error: str) -> str:
+    """What a RuleError says of a rule, in words; a regular expression's error stays Go's own."""
+    problem, _, where = error.partition(": ")
+    if not has_text("rule", problem):
+        return error
+    where = text("rule", "end") if where == END else where
+    return f"{text('rule', problem)}: {where}"
 
 
 def _names_class(why: Exclusion) -> bool:
@@ -208,19 +218,20 @@ def _no_host(scene: Scene, routing: Routing) -> Finding:
             "ING001",
             route_ref(route, route.field),
             host=target.host,
-            near=f"; {route.kind} {route.namespace}/{route.name} has {host}",
+            near=text("near", "host", route=route_words(route)["route"], host=host),
             actual=host,
             related=(*_others(near[1:]), ObjectRef("Host", target.host)),
         )
     meant = _meant_by_tls(scene) or _by_likeness(scene)
     if meant:
         first = meta(meant[0])
-        hosts = listing(_hosts(meant[0]) or ("none",))
+        hosts = listing(_hosts(meant[0]))
+        full = f"Ingress {first.get('namespace')}/{first['name']}"
         return make(
             "ING001",
             ObjectRef("Ingress", first["name"], first.get("namespace"), "spec.rules"),
             host=target.host,
-            near=f"; Ingress {first.get('namespace')}/{first['name']} has {hosts}",
+            near=text("near", "host", route=full, host=hosts),
             actual=hosts,
             related=(
                 *(
@@ -237,7 +248,7 @@ def _no_host(scene: Scene, routing: Routing) -> Finding:
         ObjectRef("Host", target.host),
         host=target.host,
         near="",
-        actual="none",
+        actual=text("list", "none"),
         related=tuple(
             ObjectRef("Ingress", meta(o)["name"], meta(o).get("namespace")) for o in neighbours[:3]
         ),

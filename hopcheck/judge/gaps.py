@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hopcheck.catalogue import listing, make
+from hopcheck.judge.names import failure
 from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe
 from hopcheck.outcome import Producer, outcomes, producer, requests_made, succeeded
 from hopcheck.way.scene import Scene
@@ -30,7 +31,7 @@ def said(probe: Probe) -> str:
     """What a probe's last exchange gave, in a few words."""
     last = probe.exchanges[-1]
     if last.error is not None:
-        return f"{probe.member}: {last.error.value}"
+        return f"{probe.member}: {failure(last)}"
     return f"{probe.member}: {last.status}"
 
 

@@ -243,7 +243,7 @@ def _overmatches(scene: Scene, winner: Route, proper: Route) -> Finding:
         winner=str(route_ref(winner)),
         winner_rule=winner.rule,
         winner_priority=winner.priority,
-        loser=f"path {proper.path} of {route_ref(proper)}",
+        loser=text("said", "path_of", path=proper.path, route=route_ref(proper)),
         loser_priority=proper.priority,
         host=scene.target.host,
         path=scene.target.path,

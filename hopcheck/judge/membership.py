@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopcheck.catalogue import listing, make
+from hopcheck.catalogue import has_text, listing, make, text
 from hopcheck.judge.groups import Group, reason_of, target_name
 from hopcheck.model import Finding, Obj, ObjectRef, Severity
 from hopcheck.outcome import Producer, outcomes, producer
 from hopcheck.way.albrules import chosen_rule
 from hopcheck.way.scene import Scene, meta, pod_ready, spec
 
-_UNUSED_MEANING = {
-    "Target.NotInUse": "no listener uses the target group, or the target's zone is not enabled",
-    "Target.InvalidState": "the instance is stopped or terminated",
-    "Target.IpUnusable": "the address cannot be a target, a load balancer uses it",
-    "Target.NotRegistered": "it is not registered",
-}
 TRANSIENT = ("initial", "draining")
 # Nodes that no load balancer is meant to reach (Kubernetes, "Well-Known Labels").
 _NOT_MEANT = (
@@ -104,7 +98,7 @@ def strangers(scene: Scene, balancer: Obj, listener: Obj, group: Group) -> list[
             host=scene.target.host,
             path=scene.target.path,
             rule=rule.get("Priority", "default"),
-            action=f"target group {group.name} ({names})",
+            action=text("action", "target_group", tg=group.name, targets=names),
             listener_arn=listener.get("ListenerArn", ""),
             share=group.share,
             related=(group.ref, ObjectRef("LoadBalancer", name)),
@@ -156,8 +150,7 @@ def unused(group: Group, lb: str) -> list[Finding]:
         by_reason.setdefault(reason_of(described), []).append(described)
     healthy = group.in_state("healthy", *TRANSIENT)
     for reason, these in by_reason.items():
-        meaning = _UNUSED_MEANING.get(reason)
-        if meaning is None:
+        if not has_text("unused", reason):
             continue
         common: dict[str, Any] = {
             "severity": Severity.WARNING if healthy else Severity.ERROR,
@@ -168,7 +161,7 @@ def unused(group: Group, lb: str) -> list[Finding]:
         names = listing(target_name(d) for d in these)
         counted: dict[str, Any] = {
             "reason": reason,
-            "meaning": meaning,
+            "meaning": text("unused", reason),
             "total": len(group.described),
         }
         if reason == "Target.NotInUse":
@@ -217,7 +210,7 @@ def not_registered(scene: Scene, group: Group) -> list[Finding]:
             tg=group.name,
             tg_arn=group.arn,
             missing=listing(missing),
-            detail=", and under externalTrafficPolicy Local its Traefik pod gets no traffic",
+            detail=text("said", "local_without_target"),
             related=tuple(ObjectRef("Node", name) for name in missing[:3]),
         )
     ]

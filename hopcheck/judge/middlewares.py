@@ -59,7 +59,7 @@ def _missing(route: Route, name: str, known: Mapping[str, Obj], owner: Instance 
         ObjectRef(owner.kind, owner.name, owner.namespace) if owner else ref,
         variant="entry_point" if owner else None,
         middleware=name,
-        near=f"; there is {close[0]}" if close else "",
+        near=text("near", "there_is", name=close[0]) if close else "",
         related=(*((ref,) if owner else ()), *_middleware_ref(route, name, known, close)),
         **route_words(route),
     )
@@ -194,7 +194,7 @@ class _Judged:
             ]
             if said:
                 words = said[-1].fields.get("error") or said[-1].message or said[-1].raw
-                proof = Proof(f"log of {one.pod}", said[-1].raw)
+                proof = Proof(text("source", "log", pod=one.pod), said[-1].raw)
                 secrets = [ObjectRef("Secret", n, self.namespace) for n in self._secret_names()]
                 return [self._broken("refused", *secrets, evidence=[proof], words=words)]
         if not lacking:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopcheck.catalogue import listing
+from hopcheck.catalogue import listing, text
 from hopcheck.model import Exchange, Gap, Obj, ObjectRef, Why
 from hopcheck.way.discovery import selects, workload_of
 from hopcheck.way.route import Route
@@ -66,6 +66,11 @@ def last_exchanges(scene: Scene) -> list[Exchange]:
     return [
         c.get().exchanges[-1] for c in scene.snapshot.http.requests if c.seen and c.get().exchanges
     ]
+
+
+def failure(exchange: Exchange) -> str:
+    """How a request failed before there was a status, in a word or two."""
+    return text("failed", exchange.error.value) if exchange.error else "?"
 
 
 def gateway_gap(routing: Routing, *, required: bool) -> Gap:

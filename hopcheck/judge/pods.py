@@ -142,14 +142,14 @@ def _containers(status: Obj) -> list[tuple[str, str]]:
         code = last.get("exitCode", ended.get("exitCode"))
         said = str(waiting.get("message") or last.get("message") or "")
         if killed:
-            found.append(("OOMKilled", "out of memory"))
+            found.append(("OOMKilled", text("pod", "memory")))
         elif waiting.get("reason") in _CREATING:
             found.append(("Pending", str(waiting.get("reason"))))
         elif waiting.get("reason"):
-            detail = f"exit code {code}" if code is not None else said
+            detail = text("pod", "exit", code=code) if code is not None else said
             found.append((str(waiting["reason"]), detail))
         elif ended and ended.get("exitCode"):
-            found.append((str(ended.get("reason") or "Error"), f"exit code {code}"))
+            found.append((str(ended.get("reason") or "Error"), text("pod", "exit", code=code)))
     return found
 
 

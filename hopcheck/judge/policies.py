@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopcheck.catalogue import make
+from hopcheck.catalogue import make, text
 from hopcheck.model import Finding, Obj, ObjectRef
 from hopcheck.way.discovery import selects
 from hopcheck.way.scene import Scene, meta, spec
@@ -63,7 +63,7 @@ def blocking_policy(scene: Scene, service: Obj, used: list[tuple[str, int, Obj]]
         service=f"{namespace}/{meta(service)['name']}",
         traefik_ns=instance.namespace,
         port=port,
-        admits=f"{rules} ingress rules, none for {instance.namespace}",
+        admits=text("said", "policy", count=rules, namespace=instance.namespace),
         ns=namespace,
         name=name,
         related=(

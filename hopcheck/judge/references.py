@@ -77,10 +77,10 @@ def _missing_service(scene: Scene, route: Route, backend: Backend, share: float 
     near = ""
     related: tuple[ObjectRef, ...] = ()
     if elsewhere:
-        near = f"; there is one of that name in namespace {listing(sorted(elsewhere))}"
+        near = text("near", "elsewhere", namespaces=listing(sorted(elsewhere)))
         related = tuple(ObjectRef("Service", backend.name, ns) for ns in sorted(elsewhere)[:3])
     elif close:
-        near = f"; there is {close[0]}"
+        near = text("near", "there_is", name=close[0])
         related = (ObjectRef("Service", close[0], backend.namespace),)
     return make(
         "ING004",
@@ -114,7 +114,7 @@ def _missing_port(
         path=scene.target.path,
         service=f"{backend.namespace}/{backend.name}",
         svc=backend.name,
-        port=backend.port if backend.port is not None else "(none)",
+        port=backend.port if backend.port is not None else text("said", "no_port"),
         ports=listing(ports),
         share=share,
         related=(ObjectRef("Service", backend.name, backend.namespace), *_composites(route)),
@@ -282,7 +282,7 @@ def _disabled(scene: Scene, route: Route) -> list[Finding]:
         for router in replica.routers.or_else(()) or ():
             if router.get("status") != "disabled" or not _same(router, route):
                 continue
-            errors: Sequence[Any] = router.get("error") or ("no reason given",)
+            errors: Sequence[Any] = router.get("error") or (text("said", "no_reason"),)
             if any(producer(e) is Producer.APPLICATION and e.status for e in last_exchanges(scene)):
                 continue
             return [
@@ -292,7 +292,7 @@ def _disabled(scene: Scene, route: Route) -> list[Finding]:
                     error=listing(errors),
                     related=(*_named_middlewares(scene, route, errors), *traefik_refs(scene)),
                     **route_words(route),
-                    evidence=(Proof(f"API of {replica.pod}", str(router)),),
+                    evidence=(Proof(text("source", "api", pod=replica.pod), str(router)),),
                 )
             ]
     return []

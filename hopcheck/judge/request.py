@@ -10,7 +10,7 @@ from hopcheck.judge import application, certificates, direct
 from hopcheck.judge.application import host_ref, proof_of
 from hopcheck.judge.certificates import share_of
 from hopcheck.judge.gaps import probes_at
-from hopcheck.judge.names import traefik_refs
+from hopcheck.judge.names import failure, traefik_refs
 from hopcheck.model import (
     ErrorKind,
     Finding,
@@ -71,7 +71,7 @@ def _nothing_sent(scene: Scene, probes: list[Probe]) -> tuple[Gap, ...]:
         return (Gap("hairpin", Why.NOT_NEEDED, params=_silent(probes)),)
     if probes:
         last = probes[0].exchanges[-1]
-        return (Gap("request", Why.UNREACHABLE, last.error_text or str(last.error)),)
+        return (Gap("request", Why.UNREACHABLE, last.error_text or failure(last)),)
     collected = next((c for c in scene.snapshot.http.requests if not c.seen), None)
     if collected is not None:
         return (Gap("request", collected.why or Why.ERROR, collected.detail),)
@@ -85,7 +85,7 @@ def _not_tried(probes: list[Probe], made: list[Probe]) -> tuple[Gap, ...]:
         return (Gap("hairpin", Why.NOT_NEEDED, required=False, params=_silent(looped)),)
     if not left:
         return ()
-    family = "IPv6" if all(":" in p.address for p in left) else "some"
+    family = "IPv6" if all(":" in p.address for p in left) else text("said", "some")
     return (
         Gap(
             "family",
@@ -348,6 +348,6 @@ def _other_scheme(scene: Scene, made: list[Probe], good: list[Probe]) -> list[Fi
             http_url=f"http://{target.host}{path}",
             https_url=f"https://{target.host}{path}",
             severity=Severity.ERROR,
-            actual=str(last.status or last.error),
+            actual=str(last.status or failure(last)),
         )
     ]

@@ -76,9 +76,9 @@ def _secret(scene: Scene, route: Route, secret: str) -> list[Finding]:
     else:
         return []
     proof = (
-        [Proof(collected.source or "API", "not found")]
+        [Proof(collected.source or "API", text("why", "not_found"))]
         if not logged
-        else [Proof("log of Traefik", logged)]
+        else [Proof(text("source", "log", pod="Traefik"), logged)]
     )
     return [
         make(

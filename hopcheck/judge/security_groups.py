@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
-from hopcheck.catalogue import listing, make
+from hopcheck.catalogue import listing, make, text
 from hopcheck.judge.groups import ports_in
 from hopcheck.model import ErrorKind, Finding, Obj, ObjectRef, Probe
 from hopcheck.outcome import requests_made
@@ -117,7 +117,9 @@ def open_to_all(scene: Scene, ids: Iterable[str], port: int) -> bool | None:
 
 
 def _words(rules: list[Obj], port: int) -> str:
-    return f"rules for {port} admit {listing(_sources(rules))}" if rules else f"no rule for {port}"
+    if not rules:
+        return text("security_group", "no_rule", port=port)
+    return text("security_group", "rules", port=port, sources=listing(_sources(rules)))
 
 
 def _readable(ids: Sequence[object], by_id: dict[str, Obj]) -> list[str]:
@@ -146,7 +148,9 @@ def _of_balancer(
     if rules and inside:
         return []
     name = str(balancer.get("LoadBalancerName"))
-    return [_finding(ids[0], f"load balancer {name}", "this client", port, rules, name, None)]
+    what = text("security_group", "balancer", name=name)
+    client = text("security_group", "this_client")
+    return [_finding(ids[0], what, client, port, rules, name, None)]
 
 
 def _outbound(scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj]) -> list[Finding]:
@@ -161,8 +165,9 @@ def _outbound(scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj])
             if _rules_for((by_id[i] for i in ids), port, "IpPermissionsEgress"):
                 continue
             name = str(balancer.get("LoadBalancerName"))
-            what = f"load balancer {name} (outbound)"
-            return [_finding(ids[0], what, "the load balancer", port, [], name, None)]
+            what = text("security_group", "outbound", name=name)
+            source = text("security_group", "the_balancer")
+            return [_finding(ids[0], what, source, port, [], name, None)]
     return []
 
 
@@ -185,7 +190,7 @@ def _of_nodes(
             for port, traffic in _ports(scene, described):
                 rules = _rules_for((by_id[i] for i in ids), port)
                 if not rules and state == "unhealthy":
-                    source = "the load balancer"
+                    source = text("security_group", "the_balancer")
                 elif (
                     traffic
                     and preserved
@@ -195,10 +200,11 @@ def _of_nodes(
                     and not own & set(_sources(rules))
                     and not any(_admits_all(rules, version) for version in (4, 6))
                 ):
-                    source = "the clients' addresses"
+                    source = text("security_group", "clients")
                 else:
                     continue
-                return [_finding(ids[0], "the target nodes", source, port, rules, None, name)]
+                what = text("security_group", "nodes")
+                return [_finding(ids[0], what, source, port, rules, None, name)]
     return []
 
 

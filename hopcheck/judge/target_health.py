@@ -88,14 +88,15 @@ def _cluster_address(scene: Scene) -> str:
     for address in scene.addresses:
         node = scene.node_ids.get(address)
         if node is not None:
-            return f"{address} is node {node['metadata']['name']}"
+            return text("address", "node", address=address, node=node["metadata"]["name"])
         for service in scene.services:
             spec, status = service.get("spec") or {}, service.get("status") or {}
             entries = (status.get("loadBalancer") or {}).get("ingress") or ()
             external = spec.get("externalIPs") or ()
             if address in external or any(entry.get("ip") == address for entry in entries):
                 meta = service["metadata"]
-                return f"{address} belongs to Service {meta['namespace']}/{meta['name']}"
+                full = f"{meta['namespace']}/{meta['name']}"
+                return text("address", "service", address=address, service=full)
     return ""
 
 
@@ -202,7 +203,7 @@ def _no_listener(scene: Scene, balancer: Obj, listeners: Sequence[Obj]) -> list[
                 port=port,
                 protocol=datagrams[0].get("Protocol"),
                 scheme=target.scheme,
-                wanted="TCP or TLS",
+                wanted=text("said", "tcp_or_tls"),
                 related=(lb_ref(balancer),),
             )
         ]
@@ -401,9 +402,9 @@ def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
     loops = [p for p in own if p.exchanges[-1].error is ErrorKind.TOO_MANY_REDIRECTS]
     if kind == "fixed-response" and (own or not probes):
         config = last.get("FixedResponseConfig") or {}
-        action = f"fixed response {config.get('StatusCode', '')}".strip()
+        action = text("action", "fixed", status=config.get("StatusCode", "")).strip()
     elif kind == "redirect" and loops:
-        action = f"redirect to {loops[0].exchanges[-1].header('location')}"
+        action = text("action", "redirect", location=loops[0].exchanges[-1].header("location"))
     else:
         return []
     return [

@@ -228,7 +228,7 @@ def _proxy_protocol(scene: Scene, group: Group) -> list[Finding]:
             tg_arn=group.arn,
             entry=entry.name,
             attribute=attribute,
-            entry_state="no proxyProtocol",
+            entry_state=text("said", "no_proxy_protocol"),
             related=related,
         )
         for entry in entries
@@ -294,7 +294,7 @@ def _unhealthy(scene: Scene, group: Group) -> list[Finding]:
             )
         ]
     found = _health_check(scene, group, unhealthy)
-    reasons = listing(sorted({reason_of(d) or "no reason given" for d in unhealthy}))
+    reasons = listing(sorted({reason_of(d) or text("said", "no_reason") for d in unhealthy}))
     ports = listing(sorted(ports_in(scene, group.arn)))
     # Requests avoid unhealthy targets while any is healthy: capacity is lost, not requests.
     partial = count < total

@@ -216,7 +216,7 @@ def _skew(
 
 def _detail(replica: Replica) -> str:
     total = len(replica.routers.or_else(()) or ())
-    return f"{total} routers, none usable"
+    return text("said", "routers", count=total)
 
 
 def _stale_servers(scene: Scene, routing: Routing, running: list[Replica]) -> list[Finding]:
@@ -293,6 +293,7 @@ def _logged(scene: Scene, routing: Routing, running: list[Replica]) -> list[Find
         ]
         if lines:
             last = lines[-1]
+            source = text("source", "log", pod=replica.pod)
             return [
                 make(
                     "LOG004",
@@ -303,7 +304,7 @@ def _logged(scene: Scene, routing: Routing, running: list[Replica]) -> list[Find
                     line=last.fields.get("error") or last.message or last.raw,
                     ns=replica.namespace,
                     name=route.name,
-                    evidence=(Evidence(f"log of {replica.pod}", *excerpt(log, lines[-3:])),),
+                    evidence=(Evidence(source, *excerpt(log, lines[-3:])),),
                     related=(ObjectRef(route.kind, route.name, route.namespace),),
                 )
             ]

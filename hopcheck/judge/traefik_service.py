@@ -112,8 +112,8 @@ def _nothing(scene: Scene) -> Judgement:
     workloads = _empty_workloads(scene)
     ref = workloads[0] if workloads else ObjectRef("Deployment", "traefik")
     if workloads:
-        detail = f"; {ref} exists and has no pod"
-    finding = make("SVC015", ref, searched="cluster", detail=detail)
+        detail = text("searched", "no_pod", what=ref)
+    finding = make("SVC015", ref, searched=text("searched", "cluster"), detail=detail)
     return Judgement(Step.TRAEFIK_SERVICE, (finding,), seen=True)
 
 
@@ -139,8 +139,8 @@ def _no_pods(scene: Scene, service: Obj) -> list[Finding]:
         make(
             "SVC015",
             ref,
-            searched=f"namespace {meta(service).get('namespace')}",
-            detail=f"; Service {_full(service)} has no pod",
+            searched=text("searched", "namespace", name=meta(service).get("namespace")),
+            detail=text("searched", "service", service=_full(service)),
             related=(service_ref(service),),
         )
     ]
@@ -209,7 +209,7 @@ def _no_service(scene: Scene, instance: Instance) -> list[Finding]:
         return []
     names = listing((str(meta(pod)["name"]) for pod in instance.pods), 2)
     wanted = scene.target_ports
-    detail = f"; targets are registered on port {listing(sorted(wanted))}" if wanted else ""
+    detail = text("searched", "targets", ports=listing(sorted(wanted))) if wanted else ""
     ref = ObjectRef("Service", instance.name, instance.namespace)
     return [
         make(
@@ -385,11 +385,11 @@ def _entry_point(
     wanted = _meant(scene, used)
     found = ""
     if used.protocol != "TCP":
-        found = f"by {used.protocol}, and entryPoints listen by TCP"
+        found = text("leads", "protocol", protocol=used.protocol)
     elif used.entry_point is None:
-        found = "where no entryPoint listens"
+        found = text("leads", "nowhere")
     elif wanted is not None and used.entry_point.name != wanted:
-        found = f"which is entryPoint {used.entry_point.name}"
+        found = text("leads", "elsewhere", name=used.entry_point.name)
     if not found:
         return []
     return [

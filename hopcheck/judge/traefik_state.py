@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hopcheck.catalogue import listing, make
+from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import pods as pod_states
 from hopcheck.judge import security_groups
 from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, Severity
@@ -100,7 +100,7 @@ def _refused(scene: Scene, instance: Instance, pod: str) -> Finding | None:
             "workload": f"{instance.namespace}/{instance.name}",
             "pod": pod,
             "ns": instance.namespace,
-            "evidence": (Evidence(f"log of {pod}", *excerpt(lines, [line])),),
+            "evidence": (Evidence(text("source", "log", pod=pod), *excerpt(lines, [line])),),
             "related": (ObjectRef("Pod", pod, instance.namespace),),
         }
         if bind is not None:
@@ -136,7 +136,7 @@ def _node(words: str) -> str:
 def _flag(scene: Scene, name: str, node: str) -> str:
     """The argument that the error names; the error's own word where no argument holds it."""
     if not node:
-        return "what the error names"
+        return text("said", "error_names")
     pod = next((p for p in scene.pods if meta(p).get("name") == name), {})
     arguments = [str(a) for a in (traefik_container(pod) or {}).get("args") or ()]
     wanted = node.lower().rpartition(".")[2]
@@ -198,7 +198,7 @@ def _rights(scene: Scene, instance: Instance) -> list[Finding]:
                 version=str(scene.version or "?"),
                 pod=replica.pod,
                 ns=instance.namespace,
-                evidence=(Evidence(f"log of {replica.pod}", *excerpt(lines, proof)),)
+                evidence=(Evidence(text("source", "log", pod=replica.pod), *excerpt(lines, proof)),)
                 if proof
                 else (),
                 related=(ObjectRef("ServiceAccount", account, instance.namespace),),
@@ -268,13 +268,13 @@ def _exposed(scene: Scene) -> list[Finding]:
         )
     ]
     if port.node_port in _fed_ports(scene):
-        exposed = "the load balancer forwards to it"
+        exposed = text("exposed", "balancer")
     elif public:
         ids = [instance for node in public if (instance := instance_of_node(node)) is not None]
         admitted = security_groups.open_to_all(scene, ids, int(port.node_port or 0))
         if admitted is False:
             return []
-        exposed = f"{len(public)} nodes have public addresses"
+        exposed = text("exposed", "nodes", count=len(public))
         # A firewall that was not seen may stand before them.
         severity = None if admitted else Severity.INFO
     else:
@@ -285,7 +285,7 @@ def _exposed(scene: Scene) -> list[Finding]:
             "SVC013",
             ObjectRef("Service", name, ns, "spec.ports"),
             severity=severity,
-            what="Traefik's API",
+            what=text("exposed", "api"),
             port=port.node_port,
             exposed=exposed,
             ns=ns,

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from hopcheck.catalogue import text
 from hopcheck.config import Config, UsageError, build_options, load_config
 from hopcheck.fleet.model import FleetHost, FleetPlan
 from hopcheck.fleet.plan import plan
@@ -62,7 +63,8 @@ def merge(config_file: str | None, reports: str | None, count: int, wait_s: floa
     for line in told.lines():
         click.echo(f"hopcheck: {line}", err=True)
     for key in missing:
-        click.echo(f"hopcheck: {key}: nothing new was published within {wait_s:g} s", err=True)
+        words = text("note", "nothing_new", what=key, seconds=f"{wait_s:g}")
+        click.echo(f"hopcheck: {words}", err=True)
     return _UNKNOWN if missing else 0
 
 
@@ -135,7 +137,7 @@ def serve(options: dict[str, Any], listen: str | None) -> int:
     try:
         from hopcheck.outlets.serve import split_listen
     except ImportError:
-        raise UsageError("serve needs more: pip install 'hopcheck[synthetic]'") from None
+        raise UsageError(text("usage", "serve")) from None
     config = load_config(options.pop("config"), Path.cwd())
     publishing = Publishing(config, options.get("reports"))
     try:
@@ -168,7 +170,7 @@ async def _serve(
         except OSError as error:
             raise UsageError(f"listen: {error.strerror or error}") from None
         shown = ", ".join(f"{name[0]}:{name[1]}" for name in runner.addresses)
-        click.echo(f"hopcheck: serving on {shown}", err=True)
+        click.echo(f"hopcheck: {text('note', 'serving', where=shown)}", err=True)
         await stop.wait()
     finally:
         await runner.cleanup()

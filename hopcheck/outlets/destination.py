@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from hopcheck.catalogue import text
 from hopcheck.config import UsageError
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def destination(
     if match:
         return Bucket(match[1], (match[2] or "").strip("/"), region=region, profile=profile)
     if re.match(r"[a-z0-9]+://", where):
-        raise UsageError(f"publish {where[:80]!a}: write s3://BUCKET/PREFIX or a directory")
+        raise UsageError(text("usage", "publish", value=where[:80]))
     return Directory(Path(where))
 
 
@@ -280,4 +281,6 @@ def in_parallel(work: Callable[[T], None], items: Sequence[T]) -> list[tuple[T, 
 def text_of(errors: Iterable[DestinationError]) -> str:
     """Several errors as one line: the first, and how many more."""
     words = [str(error) for error in errors]
-    return words[0] if len(words) == 1 else f"{words[0]} (and {len(words) - 1} more)"
+    if len(words) == 1:
+        return words[0]
+    return text("note", "errors", first=words[0], count=len(words) - 1)

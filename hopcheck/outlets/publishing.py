@@ -71,8 +71,7 @@ class Publishing:
         if isinstance(self.place, Directory):
             if where and configured not in (None, where):
                 raise UsageError(
-                    f"{config.source}: reports go to the published directory {where!r}; "
-                    "leave out reports"
+                    text("usage", "publish_reports", source=config.source, where=where)
                 )
             self.base = self.place.base
         else:
@@ -194,7 +193,11 @@ class Publishing:
         def one(run: tuple[str, str]) -> None:
             name, directory = run
             if not workspace.fetch(name, directory, ("report.json",)):
-                raise DestinationError(f"{workspace.remote.name}: {name}/{directory} is not there")
+                raise DestinationError(
+                    text(
+                        "note", "not_there", where=workspace.remote.name, name=f"{name}/{directory}"
+                    )
+                )
             latest = self.base / name / LATEST
             if not latest.exists():
                 latest.symlink_to(directory, target_is_directory=True)

@@ -17,6 +17,7 @@ from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from hopcheck.catalogue import text
 from hopcheck.model import Report
 from hopcheck.outlets.destination import CONTENT_TYPES, Destination, DestinationError
 from hopcheck.outlets.metrics import (
@@ -199,5 +200,5 @@ def split_listen(listen: str) -> tuple[str | None, int]:
     """``ADDRESS:PORT`` or ``:PORT`` (every address). Raises ValueError."""
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"listen {listen[:60]!a}: write ADDRESS:PORT or :PORT")
+        raise ValueError(text("usage", "listen", value=listen[:60]))
     return host.strip("[]") or None, int(port)

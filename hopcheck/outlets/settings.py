@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from hopcheck.catalogue import text
 from hopcheck.config import UsageError
 from hopcheck.outlets.incidents import Rules
 
@@ -66,7 +67,7 @@ def read_outlets(tables: Mapping[str, Any], source: str | None) -> Outlets:
     names = [sink.name for sink in sinks]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UsageError(f"{where}: two sinks are called {twice!r}; give them a name each")
+        raise UsageError(text("usage", "two_sinks", where=where, name=twice))
     return Outlets(
         rules=Rules(after, _runs(notify, "recover_after", after, where)),
         sinks=sinks,
@@ -83,7 +84,7 @@ def _table(
 ) -> dict[str, Any]:
     table = tables.get(name, {})
     if not isinstance(table, dict):
-        raise UsageError(f"{where}: {name} must be a table")
+        raise UsageError(text("usage", "table", where=where, name=name))
     check_keys(table, known, f"{where}, [{name}]")
     return table
 
@@ -93,34 +94,34 @@ def check_keys(table: Mapping[str, Any], known: Mapping[str, type], where: str) 
     for key, value in table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise UsageError(f"{where}: unknown key {key!r}; did you mean {near[0]!r}?")
+            raise UsageError(text("usage", "unknown_key", where=where, key=key, near=near[0]))
         if not isinstance(value, known[key]) or isinstance(value, bool):
-            raise UsageError(f"{where}: {key} must be of type {known[key].__name__}")
+            raise UsageError(text("usage", "type", where=where, key=key, type=known[key].__name__))
 
 
 def _runs(table: Mapping[str, Any], key: str, default: int, where: str) -> int:
     value: int = table.get(key, default)
     if not 1 <= value <= _MOST_RUNS:
-        raise UsageError(f"{where}, [notify]: {key} is from 1 to {_MOST_RUNS}")
+        raise UsageError(text("usage", "runs", where=where, key=key, most=_MOST_RUNS))
     return value
 
 
 def _sink(entry: Any, number: int, where: str) -> SinkSettings:
     here = f"{where}, [[notify.sink]] {number}"
     if not isinstance(entry, dict):
-        raise UsageError(f"{here}: must be a table")
+        raise UsageError(text("usage", "sink_table", where=here))
     check_keys(entry, _SINK, here)
     given = [key for key in ("url", "url_env", "alertmanager") if key in entry]
     if len(given) != 1:
-        raise UsageError(f"{here}: one of url, url_env or alertmanager")
+        raise UsageError(text("usage", "sink", where=here))
     url = entry.get("url")
     if "url_env" in entry:
         url = os.environ.get(entry["url_env"])
         if not url:
-            raise UsageError(f"{here}: the environment variable {entry['url_env']} is not set")
+            raise UsageError(text("usage", "sink_env", where=here, name=entry["url_env"]))
     alertmanager = entry.get("alertmanager")
     if alertmanager is not None and not re.match(r"https?://", alertmanager):
-        raise UsageError(f"{here}: alertmanager is an http or https URL")
+        raise UsageError(text("usage", "sink_url", where=here))
     return SinkSettings(
         name=entry.get("name", f"sink {number}" if alertmanager is None else "alertmanager"),
         url=url,

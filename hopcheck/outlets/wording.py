@@ -5,6 +5,7 @@ from __future__ import annotations
 from hopcheck.catalogue import text
 from hopcheck.model import Verdict
 from hopcheck.outlets.incidents import Kind, Message
+from hopcheck.report.labels import label
 
 _HOSTS = 20
 _COMMANDS = 2
@@ -14,20 +15,21 @@ def title(message: Message) -> str:
     """One line: what became of what."""
     events, cause = message.events, message.cause
     verdicts = [event.observation.verdict for event in events]
-    verdict = Verdict.BROKEN if Verdict.BROKEN in verdicts else verdicts[0]
+    worst = Verdict.BROKEN if Verdict.BROKEN in verdicts else verdicts[0]
+    verdict = label(f"verdict.{worst.value}")
     if len(events) == 1 or cause is None:
         one = events[0].observation
         return text(
             "notify",
             message.kind.value,
-            verdict=verdict.value,
+            verdict=verdict,
             host=one.name,
             headline=one.headline,
         )
     return text(
         "notify",
         f"storm_{message.kind.value}",
-        verdict=verdict.value,
+        verdict=verdict,
         count=len(events),
         title=cause.title,
         code=cause.code,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zlib import crc32
 
+from hopcheck.catalogue import text
 from hopcheck.history.database import History, HistoryError
 from hopcheck.history.retention import beyond
 from hopcheck.history.runs import RUN
@@ -117,7 +118,7 @@ class Workspace:
                         history.catch_up(slug)
             else:
                 return
-        raise DestinationError(f"{self.remote.name}: {HISTORY} is written by too many at once")
+        raise DestinationError(text("note", "too_many", where=self.remote.name, name=HISTORY))
 
     def read(self, name: str) -> Stored | None:
         """A file of the destination itself. Raises DestinationError."""

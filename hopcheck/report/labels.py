@@ -17,6 +17,11 @@ def word(kind: str, value: str) -> str:
     return label(key) if has_text("label", key) else value
 
 
+def fact(key: str, value: str) -> str:
+    """A fact's key and its value on a terminal: report.json's own in English."""
+    return f"{word('key', key)}: {word('member', value) if key == 'state' else value}"
+
+
 def left_out(report: Report) -> str:
     """The findings left out on purpose in a few words: code and object of each."""
     return listing(f"{finding.code} {finding.object}" for finding in report.skipped)

@@ -15,9 +15,9 @@ from rich.text import Text
 from hopcheck.model import Finding, Report, Severity, Status, StepResult, Verdict
 from hopcheck.report.facts import beside_path
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import label, left_out
+from hopcheck.report.labels import fact, label, left_out
 from hopcheck.report.since import change_words, changes_words, since_words
-from hopcheck.report.text import command, in_words, one_line, shorten
+from hopcheck.report.text import command, in_words, one_line, pad, shorten, width_of
 
 if TYPE_CHECKING:
     from rich.status import Status as Spinner
@@ -62,10 +62,10 @@ class _Line:
         """The lines as they will stand on the screen; only a raw one may exceed the width."""
         text = Text()
         for content, style in self.parts:
-            text.append(_sayable(console, content), style)
+            text.append(sayable(console, content), style)
         if self.raw:
             return [text]
-        head, rest = text.divide([self.indent]) if self.indent else (Text(), text)
+        head, rest = text.divide([_characters(text.plain, self.indent)])
         wrapped = rest.wrap(console, max(20, console.width - self.indent))
         rows = []
         for number, row in enumerate(wrapped):
@@ -112,7 +112,13 @@ def print_report(
             console.print(row, soft_wrap=True, highlight=False)
 
 
-def _sayable(console: Console, text: str) -> str:
+def _characters(text: str, cells: int) -> int:
+    """How many characters of `text` take the first `cells` cells."""
+    return next((n for n in range(len(text) + 1) if width_of(text[:n]) >= cells), len(text))
+
+
+def sayable(console: Console, text: str) -> str:
+    """`text` with a question mark for what the console's encoding has no character for."""
     return text.encode(console.encoding, "replace").decode(console.encoding)
 
 
@@ -124,8 +130,8 @@ def _clean(text: str) -> str:
 def _headline(report: Report, console: Console) -> _Line:
     word = label(f"verdict.{report.verdict.value}").upper()
     url = one_line(public_url(report.target), console.width)
-    width = 3 * console.width - len(word) - 6
-    headline = one_line(report.headline, max(40, width - len(url)))
+    width = 3 * console.width - width_of(word) - 6
+    headline = one_line(report.headline, max(40, width - width_of(url)))
     return _Line(
         (word, _VERDICT_STYLE[report.verdict]),
         (f"  {url}", "bold"),
@@ -140,7 +146,7 @@ def _one_line(report: Report) -> _Line:
 
 
 def _labelled(key: str, text: str, style: str = "") -> _Line:
-    return _Line((label(key).ljust(_INDENT), "bold"), (text, style), indent=_INDENT)
+    return _Line((pad(label(key), _INDENT), "bold"), (text, style), indent=_INDENT)
 
 
 def _named(finding: Finding) -> Iterator[_Line]:
@@ -212,7 +218,7 @@ def _history(report: Report, console: Console, room: int) -> list[_Line]:
     most = 3 if room >= 4 + len(lines) else 1
     for number, words in enumerate(changes_words(report, most)):
         head, cells = (label("changed"), 2 * width - 10) if not number else ("", width)
-        parts = ((head.ljust(_INDENT), "bold"), (one_line(words, cells), ""))
+        parts = ((pad(head, _INDENT), "bold"), (one_line(words, cells), ""))
         lines.append(_Line(*parts, indent=_INDENT))
     return lines
 
@@ -250,8 +256,10 @@ def _follows(report: Report, step: StepResult) -> str:
 
 def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
     symbol, plain, style = _STATUS_LOOK[step.status]
-    sign = plain if _sayable(console, symbol) != symbol else symbol
-    head = f" {sign} {step.number} {label(f'status.{step.status.value}'):<8}{step.step.value:<16}"
+    sign = plain if sayable(console, symbol) != symbol else symbol
+    column = 1 + max(width_of(label(f"status.{status.value}")) for status in Status)
+    word = pad(label(f"status.{step.status.value}"), column)
+    head = f" {sign} {step.number} {word}{step.step.value:<16}"
     first = next(
         iter(sorted(step.findings, key=lambda one: list(Severity).index(one.severity))), None
     )
@@ -260,7 +268,7 @@ def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
         text = f"{first.code} {first.title}" + (f" ({follows})" if follows else "")
     else:
         text = step.reason or step.title
-    return _Line((head, style), (one_line(text, console.width - len(head)), ""), raw=True)
+    return _Line((head, style), (one_line(text, console.width - width_of(head)), ""), raw=True)
 
 
 def _foot(report: Report, where: str | None, width: int) -> list[_Line]:
@@ -288,8 +296,8 @@ def _all_findings(report: Report) -> Iterator[_Line]:
         for finding in step.findings:
             yield from _finding_lines(finding)
         for key, value in beside_path(step.facts).items():
-            fact = f"  {_clean(key)}: {one_line(in_words(value), 400)}"
-            yield _Line((fact, "dim"), indent=4)
+            words = fact(_clean(key), one_line(in_words(value, fact), 400))
+            yield _Line((f"  {words}", "dim"), indent=4)
     if report.changes:
         yield _Line()
         yield _Line((label("changes"), "bold"))
@@ -337,7 +345,7 @@ class Progress:
         """Begin with `host`."""
         self.stop()
         self._host = _clean(host)
-        words = _sayable(self._console, label("collecting", host=self._host))
+        words = sayable(self._console, label("collecting", host=self._host))
         if self._live:
             # Not at the top: only a terminal needs it.
             from rich.status import Status as Spinner
@@ -351,7 +359,7 @@ class Progress:
         """Say what is being asked; shown on a terminal only, where it replaces the last one."""
         if self._spinner is not None:
             line = one_line(f"{self._host}: {text}", max(20, self._console.width - 4))
-            self._spinner.update(Text(_sayable(self._console, line)))
+            self._spinner.update(Text(sayable(self._console, line)))
 
     def step(self, step: StepResult) -> None:
         """Say how a step ended."""
@@ -369,7 +377,7 @@ class Progress:
             self._spinner = None
 
     def _say(self, text: str) -> None:
-        self._console.print(Text(_sayable(self._console, text)), soft_wrap=True, highlight=False)
+        self._console.print(Text(sayable(self._console, text)), soft_wrap=True, highlight=False)
 
     def __enter__(self) -> Progress:
         return self

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from rich.cells import cell_len, set_cell_size
 
 from hopcheck.report.labels import label
 
@@ -65,16 +65,13 @@ def encodable(text: str) -> str:
 
 
 def width_of(text: str) -> int:
-    """How many terminal cells `text` takes (East Asian wide characters take two)."""
-    if text.isascii():
-        return len(text)
-    return sum(_cells(character) for character in text)
+    """How many terminal cells `text` takes (Hangul and emoji take two)."""
+    return len(text) if text.isascii() else cell_len(text)
 
 
-def _cells(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+def pad(text: str, width: int) -> str:
+    """`text` with spaces behind it up to `width` cells."""
+    return text + " " * (width - width_of(text))
 
 
 def one_line(text: str, width: int) -> str:
@@ -83,13 +80,8 @@ def one_line(text: str, width: int) -> str:
     text = " ".join(for_terminal(text[: 16 * max(0, width) + _SLACK]).split())
     if width_of(text) <= width:
         return text
-    kept, used = [], 0
-    for character in text:
-        used += _cells(character)
-        if used > width - 1:
-            break
-        kept.append(character)
-    return "".join(kept).rstrip() + ELLIPSIS if width > 0 else ""
+    # Half of a wide character that does not fit is a space here.
+    return set_cell_size(text, width - 1).rstrip() + ELLIPSIS if width > 0 else ""
 
 
 def shorten(text: str, limit: int) -> str:
@@ -117,8 +109,11 @@ def whole_text(value: Any) -> Any:
         return map_text(value, encodable)
 
 
-def in_words(value: Any) -> str:
-    """A fact (plain JSON) as one text: "a, b", "key: value; key: value", "yes", "none"."""
+def in_words(value: Any, said: Callable[[str, str], str] | None = None) -> str:
+    """A fact (plain JSON) as one text: "a, b", "key: value; key: value", "yes", "none".
+
+    `said` gives the key of a mapping and its value their words (`labels.fact`).
+    """
     if value is None:
         return label("none")
     if isinstance(value, bool):
@@ -126,7 +121,9 @@ def in_words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {in_words(item)}" for key, item in value.items()) or label("none")
+        pairs = ((str(key), in_words(item, said)) for key, item in value.items())
+        shown = (said(key, words) if said else f"{key}: {words}" for key, words in pairs)
+        return "; ".join(shown) or label("none")
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return ", ".join(in_words(item) for item in value) or label("none")
+        return ", ".join(in_words(item, said) for item in value) or label("none")
     return str(value)

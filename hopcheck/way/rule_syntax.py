@@ -18,6 +18,7 @@ from hopcheck.way.version import Syntax
 Protocol = Literal["http", "tcp"]
 Problem = Literal["empty", "syntax", "unknown_matcher", "parameters", "value", "too_large"]
 
+END = "end of the rule"
 _MAX_LENGTH = 20_000
 _MAX_DEPTH = 100
 
@@ -156,7 +157,7 @@ class _Parser:
         return True
 
     def fail(self, problem: Problem = "syntax") -> NoReturn:
-        raise RuleError(problem, self.tokens[max(self.at - 1, 0)][1] or "end of the rule")
+        raise RuleError(problem, self.tokens[max(self.at - 1, 0)][1] or END)
 
     def rule(self) -> Node:
         node = self.either()

@@ -2,7 +2,9 @@
 
 import pytest
 
+from hopcheck import language
 from hopcheck.config import HostRun
+from hopcheck.fleet import summary
 from hopcheck.fleet.model import FleetHost, FleetResult, HostResult
 from hopcheck.model import Coverage, Report, Target, Vantage, Verdict
 from hopcheck.options import Options
@@ -60,3 +62,20 @@ def test_what_a_result_tells() -> None:
     assert result.diagnosed == (HEALTHY, DEFECT)
     assert result.skipped == (SKIPPED,)
     assert result.defective == (DEFECT, CRASHED)
+
+
+def test_a_run_in_words_of_each_language() -> None:
+    result = FleetResult("", "", (HEALTHY, BROKEN, SKIPPED, DEFECT))
+    (_, line), *_ = summary.lines(result)
+    assert line.startswith("DEFECT ")
+    assert list(summary.notes(result))[-1].startswith(
+        "4 hosts: 1 defect, 1 broken, 1 healthy, 1 maintenance; "
+    )
+    english = summary.to_dict(result)
+    language.use("ko")
+    said = [line for _, line in summary.lines(result)]
+    assert [line.split()[0] for line in said] == ["결함", "장애", "정상", "점검"]
+    assert list(summary.notes(result))[-1].startswith(
+        "호스트 4개: 1 결함, 1 장애, 1 정상, 1 점검; "
+    )
+    assert summary.to_dict(result) == english

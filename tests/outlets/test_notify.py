@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from hopcheck import language
 from hopcheck.config import UsageError
 from hopcheck.model import Verdict
 from hopcheck.outlets.incidents import Cause, Kind, Observation, Rules
@@ -77,6 +78,31 @@ def test_new_and_recovered_arrive_with_what_is_to_be_done(sink: tuple[Receiver, 
     assert held.titles[1:] == ["[recovered] a.example.com"]
     assert held.bodies[1]["type"] == "success"
     assert "2026-02-25T03:09:00+00:00" in held.bodies[1]["message"]
+
+
+def test_messages_are_korean_and_the_memory_is_not(sink: tuple[Receiver, str]) -> None:
+    held, url = sink
+    english, _ = run(Memory(), settings(url), seen())
+    held.bodies.clear()
+    language.use("ko")
+    memory, _ = run(Memory(), settings(url), seen())
+    assert memory.state == english.state
+    assert held.titles == ["[장애] a.example.com: a is broken: Traefik exits at start"]
+    said = [line.partition(":")[0] for line in held.bodies[0]["message"].splitlines()]
+    assert [one for one in said if not one.startswith("  $")] == [
+        "근본 원인", "조치", "시작", "담당", "보고서",
+    ]  # fmt: skip
+    # What was told in English is the same incident in Korean.
+    _, told = run(english, settings(url), seen())
+    assert told.messages == ()
+    held.bodies.clear()
+    run(memory, settings(url), seen(ok=True), minutes=9)
+    assert held.titles == ["[복구] a.example.com"]
+    held.bodies.clear()
+    run(Memory(), settings(url), *(seen(f"h{n}") for n in range(3)))
+    assert held.titles == [
+        "[장애] 호스트 3개: Traefik refuses its configuration (SVC008 Deployment gw/traefik)"
+    ]
 
 
 def test_a_storm_is_one_message_that_names_the_hosts(sink: tuple[Receiver, str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hopcheck import language
 from hopcheck.history.database import Day
 from hopcheck.model import Report, Verdict
 from hopcheck.replay import load, replay
@@ -19,6 +20,11 @@ from tests.report.examples import BROKEN, DEGRADED, EXAMPLES, HOST, SELECTOR, ho
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
 GALLERY = sorted(file.name.removesuffix(".json.gz") for file in SNAPSHOTS.glob("*.json.gz"))
+LONG_IN_KOREAN = [
+    one
+    for one in ("dns-split-horizon", "svc-not-http", "ing-path-overmatch", "tpod-static-bad")
+    if one in GALLERY
+]
 ALL = {**EXAMPLES, "hostile": hostile()}
 SCREENS = [(1280, 800), (390, 844)]
 NETWORK = ("http://", "https://", "ws://", "ftp://")
@@ -54,7 +60,28 @@ def bottoms(browser: Chromium, *selectors: str) -> dict[str, float | None]:
 def test_object_cause_and_fix_on_the_first_screen(
     browser: Chromium, written: Write, name: str
 ) -> None:
+    first_screen(browser, written, replayed(name))
+
+
+# The longest of headline and fix in Korean, and some of other steps.
+@pytest.mark.parametrize("name", LONG_IN_KOREAN)
+def test_the_first_screen_in_korean(browser: Chromium, written: Write, name: str) -> None:
+    language.use("ko")
     report = replayed(name)
+    first_screen(browser, written, report)
+    assert browser.evaluate("document.documentElement.lang") == "ko"
+    # A line ends between words, never within one.
+    assert browser.evaluate("getComputedStyle(document.body).wordBreak") == "keep-all"
+    fix = browser.evaluate("document.querySelector('.cause .fix').textContent")
+    assert fix == f"조치: {report.root_causes[0].fix}"
+    for width in (360, 1280):
+        browser.resize(width, 800)
+        assert browser.evaluate(TOO_WIDE) == 0
+        assert browser.evaluate(STRAY) == []
+
+
+def first_screen(browser: Chromium, written: Write, report: Report) -> None:
+    """Open the report's page: verdict, object, cause and fix are seen without scrolling."""
     wanted = ["#verdict", "#headline"]
     if report.root_causes:
         # What the history adds stands before them.

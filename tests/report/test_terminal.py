@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
+from hopcheck import language
 from hopcheck.model import Finding, ObjectRef, Report, Step
+from hopcheck.report.labels import label
 from hopcheck.report.terminal import Progress, make_console, print_report
 from tests.report.examples import BROKEN, EXAMPLES, SELECTOR, finding, hostile
 
@@ -85,6 +88,45 @@ def test_nothing_changed_and_nothing_known() -> None:
     )
     assert "Since      first seen in this run; no earlier run is known\n" in shown(lone)
     assert "Changed" not in shown(lone)
+
+
+NAMES = ("결제-서비스-프런트엔드", "shop-🛒-👩‍💻-frontend", "아주긴이름의오브젝트" * 6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("code", ["en", "ko"])
+def test_wide_characters_take_two_cells(code: str, name: str) -> None:
+    language.use(code)
+    cause = msgspec.structs.replace(
+        SELECTOR,
+        object=ObjectRef("Service", name, "쇼핑몰"),
+        title=f"{name}의 selector",
+        actual=f"{name} " * 9,
+        fix=f"{name}의 selector를 고치십시오. " * 3,
+        commands=(),
+    )
+    steps = tuple(
+        msgspec.structs.replace(one, findings=(), reason=f"{name} " * 9) for one in BROKEN.steps
+    )
+    report = msgspec.structs.replace(
+        with_causes(cause), steps=steps, headline=f"{name} 장애. " * 12
+    )
+    lines = shown(report, width=80).splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    # One column for what stands beside the labels, one for the steps' names.
+    words = {label(key) for key in ("root_cause", "fix", "actual", "expected", "since")}
+    beside = [line for line in lines if any(line.startswith(f"{word} ") for word in words)]
+    assert len(beside) >= 3
+    for line in beside:
+        word = next(one for one in words if line.startswith(f"{one} "))
+        assert line[len(word) :].lstrip() == line[len(word) + 11 - cell_len(word) :]
+    columns = {
+        cell_len(line[: line.index(step.value)])
+        for step, line in zip(
+            Step, (one for one in lines if re.match(r" \S \d ", one)), strict=True
+        )
+    }
+    assert len(columns) == 1
 
 
 def test_more_causes_than_fit_are_counted() -> None:
