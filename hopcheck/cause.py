@@ -231,7 +231,7 @@ EDGES: tuple[Edge, ...] = (
         "other_scheme",
     ),
     Edge(
-        ("ING008", "ING009", "ING014"),
+        ("ING008", "ING009", *_ROUTE_DROPPED),
         ("REQ001", "REQ002", "REQ014", "REQ016"),
         "other_route",
         "by_request",

@@ -1,4 +1,4 @@
-"""Other rules of the object that serves the request: broken, though this request needs them not."""
+"""Rules beside the one that serves the request: broken, though this request needs them not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from hopcheck.way.scene import Scene, spec
 
 
 def judge(scene: Scene, routing: Routing, winner: Route) -> list[Finding]:
-    """One note for each other backend of the winner's object that leads nowhere."""
+    """One note for each other backend that leads nowhere.
+
+    Of the winner's object, and of routes that would match were they not dropped for that.
+    """
     used = {(b.namespace, b.name, str(b.port)) for b in winner.backends}
     found: dict[tuple[str, str, str], Finding] = {}
     for route in routing.routes:
@@ -20,7 +23,7 @@ def judge(scene: Scene, routing: Routing, winner: Route) -> list[Finding]:
             winner.namespace,
             winner.name,
         )
-        if not same or not route.loaded:
+        if not (same or route in routing.selection.passed_over) or not route.loaded:
             continue
         for backend in route.backends:
             key = (backend.namespace, backend.name, str(backend.port))

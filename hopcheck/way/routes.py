@@ -37,7 +37,9 @@ __all__ = [
     "Selection",
     "View",
     "candidates",
+    "destination",
     "leaves",
+    "rank",
     "select",
 ]
 
@@ -52,7 +54,7 @@ class Selection(Struct, frozen=True):
     come before the winner (or there is none). `excluded` would match, were they loaded.
     `redirect` is the entryPoint where that answers instead with a redirection of its own.
     `order` holds all that match, best first: when the winner turns out not to be loaded (its
-    Service is missing), the next one serves.
+    Service is missing), the next one serves. `passed_over` are those that Traefik drops so.
     """
 
     host: str
@@ -66,6 +68,7 @@ class Selection(Struct, frozen=True):
     undecided: tuple[Route, ...] = ()
     excluded: tuple[Route, ...] = ()
     misses: tuple[Miss, ...] = ()
+    passed_over: tuple[Route, ...] = ()
     redirect: EntryPoint | None = None
 
 
@@ -117,18 +120,18 @@ def select(
     here = [route for route in own if route.loaded and asked.reaches(route)]
     answers = [(route, asked.matches(route)) for route in here]
     matching = _arbitrate([route for route, answer in answers if answer], here, asked)
-    order = tuple(sorted(matching, key=lambda route: _rank(route, view), reverse=True))
+    order = tuple(sorted(matching, key=lambda route: rank(route, view), reverse=True))
     winner = order[0] if order else None
-    best = _rank(winner, view) if winner else None
+    best = rank(winner, view) if winner else None
     ties = tuple(
         route
         for route in order[1:]
-        if _rank(route, view) == best and winner and _destination(route) != _destination(winner)
+        if rank(route, view) == best and winner and destination(route) != destination(winner)
     )
     undecided = tuple(
         route
         for route, answer in answers
-        if answer is None and (best is None or _rank(route, view) >= best)
+        if answer is None and (best is None or rank(route, view) >= best)
     )
     left_out = tuple(r for r in own if not r.loaded and _would_match(r, asked))
     seen = {id(route) for route in (*matching, *undecided, *left_out)}
@@ -184,7 +187,7 @@ class _Asked(Struct, frozen=True):
         )
 
 
-def _rank(route: Route, view: View) -> tuple[int, int]:
+def rank(route: Route, view: View) -> tuple[int, int]:
     """Priority, then the provider's place where that version looks at it (higher wins).
 
     providers.precedence counts only where it is set: 3.7.15 documents a default, but never applies
@@ -198,7 +201,8 @@ def _rank(route: Route, view: View) -> tuple[int, int]:
     return route.priority, -place
 
 
-def _destination(route: Route) -> tuple[object, ...]:
+def destination(route: Route) -> tuple[object, ...]:
+    """Where a route leads, for comparison: its backends and what is done on the way."""
     return (
         tuple((b.namespace, b.name, b.port, b.kind) for b in route.backends),
         route.middlewares,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hopcheck.model import Obj
+from hopcheck.model import Obj, Why
 from hopcheck.way.discovery import Instance
+from hopcheck.way.dropped import passing_over
 from hopcheck.way.gateway import gateway_routers, gateway_routes_for
 from hopcheck.way.installed import installed_version
 from hopcheck.way.memo import Memo
@@ -109,7 +110,32 @@ class Routing:
 
     @cached_property
     def selection(self) -> Selection:
-        """What Traefik does with the request."""
+        """What Traefik does with the request; routes that it drops are passed over."""
+        return passing_over(self._selected, self.drops, self.view)
+
+    def drops(self, route: Route) -> bool:
+        """Whether Traefik makes no router of it: a Service or its port, or a TraefikService, lacks.
+
+        False where that could not be seen.
+        """
+        services, missing = self.backends(route)
+        return bool(missing) or any(self._leads_nowhere(backend) for backend in services)
+
+    def _leads_nowhere(self, backend: Backend) -> bool:
+        if backend.name.endswith("@internal"):
+            return False
+        service = self.scene.service(backend.namespace, backend.name)
+        if service is None:
+            one = self.scene.kube.one("services", backend.namespace, backend.name)
+            return one.why is Why.NOT_FOUND
+        spec = service.get("spec") or {}
+        # Traefik takes the port from the reference where an ExternalName Service names none.
+        external = spec.get("type") == "ExternalName" and not spec.get("ports")
+        return not external and port_of(service, backend.port) is None
+
+    @cached_property
+    def _selected(self) -> Selection:
+        """The choice by rules and priorities alone."""
         target, view, routes, entry_point = (
             self.scene.target,
             self.view,

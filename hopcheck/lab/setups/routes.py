@@ -385,6 +385,26 @@ async def duplicate(lab: Lab) -> None:
     lab.store.put(found | {"metadata": {"name": "a-my-app", "namespace": APP}})
 
 
+@setup(FAMILY, "left-over-ingress")
+async def left_over_ingress(lab: Lab) -> None:
+    """An Ingress of a former release claims the same host and path for a Service that is gone."""
+    path = "{path: /, pathType: Prefix, backend: {service: {name: gone, port: {number: 80}}}}"
+    put(
+        lab, "Ingress", "a-old",
+        f"{{ingressClassName: traefik, rules: [{{host: {HOST}, http: {{paths: [{path}]}}}}]}}",
+    )  # fmt: skip
+
+
+@setup(FAMILY, "left-over-route")
+async def left_over_route(lab: Lab) -> None:
+    """An IngressRoute of higher priority names a port that its Service no longer has."""
+    put(
+        lab, "IngressRoute", "canary",
+        f"{{entryPoints: [websecure], tls: {{}}, routes: [{{kind: Rule, priority: 900, match:"
+        f" '{_MATCH}', services: [{{name: my-app-service, port: 8443}}]}}]}}",
+    )  # fmt: skip
+
+
 @setup(FAMILY, "foreign-annotations")
 async def foreign_annotations(lab: Lab) -> None:
     """Annotations of other controllers and of Traefik 1 stand on the Ingress and its Service."""
