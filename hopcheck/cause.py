@@ -6,6 +6,7 @@ The knowledge stands in the tables `EDGES`, `CONDITIONS` and `ORDER`; the code o
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
@@ -56,9 +57,9 @@ class Edge(Struct, frozen=True):
 
 # Symptoms: never what to fix. With no cause in sight nothing is accused (contract: root_causes).
 SYMPTOMS = frozenset({"REQ004", "REQ009", "REQ012"})
-# Observations of the application: where it could not be told whose they are, their object is the
-# Host, and they accuse nobody.
-OF_THE_HOST = frozenset({"REQ001", "REQ003", "REQ014"})
+# Observations whose owner could not be told (an answer's, or why a route is not loaded): then their
+# object is the Host, and they accuse nobody.
+OF_THE_HOST = frozenset({"LOG002", "REQ001", "REQ003", "REQ014"})
 # Bounded gaps and general observations: root causes only when nothing more precise is known.
 LAST_RESORT = frozenset({"TGT017", "TGT020", "SVC016", "END014", "LOG002", "REQ008", "ING022"})
 
@@ -95,6 +96,12 @@ _LOAD_BALANCER = (
 
 EDGES: tuple[Edge, ...] = (
     Edge(("SVC008", "SVC010"), ("SVC007",), "traefik_not_ready"),
+    Edge(
+        ("SVC008",),
+        ("SVC005", "SVC014", "ING010", "ING011"),
+        "argument_refused",
+        "argument_names",
+    ),
     Edge(("SVC001", "SVC003", "SVC014"), ("TGT014",), "no_node_port"),
     Edge(_TRAEFIK_DOWN, ("TGT017",), "no_pod_behind"),
     Edge(
@@ -148,7 +155,7 @@ EDGES: tuple[Edge, ...] = (
         (*_NO_ENDPOINTS, "ING00[45]", "ING020", "LOG003"),
         ("REQ009",),
         "no_server",
-        "status_503",
+        "status_5xx",
     ),
     Edge(
         ("END003", "END008", "END010", "END013", "END014", "REQ003", "REQ015", "LOG003", "ING008"),
@@ -211,7 +218,7 @@ EDGES: tuple[Edge, ...] = (
         "route_not_tls",
         "brings_certificate",
     ),
-    Edge(("ING018",), ("REQ008",), "strict_sni"),
+    Edge(("ING018",), ("REQ008", "LOG002"), "strict_sni"),
     Edge(("ING020",), ("REQ008",), "tls_options"),
     Edge(
         (
@@ -247,6 +254,15 @@ EDGES: tuple[Edge, ...] = (
         ("REQ001", "REQ002", "REQ003", "REQ011", "REQ014"),
         "their_share",
     ),
+    Edge(("ING014",), ("REQ011", "END014"), "middleware_between"),
+    Edge(("TGT002", "ING015"), ("REQ011",), "closed_port"),
+    Edge(
+        ("ING008",),
+        (*_NO_ENDPOINTS, "END003", "END008", "END013", "REQ015", "REQ003"),
+        "not_meant",
+        "its_backend",
+    ),
+    Edge(("ING009",), ("REQ009",), "turns", "status_5xx"),
     Edge(("ING009",), ("LOG001",), "equal"),
     Edge(("END003",), ("END013", "REQ015", "END014"), "port_of_all"),
     Edge(("END008", "END010", "REQ015", "END013", "END009"), ("END014",), "pods_end"),
@@ -286,7 +302,6 @@ CONDITIONS: dict[str, Condition] = {
         ),
         Condition("cause_404", lambda cause, _effect: cause.params.get("status") == 404),
         Condition("status_404", lambda _cause, effect: effect.params.get("status") == 404),
-        Condition("status_503", lambda _cause, effect: effect.params.get("status") == 503),
         Condition(
             "status_5xx",
             lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
@@ -303,6 +318,25 @@ CONDITIONS: dict[str, Condition] = {
         Condition(
             "all_addresses",
             lambda _cause, effect: effect.params.get("variant") != "part",
+        ),
+        Condition(
+            "argument_names",
+            lambda cause, effect: any(
+                str(effect.params.get(key)).lower()
+                in re.split(r"[.=-]+", str(cause.params.get("flag")).lower())
+                for key in ("wanted", "entry", "asked")
+            ),
+        ),
+        Condition(
+            "its_backend",
+            lambda cause, effect: bool(
+                {(r.namespace, r.name) for r in cause.related if r.kind == "Service"}
+                & {
+                    (r.namespace, r.name)
+                    for r in (effect.object, *effect.related)
+                    if r.kind in ("Service", "Application")
+                }
+            ),
         ),
         Condition(
             "some_targets",

@@ -204,6 +204,17 @@ def refused_by_middleware(snapshot: Snapshot, exchange: Exchange, address: str) 
     return bool(answers) and all((last.status or 500) < 500 for last in answers)
 
 
+def origin_answered(snapshot: Snapshot, status: int) -> bool | None:
+    """Whether this run's answers with that status came from the application, by the access log.
+
+    None where no line tells (the log is off, of the common format, or filtered).
+    """
+    for fields in _access_lines(snapshot, status):
+        if fields.get("RouterName"):
+            return fields.get("OriginStatus") == str(status)
+    return None
+
+
 def _access_lines(snapshot: Snapshot, status: int) -> Iterator[Mapping[str, str]]:
     """Access-log lines (JSON) of this run's requests with that status, each replica's newest first.
 

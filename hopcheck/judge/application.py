@@ -7,7 +7,7 @@ from typing import Any
 from hopcheck.catalogue import make, text
 from hopcheck.judge.names import failure, workloads_of
 from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe
-from hopcheck.outcome import says_tls
+from hopcheck.outcome import origin_answered, says_tls
 from hopcheck.way.routes import listed
 from hopcheck.way.routing import routing_of
 from hopcheck.way.scene import Scene, spec
@@ -70,7 +70,14 @@ def waits(scene: Scene, namespace: str) -> bool:
     """
     if answers := _pods(scene):
         return all(answer.error is ErrorKind.READ_TIMEOUT for answer in answers)
-    return bool(namespace) and scene.kube.list("networkpolicies", namespace).seen
+    kube, instance = scene.kube, scene.instance
+    spaces = {namespace, *((instance.namespace,) if instance is not None else ())}
+    policies = [kube.list("networkpolicies", space) for space in spaces]
+    if not namespace or not all(one.seen for one in policies):
+        return False
+    # Whom a policy selects is told by the pods: one that blocks is named then.
+    pods = kube.list("pods", namespace).seen and kube.list("endpointslices", namespace).seen
+    return pods or not any(one.get() for one in policies)
 
 
 def _nobodys(scene: Scene, last: Exchange) -> bool:
@@ -117,6 +124,8 @@ def answered(
             meaning=text("traefik_answer", "500"),
             **common,
         )
+    if origin_answered(scene.snapshot, status) is False:
+        return make("REQ014", host_ref(scene), status=status, expect=expect, **common)
     if status >= 500:
         line = next(iter(last.body.strip().splitlines()), "")
         return make(

@@ -9,13 +9,13 @@ import msgspec
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import pods as pod_states
 from hopcheck.judge import reach
-from hopcheck.judge.names import gateway_gap
-from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Snapshot, Step, Why
+from hopcheck.judge.names import gateway_gap, route_refs
+from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Severity, Snapshot, Step, Why
 from hopcheck.outcome import outcomes
 from hopcheck.way.discovery import containers, selects
 from hopcheck.way.probes import endpoint_addresses, slice_ports
 from hopcheck.way.route import Backend
-from hopcheck.way.routing import Routing, port_of, routing_of
+from hopcheck.way.routing import Routing, port_of, routing_of, share_of
 from hopcheck.way.scene import Scene, meta, scene_of, spec
 from hopcheck.way.version import uses_endpoint
 
@@ -39,7 +39,6 @@ def judge(snapshot: Snapshot) -> Judgement:
     findings: list[Finding] = []
     gaps: list[Gap] = []
     facts: dict[str, Any] = {}
-    total = max(1, len(backends))
     seen = 0
     external: list[str] = []
     for backend in backends:
@@ -52,7 +51,8 @@ def judge(snapshot: Snapshot) -> Judgement:
             continue
         if backend.weight == 0 and outcomes(scene.snapshot).succeeded:
             continue  # nothing is sent there, and Traefik has loaded the rest
-        one = _Backend(scene, routing, backend, service.get(), 1 / total if total > 1 else None)
+        share = share_of(backend, backends)
+        one = _Backend(scene, routing, backend, service.get(), share)
         result = one.judge()
         if result is None:
             external.append(str(spec(service.get()).get("externalName")))
@@ -68,11 +68,38 @@ def judge(snapshot: Snapshot) -> Judgement:
         for key, value in result.facts.items():
             facts.setdefault(key, value)
     if external and not findings and len(external) == len(backends):
+        silent = _outside(scene, routing, backends, external)
+        if silent is not None:
+            return Judgement(Step.ENDPOINTS, (silent,), seen=True, facts=facts | {"pod.na": True})
         note = text(
             "na", "external", service=listing(b.name for b in backends), external=listing(external)
         )
         return Judgement(Step.ENDPOINTS, not_applicable=note, facts=facts | {"pod.na": True})
     return Judgement(Step.ENDPOINTS, tuple(findings), tuple(gaps), seen=seen > 0, facts=facts)
+
+
+def _outside(
+    scene: Scene, routing: Routing, backends: list[Backend], external: list[str]
+) -> Finding | None:
+    """Hosts outside that do not answer Traefik, as far as its own answers tell."""
+    bad = reach.traefik_statuses(scene) & {502, 504}
+    if not bad or outcomes(scene.snapshot).succeeded:
+        return None
+    instance = scene.instance
+    pods = instance.pods if instance else ()
+    first = backends[0]
+    return make(
+        "END014",
+        ObjectRef("Service", first.name, first.namespace),
+        variant="external",
+        service=f"{first.namespace}/{first.name}",
+        external=listing(external),
+        answer=listing(sorted(bad)),
+        ns=first.namespace,
+        traefik_ns=instance.namespace if instance else "",
+        pod=meta(pods[0]).get("name", "") if pods else "",
+        related=route_refs(routing),
+    )
 
 
 def _without_route(scene: Scene, routing: Routing) -> Judgement:
@@ -210,7 +237,7 @@ class _Backend:
     ) -> Judgement:
         listed = self.scene.kube.list("pods", self.ns)
         if not spec(self.service).get("selector"):
-            return self._result([self._empty("unmanaged")], facts)
+            return self._result([self._unmanaged(port, own)], facts)
         if not listed.seen:
             gap = _gap("pods", listed.why, listed.detail, self.backend)
             return self._result([self._empty("no_addresses")], facts, (gap,))
@@ -239,13 +266,27 @@ class _Backend:
         wrong = reach.wrong_port(self.scene, self.backend, self.service, endpoints)
         return self._result([self._down(pods, troubled), *wrong], facts)
 
-    def _empty(self, key: str) -> Finding:
+    def _unmanaged(self, port: Obj, own: list[Obj]) -> Finding:
+        """Nobody keeps a slice, or its ports have other names than the Service's."""
+        names = {
+            str(p.get("name") or "")
+            for one in own
+            if one.get("endpoints")
+            for p in one.get("ports") or ()
+        }
+        wanted = str(port.get("name") or "")
+        if not names or wanted in names:
+            return self._empty("unmanaged")
+        shown = listing(sorted(name or '""' for name in names))
+        return self._empty("port_name", name=wanted or '""', names=shown)
+
+    def _empty(self, key: str, **words: Any) -> Finding:
         return make(
             "END012",
             self.ref,
             service=self.full,
-            detail=text("backend", key),
-            advice=text("backend_advice", key),
+            detail=text("backend", key, **words),
+            advice=text("backend_advice", key, **words),
             ns=self.ns,
             svc=self.name,
             share=self.share,
@@ -373,6 +414,7 @@ class _Backend:
             make(
                 "END006",
                 workloads[0] if workloads else self.ref,
+                severity=Severity.INFO if pod_states.stands_by(pods, troubled) else None,
                 count=len(troubled),
                 total=len(pods),
                 service=self.full,

@@ -172,6 +172,7 @@ def _excluded(scene: Scene, routing: Routing, route: Route, why: Exclusion) -> F
             reason=_problem(why.expected) or why.value or said,
             version=str(routing.view.version or "v3"),
             advice=advice,
+            host=scene.target.host,
             **common,
         )
     if reason in _REFERENCE:
@@ -212,6 +213,19 @@ def _hosts(obj: Obj) -> list[str]:
 def _no_host(scene: Scene, routing: Routing) -> Finding:
     target = scene.target
     near = [m for m in routing.selection.misses if m.reason is Excluded.HOST_MISMATCH]
+    old = next((m.route for m in near if m.hint == "v2_syntax"), None)
+    if old is not None:
+        return make(
+            "ING021",
+            route_ref(old, f"{old.field}.match"),
+            variant="v2",
+            rule=old.rule,
+            reason="",
+            version=str(routing.view.version or "v3"),
+            advice=text("excluded_advice", Excluded.PARSE_ERROR.value),
+            host=target.host,
+            **route_words(old),
+        )
     if near:
         route, host = near[0].route, near[0].host
         return make(

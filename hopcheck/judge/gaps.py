@@ -104,9 +104,7 @@ def _reached_application(probe: Probe) -> bool:
     if last.error in (ErrorKind.TOO_MANY_REDIRECTS, ErrorKind.READ_TIMEOUT):
         return True
     # What was redirected had come through; where it was sent to is another matter.
-    first = probe.exchanges[0]
-    redirected = len(probe.exchanges) > 1 and producer(first) is Producer.APPLICATION
-    return redirected or producer(last) is Producer.APPLICATION
+    return len(probe.exchanges) > 1 or producer(last) is Producer.APPLICATION
 
 
 def _unhealthy_nodes(scene: Scene) -> set[str]:
@@ -118,6 +116,19 @@ def _unhealthy_nodes(scene: Scene) -> set[str]:
         for described in scene.health(forward.target_group_arn).or_else(()) or ()
         if (described.get("TargetHealth") or {}).get("State") == "unhealthy"
         and (node := scene.node_ids.get(str((described.get("Target") or {}).get("Id")))) is not None
+    }
+
+
+def out_of_service(scene: Scene) -> set[str]:
+    """The nodes that are cordoned or not ready, by name."""
+    return {
+        str(node["metadata"]["name"])
+        for node in scene.kube.list("nodes").or_else(()) or ()
+        if (node.get("spec") or {}).get("unschedulable")
+        or any(
+            condition.get("type") == "Ready" and condition.get("status") != "True"
+            for condition in (node.get("status") or {}).get("conditions") or ()
+        )
     }
 
 
@@ -138,7 +149,8 @@ def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
     made = outcomes(scene.snapshot)
     if made.made and made.succeeded == made.made:
         # The load balancer may be admitted where we are not: what it finds healthy is fine.
-        unhealthy = _unhealthy_nodes(scene)
+        # And a node that is down, or taken out on purpose, is no fault of the way to it.
+        unhealthy = _unhealthy_nodes(scene) - out_of_service(scene)
         failing = [p for p in failing if p.name in unhealthy]
         if not failing:
             return []
@@ -150,6 +162,10 @@ def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
             works=listing(p.member for p in answered),
             fails=listing(p.member for p in failing),
             actual=listing(said(p) for p in failing),
+            policy="",
+            port="",
+            ns=meta.get("namespace") or "",
+            name="",
             share=len(failing) / len(nodes),
             related=tuple(ObjectRef("Node", p.name) for p in failing[:3] if p.name),
         )

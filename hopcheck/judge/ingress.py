@@ -6,11 +6,12 @@ from typing import Any
 
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import exclusions, neighbours, references
-from hopcheck.judge.names import RESOURCE, gateway_gap, route_ref
+from hopcheck.judge.names import RESOURCE, gateway_gap, last_exchanges, route_ref, route_words
 from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
-from hopcheck.outcome import outcomes
+from hopcheck.outcome import Producer, outcomes, producer
 from hopcheck.way.route import Route
 from hopcheck.way.routing import Routing, port_of, routing_of
+from hopcheck.way.rules import hosts_in, unquoted
 from hopcheck.way.scene import Scene, scene_of
 
 _ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
@@ -48,14 +49,16 @@ def judge(snapshot: Snapshot) -> Judgement:
 def _guessed(scene: Scene, routing: Routing) -> bool:
     """Whether requests succeed and which of several routes serves them is not known.
 
-    That is so where what decides on a route (its class, a setting of Traefik) could not be seen.
+    That is so where what decides on a route (its class, a setting of Traefik) could not be seen. A
+    route that Traefik drops cannot be the one, though no other is in sight.
     """
     selection = routing.selection
     if selection.winner is None or not selection.winner.uncertain:
         return False
     rivals = {(route.kind, route.namespace, route.name) for route in selection.order}
+    several = len(rivals) > 1 or routing.drops(selection.winner)
     made = outcomes(scene.snapshot)
-    return len(rivals) > 1 and made.made > 0 and made.succeeded == made.made
+    return several and made.made > 0 and made.succeeded == made.made
 
 
 def _unseen(scene: Scene) -> list[str]:
@@ -141,6 +144,11 @@ def _no_winner(
         kind, namespace, name, rule = only.pop()
         label = {"route.label": f"{kind} {namespace}/{name}", "route.detail": rule}
         return Judgement(Step.INGRESS, seen=True, facts=facts | label)
+    if len(only) == 1 and not works and not gaps:
+        found = references.judge(scene, routing, selection.undecided[0])
+        found = found or _unmet(scene, selection.undecided)
+        if found:
+            return Judgement(Step.INGRESS, tuple(found), seen=True, facts=facts)
     if selection.undecided or works:
         # Something matches that cannot be evaluated from the declaration, or an answer proves it.
         names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.undecided)
@@ -162,6 +170,37 @@ def _no_winner(
         # The route itself is read: what it names has to exist wherever the request arrives.
         found += references.judge(scene, routing, routing.winner)
     return Judgement(Step.INGRESS, tuple(found), gaps, seen=True, facts=facts)
+
+
+def _unmet(scene: Scene, undecided: tuple[Route, ...]) -> list[Finding]:
+    """The only route for host and path asks more of a request, and Traefik found none for ours.
+
+    What it asks (a header, a client's address) is not evaluated here: Traefik's own 404 tells,
+    where its API shows that the route is loaded.
+    """
+    route = undecided[0]
+    last = last_exchanges(scene)
+    refused = [e for e in last if e.status == 404 and producer(e) is Producer.TRAEFIK]
+    loaded = any(
+        unquoted(str(router.get("rule"))) == unquoted(route.rule)
+        and router.get("status") != "disabled"
+        for replica in scene.snapshot.traefik.replicas
+        for router in replica.routers.or_else(()) or ()
+    )
+    if not loaded or route.uncertain or not last or len(refused) < len(last):
+        return []
+    return [
+        make(
+            "ING007",
+            route_ref(route, route.field),
+            variant="condition",
+            host=scene.target.host,
+            path=scene.target.path,
+            paths=route.rule,
+            advice="",
+            **route_words(route),
+        )
+    ]
 
 
 def _api_seen(scene: Scene) -> bool:
@@ -211,7 +250,16 @@ def _ambiguous(scene: Scene, routing: Routing) -> list[Finding]:
     exact = next((r for r in selection.shadowed if _meant(r, winner, target.host)), None)
     if exact is not None and not winner.priority_set:
         found.append(_outranked(scene, winner, exact))
+    meant = next((r for r in selection.shadowed if _names_it(r, target.host)), None)
+    taken = winner.priority_set and not _names_it(winner, target.host)
+    if meant is not None and taken and not outcomes(scene.snapshot).succeeded:
+        # A priority is set on purpose; where nothing works, it is what takes the host's requests.
+        found.append(_outranked(scene, winner, meant, *_backend_refs(winner)))
     return found
+
+
+def _names_it(route: Route, host: str) -> bool:
+    return host.lower().rstrip(".") in hosts_in(route.rule, route.syntax, route.protocol)
 
 
 def _by_element(route: Route, winner: Route, path: str) -> bool:
@@ -266,12 +314,12 @@ def _meant(route: Route, winner: Route, host: str) -> bool:
     return route.host == host and winner.host not in (host, None) and winner.host.startswith("*.")
 
 
-def _outranked(scene: Scene, winner: Route, loser: Route) -> Finding:
+def _outranked(scene: Scene, winner: Route, loser: Route, *related: ObjectRef) -> Finding:
     target = scene.target
     return make(
         "ING008",
         route_ref(winner),
-        related=(route_ref(loser),),
+        related=(route_ref(loser), *related),
         winner=str(route_ref(winner)),
         winner_rule=winner.rule,
         winner_priority=winner.priority,

@@ -6,6 +6,7 @@ from typing import Any
 
 from hopcheck.catalogue import has_text, listing, make, text
 from hopcheck.judge.groups import Group, reason_of, target_name
+from hopcheck.judge.zones import zone_of
 from hopcheck.model import Finding, Obj, ObjectRef, Severity
 from hopcheck.outcome import Producer, outcomes, producer
 from hopcheck.way.albrules import chosen_rule
@@ -142,8 +143,14 @@ def stale(scene: Scene, group: Group) -> list[Finding]:
     ]
 
 
-def unused(group: Group, lb: str) -> list[Finding]:
-    """Targets that AWS does not use, by its reason; a warning while others serve."""
+def unused(scene: Scene, balancer: Obj, group: Group) -> list[Finding]:
+    """Targets that AWS does not use, by its reason; a warning while others serve.
+
+    Information where they are all in zones that the load balancer does not have: it is told its
+    zones on purpose, and Auto Scaling groups register nodes of every zone.
+    """
+    lb = str(balancer.get("LoadBalancerName"))
+    enabled = {str(z.get("ZoneName")) for z in balancer.get("AvailabilityZones") or ()}
     found = []
     by_reason: dict[str, list[Obj]] = {}
     for described in group.in_state("unused"):
@@ -152,8 +159,11 @@ def unused(group: Group, lb: str) -> list[Finding]:
     for reason, these in by_reason.items():
         if not has_text("unused", reason):
             continue
+        zones = {zone_of(scene, d.get("Target") or {}) for d in these}
+        outside = reason == "Target.NotInUse" and None not in zones and not zones & enabled
+        mild = Severity.INFO if outside and enabled else Severity.WARNING
         common: dict[str, Any] = {
-            "severity": Severity.WARNING if healthy else Severity.ERROR,
+            "severity": mild if healthy else Severity.ERROR,
             "tg": group.name,
             "tg_arn": group.arn,
             "share": group.share * len(these) / len(group.described),

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hopcheck.catalogue import listing, make, text
+from hopcheck.judge import between
 from hopcheck.judge.names import last_exchanges, route_ref, route_words
 from hopcheck.model import Evidence as Proof
 from hopcheck.model import Finding, Obj, ObjectRef, Why
@@ -38,21 +39,37 @@ def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
     entry = routing.view.static.entry_points.get(routing.entry_point)
     shared = entry.middlewares if entry is not None and routing.view.static.known else ()
     found: list[Finding] = []
-    for name in (*route.middlewares, *shared):
-        if not name.endswith(_OWN):
-            continue
+    for written in (*route.middlewares, *shared):
+        # A name without a provider is one of the router's own (provider.GetQualifiedName).
+        name = written if "@" in written else f"{written}@{route.provider}"
+        owner = None if written in route.middlewares else scene.instance
         obj = known.get(name)
         if obj is not None:
             found += _Judged(scene, routing, route, obj).findings(known)
-        elif readable.seen or readable.why is Why.NOT_FOUND:
-            owner = None if name in route.middlewares else scene.instance
-            found.append(_missing(route, name, known, owner))
-    return found
+        elif name.endswith(_OWN):
+            if readable.seen or readable.why is Why.NOT_FOUND:
+                found.append(_missing(route, name, known, owner))
+        elif _never_there(scene, routing, name):
+            found.append(_missing(route, written, known, owner))
+    return found or between.judge(scene, route, (*route.middlewares, *shared), known)
+
+
+def _never_there(scene: Scene, routing: Routing, name: str) -> bool:
+    """Whether no provider brings the middleware: by Traefik's API, else by its arguments."""
+    provider = name.rpartition("@")[2]
+    shown = [r.middlewares.get() for r in scene.snapshot.traefik.replicas if r.middlewares.seen]
+    if shown:
+        return not any(str(m.get("name")) == name for own in shown for m in own)
+    if provider == "kubernetes":
+        return True  # Ingresses bring routers and services alone
+    static = routing.view.static
+    return static.known and provider == "file" and not static.file_provider
 
 
 def _missing(route: Route, name: str, known: Mapping[str, Obj], owner: Instance | None) -> Finding:
     """A Middleware that does not exist; `owner`: Traefik's arguments name it, not the route."""
-    close = difflib.get_close_matches(name, known, n=1)
+    full = name if name.endswith(_OWN) else f"{name.partition('@')[0]}{_OWN}"
+    close = difflib.get_close_matches(full, known, n=1)
     ref = route_ref(route)
     return make(
         "ING013",
@@ -69,7 +86,7 @@ def _middleware_ref(
     route: Route, name: str, known: Mapping[str, Obj], close: Sequence[str]
 ) -> tuple[ObjectRef, ...]:
     """The one that is missing, as far as "namespace-name" can be taken apart, and a near one."""
-    bare = name.removesuffix(_OWN)
+    bare = name.partition("@")[0]
     prefix = f"{route.namespace}-"
     inside = bare.startswith(prefix)
     missing = (
@@ -181,6 +198,12 @@ class _Judged:
         lacking = [
             one for one in shown if full not in {str(m.get("name")) for m in one.middlewares.get()}
         ]
+        for one in shown:
+            for mine in one.middlewares.get():
+                if str(mine.get("name")) == full and mine.get("status") == "disabled":
+                    proof = Proof(f"API of {one.pod}", str(mine))
+                    words = listing(mine.get("error") or ("no reason given",))
+                    return [self._broken("refused", evidence=[proof], words=words)]
         if shown and not lacking:
             return []
         for one in lacking or replicas:

@@ -80,8 +80,28 @@ def lasting(pods: Iterable[Obj], now: str) -> list[tuple[Obj, PodState]]:
 def _starting(pod: Obj, state: PodState) -> bool:
     if state.reason == "Pending":
         return state.detail in ("", *_CREATING)
+    if state.reason == "Unschedulable":  # until an autoscaler has brought a node for it
+        return True
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     return state.reason == "NotReady" and not any(one.get("restartCount") for one in statuses)
+
+
+def stands_by(pods: Iterable[Obj], troubled: Iterable[tuple[Obj, PodState]]) -> bool:
+    """Whether one pod is ready and the others run beside it, never restarted, and wait.
+
+    So do replicas that elect a leader: a standby answers its readiness probe with no on purpose.
+    """
+    waiting = list(troubled)
+    quiet = all(
+        state.reason == "NotReady" and not state.down and _never_restarted(pod)
+        for pod, state in waiting
+    )
+    return quiet and len(waiting) == len(list(pods)) - 1
+
+
+def _never_restarted(pod: Obj) -> bool:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return bool(statuses) and not any(one.get("restartCount") for one in statuses)
 
 
 def _rolling(pods: Iterable[Obj]) -> bool:

@@ -37,13 +37,7 @@ def blocking_policy(scene: Scene, service: Obj, used: list[tuple[str, int, Obj]]
     pods = [p for p in scene.kube.list("pods", namespace).or_else(()) or () if selects(service, p)]
     if not policies or not pods or instance is None or not instance.pods:
         return None
-    labels = meta(pods[0]).get("labels") or {}
-    selecting = [
-        policy
-        for policy in policies
-        if matches_labels(spec(policy).get("podSelector"), labels)
-        and "Ingress" in (spec(policy).get("policyTypes") or ["Ingress"])
-    ]
+    selecting = _selecting(scene, namespace, pods[0], "Ingress")
     if not selecting:
         return None
     port = used[0][1]
@@ -73,13 +67,89 @@ def blocking_policy(scene: Scene, service: Obj, used: list[tuple[str, int, Obj]]
     )
 
 
+def _selecting(scene: Scene, namespace: str, pod: Obj, direction: str) -> list[Obj]:
+    """The policies of a namespace that hold for the pod in "Ingress" or "Egress"."""
+    labels = meta(pod).get("labels") or {}
+    found = []
+    for policy in scene.kube.list("networkpolicies", namespace).or_else(()) or ():
+        # Without policyTypes a policy is for Ingress, and for Egress where it has such rules.
+        usual = ["Ingress", *(["Egress"] if spec(policy).get("egress") else ())]
+        types = spec(policy).get("policyTypes") or usual
+        if direction in types and matches_labels(spec(policy).get("podSelector"), labels):
+            found.append(policy)
+    return found
+
+
+def egress_policy(scene: Scene, service: Obj, used: list[tuple[str, int, Obj]]) -> Finding | None:
+    """The policy that holds for Traefik's pods while none lets them out to these; None if one does.
+
+    The first pod stands for all: what one Service selects is alike.
+    """
+    namespace, instance = str(meta(service).get("namespace")), scene.instance
+    pods = [p for p in scene.kube.list("pods", namespace).or_else(()) or () if selects(service, p)]
+    if instance is None or not instance.pods or not pods:
+        return None
+    selecting = _selecting(scene, instance.namespace, instance.pods[0], "Egress")
+    port, peer = used[0][1], pods[0]
+    if not selecting or any(
+        _admits(scene, rule, instance.namespace, peer, namespace, port, peer, "to")
+        for policy in selecting
+        for rule in spec(policy).get("egress") or ()
+    ):
+        return None
+    name = str(meta(selecting[0])["name"])
+    rules = sum(len(spec(policy).get("egress") or ()) for policy in selecting)
+    return make(
+        "END010",
+        ObjectRef("NetworkPolicy", name, instance.namespace),
+        variant="egress",
+        policy=f"{instance.namespace}/{name}",
+        service=f"{namespace}/{meta(service)['name']}",
+        traefik_ns=instance.namespace,
+        port=port,
+        admits=text("said", "egress", count=rules, namespace=namespace),
+        ns=instance.namespace,
+        name=name,
+        related=(
+            ObjectRef("Service", str(meta(service)["name"]), namespace),
+            ObjectRef(instance.kind, instance.name, instance.namespace),
+        ),
+    )
+
+
+def closed_entrance(scene: Scene, port: int) -> Obj | None:
+    """The policy that holds for Traefik's pods while none admits an address on the port.
+
+    What comes through load balancer and nodes has an address, and no pod's labels.
+    """
+    instance = scene.instance
+    if instance is None or not instance.pods:
+        return None
+    selecting = _selecting(scene, instance.namespace, instance.pods[0], "Ingress")
+    for policy in selecting:
+        for rule in spec(policy).get("ingress") or ():
+            ports = rule.get("ports") or ()
+            peers = rule.get("from") or ()
+            by_address = not peers or any(one.get("ipBlock") for one in peers)
+            if by_address and (not ports or any(_port(p, port, instance.pods[0]) for p in ports)):
+                return None
+    return selecting[0] if selecting else None
+
+
 def _admits(
-    scene: Scene, rule: Obj, namespace: str, peer: Obj, peer_namespace: str, port: int, pod: Obj
+    scene: Scene,
+    rule: Obj,
+    namespace: str,
+    peer: Obj,
+    peer_namespace: str,
+    port: int,
+    pod: Obj,
+    key: str = "from",
 ) -> bool:
     ports = rule.get("ports") or ()
     if ports and not any(_port(one, port, pod) for one in ports):
         return False
-    sources = rule.get("from")
+    sources = rule.get(key)
     if not sources:
         return True
     return any(_source(scene, one, namespace, peer, peer_namespace) for one in sources)

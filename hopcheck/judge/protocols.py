@@ -139,8 +139,17 @@ def _untrusted(routing: Routing, asked: Asked, error: str, namespace: str, pod: 
         svc=backend.name,
         traefik_ns=namespace,
         pod=pod,
-        related=route_refs(routing),
+        related=(*route_refs(routing), *_transport(routing, asked)),
     )
+
+
+def _transport(routing: Routing, asked: Asked) -> tuple[ObjectRef, ...]:
+    """The ServersTransport by which Traefik verifies the pods: its authorities may be missing."""
+    backend = asked.backend
+    service = routing.scene.service(backend.namespace, backend.name) or {}
+    name = transport_of(routing.winner, backend, service)
+    bare = name.removesuffix("@kubernetescrd").removeprefix(f"{backend.namespace}-")
+    return (ObjectRef("ServersTransport", bare, backend.namespace),) if name else ()
 
 
 def _failures(scene: Scene) -> Iterator[tuple[Replica, LogLine]]:

@@ -8,10 +8,11 @@ from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import protocols
 from hopcheck.judge.gaps import probes_at, requests_reach_pods, said
 from hopcheck.judge.names import last_exchanges, pods_of, route_refs, workload_refs
-from hopcheck.judge.policies import blocking_policy
+from hopcheck.judge.policies import blocking_policy, egress_policy
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, Obj, ObjectRef, Probe, Severity
 from hopcheck.outcome import Producer, outcomes, producer, requests_made
 from hopcheck.way.discovery import containers
+from hopcheck.way.probes import endpoint_addresses
 from hopcheck.way.route import Backend
 from hopcheck.way.routing import Routing, port_of, routing_of
 from hopcheck.way.scene import Scene, meta, spec
@@ -37,7 +38,9 @@ def judge(
 ) -> list[Finding]:
     """Findings about ready endpoints that do not serve; silent where requests work."""
     statuses = traefik_statuses(scene)
-    policy = blocking_policy(scene, service, used)
+    policy = None
+    if not _accepts(scene, backend, service, used):
+        policy = blocking_policy(scene, service, used) or egress_policy(scene, service, used)
     if policy is not None and (statuses & {502, 504} or _waits(scene)):
         return [policy]
     found = _asked_directly(scene, routing, backend, service, used)
@@ -45,6 +48,18 @@ def judge(
         # Whether the network plugin enforces it shows once requests come as far.
         found.append(msgspec.structs.replace(policy, severity=Severity.WARNING))
     return found
+
+
+def _accepts(
+    scene: Scene, backend: Backend, service: Obj, used: list[tuple[str, int, Obj]]
+) -> bool:
+    """Whether a pod, asked directly, takes a request and never answers: then it is its own fault.
+
+    A policy on Traefik's side does not hold for requests from here, and one on the pods' side is
+    not enforced where they take a connection.
+    """
+    own = probes_of(scene, backend, service, used)
+    return any(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in own)
 
 
 def _asked_directly(
@@ -206,9 +221,12 @@ def _some(
     scene: Scene, backend: Backend, service: Obj, own: list[Probe], useless: list[Probe]
 ) -> Finding:
     """Some of the endpoints do not serve what the others do."""
+    foreign = _other_workload(scene, service, backend, own, useless)
     return make(
         "END013",
-        ObjectRef("Service", backend.name, backend.namespace),
+        ObjectRef("Service", backend.name, backend.namespace, "spec.selector" if foreign else None),
+        variant="selector" if foreign else None,
+        workload=str(foreign),
         count=len(useless),
         total=len(own),
         service=f"{backend.namespace}/{backend.name}",
@@ -221,6 +239,21 @@ def _some(
             *workload_refs(pods_of(scene, service, backend.namespace), backend.namespace),
         ),
     )
+
+
+def _other_workload(
+    scene: Scene, service: Obj, backend: Backend, own: list[Probe], useless: list[Probe]
+) -> ObjectRef | None:
+    """The one workload of all useless pods, where every other pod is of another Deployment."""
+    pods = {meta(p).get("name"): p for p in pods_of(scene, service, backend.namespace)}
+
+    def workloads(probes: list[Probe]) -> set[ObjectRef]:
+        found = [pods[p.name] for p in probes if p.name in pods]
+        return set(workload_refs(found, backend.namespace))
+
+    bad, good = workloads(useless), workloads([p for p in own if p not in useless])
+    refused = all(p.exchanges[-1].error in _REFUSING for p in useless)
+    return next(iter(bad)) if refused and len(bad) == 1 and good and not bad & good else None
 
 
 def _container_ports(pods: list[Obj]) -> list[int]:
@@ -248,17 +281,25 @@ def _refusing(
         pods
     ):
         listens = listing(sorted(answering or declared))
+        routing = routing_of(scene)
+        other = _port_to(scene, service, answering or [])
         return [
             make(
                 "END003",
                 ObjectRef("Service", backend.name, backend.namespace, "spec.ports"),
+                variant="other_port" if other is not None else None,
+                other=other,
+                route=str(next(iter(route_refs(routing)), "")),
                 service=full,
                 target=own[0].port,
                 listens=listens,
                 found=text("near", "refused"),
                 ns=backend.namespace,
                 svc=backend.name,
-                related=workload_refs(pods, backend.namespace),
+                related=(
+                    *workload_refs(pods, backend.namespace),
+                    *(route_refs(routing) if other is not None else ()),
+                ),
             )
         ]
     if failing[0].exchanges[-1].error is not ErrorKind.REFUSED:
@@ -275,9 +316,18 @@ def _refusing(
             related=(
                 ObjectRef("Service", backend.name, backend.namespace),
                 *workload_refs(pods, backend.namespace),
+                *route_refs(routing_of(scene)),
             ),
         )
     ]
+
+
+def _port_to(scene: Scene, service: Obj, numbers: list[int]) -> int | None:
+    """The Service's port that leads to one of these ports of its pods."""
+    for port in spec(service).get("ports") or ():
+        if any(n in numbers for _, n, _ in endpoint_addresses(scene.kube, service, port)):
+            return int(port["port"])
+    return None
 
 
 def _answers_elsewhere(scene: Scene, own: list[Probe]) -> list[int] | None:
@@ -309,6 +359,8 @@ def _declared(
         target=target,
         listens=listing(ports),
         found=text("near", "declared", ports=listing(ports)),
+        other="",
+        route="",
         ns=backend.namespace,
         svc=backend.name,
         related=workload_refs(pods, backend.namespace),
@@ -333,6 +385,7 @@ def _gap(
             severity=Severity.ERROR,
             service=f"{backend.namespace}/{backend.name}",
             answer=listing(sorted(bad)),
+            external="",
             ns=backend.namespace,
             traefik_ns=instance.namespace if instance else "",
             pod=meta(pods[0]).get("name", "") if pods else "",

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import middlewares, route_tls
+from hopcheck.judge.gaps import probes_at
 from hopcheck.judge.names import last_exchanges, route_ref, route_words, traefik_refs
 from hopcheck.model import Evidence as Proof
-from hopcheck.model import Finding, Obj, ObjectRef, Severity, Why
+from hopcheck.model import Finding, Hop, Obj, ObjectRef, Severity, Why
 from hopcheck.outcome import Producer, producer
 from hopcheck.way.ingressroute import reference
 from hopcheck.way.route import Backend, Route
-from hopcheck.way.routes import listed
+from hopcheck.way.routes import listed, mirrored
 from hopcheck.way.routing import Routing, port_of
 from hopcheck.way.rules import unquoted
 from hopcheck.way.scene import Scene, meta, spec
@@ -29,7 +30,7 @@ def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
         *_services(scene, routing, route),
         *_entry_points(scene, routing, route),
         *middlewares.judge(scene, routing, route),
-        *_tls_options(scene, route),
+        *_tls_options(scene, routing, route),
         *route_tls.judge(scene, routing, route),
         *_redirect_port(scene, routing),
     ]
@@ -40,21 +41,27 @@ def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
 
 
 def _services(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
+    """Services that do not exist: Traefik drops the whole route, whatever the others' weights."""
     backends, lost = routing.backends(route)
-    total = max(1, len(backends) + len(lost))
-    found = [_lost(route, backend, 1 / total) for backend in lost]
-    for backend in backends:
+    found = [_lost(route, backend) for backend in lost]
+    copies = [
+        copy
+        for backend in route.backends
+        if backend.kind == "TraefikService"
+        for copy in mirrored(scene.kube, backend)
+        if copy.kind == "Service"
+    ]
+    for backend in (*backends, *copies):
         if backend.name.endswith("@internal"):
             continue
-        weight = 1 / total if total > 1 else None
         service = scene.service(backend.namespace, backend.name)
         if service is None:
             if scene.kube.one("services", backend.namespace, backend.name).why is Why.NOT_FOUND:
-                found.append(_missing_service(scene, route, backend, weight))
+                found.append(_missing_service(scene, route, backend))
             continue
         port = port_of(service, backend.port)
         if port is None and not _external_without_ports(service):
-            found.append(_missing_port(scene, route, backend, service, weight))
+            found.append(_missing_port(scene, route, backend, service))
         found += _transport(scene, route, backend, service)
     return found
 
@@ -64,7 +71,7 @@ def _external_without_ports(service: Obj) -> bool:
     return spec(service).get("type") == "ExternalName" and not spec(service).get("ports")
 
 
-def _missing_service(scene: Scene, route: Route, backend: Backend, share: float | None) -> Finding:
+def _missing_service(scene: Scene, route: Route, backend: Backend) -> Finding:
     elsewhere = [
         str(meta(s).get("namespace")) for s in scene.services if meta(s).get("name") == backend.name
     ]
@@ -90,7 +97,6 @@ def _missing_service(scene: Scene, route: Route, backend: Backend, share: float 
         service=backend.name,
         svc=backend.name,
         near=near,
-        share=share,
         related=(
             *related,
             ObjectRef("Service", backend.name, backend.namespace),
@@ -100,9 +106,7 @@ def _missing_service(scene: Scene, route: Route, backend: Backend, share: float 
     )
 
 
-def _missing_port(
-    scene: Scene, route: Route, backend: Backend, service: Obj, share: float | None
-) -> Finding:
+def _missing_port(scene: Scene, route: Route, backend: Backend, service: Obj) -> Finding:
     ports = [
         f"{p.get('name')}:{p.get('port')}" if p.get("name") else str(p.get("port"))
         for p in spec(service).get("ports") or ()
@@ -116,7 +120,6 @@ def _missing_port(
         svc=backend.name,
         port=backend.port if backend.port is not None else text("said", "no_port"),
         ports=listing(ports),
-        share=share,
         related=(ObjectRef("Service", backend.name, backend.namespace), *_composites(route)),
         **(route_words(route) | {"ns": backend.namespace}),
     )
@@ -131,13 +134,12 @@ def _composites(route: Route) -> tuple[ObjectRef, ...]:
     )
 
 
-def _lost(route: Route, backend: Backend, share: float) -> Finding:
+def _lost(route: Route, backend: Backend) -> Finding:
     name = f"TraefikService {backend.namespace}/{backend.name}"
     return make(
         "ING020",
         route_ref(route, backend.field),
         reference=name,
-        share=share,
         reason=text("reference", "missing"),
         advice=text("reference_advice", "missing", what=name),
         related=(ObjectRef("TraefikService", backend.name, backend.namespace),),
@@ -197,11 +199,16 @@ def _entry_points(scene: Scene, routing: Routing, route: Route) -> list[Finding]
     ]
 
 
-def _tls_options(scene: Scene, route: Route) -> list[Finding]:
+def _tls_options(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
     """A TLSOption that does not exist: Traefik disables the router and ends every handshake."""
-    wanted = route.tls_options or ""
+    entry = routing.view.static.entry_points.get(routing.entry_point)
+    shared = entry.tls_options if entry is not None and routing.view.static.known else None
+    written = (route.tls_options if route.tls else shared) or ""
     options = scene.kube.list("tlsoptions")
-    if not wanted.endswith("@kubernetescrd") or not options.seen:
+    # A name without a provider is one of the router's own; Ingresses bring no TLS options.
+    wanted = written if "@" in written or not written else f"{written}@{route.provider}"
+    readable = options.seen and wanted.endswith("@kubernetescrd")
+    if written in ("", "default") or not (readable or wanted.endswith("@kubernetes")):
         return []
     known = {
         reference(meta(obj).get("namespace", ""), meta(obj)["name"])
@@ -209,16 +216,32 @@ def _tls_options(scene: Scene, route: Route) -> list[Finding]:
     }
     if wanted in known:
         return []
-    what = f"TLSOption {wanted}"
+    what = f"TLSOption {written}"
+    instance = scene.instance
+    owned = route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None)
+    by_traefik = not route.tls and instance is not None
+    words = route_words(route)
+    holder = owned
+    if by_traefik and instance is not None:
+        holder = ObjectRef(instance.kind, instance.name, instance.namespace)
+        words |= {
+            "route": str(holder),
+            "ns": instance.namespace,
+            "resource": instance.kind.lower(),
+            "name": instance.name,
+        }
     return [
         make(
             "ING020",
-            route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None),
+            holder,
             reference=what,
             reason=text("reference", "missing"),
             advice=text("reference_advice", "missing", what=what),
-            related=(ObjectRef("TLSOption", wanted.removesuffix("@kubernetescrd")),),
-            **route_words(route),
+            related=(
+                ObjectRef("TLSOption", wanted.rpartition("@")[0]),
+                *((owned,) if by_traefik else ()),
+            ),
+            **words,
         )
     ]
 
@@ -236,6 +259,8 @@ def _redirect_port(scene: Scene, routing: Routing) -> list[Finding]:
         for exchange, following in zip_longest(probe.exchanges, probe.exchanges[1:]):
             if following is not None and following.status is not None:
                 continue  # it was followed, and somebody answers there
+            if producer(exchange) is Producer.ALB or _pods_redirect(scene):
+                continue  # somebody else's redirect
             location = exchange.header("location") or ""
             parts = urlsplit(location)
             try:
@@ -251,6 +276,11 @@ def _redirect_port(scene: Scene, routing: Routing) -> list[Finding]:
             ):
                 return [_redirects_inside(scene, routing, location, port)]
     return []
+
+
+def _pods_redirect(scene: Scene) -> bool:
+    """Whether the application itself redirects, as its pods say when they are asked directly."""
+    return any(300 <= (p.exchanges[-1].status or 0) < 400 for p in probes_at(scene, Hop.POD))
 
 
 def _redirects_inside(scene: Scene, routing: Routing, location: str, port: int | None) -> Finding:
@@ -285,6 +315,9 @@ def _disabled(scene: Scene, route: Route) -> list[Finding]:
             errors: Sequence[Any] = router.get("error") or (text("said", "no_reason"),)
             if any(producer(e) is Producer.APPLICATION and e.status for e in last_exchanges(scene)):
                 continue
+            invalid = route_tls.invalid(scene, route, listing(errors))
+            if invalid is not None:
+                return [invalid]
             return [
                 make(
                     "ING022",

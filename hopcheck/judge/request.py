@@ -154,6 +154,10 @@ def _facts(scene: Scene, probes: list[Probe]) -> dict[str, Any]:
 def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
     target, found = scene.target, []
     failing = [p for p in made if p.exchanges[-1].error in _CONNECT]
+    astray = [p for p in failing if len(p.exchanges) > 1]
+    if astray:
+        found.append(_dead_end(scene, astray, len(made)))
+    failing = [p for p in failing if p not in astray]
     if failing:
         words = listing(
             dict.fromkeys(
@@ -200,6 +204,25 @@ def _connections(scene: Scene, made: list[Probe]) -> list[Finding]:
             )
         )
     return found
+
+
+def _dead_end(scene: Scene, astray: list[Probe], total: int) -> Finding:
+    """Requests that were answered by a redirect to where no connection can be made."""
+    last = astray[0].exchanges[-1]
+    own = application.redirects(scene) and bool(application.service_of(scene)[0])
+    ref, related = application.application_of(scene)
+    return make(
+        "REQ011",
+        ref if own else host_ref(scene),
+        variant="dead_end",
+        url=scene.target.url,
+        count=len(astray[0].exchanges) - 1,
+        location=last.url,
+        detail=text("error", str(last.error)),
+        share=share_of(len(astray), total),
+        related=related,
+        evidence=proof_of(astray[0]),
+    )
 
 
 def _at_traefik(scene: Scene) -> tuple[ObjectRef, ...]:
@@ -269,11 +292,21 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
             ref if own else host_ref(scene),
             count=len(probe.exchanges),
             location=last.header("location") or last.url,
+            detail="",
             related=related,
             **common,
         )
     if kind.startswith("traefik"):
         status = last.status or 0
+        if refused_path(scene.snapshot, last):
+            return make(
+                "REQ014",
+                next(iter(traefik_refs(scene)), host_ref(scene)),
+                variant="encoded",
+                status=status,
+                expect=target.expect_status,
+                **common,
+            )
         return make(
             "REQ009",
             host_ref(scene),

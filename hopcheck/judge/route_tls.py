@@ -5,9 +5,10 @@ from __future__ import annotations
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge.gaps import probes_at
 from hopcheck.judge.names import last_exchanges, route_ref, route_words, traefik_refs
-from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Why
+from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Why
 from hopcheck.model import Evidence as Proof
 from hopcheck.outcome import CertificateProblem, certificate_problem
+from hopcheck.way.ingressroute import reference
 from hopcheck.way.logs import overtaken
 from hopcheck.way.route import Route
 from hopcheck.way.routes import listed
@@ -40,7 +41,7 @@ def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
     if _alert(scene):
         return _strict(scene, route)
     if _presented(scene) is not CertificateProblem.DEFAULT:
-        return []
+        return _refused(scene, route)
     found: list[Finding] = []
     for secret in route.tls_secrets:
         found += _secret(scene, route, secret)
@@ -57,10 +58,105 @@ def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
                 **route_words(route),
             )
         )
+    return found or _default_store(scene, route)
+
+
+_INSIDE = (Hop.NODE, Hop.TRAEFIK_POD)
+# What a TLS server's alert says (RFC 8446, section 6.2), and the options that make Traefik say it.
+_BY_OPTIONS = (
+    ("certificate required", "client_certificate", ("clientAuth",)),
+    ("bad certificate", "client_certificate", ("clientAuth",)),
+    ("protocol version", "versions", ("minVersion", "maxVersion")),
+    ("handshake failure", "ciphers", ("cipherSuites", "curvePreferences", "minVersion")),
+)
+
+
+def _refused(scene: Scene, route: Route) -> list[Finding]:
+    """Handshakes that the route's TLS options refuse for another reason than the name."""
+    behind = [p.exchanges[-1] for hop in _INSIDE for p in probes_at(scene, hop)]
+    last = last_exchanges(scene) or behind  # where no request of a client could be made
+    errors = [e for e in last if e.error is ErrorKind.TLS_ALERT]
+    if not errors or len(errors) < len(last):
+        return []
+    words = errors[0].error_text.replace("_", " ").lower()
+    for said, variant, keys in _BY_OPTIONS:
+        if said not in words:
+            continue
+        for option in _options_of(scene, route):
+            if any(spec(option).get(key) for key in keys):
+                name, namespace = meta(option)["name"], meta(option).get("namespace")
+                shown = ", ".join(
+                    f"{key}: {spec(option)[key]}" for key in keys if spec(option).get(key)
+                )
+                return [
+                    make(
+                        "ING018",
+                        ObjectRef("TLSOption", name, namespace),
+                        variant=variant,
+                        option=f"{namespace}/{name}",
+                        host=scene.target.host,
+                        setting=shown,
+                        alert=errors[0].error_text,
+                        related=(route_ref(route),),
+                    )
+                ]
+    return []
+
+
+def invalid(scene: Scene, route: Route, error: str) -> Finding | None:
+    """TLS options that Traefik cannot use, by the error with which it disables a router."""
+    options = _options_of(scene, route)
+    if "TLS config" not in error or len(options) != 1:
+        return None
+    name, namespace = meta(options[0])["name"], meta(options[0]).get("namespace")
+    return make(
+        "ING018",
+        ObjectRef("TLSOption", name, namespace),
+        variant="invalid",
+        option=f"{namespace}/{name}",
+        host=scene.target.host,
+        setting=error,
+        alert="",
+        related=(route_ref(route),),
+    )
+
+
+def _plain(value: object) -> str:
+    """A setting's value in one line."""
+    if isinstance(value, dict):
+        return " ".join(_plain(part) for part in value.values())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _options_of(scene: Scene, route: Route) -> list[Obj]:
+    """The TLSOption that holds for the route: its own, else that of the name "default"."""
+    wanted = route.tls_options
+    return [
+        option
+        for option in listed(scene.kube, "tlsoptions")
+        if (
+            wanted == reference(str(meta(option).get("namespace", "")), meta(option)["name"])
+            if wanted
+            else meta(option)["name"] == "default"
+        )
+    ]
+
+
+def _default_store(scene: Scene, route: Route) -> list[Finding]:
+    """The default TLSStore's Secret is missing, where the route brings no certificate itself."""
+    found: list[Finding] = []
+    for store in listed(scene.kube, "tlsstores"):
+        secret = (spec(store).get("defaultCertificate") or {}).get("secretName")
+        if meta(store)["name"] == "default" and secret and not route.tls_secrets:
+            namespace = str(meta(store).get("namespace", ""))
+            holder = ObjectRef("TLSStore", "default", namespace, "spec.defaultCertificate")
+            found += _secret(scene, route, f"{namespace}/{secret}", holder)
     return found
 
 
-def _secret(scene: Scene, route: Route, secret: str) -> list[Finding]:
+def _secret(
+    scene: Scene, route: Route, secret: str, holder: ObjectRef | None = None
+) -> list[Finding]:
     namespace, _, name = secret.rpartition("/")
     namespace = namespace or route.namespace
     collected = scene.kube.one("secrets", namespace, name)
@@ -83,12 +179,19 @@ def _secret(scene: Scene, route: Route, secret: str) -> list[Finding]:
     return [
         make(
             "ING016",
-            route_ref(route, "spec.tls"),
+            holder or route_ref(route, "spec.tls"),
             secret=f"{namespace}/{name}",
             reason=reason,
             evidence=proof,
-            related=(ObjectRef("Secret", name, namespace),),
-            **(route_words(route) | {"ns": namespace, "name": name}),
+            related=(
+                ObjectRef("Secret", name, namespace),
+                *((route_ref(route),) if holder else ()),
+            ),
+            **(
+                route_words(route)
+                | {"ns": namespace, "name": name}
+                | ({"route": str(holder).partition(" spec")[0]} if holder else {})
+            ),
         )
     ]
 
@@ -126,6 +229,8 @@ def _strict(scene: Scene, route: Route) -> list[Finding]:
             ObjectRef("TLSOption", name, namespace),
             option=f"{namespace}/{name}",
             host=scene.target.host,
+            setting="sniStrict",
+            alert="unrecognized_name",
             related=(route_ref(route), *secrets),
         )
     ]

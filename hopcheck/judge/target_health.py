@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from hopcheck.catalogue import listing, make, text
-from hopcheck.judge import security_groups, targets
-from hopcheck.judge.gaps import between_balancer_and_nodes
+from hopcheck.judge import middlewares, security_groups, targets
+from hopcheck.judge.gaps import between_balancer_and_nodes, probes_at
 from hopcheck.judge.groups import ports_in
 from hopcheck.model import (
     NOT_SELECTED,
     ErrorKind,
     Finding,
     Gap,
+    Hop,
     Judgement,
     Obj,
     ObjectRef,
@@ -27,10 +29,12 @@ from hopcheck.outcome import (
     certificate_problem,
     outcomes,
     producer,
+    requests_made,
 )
 from hopcheck.way.albrules import chosen_rule
 from hopcheck.way.hairpin import hairpinned, preserving_group
 from hopcheck.way.loadbalancer import front_of
+from hopcheck.way.routing import routing_of
 from hopcheck.way.scene import Scene, scene_of, standard_port
 
 _TERMINATES = ("TLS", "HTTPS")
@@ -149,6 +153,7 @@ def _with_balancer(scene: Scene, balancer: Obj, *, led_here: bool = True) -> Jud
     if listener is None:
         findings += _no_listener(scene, balancer, listeners.get())
         return Judgement(Step.TARGET_HEALTH, tuple(findings), tuple(gaps), seen=True, facts=facts)
+    findings += _redirected(scene, balancer, listeners.get())
     facts["load-balancer.detail"] += f", {listener.get('Protocol')} {listener.get('Port')}"
     findings += _protocol(scene, balancer, listener)
     findings += _certificate(scene, balancer, listener)
@@ -187,9 +192,27 @@ def _state(scene: Scene, balancer: Obj) -> list[Finding]:
     ]
 
 
-def _no_listener(scene: Scene, balancer: Obj, listeners: Sequence[Obj]) -> list[Finding]:
-    target = scene.target
-    port = target.port
+def _redirected(scene: Scene, balancer: Obj, listeners: Sequence[Obj]) -> list[Finding]:
+    """Requests that are redirected to the other scheme's usual port, where no listener is."""
+    for collected in scene.snapshot.http.requests:
+        exchanges = collected.get().exchanges if collected.seen else ()
+        last = exchanges[-1] if len(exchanges) > 1 else None
+        if last is None or last.status is not None or last.port in (None, scene.target.port):
+            continue
+        scheme = urlsplit(last.url).scheme
+        if last.port == standard_port(scheme) and scene.listener(balancer, last.port) is None:
+            return _no_listener(scene, balancer, listeners, last.port, scheme)
+    return []
+
+
+def _no_listener(
+    scene: Scene,
+    balancer: Obj,
+    listeners: Sequence[Obj],
+    port: int | None = None,
+    scheme: str | None = None,
+) -> list[Finding]:
+    port, scheme = port or scene.target.port, scheme or scene.target.scheme
     name = balancer.get("LoadBalancerName")
     arn = balancer["LoadBalancerArn"]
     datagrams = [one for one in listeners if one.get("Port") == port]
@@ -202,12 +225,12 @@ def _no_listener(scene: Scene, balancer: Obj, listeners: Sequence[Obj]) -> list[
                 lb_arn=arn,
                 port=port,
                 protocol=datagrams[0].get("Protocol"),
-                scheme=target.scheme,
+                scheme=scheme,
                 wanted=text("said", "tcp_or_tls"),
                 related=(lb_ref(balancer),),
             )
         ]
-    entry = scene.wanted_port(target.scheme)
+    entry = scene.wanted_port(scheme)
     return [
         make(
             "TGT002",
@@ -216,7 +239,7 @@ def _no_listener(scene: Scene, balancer: Obj, listeners: Sequence[Obj]) -> list[
             lb_arn=arn,
             port=port,
             ports=listing(sorted(one.get("Port", 0) for one in listeners)),
-            entry=(entry.name or entry.port) if entry else target.scheme,
+            entry=(entry.name or entry.port) if entry else scheme,
             related=(lb_ref(balancer),),
         )
     ]
@@ -270,6 +293,19 @@ def _protocol(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
                         **common,
                     )
                 )
+            elif listener.get("Protocol") in _TERMINATES and _told_http(scene):
+                found.append(
+                    make(
+                        "TGT006",
+                        listener_ref(balancer, int(listener["Port"])),
+                        variant="told",
+                        redirect=scene.target.url,
+                        host=scene.target.host,
+                        path=scene.target.path,
+                        related=(ref, *_traefik_refs(scene)),
+                        **common,
+                    )
+                )
             elif (mismatch := _mismatch(scene, listener, group, port)) is not None:
                 found.append(
                     make(
@@ -285,6 +321,24 @@ def _protocol(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
                     )
                 )
     return found
+
+
+def _told_http(scene: Scene) -> bool:
+    """Whether the application redirects endlessly what it serves once it is told https.
+
+    So its pods, asked directly, were told; no middleware of the route redirects.
+    """
+    made = requests_made(scene.snapshot)
+    loops = [p for p in made if p.exchanges[-1].error is ErrorKind.TOO_MANY_REDIRECTS]
+    pods = [p.exchanges[-1].status for p in probes_at(scene, Hop.POD)]
+    served = pods and all(status is not None and status < 300 for status in pods)
+    routing = routing_of(scene)
+    route = routing.winner
+    if not loops or len(loops) < len(made) or not served or route is None:
+        return False
+    if route.middlewares and not scene.kube.list("middlewares").seen:
+        return False
+    return not middlewares.judge(scene, routing, route)
 
 
 def _traefik_refs(scene: Scene) -> tuple[ObjectRef, ...]:
@@ -400,11 +454,20 @@ def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
     probes = [c.get() for c in scene.snapshot.http.requests if c.seen]
     own = [p for p in probes if p.exchanges and producer(p.exchanges[-1]) is Producer.ALB]
     loops = [p for p in own if p.exchanges[-1].error is ErrorKind.TOO_MANY_REDIRECTS]
+    astray = [
+        p
+        for p in probes
+        if len(p.exchanges) > 1
+        and producer(p.exchanges[0]) is Producer.ALB
+        and p.exchanges[-1].status is None
+    ]
     if kind == "fixed-response" and (own or not probes):
         config = last.get("FixedResponseConfig") or {}
         action = text("action", "fixed", status=config.get("StatusCode", "")).strip()
     elif kind == "redirect" and loops:
         action = text("action", "redirect", location=loops[0].exchanges[-1].header("location"))
+    elif kind == "redirect" and astray:
+        action = text("action", "redirect_dead", location=astray[0].exchanges[-1].url)
     else:
         return []
     return [

@@ -93,7 +93,7 @@ def _judge_group(scene: Scene, balancer: Obj, listener: Obj, group: Group, resul
         return
     result.findings += _ports(scene, group)
     result.findings += mixed_targets.judge(scene, group)
-    result.findings += membership.unused(group, str(lb))
+    result.findings += membership.unused(scene, balancer, group)
     result.findings += membership.not_registered(scene, group)
     result.findings += zones.judge(scene, balancer, group)
     result.findings += _proxy_protocol(scene, group)
@@ -298,11 +298,12 @@ def _unhealthy(scene: Scene, group: Group) -> list[Finding]:
     ports = listing(sorted(ports_in(scene, group.arn)))
     # Requests avoid unhealthy targets while any is healthy: capacity is lost, not requests.
     partial = count < total
+    mild = Severity.INFO if _untold(scene) or _cordoned(scene, unhealthy) else Severity.WARNING
     found.append(
         make(
             "TGT017",
             group.ref,
-            severity=(Severity.INFO if _untold(scene) else Severity.WARNING) if partial else None,
+            severity=mild if partial else None,
             count=count,
             total=total,
             reason=reasons,
@@ -313,6 +314,12 @@ def _unhealthy(scene: Scene, group: Group) -> list[Finding]:
         )
     )
     return found
+
+
+def _cordoned(scene: Scene, unhealthy: list[Obj]) -> bool:
+    """Whether each of these targets is a node that somebody has taken out (kubectl cordon)."""
+    nodes = [scene.node_ids.get(str((d.get("Target") or {}).get("Id"))) for d in unhealthy]
+    return all(node is not None and bool(spec(node).get("unschedulable")) for node in nodes)
 
 
 def _health_check(scene: Scene, group: Group, unhealthy: list[Obj]) -> list[Finding]:

@@ -22,6 +22,7 @@ from hopcheck.model import (
 )
 from hopcheck.outcome import Producer, application_404, outcomes, producer
 from hopcheck.way.logs import about_object, excerpt
+from hopcheck.way.route import Route
 from hopcheck.way.routing import Routing, routing_of
 from hopcheck.way.rules import matches, unquoted
 from hopcheck.way.scene import Scene, meta, pod_ready, scene_of
@@ -199,10 +200,14 @@ def _skew(
     ref = ObjectRef(route.kind, route.name, route.namespace)
     if outcomes(scene.snapshot).succeeded:
         return []
+    unread = _unread(scene, routing, route)
+    accused = workload[0] if workload else refs[0]
     return [
         make(
             "LOG002",
-            workload[0] if workload else refs[0],
+            ObjectRef("Host", target.host) if unread else accused,
+            variant="unread" if unread else None,
+            unread=listing(unread),
             host=target.host,
             path=target.path,
             route=str(ref),
@@ -212,6 +217,27 @@ def _skew(
             related=(ref, *refs),
         )
     ]
+
+
+def _unread(scene: Scene, routing: Routing, route: Route) -> list[str]:
+    """What decides whether Traefik loads the route and could not be read here.
+
+    Then something may well be wrong there: Traefik itself is not accused.
+    """
+    kube, wanted = scene.kube, []
+    services, _ = routing.backends(route)
+    for backend in services:
+        one = kube.one("services", backend.namespace, backend.name)
+        wanted.append(("services", one.seen or one.why is Why.NOT_FOUND))
+        wanted.append(("endpointslices", kube.list("endpointslices", backend.namespace).seen))
+    wanted += [(name, False) for name in route.uncertain]
+    if route.middlewares:
+        wanted.append(("middlewares", kube.list("middlewares").seen))
+    if any(backend.kind == "TraefikService" for backend in route.backends):
+        wanted.append(("traefikservices", kube.list("traefikservices").seen))
+    if not any(r.log.seen for r in scene.snapshot.traefik.replicas):
+        wanted.append(("pods/log", False))
+    return list(dict.fromkeys(name for name, seen in wanted if not seen))
 
 
 def _detail(replica: Replica) -> str:
@@ -229,7 +255,9 @@ def _stale_servers(scene: Scene, routing: Routing, running: list[Replica]) -> li
     names: list[ObjectRef] = []
     for backend, service in routing.services():
         port = port_of(service, backend.port)
-        if port is None or backend.native_lb:
+        # Slices of a Service that has become an ExternalName may be left behind.
+        outside = (service.get("spec") or {}).get("type") == "ExternalName"
+        if port is None or backend.native_lb or outside:
             return []
         names.append(ObjectRef("Service", backend.name, backend.namespace))
         declared |= {a for a, _, _ in endpoint_addresses(scene.kube, service, port)}

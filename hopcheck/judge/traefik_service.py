@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hopcheck.catalogue import listing, make, text
+from hopcheck.judge import entrance, traefik_state
 from hopcheck.judge import pods as pod_states
-from hopcheck.judge import traefik_state
 from hopcheck.judge.gaps import between_nodes_and_pods
 from hopcheck.model import (
     Finding,
@@ -135,15 +135,22 @@ def _no_pods(scene: Scene, service: Obj) -> list[Finding]:
     """The Service is there, pods could be listed, and none is Traefik's."""
     workloads = _empty_workloads(scene)
     ref = workloads[0] if workloads else service_ref(service)
+    zero = text("searched", "zero", workload=ref) if _scaled_down(scene, ref) else ""
     return [
         make(
             "SVC015",
             ref,
+            variant="no_pod",
             searched=text("searched", "namespace", name=meta(service).get("namespace")),
-            detail=text("searched", "service", service=_full(service)),
+            detail=text("searched", "none_behind", service=_full(service)) + zero,
             related=(service_ref(service),),
         )
     ]
+
+
+def _scaled_down(scene: Scene, ref: ObjectRef) -> bool:
+    listed = scene.kube.list(f"{ref.kind.lower()}s", ref.namespace).or_else(()) or ()
+    return any(meta(o).get("name") == ref.name and spec(o).get("replicas") == 0 for o in listed)
 
 
 def _numbers(port: ServicePort) -> str:
@@ -238,7 +245,11 @@ def _service(scene: Scene, instance: Instance | None, service: Obj) -> list[Find
     found = _ports(scene, service)
     if not found:
         found = _local(scene, instance, service)
-    return found or between_nodes_and_pods(scene, service)
+    return (
+        found
+        or entrance.judge(scene, service, _used_port(scene))
+        or between_nodes_and_pods(scene, service)
+    )
 
 
 def _selector(

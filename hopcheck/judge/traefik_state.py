@@ -12,7 +12,12 @@ from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, 
 from hopcheck.outcome import outcomes
 from hopcheck.way.discovery import Instance, traefik_container
 from hopcheck.way.loadbalancer import instance_of_node
-from hopcheck.way.logs import after_last_reload, excerpt, forbidden_resources
+from hopcheck.way.logs import (
+    after_last_reload,
+    excerpt,
+    forbidden_resources,
+    unauthenticated_kinds,
+)
 from hopcheck.way.memo import Memo
 from hopcheck.way.route import Excluded
 from hopcheck.way.routing import routing_of
@@ -180,16 +185,20 @@ def _rights(scene: Scene, instance: Instance) -> list[Finding]:
             continue
         lines = _lines_now(replica.log.or_else(()) or ())
         resources = sorted(forbidden_resources(lines))
+        unknown = not resources
+        resources = resources or sorted(unauthenticated_kinds(lines))
         if not resources or _delivered(replica):
             continue
         if _delivered(replica) is None and outcomes(scene.snapshot).succeeded:
             continue
         account = str(spec(pod).get("serviceAccountName") or "default")
-        proof = [line for line in lines if "forbidden" in line.raw][-1:]
+        said = "failed to list" if unknown else "forbidden"
+        proof = [line for line in lines if said in line.raw][-1:]
         return [
             make(
                 "SVC011",
                 _ref(instance),
+                variant="unauthenticated" if unknown else None,
                 account=f"{instance.namespace}/{account}",
                 account_ns=instance.namespace,
                 account_name=account,

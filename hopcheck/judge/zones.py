@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hopcheck.catalogue import listing, make
 from hopcheck.judge.groups import Group
-from hopcheck.model import Finding, Obj, ObjectRef, Probe, Severity
+from hopcheck.model import ErrorKind, Finding, Obj, ObjectRef, Probe, Severity
 from hopcheck.outcome import requests_made, succeeded
 from hopcheck.way.loadbalancer import interface_addresses
 from hopcheck.way.scene import Scene, meta
@@ -17,7 +17,7 @@ def judge(scene: Scene, balancer: Obj, group: Group) -> list[Finding]:
     if balancer.get("Type") != "network" or _crossing(scene, balancer, group) != "false":
         return []
     enabled = [str(z.get("ZoneName")) for z in balancer.get("AvailabilityZones") or ()]
-    zones = {id(d): _zone(scene, d.get("Target") or {}) for d in group.described}
+    zones = {id(d): zone_of(scene, d.get("Target") or {}) for d in group.described}
     healthy = group.in_state("healthy")
     served = {zones[id(d)] for d in healthy}
     if not healthy or None in zones.values() or "all" in served:
@@ -57,7 +57,7 @@ def _crossing(scene: Scene, balancer: Obj, group: Group) -> str | None:
     return (attributes.or_else({}) or {}).get(key) if attributes is not None else None
 
 
-def _zone(scene: Scene, target: Obj) -> str | None:
+def zone_of(scene: Scene, target: Obj) -> str | None:
     """The target's zone: by AWS for an address, by its instance or node otherwise."""
     if target.get("AvailabilityZone"):
         return str(target["AvailabilityZone"])
@@ -87,13 +87,17 @@ def address_zones(scene: Scene, balancer: Obj) -> Mapping[str, str]:
     return found
 
 
+# No error, or one that a request meets behind the load balancer.
+_PASSED = (None, ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)
+
+
 def _failing(scene: Scene, balancer: Obj, empty: list[str]) -> list[Probe]:
     """Requests without an answer at addresses that are in one of these zones."""
     made = requests_made(scene.snapshot)
     failing = [
         p
         for p in made
-        if p.exchanges[-1].error is not None and not succeeded(scene.snapshot, p, scene.target)
+        if p.exchanges[-1].error not in _PASSED and not succeeded(scene.snapshot, p, scene.target)
     ]
     if not failing or len(failing) == len(made) or scene.match.foreign:
         return []

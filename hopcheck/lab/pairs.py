@@ -49,8 +49,31 @@ HIDES: tuple[Hides, ...] = (
         ("END*",),
         "no route says which Service is meant",
     ),
+    Hides(
+        ("ING001",),
+        ("ING020",),
+        "no route says to which Service or options its references belong",
+    ),
+    Hides(("ING018",), ("ING007",), "only an answer shows that a request does not meet a rule"),
+    Hides(
+        ("DNS*", "TGT*", "END00[12457]", "END012"),
+        ("ING014",),
+        "only an answer shows what a middleware does that Traefik has taken",
+        green=True,
+    ),
+    Hides(
+        ("ING005",),
+        ("END003", "END008", "END009", "END013", "END014"),
+        "which port is meant is not known",
+        green=True,
+    ),
     Hides(("SVC*", "ING*", "END*"), ("LOG*",), "no replica can have the route"),
     Hides(("END001", "END002", "END007", "END012"), ("END*",), "no pod is the Service's"),
+    Hides(
+        ("END00[45]",),
+        ("END003", "END008", "END009", "END010", "END013", "END014"),
+        "pods that do not run answer on no port",
+    ),
     Hides(
         ("SVC*", "ING*"),
         ("ING016", "ING018", "ING019"),

@@ -25,9 +25,10 @@ class Behaviour:
     address (bound to loopback only); `delay` is seconds; `only_host` answers every other Host
     with the application's own 404; `dark` drops every packet, as a network policy does; `headers`
     are added to each answer; `refuses_plain` makes a TLS server answer plain HTTP with 400, as Go's
-    and nginx do; `h2c` speaks HTTP/2 in plain text and nothing else; `location` is that of a
-    redirect, at the path `only_at` where given; `exit_code` makes the container end with `exit_log`
-    as its last words (137 with `exit_reason` "OOMKilled" is what the kernel does).
+    and nginx do; `https_only` redirects to https what it is told came by http; `h2c` speaks HTTP/2
+    in plain text and nothing else; `location` is that of a redirect, at the path `only_at` where
+    given; `exit_code` makes the container end with `exit_log` as its last words (137 with
+    `exit_reason` "OOMKilled" is what the kernel does).
     """
 
     status: int = 200
@@ -37,6 +38,7 @@ class Behaviour:
     listening: bool = True
     port: int | None = None
     redirect_loop: bool = False
+    https_only: bool = False
     only_host: str = ""
     reset: bool = False
     not_http: bool = False
@@ -149,7 +151,8 @@ class AppPod:
             headers["Location"] = behaviour.location
         if behaviour.only_host and request.host.partition(":")[0] != behaviour.only_host:
             status, text = 404, f"{self.name}: no site named {request.host}\n"
-        if behaviour.redirect_loop:
+        told = request.headers.get("X-Forwarded-Proto")
+        if behaviour.redirect_loop or (behaviour.https_only and told != "https"):
             status, text = 301, ""
             headers["Location"] = f"https://{request.host}{request.path_qs}"
         self._say(f"{request.method} {request.path} {status}")

@@ -341,6 +341,22 @@ def forbidden_resources(lines: Iterable[LogLine]) -> set[str]:
     }
 
 
+_UNAUTHENTICATED = re.compile(
+    r"failed to list \*v\w+\.(\w+): "
+    r"(?:Unauthorized|the server has asked for the client to provide credentials)"
+)
+
+
+def unauthenticated_kinds(lines: Iterable[LogLine]) -> set[str]:
+    """Kinds that Traefik could not list since the API server did not accept its token."""
+    return {
+        match.group(1)
+        for line in lines
+        if "failed to list" in line.raw
+        for match in _UNAUTHENTICATED.finditer(line.raw)
+    }
+
+
 def missing_kinds(lines: Iterable[LogLine]) -> set[str]:
     """Kinds the API server does not know ("IngressRoute": its CRD is absent), from client-go."""
     return {

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from hopcheck.way.route import Route
-from hopcheck.way.rules import hosts_in, matches, routing_path
+from hopcheck.way.rules import hosts_in, looks_v2, matches, routing_path
 
 
 def near_host(route: Route, host: str) -> tuple[str, str] | None:
-    """A hint ("wildcard_apex", "wildcard_depth", "typo") and the route's host that nearly fits."""
+    """A hint ("wildcard_apex", "wildcard_depth", "typo") and the route's host that nearly fits.
+
+    "v2_syntax": the rule would match, were it read as Traefik v2 reads it; then the rule itself.
+    """
+    old = route.syntax == "v3" and looks_v2(route.rule)
+    if old and matches(route.rule, host, None, syntax="v2") is not False:
+        return "v2_syntax", route.rule
     named = [route.host] if route.host else list(hosts_in(route.rule, route.syntax))
     wanted = host.lower().rstrip(".")
     for each in named:

@@ -131,8 +131,9 @@ class Route(Struct, frozen=True):
 class Miss(Struct, frozen=True):
     """A route that does not serve the request, though nearly.
 
-    `hint`: "exact", "trailing_slash", "case" (paths); "wildcard_depth", "wildcard_apex", "typo"
-    (hosts); "" where there is no more to say. `host` is the one that nearly fits.
+    `hint`: "exact", "trailing_slash", "case" (paths), "method", "wildcard_depth", "wildcard_apex",
+    "typo", "v2_syntax" (hosts); "" where there is no more to say. `host` is the one that nearly
+    fits.
     """
 
     route: Route

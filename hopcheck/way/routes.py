@@ -39,6 +39,7 @@ __all__ = [
     "candidates",
     "destination",
     "leaves",
+    "mirrored",
     "rank",
     "select",
 ]
@@ -163,7 +164,7 @@ class _Asked(Struct, frozen=True):
 
     host: str
     path: str
-    method: str
+    method: str | None
     entry_point: str
     scheme: Scheme
     view: View
@@ -175,12 +176,12 @@ class _Asked(Struct, frozen=True):
         return (self.entry_point in route.tls_on) == (self.scheme == "https")
 
     def matches(self, route: Route, *, any_path: bool = False) -> bool | None:
-        """Whether the route's rule matches; with `any_path` the path is left open."""
+        """Whether the route's rule matches; with `any_path` path and method are left open."""
         return matches(
             route.rule,
             self.host if self.scheme == "https" or route.protocol == "http" else None,
             None if any_path else self.path,
-            self.method,
+            None if any_path else self.method,
             self.view.version,
             syntax=route.syntax,
             protocol=route.protocol,
@@ -251,7 +252,10 @@ def _miss(route: Route, asked: _Asked) -> list[Miss]:
         found = near_host(route, asked.host)
         return [Miss(route, Excluded.HOST_MISMATCH, *found)] if found else []
     if asked.matches(route) is False:
-        return [Miss(route, Excluded.PATH_MISMATCH, near_path(route, asked.path))]
+        hint = near_path(route, asked.path)
+        if replace(asked, method=None).matches(route) is not False:
+            hint = "method"
+        return [Miss(route, Excluded.PATH_MISMATCH, hint)]
     if asked.entry_point not in route.entry_points:
         return [Miss(route, Excluded.ENTRYPOINT_OTHER)]
     if asked.reaches(route):
@@ -292,6 +296,20 @@ def leaves(
         services += [replace(leaf, weight=0) for leaf in below[0]] if idle else below[0]
         missing += below[1]
     return services, missing
+
+
+def mirrored(kube: KubeEvidence, backend: Backend) -> list[Backend]:
+    """The Services to which a TraefikService copies requests: they serve none, and must exist."""
+    found = []
+    for obj in listed(kube, "traefikservices"):
+        meta = obj["metadata"]
+        if (meta.get("namespace"), meta["name"]) != (backend.namespace, backend.name):
+            continue
+        mirrors = ((obj.get("spec") or {}).get("mirroring") or {}).get("mirrors") or ()
+        for at, each in enumerate(mirrors):
+            space = str(each.get("namespace") or backend.namespace)
+            found.append(backend_of(each, space, f"spec.mirroring.mirrors[{at}]"))
+    return found
 
 
 def _entries(spec: Obj) -> list[tuple[Obj, str]]:

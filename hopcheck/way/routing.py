@@ -234,6 +234,14 @@ class Routing:
         return list(found.values())
 
 
+def share_of(backend: Backend, backends: Sequence[Backend]) -> float | None:
+    """The part of the requests that one of several backends gets, by their weights."""
+    weights = [1 if each.weight is None else each.weight for each in backends]
+    total: int = sum(weights)
+    own = 1 if backend.weight is None else backend.weight
+    return own / total if len(backends) > 1 and total else None
+
+
 def port_of(service: Obj, port: int | str | None) -> Obj | None:
     """The Service's port that a backend names by number or name; the only one where none is."""
     ports: Sequence[Obj] = (service.get("spec") or {}).get("ports") or ()

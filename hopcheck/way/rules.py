@@ -195,7 +195,7 @@ def matches(
     rule: str,
     host: str | None,
     path: str | None,
-    method: str = "GET",
+    method: str | None = "GET",
     version: Version | None = None,
     *,
     syntax: Syntax | None = None,

@@ -506,7 +506,7 @@ def middleware_secret_missing() -> Edit:
     return e
 
 
-@scene("broken", "*ING015 REQ004")
+@scene("broken", "*ING015 REQ011")
 def redirect_to_inner_port() -> Edit:
     e = Edit()
     e.only_http()

@@ -31,7 +31,7 @@ EXPECTED = {
     # No rule knows why; Traefik's own pods, asked directly, do the same.
     "traefik-breaks-every-connection": ("degraded", "REQ008", "Host myapp.example.com", TRAEFIK),
     "entry-point-middleware-missing": ("degraded", "ING013", TRAEFIK, TRAEFIK),
-    "middleware-of-no-type": ("broken", "ING022", ROUTE, "Middleware default/compress"),
+    "middleware-of-no-type": ("broken", "ING014", "Middleware default/compress", ROUTE),
     "middleware-deleted": ("broken", "ING013", ROUTE, "Middleware default/compress"),
     "pods-not-http": ("broken", "END008", APP_SERVICE, APP),
     # Every request of this run was answered well: the other pod's turn would have come next.

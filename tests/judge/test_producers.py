@@ -116,7 +116,9 @@ def test_an_encoded_character_that_traefik_refuses() -> None:
     edit = Edit()
     encoded(edit)
     assert refused_path(edit.snapshot(), last(edit))
-    assert codes(edit)[0] == "REQ009"
+    (root,) = replay(edit.snapshot()).root_causes
+    assert (root.code, str(root.object)) == ("REQ014", "Deployment api-gateway-system/traefik")
+    assert root.step is Step.REQUEST
 
 
 def test_an_encoded_character_that_the_application_refuses() -> None:

@@ -30,7 +30,12 @@ def reasons(report: Report) -> dict[str, str]:
 
 
 # What versions read differently: then nothing of it is accused, and the step says why.
-BY_VERSION = {"ep-publishNotReady": "*LOG002 LOG004i REQ009", "ir-v2-syntax": "REQ009"}
+BY_VERSION = {
+    "ep-publishNotReady": "*LOG002 LOG004i REQ009",
+    "ir-v2-syntax": "REQ009",
+    "ir-v2-template": "REQ009",
+    "ir-condition": "REQ009",
+}
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -13,6 +13,7 @@ from hopcheck.way.logs import (
     missing_kinds,
     parse_line,
     parse_log,
+    unauthenticated_kinds,
 )
 
 ESC = "\x1b"
@@ -260,3 +261,19 @@ def test_an_excerpt_has_the_lines_around_and_says_which_they_are():
     assert marks == (2,)
     assert excerpt(lines, []) == ("", ())
     assert excerpt(lines, [lines[2]])[0] == "first\nsecond\nGET /\nthird of two rows"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '"Failed to watch" err="failed to list *v1.Secret: Unauthorized" logger="UnhandledError"',
+        '"Unhandled Error" err="k8s.io/client-go: Failed to watch *v1.Secret: failed to list '
+        '*v1.Secret: the server has asked for the client to provide credentials"',
+        "Failed to watch *v1.Secret: failed to list *v1.Secret: Unauthorized",
+    ],
+)
+def test_a_token_that_the_api_server_does_not_accept(words: str) -> None:
+    line = parse_line(f"E1125 14:02:12.129821   18929 reflector.go:227] {words}")
+    assert line.kind == "klog"
+    assert unauthenticated_kinds([line]) == {"Secret"}
+    assert forbidden_resources([line]) == set()

@@ -21,6 +21,7 @@ from hopcheck.lab.cloud import (
 )
 from hopcheck.lab.cloud.model import HealthCheck
 from hopcheck.lab.faults.gallery import DEGRADED, HEALTHY, TARGET_HEALTH, Expect, fault
+from hopcheck.lab.pods import Behaviour
 from hopcheck.lab.settings import BALANCER_GROUP
 from hopcheck.lab.topology import APP, HOST, INGRESS, LOAD_BALANCER, TARGETS_HTTP, TARGETS_HTTPS
 
@@ -113,6 +114,20 @@ async def redirect_web(lab: Lab) -> None:
     """Let entryPoint web redirect to https, on the port that clients use."""
     words = "--entryPoints.web.http.redirections.entryPoint"
     await lab.set_traefik_args(lambda args: [*args, f"{words}.to=:443", f"{words}.scheme=https"])
+
+
+@fault("nlb-tls-app-loop", TARGET_HEALTH, _listener("TGT006"))
+async def application_loop(lab: Lab) -> None:
+    """The NLB ends TLS; the application, told http, redirects to https again and again."""
+    end_tls(lab, TARGETS_HTTP)
+    await lab.set_app(None, Behaviour(https_only=True))
+
+
+@fault("nlb-redirect-no-443", TARGET_HEALTH, _listener("TGT002"), asked=(f"http://{HOST}/",))
+async def redirect_without_443(lab: Lab) -> None:
+    """EntryPoint web redirects to https, and the NLB has no listener on 443."""
+    await no_443(lab)
+    await redirect_web(lab)
 
 
 @fault("nlb-sg", TARGET_HEALTH, Expect("TGT007", "SecurityGroup", BALANCER_GROUP))
@@ -236,6 +251,12 @@ async def rule_elsewhere(lab: Lab) -> None:
 async def redirects_to_itself(lab: Lab) -> None:
     """The ALB's listener on 443 has the redirect to https that is meant for port 80."""
     use_alb(lab).action = redirect()
+
+
+@fault("alb-redirect-port", TARGET_HEALTH, _listener("TGT009"))
+async def redirects_to_port(lab: Lab) -> None:
+    """The ALB's listener on 443 redirects to 8443, where nobody listens."""
+    use_alb(lab).action = redirect(port="8443")
 
 
 @fault("alb-cert", TARGET_HEALTH, _listener("TGT008"))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hopcheck.lab.faults import parts
 from hopcheck.lab.faults.gallery import DEGRADED, ENDPOINTS, HEALTHY, INGRESS, Expect, fault
-from hopcheck.lab.pods import Behaviour
-from hopcheck.lab.topology import APP, SERVICE
+from hopcheck.lab.pods import AppPod, Behaviour
+from hopcheck.lab.topology import APP, GATEWAY, SERVICE
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab
@@ -66,6 +66,20 @@ async def external_name(lab: Lab) -> None:
     parts.make_external(lab)
 
 
+@fault("svc-externalname-silent", ENDPOINTS, _service("END014"))
+async def external_silent(lab: Lab) -> None:
+    """The Service is an ExternalName, which Traefik allows, and nobody answers there: 502."""
+
+    def edit(spec: Obj) -> None:
+        name = lab.plan.stale_address
+        spec.clear()
+        spec.update(type="ExternalName", externalName=name, ports=[{"name": "http", "port": 80}])
+
+    parts.edit_service(lab, edit)
+    flag = "--providers.kubernetesingress.allowexternalnameservices=true"
+    await lab.set_traefik_args(lambda args: [*args, flag])
+
+
 @fault("svc-no-selector", ENDPOINTS, _service("END012"))
 async def no_selector(lab: Lab) -> None:
     """The Service has no selector, and nobody keeps a slice for it."""
@@ -73,6 +87,28 @@ async def no_selector(lab: Lab) -> None:
     for one in lab.store.list("endpointslices", APP, {"kubernetes.io/service-name": SERVICE}):
         lab.store.delete("endpointslices", APP, one["metadata"]["name"])
     lab.store.delete("endpoints", APP, SERVICE)
+
+
+@fault("svc-slice-port-name", ENDPOINTS, _service("END012"))
+async def slice_port_name(lab: Lab) -> None:
+    """The Service has no selector; its slice, kept by hand, gives the port another name."""
+    parts.edit_service(lab, lambda spec: spec.pop("selector"))
+    for one in lab.store.list("endpointslices", APP, {"kubernetes.io/service-name": SERVICE}):
+        lab.store.delete("endpointslices", APP, one["metadata"]["name"])
+        meta: Obj = {"name": f"{SERVICE}-1", "namespace": APP}
+        meta["labels"] = {"kubernetes.io/service-name": SERVICE}
+        ports = [port | {"name": "web"} for port in one["ports"]]
+        lab.store.put(one | {"metadata": meta, "ports": ports})
+    lab.store.delete("endpoints", APP, SERVICE)
+
+
+@fault("svc-port-other", ENDPOINTS, _service("END003"))
+async def port_other(lab: Lab) -> None:
+    """The Ingress names another port of the Service, behind which nobody listens."""
+    port = {"name": "admin", "port": 9102, "targetPort": 9102, "protocol": "TCP"}
+    parts.edit_service(lab, lambda spec: spec["ports"].append(port))
+    service = {"name": SERVICE, "port": {"name": "admin"}}
+    parts.edit_path(lab, backend={"service": service})
 
 
 # --- what is spoken
@@ -227,7 +263,42 @@ async def network_policy(lab: Lab) -> None:
     await lab.set_app(None, Behaviour(dark=True))
 
 
+@fault("np-egress", ENDPOINTS, Expect("END010", "NetworkPolicy", "egress-dns-only", GATEWAY))
+async def egress_policy(lab: Lab) -> None:
+    """A NetworkPolicy of Traefik's namespace lets out DNS alone: no packet reaches the pods."""
+    lab.store.put(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "egress-dns-only", "namespace": GATEWAY},
+            "spec": {
+                "podSelector": {},
+                "policyTypes": ["Egress"],
+                "egress": [{"ports": [{"port": 53, "protocol": "UDP"}]}],
+            },
+        }
+    )
+    await lab.set_app(None, Behaviour(dark=True))
+
+
 # --- a part of them
+
+
+@fault("svc-selector-wide", ENDPOINTS, _service("END013"), exit_code=DEGRADED)
+async def selector_wide(lab: Lab) -> None:
+    """The Service's selector also takes a pod of another workload, which listens nowhere."""
+    found = lab.store.get("pods", APP, lab.plan.app[0].name)
+    if found is None:
+        raise LookupError("no pod of the application: inject into a healthy lab")
+    name, address = "worker-5c9d7b8f6-k2x8p", lab.address(88)
+    owner = {"kind": "ReplicaSet", "name": "worker-5c9d7b8f6", "controller": True}
+    meta = {key: found["metadata"][key] for key in ("namespace", "creationTimestamp")}
+    meta |= {"name": name, "labels": {"app": "my-app", "role": "worker"}}
+    meta["ownerReferences"] = [found["metadata"]["ownerReferences"][0] | owner]
+    lab.store.put(found | {"metadata": meta, "status": {"phase": "Running", "podIP": address}})
+    worker = AppPod(name, address, lab.plan.app[0].ports["http"])
+    worker.behaviour = Behaviour(listening=False)
+    await lab.add_container(APP, name, worker)
 
 
 @fault("ep-some-refuse", ENDPOINTS, _service("END013"), exit_code=DEGRADED)

@@ -34,6 +34,18 @@ async def path(lab: Lab) -> None:
     parts.ingress_route(lab, match=f"Host(`{HOST}`) && PathPrefix(`/api`)")
 
 
+@fault("ir-condition", INGRESS, _route("ING007"))
+async def condition(lab: Lab) -> None:
+    """The IngressRoute's rule asks for a header that requests do not have."""
+    parts.ingress_route(lab, match=f"Host(`{HOST}`) && Header(`X-Env`, `prod`)")
+
+
+@fault("ir-method", INGRESS, _route("ING007"))
+async def method(lab: Lab) -> None:
+    """The IngressRoute's rule takes POST alone."""
+    parts.ingress_route(lab, match=f"Host(`{HOST}`) && Method(`POST`)")
+
+
 @fault("ir-svc-missing", INGRESS, _route("ING004"))
 async def service_missing(lab: Lab) -> None:
     """The IngressRoute names a Service that does not exist."""
@@ -109,6 +121,15 @@ async def weighted_missing(lab: Lab) -> None:
     parts.ingress_route(lab, services=[{"name": "my-app-weighted", "kind": "TraefikService"}])
 
 
+@fault("ir-mirror-missing", INGRESS, _route("ING004"))
+async def mirror_missing(lab: Lab) -> None:
+    """The Service to which requests are copied does not exist: the whole route fails."""
+    copies = [{"name": "audit", "port": 80, "percent": 10}]
+    mirroring = {"mirroring": {"name": SERVICE, "port": 80, "mirrors": copies}}
+    lab.store.put(parts.custom("TraefikService", "my-app-copied", mirroring))
+    parts.ingress_route(lab, services=[{"name": "my-app-copied", "kind": "TraefikService"}])
+
+
 @fault("ir-options-missing", INGRESS, _route("ING020"))
 async def options_missing(lab: Lab) -> None:
     """The IngressRoute names a TLSOption that does not exist."""
@@ -120,6 +141,12 @@ async def options_missing(lab: Lab) -> None:
 async def v2_syntax(lab: Lab) -> None:
     """The IngressRoute's rule is written for Traefik v2."""
     parts.ingress_route(lab, match=f"Host(`{HOST}`, `www.{HOST}`)")
+
+
+@fault("ir-v2-template", INGRESS, _route("ING021"))
+async def v2_template(lab: Lab) -> None:
+    """The IngressRoute's HostRegexp is a template of Traefik v2, which matches nothing in v3."""
+    parts.ingress_route(lab, match="HostRegexp(`{site:[a-z]+}.example.com`)")
 
 
 @fault("ir-bad-match", INGRESS, _route("ING021"))
@@ -165,3 +192,38 @@ async def secret_missing(lab: Lab) -> None:
 async def resolver_missing(lab: Lab) -> None:
     """The IngressRoute names a certificate resolver that Traefik does not have."""
     parts.ingress_route(lab, spec={"tls": {"certResolver": "letsencrypt"}})
+
+
+@fault(
+    "ir-weighted-empty",
+    INGRESS,
+    Expect("END001", "Service", "canary", APP, step=ENDPOINTS),
+    exit_code=DEGRADED,
+)
+async def weighted_empty(lab: Lab) -> None:
+    """One of two Services, by their weights a fifth of the requests, selects no pod: 503."""
+    lab.store.put(parts.service("canary", selector={"app": "my-app-canary"}))
+    both = [{"name": SERVICE, "port": 80, "weight": 4}, {"name": "canary", "port": 80, "weight": 1}]
+    parts.ingress_route(lab, services=both)
+    flag = "--providers.kubernetescrd.allowemptyservices=true"
+    await lab.set_traefik_args(lambda args: [*args, flag])
+
+
+@fault(
+    "ir-catch-all",
+    INGRESS,
+    Expect("ING008", "IngressRoute", "landing", APP),
+)
+async def catch_all(lab: Lab) -> None:
+    """A catch-all IngressRoute with a priority takes every host's requests to an empty Service."""
+    lab.store.put(parts.service("landing", selector={"app": "landing"}))
+    route = {
+        "kind": "Rule",
+        "match": "PathPrefix(`/`)",
+        "priority": 1000,
+        "services": [{"name": "landing", "port": 80}],
+    }
+    spec = {"entryPoints": ["websecure"], "routes": [route], "tls": {}}
+    lab.store.put(parts.custom("IngressRoute", "landing", spec))
+    flag = "--providers.kubernetescrd.allowemptyservices=true"
+    await lab.set_traefik_args(lambda args: [*args, flag])

@@ -80,6 +80,12 @@ async def redirect_loop(lab: Lab) -> None:
     await lab.set_app(None, Behaviour(redirect_loop=True))
 
 
+@fault("app-redirect-port", REQUEST, _application("REQ011"))
+async def redirect_port(lab: Lab) -> None:
+    """The application redirects to its own port, which nobody outside can reach."""
+    await lab.set_app(None, Behaviour(status=302, location=f"http://{HOST}:8080/login"))
+
+
 @fault("app-wrong-port", REQUEST, _application("REQ015"))
 async def wrong_port(lab: Lab) -> None:
     """The application listens on 9090, and nothing in the cluster says so."""

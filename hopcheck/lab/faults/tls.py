@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from hopcheck.lab.faults import parts
-from hopcheck.lab.faults.gallery import INGRESS, REQUEST, Expect, fault
+from hopcheck.lab.faults.gallery import DEGRADED, INGRESS, REQUEST, Expect, fault
 from hopcheck.lab.topology import APP, HOST, SECRET
 from hopcheck.lab.topology import INGRESS as NAME
 
@@ -80,6 +80,48 @@ async def strict_sni(lab: Lab) -> None:
     """Strict SNI, and a certificate for another name: the handshake is refused."""
     parts.set_secret(lab, _issue(lab, "myapp.example.org"))
     lab.store.put(parts.custom("TLSOption", "default", {"sniStrict": True}))
+
+
+@fault("tls-client-certificate", INGRESS, Expect("ING018", "TLSOption", "default", APP))
+async def client_certificate(lab: Lab) -> None:
+    """The TLS options demand a certificate of every client."""
+    spec = {"clientAuth": {"clientAuthType": "RequireAnyClientCert"}}
+    lab.store.put(parts.custom("TLSOption", "default", spec))
+
+
+@fault("tls-versions", INGRESS, Expect("ING018", "TLSOption", "default", APP))
+async def versions(lab: Lab) -> None:
+    """The TLS options leave no TLS version: the lowest is above the highest."""
+    spec = {"minVersion": "VersionTLS13", "maxVersion": "VersionTLS12"}
+    lab.store.put(parts.custom("TLSOption", "default", spec))
+
+
+@fault(
+    "tls-options-invalid",
+    INGRESS,
+    Expect("ING018", "TLSOption", "default", APP),
+    exit_code=DEGRADED,
+)
+async def options_invalid(lab: Lab) -> None:
+    """The TLS options want to verify client certificates and name no authority."""
+    spec = {"clientAuth": {"clientAuthType": "VerifyClientCertIfGiven"}}
+    lab.store.put(parts.custom("TLSOption", "default", spec))
+
+
+@fault("tls-store-secret", INGRESS, Expect("ING016", "TLSStore", "default", APP))
+async def store_secret(lab: Lab) -> None:
+    """The default TLSStore names a Secret that does not exist, and the Ingress has none."""
+    parts.edit_ingress(lab, lambda spec: spec.pop("tls"))
+    store = {"defaultCertificate": {"secretName": "wildcard-example-com"}}
+    lab.store.put(parts.custom("TLSStore", "default", store))
+
+
+@fault("tls-options-provider", INGRESS, Expect("ING020", "Ingress", NAME, APP))
+async def options_provider(lab: Lab) -> None:
+    """The Ingress's annotation names TLS options without their provider, @kubernetescrd."""
+    lab.store.put(parts.custom("TLSOption", "modern", {"minVersion": "VersionTLS13"}))
+    parts.annotate(lab, f"{parts.PREFIX}/router.tls", "true")
+    parts.annotate(lab, f"{parts.PREFIX}/router.tls.options", f"{APP}-modern")
 
 
 @fault("tls-resolver-missing", INGRESS, Expect("ING019", "Ingress", NAME, APP))

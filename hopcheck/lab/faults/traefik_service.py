@@ -250,3 +250,54 @@ async def rbac_nodes(lab: Lab) -> None:
 async def provider_off(lab: Lab) -> None:
     """The provider for Ingresses is not enabled."""
     await lab.set_traefik_args(lambda args: [one for one in args if "kubernetesingress" not in one])
+
+
+@fault("tpod-token", TRAEFIK_SERVICE, _deployment("SVC011"))
+async def token_expired(lab: Lab) -> None:
+    """The token with which Traefik asks the API server has expired: Unauthorized."""
+    expired = lab.directory / "expired.token"
+    expired.write_text("expired")
+    paths = {str(lab.directory / f"{pod}.token") for pod in TRAEFIK_PODS}
+
+    def change(args: list[str]) -> list[str]:
+        parts = [one.partition("=") for one in args]
+        return [f"{k}={expired}" if v in paths else f"{k}{e}{v}" for k, e, v in parts]
+
+    await lab.set_traefik_args(change)
+
+
+@fault("tpod-scaled-down", TRAEFIK_SERVICE, _deployment("SVC015"))
+async def scaled_down(lab: Lab) -> None:
+    """Traefik's Deployment is scaled to zero."""
+
+    def edit(deployment: Obj) -> None:
+        deployment["spec"]["replicas"] = 0
+
+    lab.store.patch("deployments", GATEWAY, TRAEFIK, edit)
+    for pod in TRAEFIK_PODS:
+        await lab.stop_traefik(pod)
+
+
+@fault("tpod-entrypoint-typo", TRAEFIK_SERVICE, _deployment("SVC008"))
+async def entrypoint_typo(lab: Lab) -> None:
+    """The argument that defines entryPoint websecure is misspelled: Traefik does not start."""
+    right, wrong = "--entryPoints.websecure.address", "--entryPoint.websecure.address"
+    await lab.set_traefik_args(lambda args: [one.replace(right, wrong) for one in args])
+
+
+@fault(
+    "np-closes-traefik",
+    TRAEFIK_SERVICE,
+    Expect("SVC016", "NetworkPolicy", "default-deny", GATEWAY),
+)
+async def policy_closes(lab: Lab) -> None:
+    """A NetworkPolicy of Traefik's namespace admits nobody: what comes by the nodes is dropped."""
+    lab.store.put(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "default-deny", "namespace": GATEWAY},
+            "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+        }
+    )
+    lab.nodes.dark.update(node.address for node in lab.plan.nodes)

@@ -349,3 +349,29 @@ async def redirect_8443(lab: Lab) -> None:
 @setup(FAMILY, "plain-http", target=f"http://{HOST}/")
 async def plain_http(_lab: Lab) -> None:
     """The http URL of a site that serves both."""
+
+
+@setup(FAMILY, "nlb-zone-off")
+async def zone_off(lab: Lab) -> None:
+    """A node is in a zone that the load balancer does not have, on purpose."""
+    node = lab.plan.nodes[2]
+    for instance in lab.cloud.instances:
+        if instance["InstanceId"] == node.instance:
+            instance["Placement"]["AvailabilityZone"] = "ap-northeast-2b"
+    zone = {"topology.kubernetes.io/zone": "ap-northeast-2b"}
+    lab.store.patch("nodes", None, node.name, lambda obj: obj["metadata"]["labels"].update(zone))
+
+
+@setup(FAMILY, "nlb-node-maintenance")
+async def node_maintenance(lab: Lab) -> None:
+    """A node is drained and rebooted: cordoned, not ready, an unhealthy target."""
+    node = lab.plan.nodes[2]
+    lab.nodes.dark.add(node.address)
+
+    def edit(obj: Obj) -> None:
+        obj["spec"]["unschedulable"] = True
+        obj["status"]["conditions"] = [
+            {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
+        ]
+
+    lab.store.patch("nodes", None, node.name, edit)

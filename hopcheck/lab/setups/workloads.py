@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
 from hopcheck.lab.pods import AppPod, Behaviour
@@ -357,3 +358,26 @@ async def many_slices(lab: Lab) -> None:
     put(lab, "EndpointSlice", "outside-6", addressType="IPv6", ports=[port], endpoints=[],
         labels={"kubernetes.io/service-name": "outside"})  # fmt: skip
     ingress_only(lab, (HOST, "/", "outside"))
+
+
+@setup(FAMILY, "standby-replica")
+async def standby(lab: Lab) -> None:
+    """The pods elect a leader; the other one says on purpose that it is not ready."""
+    await lab.set_app(APP_PODS[1], Behaviour(ready=False))
+
+
+@setup(FAMILY, "autoscaling")
+async def autoscaling(lab: Lab) -> None:
+    """More pods were asked for half a minute ago; a node for the new one is on its way."""
+    found = get(lab, "pods", APP, APP_PODS[0])
+    made = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=30)
+    message = "0/3 nodes are available: 3 Insufficient cpu."
+    waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    meta = {key: found["metadata"][key] for key in ("labels", "ownerReferences", "namespace")}
+    meta |= {
+        "name": "my-app-6f7c9d5b84-w4x9z",
+        "creationTimestamp": made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    spec = {key: value for key, value in found["spec"].items() if key != "nodeName"}
+    status = {"phase": "Pending", "conditions": [{**waits, "message": message}]}
+    lab.store.put(found | {"metadata": meta, "spec": spec, "status": status})
