@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hopcheck.catalogue import make, text
+from hopcheck.judge import between
 from hopcheck.judge.names import failure, workloads_of
 from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe
 from hopcheck.outcome import origin_answered, says_tls
@@ -93,6 +94,22 @@ def _nobodys(scene: Scene, last: Exchange) -> bool:
     return not any((answer.status or 0) >= 500 for answer in _pods(scene))
 
 
+def _by_middleware(scene: Scene, last: Exchange) -> bool:
+    """Whether a middleware of the route answered, by the access log, or may have.
+
+    It may as long as neither the log nor the pods' own answers tell; so may any where the
+    middlewares are not seen.
+    """
+    status = last.status or 0
+    told = origin_answered(scene.snapshot, status)
+    if told is not None or _pods(scene):
+        return told is False
+    route = routing_of(scene).winner
+    if route is None or not route.middlewares:
+        return False
+    return not scene.kube.list("middlewares").seen or between.may_answer(scene, route, status)
+
+
 def redirects(scene: Scene) -> bool:
     """Whether the redirects may be the application's: its pods redirect, or nobody else does."""
     pods = [c.get() for c in scene.snapshot.http.hops if c.seen and c.get().hop is Hop.POD]
@@ -124,7 +141,7 @@ def answered(
             meaning=text("traefik_answer", "500"),
             **common,
         )
-    if origin_answered(scene.snapshot, status) is False:
+    if _by_middleware(scene, last):
         return make("REQ014", host_ref(scene), status=status, expect=expect, **common)
     if status >= 500:
         line = next(iter(last.body.strip().splitlines()), "")

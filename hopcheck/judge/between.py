@@ -22,6 +22,7 @@ from hopcheck.outcome import (
 )
 from hopcheck.way.ingressroute import reference
 from hopcheck.way.route import Route
+from hopcheck.way.routes import listed
 from hopcheck.way.scene import Scene, meta, spec
 
 _REDIRECT = range(300, 400)
@@ -95,6 +96,15 @@ def judge(
             related=(*((owner,) if alone else refs),),
         )
     ]
+
+
+def may_answer(scene: Scene, route: Route, status: int) -> bool:
+    """Whether a Middleware of the route can give answers of that status by itself."""
+    known = {
+        reference(str(meta(obj).get("namespace", "")), str(meta(obj)["name"])): obj
+        for obj in listed(scene.kube, "middlewares")
+    }
+    return any(_answers(obj, status) for obj in _flat(route.middlewares, known))
 
 
 def _bad_answer(scene: Scene) -> Exchange | None:

@@ -95,6 +95,20 @@ def test_what_a_rule_asks_is_accused_only_where_traefik_has_loaded_it() -> None:
     assert "ING007" not in {code for code, _, _ in roots(replay(edit.snapshot()))}
 
 
+def test_the_application_is_not_accused_of_what_a_middleware_may_have_answered() -> None:
+    """Neither the access log nor the pods' own answers tell who gave the 503."""
+    edit = Edit("ing-forwardauth-errs")
+    edit.without_pods()
+    for replica in edit.replicas:
+        log = replica["log"]["value"]
+        replica["log"]["value"] = [line for line in log if line["kind"] != "access"]
+    assert roots(replay(edit.snapshot())) == []
+    edit.one("middlewares", "auth")["spec"] = {"compress": {}}
+    assert roots(replay(edit.snapshot())) == [
+        ("REQ001", "Application default/my-app-service", Step.REQUEST)
+    ]
+
+
 def test_a_policy_on_the_pods_that_take_connections_is_not_accused() -> None:
     edit = Edit()
     edit.add("networkpolicies@default", "NetworkPolicy", "deny", DENY)
