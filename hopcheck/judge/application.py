@@ -72,7 +72,9 @@ def waits(scene: Scene, namespace: str) -> bool:
     if answers := _pods(scene):
         return all(answer.error is ErrorKind.READ_TIMEOUT for answer in answers)
     kube, instance = scene.kube, scene.instance
-    spaces = {namespace, *((instance.namespace,) if instance is not None else ())}
+    if instance is None:  # what holds for Traefik's own pods is not known
+        return False
+    spaces = {namespace, instance.namespace}
     policies = [kube.list("networkpolicies", space) for space in spaces]
     if not namespace or not all(one.seen for one in policies):
         return False
@@ -116,6 +118,11 @@ def redirects(scene: Scene) -> bool:
     answers = [p.exchanges[-1].status for p in pods if p.exchanges and p.exchanges[-1].status]
     if answers:
         return any(300 <= status < 400 for status in answers)
+    route = routing_of(scene).winner
+    if route is not None and route.middlewares:
+        seen = scene.kube.list("middlewares").seen
+        if not seen or between.may_answer(scene, route, 301):
+            return False
     return not any(entry.redirect_to for entry in scene.static.entry_points.values())
 
 

@@ -117,3 +117,22 @@ def test_a_policy_on_the_pods_that_take_connections_is_not_accused() -> None:
     assert roots(replay(edit.snapshot())) == [
         ("REQ003", "Application default/my-app-service", Step.REQUEST)
     ]
+
+
+def test_a_loop_that_a_middleware_may_make_is_not_the_applications() -> None:
+    edit = Edit("ing-mw-redirect-loop")
+    edit.without_pods()
+    for replica in edit.replicas:
+        replica["log"]["value"] = []
+    edit.lists["middlewares"] = {"why": "denied", "detail": "forbidden"}
+    accused = [one.object.kind for one in replay(edit.snapshot()).root_causes]
+    assert "Application" not in accused
+
+
+def test_a_wait_is_not_the_applications_where_traefik_was_not_seen() -> None:
+    edit = Edit("np-egress")
+    edit.without_pods()
+    edit.lists[f"pods@{TRAEFIK_NS}"] = {"why": "denied", "detail": "forbidden"}
+    edit.lists["pods@default"] = {"why": "denied", "detail": "forbidden"}
+    edit.replicas.clear()
+    assert roots(replay(edit.snapshot())) == []
