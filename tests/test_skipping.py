@@ -99,7 +99,15 @@ def test_another_object_is_not_left_out() -> None:
 def test_a_general_finding_steps_in() -> None:
     """A last resort is a root cause where nothing more precise is left."""
     tie = {"route": "a", "others": "b", "host": "h", "path": "/", "priority": 9}
-    gap = {"works": "pod", "fails": "node", "actual": "refused"}
+    gap = {
+        "works": "pod",
+        "fails": "node",
+        "actual": "refused",
+        "policy": "",
+        "port": "",
+        "ns": "",
+        "name": "",
+    }
     every = attribute(
         [
             make("SVC016", ObjectRef("Service", "traefik", "t"), **gap),

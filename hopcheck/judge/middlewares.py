@@ -202,7 +202,7 @@ class _Judged:
             for mine in one.middlewares.get():
                 if str(mine.get("name")) == full and mine.get("status") == "disabled":
                     proof = Proof(f"API of {one.pod}", str(mine))
-                    words = listing(mine.get("error") or ("no reason given",))
+                    words = listing(mine.get("error") or (text("said", "no_reason"),))
                     return [self._broken("refused", evidence=[proof], words=words)]
         if shown and not lacking:
             return []
