@@ -25,7 +25,7 @@ from hopcheck.replay import load
 SNAPSHOTS = sorted((Path(__file__).parent.parent / "snapshots").rglob("*.json.gz"))
 
 # Requests that happened to reach the other pod or node: only probes of every one show it.
-SEEN_BY_PROBES_ALONE = {"one-pod-answers-500", "node-drops"}
+SEEN_BY_PROBES_ALONE = {"one-pod-answers-500", "node-drops", "svc-selector-wide"}
 
 
 def first_look(whole: Snapshot) -> Snapshot:
