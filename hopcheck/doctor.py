@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hopcheck.catalogue import text
@@ -49,6 +50,7 @@ _AWS_OF_ONE = {
         "TargetGroupArn",
     ),
 }
+_WORDS = 200  # characters of what a server says
 _OF_A_POD = ("pods/log", "pods/proxy")
 _CLUSTER_SCOPED = ("nodes", "namespaces", "ingressclasses")
 
@@ -123,7 +125,9 @@ async def _one_pod(run: Run, client: KubeClient, seen: _Seen) -> None:
     path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
     listed = await run.ask("list pods", lambda: client.list(path, max_pages=1))
     pods = list(listed.get().items) if listed.seen else []
-    pod = next(iter([*traefik_pods(pods), *pods]), None)
+    running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+    # One that has not started has no log yet, whatever the rights.
+    pod = next(iter([*traefik_pods(running), *traefik_pods(pods), *running, *pods]), None)
     if pod is None:
         missing = listed.why or Why.NOT_FOUND
         seen.rights |= dict.fromkeys(_OF_A_POD, Collected(why=missing, detail=listed.detail))
@@ -267,24 +271,35 @@ def _step(step: Step, seen: _Seen) -> tuple[str, bool]:
     if step is Step.TARGET_HEALTH:
         if not seen.identity.seen:
             return _nothing("aws", seen.identity.why or Why.ERROR), False
-        denied = [name for name, found in seen.aws.items() if not found.seen]
-        return _partly(denied, "aws")
+        return _partly({name: found for name, found in seen.aws.items() if not found.seen}, "aws")
     if not seen.rights:
         return _nothing("kubernetes", seen.server.why or Why.ERROR), False
-    denied = [n for n in _STEP_NEEDS[step] if n not in seen.rights or not seen.rights[n].seen]
-    return _partly(denied, "kubernetes")
+    lacking = {name: seen.rights[name] for name in _STEP_NEEDS[step] if not seen.rights[name].seen}
+    return _partly(lacking, "kubernetes")
 
 
-def _partly(denied: list[str], party: str) -> tuple[str, bool]:
-    if not denied:
+def _partly(lacking: Mapping[str, Collected[bool]], party: str) -> tuple[str, bool]:
+    """What is lacking, and what would help: only where it is a right, that is to be granted."""
+    if not lacking:
         return text("doctor", "full"), True
-    advice = text("advice", f"{party}_denied")
-    return text("doctor", "part", what=", ".join(denied), advice=advice), False
+    by_words: dict[str, list[str]] = {}
+    for name, found in lacking.items():
+        why = found.why or Why.ERROR
+        said = f"{text('why', why.value)}: {found.detail[:_WORDS]}".rstrip(": ")
+        by_words.setdefault(_advice(party, why) or said, []).append(name)
+    return "; ".join(
+        text("doctor", "part", what=", ".join(names), advice=words)
+        for words, names in by_words.items()
+    ), False
 
 
 def _nothing(party: str, why: Why) -> str:
+    advice = _advice(party, why)
+    return text("doctor", "nothing", why=text("why", why.value), advice=advice).rstrip("; ")
+
+
+def _advice(party: str, why: Why) -> str:
     from hopcheck.catalogue import has_text
 
     key = f"{party}_{why.value}"
-    advice = text("advice", key) if has_text("advice", key) else ""
-    return text("doctor", "nothing", why=text("why", why.value), advice=advice).rstrip("; ")
+    return text("advice", key) if has_text("advice", key) else ""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hopcheck.lab import topology
+from hopcheck.lab.apiserver.errors import ApiError
 from hopcheck.lab.running import RunningLab
 
 # Right taken away -> the steps that can no longer see all they need.
@@ -86,3 +87,51 @@ def test_a_denied_aws_call(lab: RunningLab, tmp_path: Path) -> None:
         lab.call(denied.clear)
     assert code == 3
     assert "not DescribeTargetHealth" in steps[2]
+
+
+def _no_kubelet() -> str:
+    # As kube-apiserver v1.36 answers where a node's kubelet cannot be reached.
+    raise ApiError(
+        500,
+        'Get "https://10.0.1.10:10250/containerLogs/api-gateway-system/traefik/traefik": '
+        "dial tcp 10.0.1.10:10250: connect: no route to host",
+    )
+
+
+def _set_log(lab: RunningLab, read: Any) -> None:
+    for pod in lab.lab.plan.traefik:
+        lab.lab.server.set_log(topology.GATEWAY, pod.name, topology.TRAEFIK, read)
+
+
+def test_a_log_that_cannot_be_fetched_is_no_missing_right(lab: RunningLab, tmp_path: Path) -> None:
+    lab.call(lambda: _set_log(lab, _no_kubelet))
+    try:
+        code, steps, out = doctor(lab, tmp_path)
+    finally:
+        lab.call(lambda: _set_log(lab, str))
+    assert code == 3
+    assert "pods/log failed" in out
+    assert "not pods/log: failed: Get" in steps[6]
+    assert "no route to host" in steps[6]
+    assert "grant" not in out
+
+
+def test_the_log_is_tried_on_a_pod_that_has_started(lab: RunningLab, tmp_path: Path) -> None:
+    first = min(pod.name for pod in lab.lab.plan.traefik)
+
+    def waiting() -> str:
+        words = f'container "traefik" in pod "{first}" is waiting to start: ContainerCreating'
+        raise ApiError(400, words)
+
+    server, kubelet = lab.lab.server, lab.lab.kubelet
+    lab.call(lambda: server.set_log(topology.GATEWAY, first, topology.TRAEFIK, waiting))
+    lab.call(
+        lambda: kubelet.hold(topology.GATEWAY, first, lambda o: o["status"].update(phase="Pending"))
+    )
+    try:
+        code, _, out = doctor(lab, tmp_path)
+    finally:
+        lab.call(kubelet.release)
+        lab.call(lambda: server.set_log(topology.GATEWAY, first, topology.TRAEFIK, str))
+    assert code == 0
+    assert "pods/log yes" in out
