@@ -28,7 +28,7 @@ from hopcheck.shape import kubernetes_object
 
 PAGE = 500
 MAX_PAGES = 40
-METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=1"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 _BODY_BYTES = 64 * 1024 * 1024
 _RETRIES = 3

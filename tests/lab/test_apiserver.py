@@ -273,6 +273,22 @@ def test_metadata_alone(serving, client):
     assert set(answer["items"][0]) == {"kind", "apiVersion", "metadata"}
 
 
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=1",
+        "application/json;as=Nothing;g=meta.k8s.io;v=v1",
+        "text/html",
+    ],
+)
+def test_what_cannot_be_produced_is_not_acceptable(serving, client, accept):
+    serving.store.put(pod("a", "127.0.9.1"))
+    refused = client.get(f"{PODS}/a", headers={"Accept": accept})
+    assert (refused.status_code, refused.json()["reason"]) == (406, "NotAcceptable")
+    either = client.get(f"{PODS}/a", headers={"Accept": f"{accept}, application/json"})
+    assert either.json()["kind"] == "Pod"
+
+
 def test_endpoints_are_called_deprecated(client):
     answer = client.get("/api/v1/endpoints")
     assert "v1 Endpoints is deprecated in v1.33+" in answer.headers["Warning"]

@@ -22,6 +22,11 @@ from hopcheck.lab.apiserver.tables import partial, table
 
 Obj = dict[str, Any]
 
+_MEDIA_TYPES = ("application/json", "application/*", "*/*")
+_NOT_ACCEPTABLE = (
+    "only the following media types are accepted: application/json, application/yaml, "
+    "application/vnd.kubernetes.protobuf"
+)
 _BOOKMARK_SECONDS = 60.0
 _WATCH_SECONDS = 1800.0
 
@@ -36,16 +41,25 @@ class Form:
 
     @classmethod
     def of(cls, request: web.Request, resource: Resource) -> Form:
-        """The first form of the Accept header that this server can produce."""
+        """The first form of the Accept header that this server can produce.
+
+        ApiError 406 where there is none: a version of metav1 that is none is not taken for v1.
+        """
         whole = request.query.get("includeObject") == "Object"
-        for part in request.headers.get("Accept", "*/*").split(","):
-            if "as=Table" in part and "v=v1" in part.split(";"):
+        for part in (request.headers.get("Accept") or "*/*").split(","):
+            media, *rest = (word.strip() for word in part.split(";"))
+            if media not in _MEDIA_TYPES:
+                continue
+            asked = dict(word.partition("=")[::2] for word in rest)
+            if "as" not in asked:
+                return cls("Object", resource)
+            if (asked.get("g"), asked.get("v")) != ("meta.k8s.io", "v1"):
+                continue
+            if asked["as"] == "Table":
                 return cls("Table", resource, whole)
-            if "as=PartialObjectMetadata" in part and "v=v1" in part.split(";"):
+            if asked["as"] in ("PartialObjectMetadata", "PartialObjectMetadataList"):
                 return cls("Partial", resource)
-            if part.split(";")[0].strip() in ("application/json", "*/*") and "as=" not in part:
-                break
-        return cls("Object", resource)
+        raise ApiError(406, _NOT_ACCEPTABLE)
 
     def one(self, obj: Obj) -> Obj:
         """A single object, or an event's."""
