@@ -173,13 +173,15 @@ def author(old: Obj, new: Obj, path: Path) -> tuple[str | None, str | None]:
     """When and by whom the field was written, as managedFields tell it; (None, None) otherwise.
 
     The API server dates a manager's entry when that manager changes any of its fields: one that
-    is dated as it was before did not change this one.
+    is dated as it was before did not change this one. What was written by the scale subresource
+    (kubectl scale, an autoscaler) it does not date: there the owner is told without a time, since
+    whoever changes a field takes it from its owner.
     """
     known = {(entry.get("manager"), entry.get("time")) for entry in _writers(old)}
     owners = [
         entry
         for entry in _writers(new)
-        if (entry.get("manager"), entry.get("time")) not in known
+        if (not entry.get("time") or (entry.get("manager"), entry["time"]) not in known)
         and _owns(entry.get("fields"), path)
     ]
     if not owners:

@@ -430,6 +430,39 @@ def test_author(then: Any, now: Any, author: tuple[str | None, str | None]) -> N
     assert (change.at, change.by) == author
 
 
+def scaled(replicas: int, *managers: str) -> Callable[[Plain], None]:
+    """As Kubernetes v1.36 keeps it: what the scale subresource wrote is not dated."""
+    entries = [
+        {"manager": manager, "operation": "Update", "subresource": "scale",
+         "fields": {"f:spec": {"f:replicas": {}}}}
+        for manager in managers
+    ]  # fmt: skip
+
+    def scale(plain: Plain) -> None:
+        deployment = items(plain, "deployments@default")[0]
+        deployment["spec"]["replicas"] = replicas
+        deployment["metadata"]["managedFields"] = entries
+
+    return scale
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "by"),
+    [
+        (scaled(4, "kubectl"), scaled(2, "kubectl"), "kubectl"),
+        (scaled(4, "kubectl"), scaled(9, "kube-controller-manager"), "kube-controller-manager"),
+        # Kubernetes forgets the owner of replicas that the scale subresource set to 0.
+        (scaled(4, "kubectl"), scaled(0), None),
+    ],
+)
+def test_who_scaled(
+    before: Callable[[Plain], None], after: Callable[[Plain], None], by: str | None
+) -> None:
+    (change, *_) = changes(edited(before), edited(after))
+    assert change.field == "spec.replicas"
+    assert (change.at, change.by) == (None, by)
+
+
 @pytest.mark.parametrize(
     ("written", "by"),
     [("10", "helm"), ("12", "helm"), ("13", None), (None, None), ("nonsense", None)],
