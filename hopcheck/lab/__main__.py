@@ -102,8 +102,8 @@ def main(words: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     options, further = _parser().parse_known_args(words)
     if options.command == "faults":
-        for fault in FAULTS.values():
-            print(f"{fault.name} (recorded)" if fault.inject is None else fault.name)
+        # In one piece: `hopcheck faults | head` closes the pipe after the first lines.
+        print("\n".join(f"{n} (recorded)" if f.inject is None else n for n, f in FAULTS.items()))
         return 0
     if options.command == "setups":
         print("\n".join(SETUPS))
