@@ -7,6 +7,7 @@ from typing import Any
 from hopcheck.catalogue import listing, make, text
 from hopcheck.judge import exclusions, neighbours, references
 from hopcheck.judge.names import RESOURCE, gateway_gap, last_exchanges, route_ref, route_words
+from hopcheck.judge.traefik_logs import loaded_somewhere
 from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
 from hopcheck.outcome import Producer, outcomes, producer
 from hopcheck.way.route import Route
@@ -31,9 +32,9 @@ def judge(snapshot: Snapshot) -> Judgement:
     selection = routing.selection
     facts = _facts(scene, routing)
     findings: list[Finding] = []
+    names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.order)
+    undecided = Gap("undecided", Why.NOT_NEEDED, params={"names": names})
     if selection.winner is not None and _guessed(scene, routing):
-        names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.order)
-        undecided = Gap("undecided", Why.NOT_NEEDED, params={"names": names})
         return Judgement(Step.INGRESS, gaps=(undecided,), facts=facts)
     if selection.winner is not None:
         findings += references.judge(scene, routing, selection.winner)
@@ -42,6 +43,8 @@ def judge(snapshot: Snapshot) -> Judgement:
         gaps = _denied(scene, unseen, required=False)
         if routing.gateway:
             gaps = (*gaps, gateway_gap(routing, required=False))
+        if selection.winner.uncertain and not _proven(scene, routing):
+            gaps = (*gaps, undecided)
         return Judgement(Step.INGRESS, tuple(findings), gaps, seen=True, facts=facts)
     return _no_winner(scene, routing, unseen, facts)
 
@@ -59,6 +62,11 @@ def _guessed(scene: Scene, routing: Routing) -> bool:
     several = len(rivals) > 1 or routing.drops(selection.winner)
     made = outcomes(scene.snapshot)
     return several and made.made > 0 and made.succeeded == made.made
+
+
+def _proven(scene: Scene, routing: Routing) -> bool:
+    """Whether an answer or Traefik itself shows that the route is loaded."""
+    return outcomes(scene.snapshot).succeeded > 0 or loaded_somewhere(scene, routing)
 
 
 def _unseen(scene: Scene) -> list[str]:

@@ -39,7 +39,7 @@ def accused(given: Snapshot) -> set[str]:
 
 
 # Bounded and general findings take the place of a precise one that can no longer be seen.
-GENERAL = {"TGT017", "TGT020", "SVC016", "END014", "LOG002", "REQ008", "REQ007", "ING022", "END012"}
+GENERAL = {"TGT017", "TGT020", "SVC016", "END014", "REQ008", "REQ007", "ING022", "END012"}
 
 
 # What the client sees by itself: no address, the certificate, an error page, who answered, a loop
@@ -113,3 +113,30 @@ def test_a_healthy_request_is_never_broken() -> None:
         report = replay(given)
         assert report.verdict is not Verdict.BROKEN, name
         assert report.steps[Step.REQUEST.number - 1].status is Status.PASS, name
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "blind"),
+    [
+        ("svc-selector", "services", (Step.TRAEFIK_SERVICE, Step.ENDPOINTS)),
+        ("svc-selector", "endpointslices@default", (Step.ENDPOINTS,)),
+        ("ing-svc-missing", "services", (Step.TRAEFIK_SERVICE, Step.ENDPOINTS)),
+        # Without the class nobody knows whether Traefik reads the Ingress: no green there.
+        ("ing-class-other", "ingressclasses", (Step.INGRESS,)),
+        ("ing-class-missing", "ingressclasses", (Step.INGRESS,)),
+    ],
+)
+def test_traefik_is_not_accused_of_what_could_not_be_read(
+    name: str, key: str, blind: tuple[Step, ...]
+) -> None:
+    report = replay(denied_list(snapshot(name), key))
+    assert (report.verdict, report.root_causes) == (Verdict.BROKEN, ())
+    for step in blind:
+        assert report.steps[step.number - 1].status is Status.UNKNOWN
+    (finding,) = (f for step in report.steps for f in step.findings if f.code == "LOG002")
+    assert f"could not all be read here ({key.partition('@')[0]})" in finding.message
+
+
+def test_an_unseen_class_is_no_gap_where_traefik_has_the_route() -> None:
+    report = replay(denied_list(snapshot("app-5xx"), "ingressclasses"))
+    assert report.steps[Step.INGRESS.number - 1].status is Status.PASS
