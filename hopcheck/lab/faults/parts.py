@@ -119,6 +119,9 @@ def set_secret(lab: Lab, data: dict[str, bytes]) -> None:
 
     def edit(secret: Obj) -> None:
         secret["data"] = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        # The API server takes no Secret of type kubernetes.io/tls without its two entries.
+        tls = {"tls.crt", "tls.key"} <= data.keys()
+        secret["type"] = "kubernetes.io/tls" if tls else "Opaque"
 
     lab.store.patch("secrets", APP, SECRET, edit)
 
