@@ -39,13 +39,14 @@ _AWS = {
     "network_interfaces": "ec2:DescribeNetworkInterfaces",
     "instances": "ec2:DescribeInstances",
 }
-_refusals: Memo[dict[str, str]] = Memo(4)
+_Refusal = tuple[Why, str]  # the reason, and what the server said
+_refusals: Memo[dict[str, _Refusal]] = Memo(4)
 _NOT_ALLOWED = (Why.DENIED, Why.UNAUTHENTICATED)
 
 
 def denied(step: Step, snapshot: Snapshot) -> tuple[Gap, ...]:
     """A gap for what the step's evidence lacks because reading it is forbidden; at most one."""
-    names: dict[str, str] = {}
+    names: dict[str, _Refusal] = {}
     if step is Step.TRAEFIK_LOGS:
         for replica in snapshot.traefik.replicas:
             _note(names, ((_REPLICA[key], getattr(replica, key)) for key in _REPLICA))
@@ -55,26 +56,19 @@ def denied(step: Step, snapshot: Snapshot) -> tuple[Gap, ...]:
     names |= {name: refused[name] for name in _KUBE.get(step, ()) if name in refused}
     if not names:
         return ()
-    return (
-        Gap(
-            "denied",
-            Why.DENIED,
-            next(iter(names.values())),
-            required=False,
-            params={"names": ", ".join(names)},
-        ),
-    )
+    why, detail = next(iter(names.values()))
+    return (Gap("denied", why, detail, required=False, params={"names": ", ".join(names)}),)
 
 
-def _refused(kube: KubeEvidence) -> dict[str, str]:
+def _refused(kube: KubeEvidence) -> dict[str, _Refusal]:
     """The resources that may not be read, and what the API server said of it."""
-    names: dict[str, str] = {}
+    names: dict[str, _Refusal] = {}
     for held in (kube.lists, kube.objects):
         _note(names, ((key.partition("@")[0], one) for key, one in held.items()))
     return names
 
 
-def _note(names: dict[str, str], read: Iterable[tuple[str, Collected[Any]]]) -> None:
+def _note(names: dict[str, _Refusal], read: Iterable[tuple[str, Collected[Any]]]) -> None:
     for name, one in read:
-        if one.why in _NOT_ALLOWED:
-            names.setdefault(name, one.detail)
+        if one.why is not None and one.why in _NOT_ALLOWED:
+            names.setdefault(name, (one.why, one.detail))

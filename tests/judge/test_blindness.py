@@ -140,3 +140,12 @@ def test_traefik_is_not_accused_of_what_could_not_be_read(
 def test_an_unseen_class_is_no_gap_where_traefik_has_the_route() -> None:
     report = replay(denied_list(snapshot("app-5xx"), "ingressclasses"))
     assert report.steps[Step.INGRESS.number - 1].status is Status.PASS
+
+
+@pytest.mark.parametrize("why", [Why.DENIED, Why.UNAUTHENTICATED])
+def test_what_was_not_looked_at_is_said_with_its_own_reason(why: Why) -> None:
+    report = replay(denied_list(snapshot("healthy"), "nodes", why))
+    words = {Why.DENIED: "forbidden", Why.UNAUTHENTICATED: "not authenticated"}[why]
+    step = report.steps[Step.TARGET_HEALTH.number - 1]
+    assert step.status is Status.PASS
+    assert step.reason == f"not looked at: nodes ({words}: forbidden)"
