@@ -8,6 +8,7 @@ so that an API that is away costs one timeout, not one a call.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -200,7 +201,8 @@ class KubeClient:
             if relayed and status is None:
                 return msgspec.structs.replace(answer, relayed=True)
             if answer.status == 429 and attempt + 1 < _RETRIES:
-                wait = _retry_after(answer)
+                # Spread: all calls of a wave are refused at once, and would be once more.
+                wait = _retry_after(answer) + random.random()  # noqa: S311
                 if wait < min(self.run.options.timeout, self.run.remaining()):
                     await asyncio.sleep(wait)
                     continue
