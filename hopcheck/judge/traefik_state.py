@@ -16,6 +16,8 @@ from hopcheck.way.logs import (
     after_last_reload,
     excerpt,
     forbidden_resources,
+    moment,
+    overtaken,
     unauthenticated_kinds,
 )
 from hopcheck.way.memo import Memo
@@ -34,6 +36,9 @@ _BIND = re.compile(
     r"cannot assign requested address)",
     re.IGNORECASE,
 )
+# A list that is refused is tried again within a minute (client-go's reflector; the provider's own
+# retries within a minute and a half), and refused in the log each time.
+_REPEATS_S = 180.0
 
 _current: Memo[tuple[LogLine, ...]] = Memo(16)
 
@@ -177,13 +182,26 @@ def _lines_now(log: tuple[LogLine, ...]) -> tuple[LogLine, ...]:
     return _current.get((log,), lambda: after_last_reload(log))
 
 
+def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
+    """The lines that may still hold: an API server that has just started forbids everything."""
+    metrics = replica.metrics.or_else({}) or {}
+    now = moment(scene.snapshot.taken_at)
+    kept = []
+    for line in _lines_now(replica.log.or_else(()) or ()):
+        written = moment(line.time or "")
+        past = now is not None and written is not None and now - written > _REPEATS_S
+        if not past and not overtaken(line, metrics, scene.static.throttle_s):
+            kept.append(line)
+    return kept
+
+
 def _rights(scene: Scene, instance: Instance) -> list[Finding]:
     """Forbidden lists count where the provider delivers nothing, or requests fail, now."""
     for pod in instance.pods:
         replica = _replica(scene, str(meta(pod).get("name")))
         if replica is None:
             continue
-        lines = _lines_now(replica.log.or_else(()) or ())
+        lines = _repeated(scene, replica)
         resources = sorted(forbidden_resources(lines))
         unknown = not resources
         resources = resources or sorted(unauthenticated_kinds(lines))
