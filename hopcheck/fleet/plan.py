@@ -94,13 +94,16 @@ def _discovered(
         samples=samples,
     )
     problems = tuple(
-        text(
-            "fleet", "unread", resource=resource, why=text("why", listed.why), detail=listed.detail
-        )
-        for resource, listed in lists.items()
+        text("fleet", "unread", resource=resource, why=_why(listed))
+        for resource, listed in sorted(lists.items())
         if listed.why not in (None, Why.NOT_FOUND)
     )
     return found, problems
+
+
+def _why(listed: Collected[Any]) -> str:
+    words = text("why", (listed.why or Why.ERROR).value)
+    return f"{words}: {listed.detail}" if listed.detail else words
 
 
 def _hosts(

@@ -158,9 +158,11 @@ def notes(result: FleetResult) -> Iterator[str]:
         yield _safe(problem)
     told = counts(result)
     said = ", ".join(f"{told[s]} {label(f'verdict.{s}')}" for s in _ORDER if told[s])
-    yield _safe(
-        text("fleet", "total", count=told["hosts"], states=said, seconds=f"{result.seconds:.1f}")
-    )
+    seconds = f"{result.seconds:.1f}"
+    if said:
+        yield _safe(text("fleet", "total", count=told["hosts"], states=said, seconds=seconds))
+    else:
+        yield _safe(text("fleet", "total_none", seconds=seconds))
 
 
 def _safe(words: str) -> str:

@@ -79,3 +79,11 @@ def test_a_run_in_words_of_each_language() -> None:
         "호스트 4개: 1 결함, 1 장애, 1 정상, 1 점검; "
     )
     assert summary.to_dict(result) == english
+
+
+def test_no_host_at_all_is_said_so() -> None:
+    result = FleetResult("", "", (), problems=("ingresses could not be read (forbidden)",))
+    assert list(summary.notes(result)) == [
+        "ingresses could not be read (forbidden)",
+        "no hosts; 0.0 s",
+    ]
