@@ -183,13 +183,18 @@ def _lines_now(log: tuple[LogLine, ...]) -> tuple[LogLine, ...]:
 
 
 def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
-    """The lines that may still hold: an API server that has just started forbids everything."""
+    """The lines that may still hold: an API server that has just started forbids everything.
+
+    Past is what was not said again while the log went on, or before a configuration was applied.
+    """
+    log = replica.log.or_else(()) or ()
     metrics = replica.metrics.or_else({}) or {}
-    now = moment(scene.snapshot.taken_at)
+    times = [time for line in log if (time := moment(line.time or "")) is not None]
+    end = max(times, default=None)
     kept = []
-    for line in _lines_now(replica.log.or_else(()) or ()):
+    for line in _lines_now(log):
         written = moment(line.time or "")
-        past = now is not None and written is not None and now - written > _REPEATS_S
+        past = end is not None and written is not None and end - written > _REPEATS_S
         if not past and not overtaken(line, metrics, scene.static.throttle_s):
             kept.append(line)
     return kept

@@ -390,7 +390,7 @@ def test_credentials_that_aws_refuses(monkeypatch, state):
 def test_throttling_is_named_even_while_botocore_goes_on_trying(monkeypatch):
     cloud = account()
     cloud.throttle = 10_000
-    found, _ = collect(monkeypatch, cloud, dns(["127.0.1.5"]), options=Options(timeout=4.0))
+    found, _ = collect(monkeypatch, cloud, dns(["127.0.1.5"]), options=Options(timeout=8.0))
     assert found.load_balancers.why is Why.THROTTLED
     assert found.load_balancers.detail.startswith("Throttling: ")
 

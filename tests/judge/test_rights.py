@@ -52,7 +52,9 @@ def forbade(given: Snapshot, seconds: float, reloaded: float) -> Snapshot:
 
     No router of a Kubernetes provider is there; `reloaded`: Traefik applied a configuration.
     """
-    lines = parse_log(RESTARTED.replace("{at}", before(given, seconds).isoformat()))
+    # The log goes on to the moment at which it was read.
+    written = RESTARTED.replace("{at}", before(given, seconds).isoformat())
+    lines = parse_log(f"{written}{before(given, 0).isoformat()} INF still here\n")
     applied = {RELOADED: before(given, reloaded).timestamp()}
 
     def edit(replica: Replica) -> Replica:
@@ -84,5 +86,10 @@ def test_what_an_api_server_forbade_while_it_started_is_past(
 def test_what_is_still_refused_counts() -> None:
     assert "SVC011" in causes(forbade(snapshot("svc-selector"), 50, 100))
     assert causes(snapshot("tpod-rbac")) == ["SVC011"]
-    undated = msgspec.structs.replace(forbade(snapshot("svc-selector"), 600, 700), taken_at="")
-    assert "SVC011" in causes(undated)
+
+
+def test_a_log_that_ends_with_it_tells_of_no_end() -> None:
+    def silent(replica: Replica) -> Replica:
+        return msgspec.structs.replace(replica, log=Collected(value=replica.log.get()[-3:-1]))
+
+    assert "SVC011" in causes(changed(forbade(snapshot("svc-selector"), 600, 700), silent))
