@@ -211,7 +211,8 @@ class TraefikProcess:
     def complains(self) -> bool:
         """Whether it logged an error so lately that it may be about the next configuration."""
         since = datetime.now(UTC) - _RELOAD
-        return any(" ERR " in line for when, line in self._lines if when > since)
+        # The word stands between colours.
+        return any("ERR" in line for when, line in self._lines if when > since)
 
     def previous_log(self) -> list[Line]:
         """What the process before it wrote."""

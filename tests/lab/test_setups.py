@@ -71,3 +71,12 @@ def test_a_further_traefik_is_forgotten_when_the_lab_is_healed(lab: RunningLab) 
     lab.heal()
     lab.inject("tpod-rbac")
     lab.heal()
+
+
+def test_the_errors_of_one_fault_are_past_before_the_next(lab: RunningLab) -> None:
+    lab.inject("tls-secret-empty")
+    traefik = list(lab.lab._traefik.values())
+    assert all(one.complains() for one in traefik)
+    lab.heal()
+    lab.run(lab.lab.complaints_past())
+    assert not any(one.complains() for one in traefik)
