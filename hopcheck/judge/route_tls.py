@@ -86,7 +86,7 @@ def _refused(scene: Scene, route: Route) -> list[Finding]:
             if any(spec(option).get(key) for key in keys):
                 name, namespace = meta(option)["name"], meta(option).get("namespace")
                 shown = ", ".join(
-                    f"{key}: {spec(option)[key]}" for key in keys if spec(option).get(key)
+                    f"{key}: {_plain(spec(option)[key])}" for key in keys if spec(option).get(key)
                 )
                 return [
                     make(

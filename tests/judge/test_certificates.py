@@ -39,3 +39,9 @@ def test_what_a_later_configuration_has_overtaken_is_not_repeated() -> None:
     traefik = msgspec.structs.replace(given.traefik, replicas=replicas)
     found = cause(msgspec.structs.replace(given, traefik=traefik))
     assert found.params["variant"] == "other"
+
+
+def test_settings_are_shown_as_people_write_them() -> None:
+    (found,) = replay(load(SNAPSHOTS / "tls-client-certificate.json.gz")).root_causes
+    assert found.code == "ING018"
+    assert "(clientAuth: RequireAnyClientCert)" in found.message
