@@ -65,8 +65,8 @@ versions: $(STAMP)
 # The reference pages: examples from the tests' scenarios, then docs/findings and docs/runbook.md.
 pages: $(STAMP)
 	@$(BIN)/python -m tests.examples
-	@$(BIN)/python -m hopcheck.explain docs/findings
-	@$(BIN)/python -m hopcheck.runbook docs/runbook.md
+	@$(BIN)/python -m hopcheck.report.explain docs/findings
+	@$(BIN)/python -m hopcheck.schedule.runbook docs/runbook.md
 
 screenshots: $(STAMP)
 	@$(BIN)/python -m tests.report.screenshots

@@ -1,11 +1,11 @@
 """The name resolves, on every resolver asked, to addresses of its load balancer.
 
-Step 1 of the checklist (`dns`); judged by `hopcheck.judge.dns`.
+Step 1 of the checklist (`dns`); judged by `hopcheck.steps.dns.step`.
 """
 
 import pytest
 
-from hopcheck.fixtures import Conclusion
+from hopcheck.app.fixtures import Conclusion
 
 
 @pytest.mark.hop(step="dns", reads=("dns", "aws", "kube", "traefik", "http"))

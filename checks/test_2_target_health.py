@@ -1,11 +1,11 @@
 """The load balancer listens on the port and its targets are healthy on Traefik's nodePort.
 
-Step 2 of the checklist (`target-health`); judged by `hopcheck.judge.target_health`.
+Step 2 of the checklist (`target-health`); judged by `hopcheck.steps.target_health.step`.
 """
 
 import pytest
 
-from hopcheck.fixtures import Conclusion
+from hopcheck.app.fixtures import Conclusion
 
 
 @pytest.mark.hop(step="target-health", reads=("dns", "aws", "kube", "traefik", "http"))

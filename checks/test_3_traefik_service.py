@@ -1,11 +1,11 @@
 """Traefik's Service leads to ready pods whose entryPoints listen where it sends.
 
-Step 3 of the checklist (`traefik-service`); judged by `hopcheck.judge.traefik_service`.
+Step 3 of the checklist (`traefik-service`); judged by `hopcheck.steps.traefik_service.step`.
 """
 
 import pytest
 
-from hopcheck.fixtures import Conclusion
+from hopcheck.app.fixtures import Conclusion
 
 
 @pytest.mark.hop(step="traefik-service", reads=("dns", "aws", "kube", "traefik", "http"))

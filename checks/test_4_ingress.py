@@ -1,11 +1,11 @@
 """A route that Traefik reads matches host and path, and all it names exists.
 
-Step 4 of the checklist (`ingress`); judged by `hopcheck.judge.ingress`.
+Step 4 of the checklist (`ingress`); judged by `hopcheck.steps.ingress.step`.
 """
 
 import pytest
 
-from hopcheck.fixtures import Conclusion
+from hopcheck.app.fixtures import Conclusion
 
 
 @pytest.mark.hop(step="ingress", reads=("dns", "aws", "kube", "traefik", "http"))

@@ -1,11 +1,11 @@
 """The application's Service has ready endpoints that listen on its targetPort.
 
-Step 5 of the checklist (`endpoints`); judged by `hopcheck.judge.endpoints`.
+Step 5 of the checklist (`endpoints`); judged by `hopcheck.steps.endpoints.step`.
 """
 
 import pytest
 
-from hopcheck.fixtures import Conclusion
+from hopcheck.app.fixtures import Conclusion
 
 
 @pytest.mark.hop(step="endpoints", reads=("dns", "aws", "kube", "traefik", "http"))

@@ -1,11 +1,11 @@
 """Every Traefik replica has loaded the route.
 
-Step 6 of the checklist (`traefik-logs`); judged by `hopcheck.judge.traefik_logs`.
+Step 6 of the checklist (`traefik-logs`); judged by `hopcheck.steps.traefik_logs.step`.
 """
 
 import pytest
 
-from hopcheck.fixtures import Conclusion
+from hopcheck.app.fixtures import Conclusion
 
 
 @pytest.mark.hop(step="traefik-logs", reads=("dns", "aws", "kube", "traefik", "http"))

@@ -1,11 +1,11 @@
 """The request is answered as expected at every address, with a valid certificate.
 
-Step 7 of the checklist (`request`); judged by `hopcheck.judge.request`.
+Step 7 of the checklist (`request`); judged by `hopcheck.steps.request.step`.
 """
 
 import pytest
 
-from hopcheck.fixtures import Conclusion
+from hopcheck.app.fixtures import Conclusion
 
 
 @pytest.mark.hop(step="request", reads=("dns", "aws", "kube", "traefik", "http"))

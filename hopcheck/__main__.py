@@ -1,6 +1,6 @@
 """``python -m hopcheck``."""
 
-from hopcheck.cli import main
+from hopcheck.app.cli import main
 
 if __name__ == "__main__":
     main()

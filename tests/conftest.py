@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hopcheck import language
+from hopcheck.catalogue import language
 
 
 @pytest.fixture(scope="session", autouse=True)

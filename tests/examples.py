@@ -1,4 +1,4 @@
-"""The findings that the pages show: ``python -m tests.examples`` writes hopcheck/examples*.json.
+"""The findings that the pages show: ``python -m tests.examples`` writes report/examples*.json.
 
 Each code's example is what a scenario really produced: the gallery's recordings first, those where
 the code is the root cause before those where it follows; then the edited ones. A language other
@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 
 import hopcheck
-from hopcheck import language
-from hopcheck.catalogue import entries
+from hopcheck.catalogue import language
+from hopcheck.catalogue.catalogue import entries
+from hopcheck.engine.replay import replay
 from hopcheck.model import Finding, Snapshot
-from hopcheck.replay import load, replay
-from tests.judge.edits import SNAPSHOTS
-from tests.judge.scenes import SCENES
-from tests.judge.test_gallery import EXPECTED
+from hopcheck.report.evidence import load
+from tests.steps.edits import SNAPSHOTS
+from tests.steps.scenes import SCENES
+from tests.steps.test_gallery import EXPECTED
 
 PROSE = ("message", "expected", "actual", "fix")
 
@@ -80,7 +81,7 @@ def prose(code: str) -> dict[str, dict[str, Any]]:
 
 def files() -> dict[Path, dict[str, dict[str, Any]]]:
     """The content of every file of examples."""
-    package = Path(hopcheck.__file__).parent
+    package = Path(hopcheck.__file__).parent / "report"
     others = [code for code in language.LANGUAGES if code != "en"]
     return {package / "examples.json": examples()} | {
         package / f"examples.{code}.json": prose(code) for code in others

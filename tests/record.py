@@ -20,7 +20,7 @@ from hopcheck.lab.setups import SETUPS
 from hopcheck.lab.topology import HOST
 from hopcheck.model import Snapshot
 
-SNAPSHOTS = Path(__file__).parent / "snapshots"
+SNAPSHOTS = Path(__file__).parents[0] / "snapshots"
 HEALTHY = SNAPSHOTS / "healthy.jsonl.xz"
 _LOG_LINES = 40  # of a set-up: the lab's log also holds what was arranged before it
 

@@ -12,14 +12,14 @@ import msgspec
 import pytest
 
 import hopcheck
-from hopcheck import judge
-from hopcheck.judge import PARTIES, READS
+from hopcheck import steps as judge
 from hopcheck.model import Judgement, Snapshot, Step
-from hopcheck.replay import load
-from tests.judge.scenes import SCENES
+from hopcheck.report.evidence import load
+from hopcheck.steps import PARTIES, READS
+from tests.steps.scenes import SCENES
 
 PACKAGE = Path(hopcheck.__file__).parent
-SNAPSHOTS = Path(__file__).parent / "snapshots"
+SNAPSHOTS = Path(__file__).parents[0] / "snapshots"
 
 
 def modules(part: str = "") -> list[Path]:
@@ -39,12 +39,18 @@ def of(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
+# The rooms, from the ground floor up: a room imports rooms above it in this list alone.
+ROOMS = (
+    "model", "catalogue", "config", "behaviour", "scene", "verdict", "steps", "collect", "report",
+    "history", "engine", "schedule", "app", "pytest_plugin", "__main__",
+)  # fmt: skip
 # What decides: a Snapshot goes in, findings come out.
 PURE = [
-    *modules("judge"),
-    *modules("way"),
-    *modules("changes"),
-    *(PACKAGE / name for name in ("cause.py", "assess.py", "outcome.py", "path.py", "skipping.py")),
+    *modules("steps"),
+    *modules("behaviour"),
+    *modules("scene"),
+    *modules("verdict"),
+    *modules("history/changes"),
 ]
 # Modules that reach nothing outside the program. datetime, for what it computes from texts alone.
 COMPUTE = {
@@ -53,8 +59,8 @@ COMPUTE = {
     "itertools", "math", "base64", "binascii", "string", "unicodedata",
 }  # fmt: skip
 # hopcheck's own: the pure ones, the vocabulary, the texts.
-OWN = ("judge", "way", "changes", "model", "catalogue", "cause", "outcome", "path", "options",
-       "skipping", "redact", "target")  # fmt: skip
+OWN = ("steps", "behaviour", "scene", "verdict", "history.changes", "model", "catalogue",
+       "config.options", "config.target")  # fmt: skip
 FORBIDDEN_NAMES = {
     "open", "input", "print", "exec", "eval", "compile", "__import__", "breakpoint", "globals",
 }  # fmt: skip
@@ -67,11 +73,11 @@ FORBIDDEN_ATTRIBUTES = {
 def allowed_import(path: Path, name: str) -> bool:
     first, _, rest = name.partition(".")
     if first == "hopcheck":
-        return not rest or rest.split(".")[0] in OWN
+        return not rest or any(f"{rest}.".startswith(f"{own}.") for own in OWN)
     if first == "urllib":
         return name.startswith("urllib.parse")
     # The steps' modules are loaded when they are needed, by their own names.
-    return first in COMPUTE or (of(path) == "judge/__init__.py" and first == "importlib")
+    return first in COMPUTE or (of(path) == "steps/__init__.py" and first == "importlib")
 
 
 @pytest.mark.parametrize("path", PURE, ids=of)
@@ -90,10 +96,10 @@ def test_what_judges_calls_nothing_that_reaches_out(path: Path) -> None:
 
 def test_the_house_notices_what_reaches_out(tmp_path: Path) -> None:
     """The tests above can fail."""
-    bad = PACKAGE / "judge" / "dns.py"
+    bad = PACKAGE / "steps" / "dns" / "step.py"
     for name in ("os", "pathlib.Path", "importlib.resources", "random", "secrets", "time", "socket",
-                 "urllib.request", "logging", "hopcheck.collect.http", "hopcheck.replay",
-                 "hopcheck.session", "boto3", "uuid", "importlib"):  # fmt: skip
+                 "urllib.request", "logging", "hopcheck.collect.web.probe", "boto3", "uuid",
+                 "hopcheck.engine.replay", "hopcheck.engine.host", "importlib"):  # fmt: skip
         assert not allowed_import(bad, name), name
 
 
@@ -102,9 +108,10 @@ def test_the_house_notices_what_reaches_out(tmp_path: Path) -> None:
 AUDIT = """
 import sys
 from pathlib import Path
-from hopcheck import judge
+from hopcheck import steps as judge
 from hopcheck.model import Step
-from hopcheck.replay import load, replay
+from hopcheck.report.evidence import load
+from hopcheck.engine.replay import replay
 
 watching, seen = False, []
 
@@ -139,7 +146,8 @@ def test_judging_opens_nothing() -> None:
 DIGEST = """
 import sys, hashlib
 from pathlib import Path
-from hopcheck.replay import load, replay
+from hopcheck.report.evidence import load
+from hopcheck.engine.replay import replay
 from hopcheck.report.json import to_json
 made = hashlib.sha256()
 for path in sorted(Path(sys.argv[1]).glob("*.gz")):
@@ -184,7 +192,7 @@ class Watching:
 
 def unrestricted(step: Step) -> Callable[[Snapshot], Judgement]:
     """The judge itself, to which the whole snapshot is shown."""
-    return import_module(f"hopcheck.judge.{judge._MODULES[step]}").judge  # type: ignore[no-any-return]
+    return import_module(f"hopcheck.steps.{step.value.replace('-', '_')}.step").judge  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("step", Step)
@@ -219,7 +227,9 @@ def test_only_collectors_import_the_parties_clients() -> None:
     for path in modules():
         if of(path).split("/")[0] in ("collect", "lab"):
             continue
-        if of(path) == "outlets/destination.py":  # writes reports to S3 (docs/adr/0003-outlets.md)
+        if (
+            of(path) == "schedule/outlets/destination.py"
+        ):  # writes reports to S3 (docs/adr/0003-outlets.md)
             continue
         assert not {n for n in imports(path) if n.split(".")[0] in clients}, of(path)
 
@@ -231,20 +241,75 @@ def test_the_package_never_imports_the_lab() -> None:
 
 
 def test_the_lab_never_imports_what_judges() -> None:
-    forbidden = ("hopcheck.judge", "hopcheck.cause", "hopcheck.assess", "hopcheck.collect")
+    forbidden = (
+        "hopcheck.steps",
+        "hopcheck.verdict.cause",
+        "hopcheck.verdict.assess",
+        "hopcheck.collect",
+    )
     for path in modules("lab"):
         assert not [name for name in imports(path) if name.startswith(forbidden)], of(path)
 
 
-@pytest.mark.parametrize("path", modules(), ids=of)
-def test_modules_are_short(path: Path) -> None:
-    limit = 600 if of(path) == "model.py" else 500  # the vocabulary is read as one
-    assert len(path.read_text("utf-8").splitlines()) <= limit
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in modules()
+}
+OUTSIDE_THE_LAB = [name for name in MODULES if not name.startswith("hopcheck.lab")]
+
+
+def arrows(name: str) -> set[str]:
+    """The modules of hopcheck that a module imports."""
+    found = set()
+    for target in imports(MODULES[name]):
+        while target not in MODULES and "." in target:
+            target = target.rpartition(".")[0]
+        found.add(target)
+    return {target for target in found if target in MODULES} - {name, "hopcheck"}
+
+
+def room(name: str) -> str:
+    return name.split(".")[1]
+
+
+def test_there_are_no_loose_files_at_the_top() -> None:
+    files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
+    assert files == {"__init__.py", "__main__.py", "py.typed"}
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__", "lab"}
+    assert folders == set(ROOMS) - {"__main__"}
+
+
+@pytest.mark.parametrize("name", [m for m in OUTSIDE_THE_LAB if m != "hopcheck"])
+def test_no_room_imports_from_a_higher_floor(name: str) -> None:
+    floor = ROOMS.index(room(name))
+    assert not [target for target in arrows(name) if ROOMS.index(room(target)) > floor]
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    waiting = {name: arrows(name) for name in OUTSIDE_THE_LAB}
+    while waiting:
+        free = [name for name, needs in waiting.items() if not needs & waiting.keys()]
+        assert free, f"a circle among {sorted(waiting)}"
+        for name in free:
+            del waiting[name]
+
+
+def test_no_step_imports_a_step() -> None:
+    folders = {step.value.replace("-", "_") for step in Step}
+    for name in MODULES:
+        _, first, own, *_ = (*name.split("."), "", "")
+        if first == "steps" and own in folders:
+            others = {
+                target.split(".")[2]
+                for target in arrows(name)
+                if room(target) == "steps" and target.count(".") > 1
+            }
+            assert not others & folders - {own}, name
 
 
 def test_the_command_line_starts_light() -> None:
     heavy = ["botocore", "kubernetes", "dns", "httpx", "h11", "rich", "jinja2", "cryptography",
              "pytest", "yaml", "aiohttp"]  # fmt: skip
-    code = f"import sys, hopcheck.cli; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, hopcheck.app.cli; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -44,7 +44,8 @@ def python(installed: Path, cwd: Path, *arguments: str) -> subprocess.CompletedP
 def test_the_same_seven_checks_are_collected(installed: Path, tmp_path: Path) -> None:
     done = python(
         installed, tmp_path, "pytest", "-p", "hopcheck.pytest_plugin", "--collect-only", "-q",
-        "--noconftest", "--rootdir", str(tmp_path), "-c", str(installed / "hopcheck/checks.ini"),
+        "--noconftest", "--rootdir", str(tmp_path),
+        "-c", str(installed / "hopcheck/app/checks.ini"),
         str(installed / "hopcheck/checks"), "--host", "a.example",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -85,7 +86,7 @@ def test_checks_without_a_host_are_refused(installed: Path, tmp_path: Path) -> N
         "hopcheck.pytest_plugin",
         "--noconftest",
         "-c",
-        str(installed / "hopcheck/checks.ini"),
+        str(installed / "hopcheck/app/checks.ini"),
         str(installed / "hopcheck/checks"),
     )
     assert done.returncode != 0

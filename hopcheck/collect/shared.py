@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hopcheck.collect.kube_shared import Once, SharedCluster
-from hopcheck.collect.run import Run
+from hopcheck.behaviour.aws.loadbalancer import front_of, region_from_name
+from hopcheck.behaviour.kubernetes.graph import RESOURCES
+from hopcheck.collect.ask import Run
+from hopcheck.collect.kubernetes.index import ClusterIndex, ReplicaIndex
+from hopcheck.collect.kubernetes.shared import Once, SharedCluster
 from hopcheck.collect.traefik import collect_traefik, of_host
-from hopcheck.fleet.discover import RESOURCES
-from hopcheck.fleet.view import ClusterIndex, ReplicaIndex
+from hopcheck.config.options import Options
 from hopcheck.model import (
     AwsEvidence,
     Collected,
@@ -27,11 +29,9 @@ from hopcheck.model import (
     TraefikEvidence,
     Why,
 )
-from hopcheck.options import Options
-from hopcheck.way.loadbalancer import front_of, region_from_name
 
 if TYPE_CHECKING:
-    from hopcheck.collect.aws_shared import SharedAccount
+    from hopcheck.collect.aws.shared import SharedAccount
 
 Names = dict[str, Collected[tuple[str, ...]]]
 
@@ -119,9 +119,9 @@ class Shared:
     async def _collect_aws(
         self, target: Target, options: Options, dns: DnsEvidence
     ) -> tuple[AwsEvidence, Names]:
-        from hopcheck.collect.aws import collect_aws
-        from hopcheck.collect.aws_shared import SharedAccount
-        from hopcheck.collect.dns import resolve_name
+        from hopcheck.collect.aws.read import collect_aws
+        from hopcheck.collect.aws.shared import SharedAccount
+        from hopcheck.collect.dns.read import resolve_name
 
         if options.aws_profile not in self._accounts:
             own = Run(msgspec.structs.replace(options, deadline=_HOURS), self.run)

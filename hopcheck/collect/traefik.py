@@ -15,9 +15,18 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from hopcheck.collect.kube_client import KubeClient
-from hopcheck.collect.kube_http import Answer, HttpClient
-from hopcheck.collect.run import Run, Unavailable
+from hopcheck.behaviour.kubernetes.graph import selects
+from hopcheck.behaviour.traefik.discovery import (
+    container_port,
+    entry_point_port,
+    flags_of,
+    traefik_container,
+    traefik_pods,
+)
+from hopcheck.behaviour.traefik.logs import parse_log
+from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.kubernetes.client import KubeClient
+from hopcheck.collect.kubernetes.http1 import Answer, HttpClient
 from hopcheck.collect.traefik_pruning import chosen_series, used
 from hopcheck.collect.traefik_pruning import of_host as routers_of_host
 from hopcheck.model import (
@@ -30,17 +39,8 @@ from hopcheck.model import (
     TraefikEvidence,
     Why,
 )
-from hopcheck.redact import redact_obj, redact_text
-from hopcheck.shape import of_traefik
-from hopcheck.way.discovery import (
-    container_port,
-    entry_point_port,
-    flags_of,
-    selects,
-    traefik_container,
-    traefik_pods,
-)
-from hopcheck.way.logs import parse_log
+from hopcheck.model.redact import redact_obj, redact_text
+from hopcheck.model.traefik import of_traefik
 
 T = TypeVar("T")
 

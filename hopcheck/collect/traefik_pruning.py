@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from hopcheck.model import Collected, Obj
-from hopcheck.redact import redact_text
+from hopcheck.model.redact import redact_text
 
 _MANY = 500
 _SERIES = 400

@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hopcheck.catalogue import text
+from hopcheck.catalogue.catalogue import text
 from hopcheck.history.runs import Head, head_of, head_of_report, run_directories
 from hopcheck.model import Report, Verdict
+from hopcheck.report.rows import Day
 from hopcheck.report.store import HISTORY, locked
 
 T = TypeVar("T")
@@ -95,15 +96,6 @@ class Row(msgspec.Struct, frozen=True):
     def path(self) -> str:
         """Its directory, relative to the reports directory."""
         return f"{self.slug}/{self.directory}"
-
-
-class Day(msgspec.Struct, frozen=True):
-    """One UTC day of a host: how many complete runs had which verdict, and the worst of them."""
-
-    date: str  # "2026-02-25"
-    runs: int = 0
-    worst: Verdict | None = None  # None: no run that day
-    verdicts: dict[str, int] = {}
 
 
 class History:

@@ -119,7 +119,7 @@ class Diagnoser:
 
 def _serve() -> None:
     """Answer lines until there are no more."""
-    from hopcheck.cli import main
+    from hopcheck.app.cli import main
 
     # Whatever the command writes to its standard output below Python goes to standard error.
     answers = os.fdopen(os.dup(1), "w")

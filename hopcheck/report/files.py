@@ -18,7 +18,7 @@ def evidence_of(snapshot: Snapshot) -> Any:
 
 def strictly(report: Report, evidence: Any) -> tuple[Report, Any]:
     """Both without account ids and internal addresses, the same value as the same placeholder."""
-    from hopcheck.redact import redact_strict
+    from hopcheck.model.redact import redact_strict
 
     plain = map_text(msgspec.to_builtins(report, enc_hook=str), encodable)
     evidence, plain = redact_strict([evidence, plain])

@@ -13,12 +13,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hopcheck import __version__
-from hopcheck.language import language
+from hopcheck.catalogue.language import language
 from hopcheck.model import Report
-from hopcheck.report.index import IndexRow
 from hopcheck.report.json import to_dict
 from hopcheck.report.labels import label, word
 from hopcheck.report.page import LIMITS, index_of, page_of
+from hopcheck.report.rows import IndexRow
 
 _BYTES = 300_000
 

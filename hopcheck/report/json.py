@@ -8,7 +8,7 @@ import msgspec
 
 from hopcheck import __version__
 from hopcheck.model import Finding, Report, Target
-from hopcheck.redact import redact_url
+from hopcheck.model.redact import redact_url
 from hopcheck.report.text import whole_text
 
 SCHEMA_VERSION = "1"

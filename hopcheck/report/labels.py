@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from hopcheck.catalogue import has_text, listing, text
-from hopcheck.model import Report
+from collections.abc import Mapping
+from typing import Any
+
+from hopcheck.catalogue.catalogue import has_text, listing, text
+from hopcheck.model import Hop, Report
+
+_PATH_KEYS = frozenset(
+    f"{hop.value}.{part}" for hop in Hop for part in ("label", "members", "detail", "na")
+)
 
 
 def label(key: str, **params: object) -> str:
@@ -25,3 +32,8 @@ def fact(key: str, value: str) -> str:
 def left_out(report: Report) -> str:
     """The findings left out on purpose in a few words: code and object of each."""
     return listing(f"{finding.code} {finding.object}" for finding in report.skipped)
+
+
+def beside_path(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts without those that are shown beside the path ("dns.label", …)."""
+    return {str(key): value for key, value in facts.items() if key not in _PATH_KEYS}

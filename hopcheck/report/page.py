@@ -7,12 +7,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from hopcheck.history.database import Day
 from hopcheck.model import Report
-from hopcheck.report.facts import beside_path
-from hopcheck.report.index import IndexRow
-from hopcheck.report.labels import label, word
+from hopcheck.report.labels import beside_path, label, word
 from hopcheck.report.picture import draw, member_look, member_words
+from hopcheck.report.rows import Day, IndexRow
 from hopcheck.report.since import by_words, changes_words, clock, since_words, span, value_words
 from hopcheck.report.text import command, for_terminal, in_words, map_text, shorten
 from hopcheck.report.timing import certificate, waterfall

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hopcheck.config.target import mark_of
 from hopcheck.model import Report, Target
-from hopcheck.target import mark_of
 
 LATEST = "latest"
 INDEX = "index.html"

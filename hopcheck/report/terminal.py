@@ -13,9 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from hopcheck.model import Finding, Report, Severity, Status, StepResult, Verdict
-from hopcheck.report.facts import beside_path
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import fact, label, left_out
+from hopcheck.report.labels import beside_path, fact, label, left_out
 from hopcheck.report.since import change_words, changes_words, since_words
 from hopcheck.report.text import command, in_words, one_line, pad, shorten, width_of
 

@@ -9,8 +9,9 @@ import time
 import msgspec
 import pytest
 
-from hopcheck.collect.aws import collect_aws
-from hopcheck.collect.run import Run
+from hopcheck.collect.ask import Run
+from hopcheck.collect.aws.read import collect_aws
+from hopcheck.config.options import Options
 from hopcheck.lab.cloud import (
     Cloud,
     Listener,
@@ -34,7 +35,6 @@ from hopcheck.model import (
     Target,
     Why,
 )
-from hopcheck.options import Options
 
 HOST = "myapp.example.com"
 NODE = "i-0123456789abcdef0"

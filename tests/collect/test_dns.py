@@ -13,10 +13,10 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from hopcheck.collect import dns as collector
-from hopcheck.collect.run import Run, Unavailable
+from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.dns import read as collector
+from hopcheck.config.options import Options
 from hopcheck.model import Cname, Collected, DnsAnswer, Target, Why
-from hopcheck.options import Options
 
 Answer = Callable[[dns.message.Message, bool], dns.message.Message | bytes | None]
 LB = "k8s-1-0123456789abcdef.elb.ap-northeast-2.amazonaws.com"

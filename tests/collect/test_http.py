@@ -19,11 +19,11 @@ import trustme
 from msgspec.structs import replace
 
 from hopcheck import __version__
-from hopcheck.collect.http import probe, probe_hops, request_host
-from hopcheck.collect.run import Run
+from hopcheck.collect.ask import Run
+from hopcheck.collect.web.probe import probe, probe_hops, request_host
+from hopcheck.config.options import ConnectTo, Options
 from hopcheck.model import Collected, ErrorKind, Exchange, Hop, Probe, Target, Why
-from hopcheck.options import ConnectTo, Options
-from hopcheck.way.hop_target import HopTarget
+from hopcheck.scene.hop_target import HopTarget
 
 HOST = "myapp.example.com"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -8,8 +8,8 @@ import ssl
 
 import pytest
 
-from hopcheck.collect.kube_http import HttpClient
-from hopcheck.collect.run import Unavailable
+from hopcheck.collect.ask import Unavailable
+from hopcheck.collect.kubernetes.http1 import HttpClient
 from hopcheck.model import Why
 from tests.lab.serving import ADMIN, Serving
 

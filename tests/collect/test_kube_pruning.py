@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from hopcheck.collect.kube_pruning import config_map, prune, secret
+from hopcheck.collect.kubernetes.kept import config_map, prune, secret
 
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # As `kubectl get --show-managed-fields` shows a Service that was applied and then edited.

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from hopcheck.collect.kube_credentials import credentials_of, identity_headers, tls_context
-from hopcheck.collect.kube_proxy import proxy_for
-from hopcheck.collect.kubeconfig import KubeAccess, load_access
-from hopcheck.collect.run import Unavailable
+from hopcheck.collect.ask import Unavailable
+from hopcheck.collect.kubernetes.credentials import credentials_of, identity_headers, tls_context
+from hopcheck.collect.kubernetes.kubeconfig import KubeAccess, load_access
+from hopcheck.collect.kubernetes.proxy import proxy_for
+from hopcheck.config.options import Options
 from hopcheck.model import Why
-from hopcheck.options import Options
 
 V1 = "client.authentication.k8s.io/v1"
 

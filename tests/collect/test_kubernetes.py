@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from hopcheck.collect.kube_client import KubeClient
-from hopcheck.collect.kubernetes import collect_kube
-from hopcheck.collect.run import Run, Unavailable
+from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.kubernetes.client import KubeClient
+from hopcheck.collect.kubernetes.read import collect_kube
+from hopcheck.config.options import Options
 from hopcheck.lab.controllers import EndpointController
 from hopcheck.model import KubeEvidence, Target, Why
-from hopcheck.options import Options
 from tests.lab.serving import ADMIN, INGRESS_CLASS, NODE, Serving, ingress, pod, service
 
 TARGET = Target(host="myapp.example.com")

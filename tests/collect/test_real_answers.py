@@ -14,12 +14,12 @@ import pytest
 import yaml
 from aiohttp import web
 
-from hopcheck.collect.kube_client import METADATA_ONLY
-from hopcheck.collect.kube_pruning import event_time
-from hopcheck.collect.kubernetes import collect_kube
-from hopcheck.collect.run import Run
+from hopcheck.collect.ask import Run
+from hopcheck.collect.kubernetes.client import METADATA_ONLY
+from hopcheck.collect.kubernetes.kept import event_time
+from hopcheck.collect.kubernetes.read import collect_kube
+from hopcheck.config.options import Options
 from hopcheck.model import KubeEvidence, Target, Why
-from hopcheck.options import Options
 
 ANSWERS = Path(__file__).parent / "kube-apiserver-1.36.json.gz"
 

@@ -8,8 +8,8 @@ import pytest
 import trustme
 from cryptography import x509
 
-from hopcheck.collect.run import Run, Unavailable
-from hopcheck.collect.tls import (
+from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.web.tls import (
     certificate_from_der,
     contexts,
     covers,
@@ -17,8 +17,8 @@ from hopcheck.collect.tls import (
     failure,
     presented,
 )
+from hopcheck.config.options import Options
 from hopcheck.model import ErrorKind, TlsInfo, Why
-from hopcheck.options import Options
 
 HOST = "myapp.example.com"
 

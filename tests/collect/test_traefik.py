@@ -12,12 +12,12 @@ import httpx
 import pytest
 from aiohttp import web
 
-from hopcheck.collect.kubernetes import KubeClient, collect_kube
-from hopcheck.collect.run import Run
+from hopcheck.collect.ask import Run
+from hopcheck.collect.kubernetes.read import KubeClient, collect_kube
 from hopcheck.collect.traefik import collect_traefik
 from hopcheck.collect.traefik_pruning import chosen_series, of_host
+from hopcheck.config.options import Options
 from hopcheck.model import Collected, Replica, Target, Why
-from hopcheck.options import Options
 from tests.lab.serving import ADMIN, Serving, pod, wait_for
 
 TARGET = Target(host="myapp.example.com")

@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hopcheck.cli import cli
-from hopcheck.fleet import command
+from hopcheck.app.cli import cli
 from hopcheck.history.database import History
 from hopcheck.lab import topology
 from hopcheck.lab.many import add_hosts
 from hopcheck.lab.running import RunningLab
 from hopcheck.model import Report
-from hopcheck.outlets.incidents import Observation, observe
+from hopcheck.schedule import command
+from hopcheck.schedule.outlets.incidents import Observation, observe
 from tests.day.plan import PORT, SERVICE, Day, Run, Told
-from tests.outlets.receiving import Receiver, receiver
+from tests.schedule.outlets.receiving import Receiver, receiver
 
 T0 = dt.datetime(2026, 2, 25, tzinfo=dt.UTC)
 KEEP_RUNS = 10
@@ -121,7 +121,7 @@ class DayOnTheLab:
             for name, value in self._lab.environment().items():
                 patch.setenv(name, value)
             # The lab's runs follow each other at once: incidents see them `minutes` apart.
-            patch.setattr("hopcheck.outlets.after.observe", self._observe)
+            patch.setattr("hopcheck.schedule.outlets.after.observe", self._observe)
             yield
 
     def _observe(self, report: Report, *, owner: str | None, link: str | None) -> Observation:

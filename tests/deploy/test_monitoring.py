@@ -10,13 +10,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from hopcheck.cli import cli
-from hopcheck.outlets.metrics import Metrics, Run, registry
-from hopcheck.replay import load, replay
+from hopcheck.app.cli import cli
+from hopcheck.engine.replay import replay
+from hopcheck.report.evidence import load
+from hopcheck.schedule.outlets.metrics import Metrics, Run, registry
 from tests.deploy.rendering import DEPLOY
 
 MONITORING = DEPLOY / "monitoring"
-SNAPSHOTS = Path(__file__).resolve().parents[1] / "snapshots"
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
     PROMTOOL is None, reason="no promtool here: apt-get install prometheus"

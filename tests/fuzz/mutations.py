@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from hopcheck.model import Snapshot
-from hopcheck.replay import load
+from hopcheck.report.evidence import load
 from tests.record import set_ups
 
-SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 Where = tuple[Any, ...]
 
 _ODD: tuple[Any, ...] = (

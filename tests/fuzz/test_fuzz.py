@@ -9,17 +9,17 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from hopcheck.collect import kube_pruning
-from hopcheck.collect.kube_wanted import LISTED_IN_ALL, wanted
+from hopcheck.collect.kubernetes import kept as kube_pruning
+from hopcheck.collect.kubernetes.wanted import LISTED_IN_ALL, wanted
+from hopcheck.config.options import Options
+from hopcheck.engine.replay import replay
 from hopcheck.model import Report, Severity, Snapshot, Verdict
-from hopcheck.options import Options
-from hopcheck.outcome import outcomes
-from hopcheck.replay import replay
+from hopcheck.model.snapshot import kubernetes_object, shaped_snapshot
 from hopcheck.report.files import evidence_of, files_of
 from hopcheck.report.terminal import print_report
-from hopcheck.shape import kubernetes_object, shaped_snapshot
+from hopcheck.scene.outcome import outcomes
 from tests.fuzz.mutations import Source, changed, nodes, snapshots
-from tests.judge.test_blindness import snapshot
+from tests.steps.test_blindness import snapshot
 
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((resources.files("hopcheck.report") / "report.schema.json").read_text())

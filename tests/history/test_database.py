@@ -6,8 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hopcheck.report.rows import Day
 
-from hopcheck.history.database import Day, History, HistoryError
+from hopcheck.history.database import History, HistoryError
 from hopcheck.model import Report, Step, Verdict
 from hopcheck.report.json import to_json
 from tests.report.examples import BROKEN, DEGRADED, HEALTHY, HOST, UNKNOWN, hostile

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hopcheck.engine.write import write
 
 from hopcheck.model import Report, Step
-from hopcheck.session import write
 from tests.history.writer import session_of
 from tests.report.examples import BROKEN, DEGRADED, HEALTHY, HOST, UNKNOWN
 
@@ -65,7 +65,7 @@ def test_a_defect_of_the_comparison_is_a_note(
         raise KeyError("x")
 
     run(tmp_path, HEALTHY, "2026-02-25T02:00:00Z")
-    monkeypatch.setattr("hopcheck.history.past.changes", defective)
+    monkeypatch.setattr("hopcheck.history.with_past.changes", defective)
     host = session_of(tmp_path, msgspec.structs.replace(BROKEN, **FRESH))
     write(host)
     (note,) = host.notes

@@ -12,12 +12,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
+from hopcheck.engine.write import write
 
-from hopcheck.config import HostRun
+from hopcheck.config.options import HostRun, Options
+from hopcheck.engine.host import HostSession
 from hopcheck.history.database import History
 from hopcheck.model import Report, Snapshot, Step
-from hopcheck.options import Options
-from hopcheck.session import HostSession, write
 from tests.report.examples import BROKEN, HEALTHY
 
 KEEP_RUNS = 5

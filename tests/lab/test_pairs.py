@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from hopcheck.catalogue import entries
+from hopcheck.catalogue.catalogue import entries
 from hopcheck.lab import pairs
 from hopcheck.lab.diagnosis import Diagnosis
 from hopcheck.lab.faults import FAULTS

@@ -8,11 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from hopcheck.report.evidence import load
 from msgspec.structs import replace
 
-from hopcheck.changes import changes
+from hopcheck.engine.replay import replay
+from hopcheck.history.changes import changes
 from hopcheck.model import Report, Verdict
-from hopcheck.replay import load, replay
 from hopcheck.report.html import to_html
 from tests.report.chromium import Chromium
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hopcheck import language
-from hopcheck.history.database import Day
+from hopcheck.catalogue import language
+from hopcheck.engine.replay import replay
 from hopcheck.model import Report, Verdict
-from hopcheck.replay import load, replay
+from hopcheck.report.evidence import load
 from hopcheck.report.html import render_index, to_html
-from hopcheck.report.index import IndexRow
+from hopcheck.report.rows import Day, IndexRow
 from tests.report import screenshots
 from tests.report.chromium import Chromium
 from tests.report.examples import BROKEN, DEGRADED, EXAMPLES, HOST, SELECTOR, hostile, path
 
-SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 GALLERY = sorted(file.name.removesuffix(".json.gz") for file in SNAPSHOTS.glob("*.json.gz"))
 LONG_IN_KOREAN = [
     one

@@ -12,8 +12,9 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from hopcheck.engine.replay import replay
 from hopcheck.model import Report, Snapshot
-from hopcheck.replay import load, replay
+from hopcheck.report.evidence import load
 from hopcheck.report.html import to_html
 from hopcheck.report.json import to_json
 from hopcheck.report.junit import to_junit
@@ -26,7 +27,7 @@ from tests.report.test_browser import TOO_WIDE, quiet
 from tests.report.test_json import SCHEMA
 from tests.report.test_junit import parse
 
-SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 NAMES = (
     "healthy",
     "app-5xx",

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from hopcheck.history.database import HISTORY, History
+from hopcheck.history.index import read_index, update_index
 from hopcheck.model import Report, Target, Verdict
-from hopcheck.report.index import read_index, update_index
 from hopcheck.report.json import to_json
 from hopcheck.report.store import run_name, slug, write_run
 from tests.report.chromium import Chromium

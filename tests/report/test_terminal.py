@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from hopcheck import language
+from hopcheck.catalogue import language
 from hopcheck.model import Finding, ObjectRef, Report, Step
 from hopcheck.report.labels import label
 from hopcheck.report.terminal import Progress, make_console, print_report

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hopcheck import language
+from hopcheck.catalogue import language
 from hopcheck.report.html import render_index, to_html
 from hopcheck.report.json import to_json
 from tests.report.chromium import Chromium
@@ -40,7 +40,7 @@ def korean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tables = language.tables
     texts = foreign(tables("texts"))
     monkeypatch.setattr(language, "tables", lambda name: texts if name == "texts" else tables(name))
-    monkeypatch.setattr("hopcheck.catalogue.tables", language.tables)
+    monkeypatch.setattr("hopcheck.catalogue.catalogue.tables", language.tables)
     before = language.language()
     language.use("ko")
     yield

@@ -7,25 +7,9 @@ import json
 from typing import TYPE_CHECKING
 
 from hopcheck.lab.pods import Behaviour
-from hopcheck.lab.setups.gallery import (
-    Obj,
-    annotate,
-    edit_ingress,
-    flags,
-    ingress_only,
-    put,
-    setup,
-)
+from hopcheck.lab.setups.gallery import Obj, annotate, edit_ingress, flags, ingress_only, put, setup
 from hopcheck.lab.setups.load_balancers import certificate
-from hopcheck.lab.topology import (
-    APP,
-    GATEWAY,
-    HOST,
-    INGRESS,
-    LOAD_BALANCER,
-    SECRET,
-    SERVICE,
-)
+from hopcheck.lab.topology import APP, GATEWAY, HOST, INGRESS, LOAD_BALANCER, SECRET, SERVICE
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab

@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hopcheck.lab.setups.gallery import (
-    Obj,
-    edit_ingress,
-    flags,
-    get,
-    put,
-    setup,
-)
-from hopcheck.lab.topology import (
-    ENTRYPOINTS,
-    GATEWAY,
-    TRAEFIK,
-    TRAEFIK_PODS,
-    Pod,
-)
+from hopcheck.lab.setups.gallery import Obj, edit_ingress, flags, get, put, setup
+from hopcheck.lab.topology import ENTRYPOINTS, GATEWAY, TRAEFIK, TRAEFIK_PODS, Pod
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab

@@ -15,12 +15,7 @@ from hopcheck.lab.setups.gallery import (
     put,
     setup,
 )
-from hopcheck.lab.topology import (
-    GATEWAY,
-    HOST,
-    INGRESS,
-    SERVICE,
-)
+from hopcheck.lab.topology import GATEWAY, HOST, INGRESS, SERVICE
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab

@@ -19,15 +19,7 @@ from hopcheck.lab.setups.gallery import (
     put,
     setup,
 )
-from hopcheck.lab.topology import (
-    APP,
-    HOST,
-    INGRESS,
-    LOAD_BALANCER,
-    SECRET,
-    SERVICE,
-    TARGETS_HTTPS,
-)
+from hopcheck.lab.topology import APP, HOST, INGRESS, LOAD_BALANCER, SECRET, SERVICE, TARGETS_HTTPS
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from hopcheck.collect.compose import Collection
+from hopcheck.collect.gather import Collection
+from hopcheck.config.options import ConnectTo, Options
+from hopcheck.engine.replay import replay
 from hopcheck.model import Report, Target
-from hopcheck.options import ConnectTo, Options
-from hopcheck.replay import replay
 from tests.scenarios.foreign.cluster import HOST, World
 
 PARTIES = frozenset({"dns", "aws", "kube", "traefik", "http"})

@@ -1,0 +1,1 @@
+"""Who comes in: the command line, pytest, and what they do for a person."""

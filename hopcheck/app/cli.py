@@ -1,0 +1,371 @@
+"""The command line: ``hopcheck diagnose``, ``demo``, ``faults``, ``explain``, ``doctor``."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+from hopcheck import __version__
+from hopcheck.app import diagnose as running
+from hopcheck.catalogue.catalogue import text
+from hopcheck.catalogue.language import LANGUAGES, speak
+from hopcheck.config.file import UsageError, host_runs, load_config
+from hopcheck.model import Step
+
+USAGE = 2
+# Evidence is large, lives to the end of a run and holds few cycles: looking for them as often as
+# Python does by default takes a tenth of a fleet's time.
+_COLLECT_AFTER = (20_000, 20, 100)
+
+
+def _speak(_context: click.Context, _parameter: click.Parameter, code: str | None) -> None:
+    speak(code)
+
+
+_lang = click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    callback=_speak,
+    expose_value=False,
+    is_eager=True,
+    help="language of what people read  [default: the locale's, else en]",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hopcheck")
+def cli() -> None:
+    """Say which hop between a host name and its Pod is broken, what to fix, how to see it."""
+
+
+def _codes(
+    _context: click.Context, _parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Codes of findings with their titles, for a shell that completes."""
+    from hopcheck.catalogue.catalogue import entries
+
+    codes = [entry for entry in entries().values() if entry.code.startswith(begun.upper())]
+    return [CompletionItem(entry.code, help=entry.title) for entry in codes]
+
+
+def _steps(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    return [step.value for step in Step if step.value.startswith(begun)]
+
+
+@cli.command(context_settings={"max_content_width": 100})
+@click.argument("hosts", nargs=-1, metavar="HOST-or-URL…")
+@click.option("--json", "as_json", is_flag=True, help="report.json alone on standard output")
+@click.option("--reports", metavar="DIR", help="where reports go  [default: reports]")
+@click.option("--base-url", metavar="URL", help="where DIR is served: the link in summary.md")
+@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
+@click.option("--kubeconfig", metavar="FILE")
+@click.option("--context", metavar="NAME", help="kubeconfig context")
+@click.option("--namespace", metavar="NS", help="look in this namespace only")
+@click.option("--traefik-service", metavar="NS/NAME")
+@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]", help="instead of the system's")
+@click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT", help="as curl's")
+@click.option("--ca-file", metavar="FILE", help="additional certificate authorities")
+@click.option("--path", metavar="PATH")
+@click.option("--scheme", type=click.Choice(["http", "https"]))
+@click.option("--expect-status", metavar="CODES", help="[default: 200-399,401,403,405,429]")
+@click.option("--timeout", metavar="SECONDS", help="for one call  [default: 5]")
+@click.option("--deadline", metavar="SECONDS", help="for one host  [default: 30]")
+@click.option(
+    "--direct-probes/--no-direct-probes",
+    default=None,
+    help="send requests to node and pod addresses from here  [default: only in the cluster]",
+)
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="CODE[=object]",
+    help="leave a finding out (object: * and ? allowed)",
+    shell_complete=_codes,
+)
+@click.option(
+    "--require-step",
+    multiple=True,
+    metavar="ID",
+    help="it may not stay unknown",
+    shell_complete=_steps,
+)
+@click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
+@click.option("--redact", type=click.Choice(["default", "strict"]))
+@click.option("--quiet", "-q", is_flag=True, help="one line for each host")
+@click.option("-v", "--verbose", is_flag=True, help="all findings, evidence, facts and changes")
+@click.option(
+    "--watch",
+    is_flag=False,
+    flag_value="",
+    metavar="[SECONDS]",
+    help="again every SECONDS until verdict or fingerprint changes  [default: 10]",
+)
+@click.option(
+    "--from",
+    "stored",
+    multiple=True,
+    metavar="FILE",
+    help="judge a run's evidence.json again: no network; written only with --reports",
+)
+@_lang
+def diagnose(
+    hosts: tuple[str, ...],
+    as_json: bool,
+    config: str | None,
+    quiet: bool,
+    verbose: bool,
+    watch: str | None,
+    stored: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Walk the way to each HOST and say what is broken.
+
+    Exit code: 0 healthy, 1 broken, 4 degraded, 3 it could not be told, 2 usage, 70 a defect of
+    hopcheck, 130 interrupted. With --watch it is that of the last run.
+    """
+    look = running.Look(as_json=as_json, quiet=quiet, verbose=verbose)
+    try:
+        hosts, every_s = _watching(hosts, watch)
+        file = load_config(config, Path.cwd())
+        if stored:
+            if hosts or every_s is not None:
+                _usage(text("usage", "from"))
+            sys.exit(running.replayed(stored, options, file, look))
+        if not hosts:
+            _usage(text("usage", "no_host"))
+        runs = host_runs(hosts, options, file)
+    except UsageError as error:
+        _usage(str(error))
+    sys.exit(running.diagnosed(runs, look, every_s))
+
+
+def _watching(hosts: tuple[str, ...], watch: str | None) -> tuple[tuple[str, ...], float | None]:
+    """Hosts and the watch's interval; ``--watch myapp.example.com`` names a host, no interval."""
+    if watch is None:
+        return hosts, None
+    try:
+        every_s = float(watch)
+    except ValueError:
+        return (*((watch,) if watch else ()), *hosts), 10.0
+    if not 1 <= every_s <= 86_400:
+        raise UsageError(text("usage", "watch", watch=watch))
+    return hosts, every_s
+
+
+@cli.command(context_settings={"max_content_width": 100})
+@click.option("--json", "as_json", is_flag=True, help="the run's summary on standard output")
+@click.option("--reports", metavar="DIR", help="where reports go  [default: reports]")
+@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
+@click.option("--shard", metavar="I/N", help="only this part of the hosts, I from 0 to N-1")
+@click.option("--concurrency", type=int, help="hosts asked at the same time  [default: 50]")
+@click.option("--write", type=click.Choice(["all", "nothing"]), help="[default: all]")
+@click.option("--kubeconfig", metavar="FILE")
+@click.option("--context", metavar="NAME", help="kubeconfig context")
+@click.option("--namespace", metavar="NS", help="look in this namespace only")
+@click.option("--traefik-service", metavar="NS/NAME")
+@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]", help="instead of the system's")
+@click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT", help="as curl's")
+@click.option("--ca-file", metavar="FILE", help="additional certificate authorities")
+@click.option("--timeout", metavar="SECONDS", help="for one call  [default: 5]")
+@click.option("--deadline", metavar="SECONDS", help="for one host  [default: 30]")
+@click.option("--direct-probes/--no-direct-probes", default=None)
+@click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
+@click.option("--redact", type=click.Choice(["default", "strict"]))
+@click.option("--quiet", "-q", is_flag=True, help="only hosts that are not healthy")
+@click.option("--exit-zero", is_flag=True, help="0 for every verdict (defects and usage are not)")
+@_lang
+def run(as_json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
+    """Diagnose every host of the configuration in one process, sharing what they share.
+
+    Hosts are those of hopcheck.toml's [[host]] tables, or with hosts = "discover" every host that
+    the cluster's routes name. Exit code: the worst host's, as with diagnose.
+    """
+    from hopcheck.schedule import command
+
+    try:
+        sys.exit(command.run(options, as_json=as_json, quiet=quiet, exit_zero=exit_zero))
+    except UsageError as error:
+        _usage(str(error))
+
+
+@cli.command(context_settings={"max_content_width": 100})
+@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
+@click.option("--reports", metavar="DIR", help="where reports are  [default: reports]")
+@click.option("--shards", "count", type=click.IntRange(1, 1000), required=True, metavar="N")
+@click.option("--wait", "wait_s", type=click.FloatRange(0, 86_400), default=0, metavar="SECONDS")
+@_lang
+def merge(config: str | None, reports: str | None, count: int, wait_s: float) -> None:
+    """Merge what N shards (run --shard I/N) have published into one index, and notify.
+
+    Exit code 3 where a shard published nothing new within --wait.
+    """
+    from hopcheck.schedule.outlets import commands
+
+    try:
+        sys.exit(commands.merge(config, reports, count, wait_s))
+    except UsageError as error:
+        _usage(str(error))
+
+
+@cli.command(context_settings={"max_content_width": 100})
+@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
+@click.option("--reports", metavar="DIR", help="where reports are  [default: reports]")
+@click.option("--listen", metavar="[ADDRESS]:PORT", help="[default: 127.0.0.1:9115]")
+@click.option("--kubeconfig", metavar="FILE")
+@click.option("--context", metavar="NAME", help="kubeconfig context")
+@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]", help="instead of the system's")
+@click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT", help="as curl's")
+@click.option("--ca-file", metavar="FILE", help="additional certificate authorities")
+@click.option("--direct-probes/--no-direct-probes", default=None)
+@_lang
+def serve(listen: str | None, **options: Any) -> None:
+    """Serve /metrics, /probe?target=HOST, /healthz and the published reports over HTTP."""
+    from hopcheck.schedule.outlets import commands
+
+    try:
+        sys.exit(commands.serve(options, listen))
+    except UsageError as error:
+        _usage(str(error))
+
+
+@cli.command(context_settings={"max_content_width": 100})
+@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
+@click.option("--kubeconfig", metavar="FILE")
+@click.option("--context", metavar="NAME", help="kubeconfig context")
+@_lang
+def runbook(**options: Any) -> None:
+    """Print the runbook with the configured hosts and their links, as Markdown for a wiki."""
+    from hopcheck.schedule.outlets import commands
+
+    try:
+        click.echo(commands.write_runbook(options), nl=False)
+    except UsageError as error:
+        _usage(str(error))
+
+
+def _usage(message: str) -> NoReturn:
+    click.echo(f"hopcheck: {message}", err=True)
+    sys.exit(USAGE)
+
+
+@cli.command()
+@click.argument("a", metavar="A", type=click.Path(path_type=Path))
+@click.argument("b", metavar="B", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="the difference as JSON")
+@_lang
+def diff(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two runs: directories, evidence.json or report.json.
+
+    Exit code: 0 the same, 1 different, 2 usage.
+    """
+    import json
+
+    from hopcheck.app import diff as differ
+    from hopcheck.report.evidence import BadEvidenceError
+    from hopcheck.report.terminal import make_console
+
+    try:
+        found = differ.diff(differ.read(a), differ.read(b))
+    except BadEvidenceError as error:
+        _usage(str(error))
+    if as_json:
+        click.echo(json.dumps(differ.to_dict(found), indent=2, ensure_ascii=False))
+    else:
+        for line in differ.lines(found, make_console().width):
+            click.echo(line)
+    sys.exit(0 if found.same else 1)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that makes SHELL complete hopcheck's commands and options."""
+    from click.shell_completion import ShellComplete, get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        _usage(text("usage", "shell", shell=shell))
+    # Not the class's own source(): bash's looks for a bash of its liking first.
+    click.echo(ShellComplete.source(found(cli, {}, "hopcheck", "_HOPCHECK_COMPLETE")))
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--fault", metavar="NAME", help="inject this fault first (see: hopcheck faults)")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(fault: str | None, arguments: tuple[str, ...]) -> None:
+    """Start the embedded lab, diagnose myapp.example.com on it, stop the lab."""
+    _lab("demo", *(("--fault", fault) if fault else ()), *arguments)
+
+
+@cli.command()
+def faults() -> None:
+    """List the faults that the lab can inject, one a line."""
+    _lab("faults")
+
+
+def _lab(*arguments: str) -> NoReturn:
+    """Hand over to the lab, which the package itself never imports."""
+    from importlib.util import find_spec
+
+    if find_spec("aiohttp") is None or find_spec("trustme") is None:
+        _usage(text("usage", "lab"))
+    command = [sys.executable, "-m", "hopcheck.lab", *arguments]
+    os.execv(command[0], command)  # noqa: S606  # this very interpreter, no shell
+
+
+@cli.command()
+@click.argument("code", shell_complete=_codes)
+@_lang
+def explain(code: str) -> None:
+    """Print the page of a finding's CODE, in either case (Markdown where it is piped)."""
+    from hopcheck.report.explain import page, plain, show
+
+    try:
+        words = plain(page(code))
+    except KeyError as error:
+        _usage(str(error.args[0]))
+    if sys.stdout.isatty():
+        show(words)
+    else:
+        click.echo(words)
+
+
+@cli.command()
+@click.option("--kubeconfig", metavar="FILE")
+@click.option("--context", metavar="NAME")
+@click.option("--namespace", metavar="NS")
+@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]")
+@click.option("--timeout", metavar="SECONDS")
+@_lang
+def doctor(**options: Any) -> None:
+    """Tell which credentials, rights and parties are there, and what each step will see."""
+    from hopcheck.app.doctor import run_doctor
+    from hopcheck.config.file import build_options
+
+    try:
+        sys.exit(run_doctor(build_options(options)))
+    except UsageError as error:
+        _usage(str(error))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point; whatever escapes is a defect of hopcheck (exit 70), never a bare traceback."""
+    gc.set_threshold(*_COLLECT_AFTER)
+    try:
+        cli.main(args=arguments, prog_name="hopcheck", standalone_mode=False)
+    except click.UsageError as error:
+        _usage(error.format_message())
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(running.INTERRUPTED)
+    except Exception:  # noqa: BLE001  # the last resort: log it and say so in one line
+        sys.exit(running.defect(traceback.format_exc()))

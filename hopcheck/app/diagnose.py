@@ -1,0 +1,255 @@
+"""What ``hopcheck diagnose`` does: run the checks, print, watch, judge stored evidence again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from hopcheck import __version__
+from hopcheck.catalogue.catalogue import text
+from hopcheck.config.file import Config, UsageError, replay_options
+from hopcheck.config.options import HostRun
+from hopcheck.model import Report, Verdict
+
+if TYPE_CHECKING:
+    from hopcheck.app.watch import Reports
+    from hopcheck.engine.host import HostSession, Session
+    from hopcheck.report.terminal import Progress
+
+EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
+DEFECT, INTERRUPTED = 70, 130
+_WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+
+
+class Look(NamedTuple):
+    """What is printed of a report."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+
+def checks_directory() -> Path:
+    """Where the shipped checks are: in the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "checks"
+    return inside if inside.is_dir() else package.parent / "checks"
+
+
+def diagnosed(runs: Sequence[HostRun], look: Look, every_s: float | None) -> int:
+    """Diagnose, print, and watch where `every_s` says how often; the exit code."""
+    from hopcheck.engine.host import Session
+    from hopcheck.report.terminal import Progress, make_console
+
+    progress = Progress(make_console(stderr=True))
+    session = Session(
+        tuple(runs),
+        on_start=(lambda _host: None) if look.quiet else progress.start,
+        on_event=progress.event,
+        on_step=(lambda _step: None) if look.quiet else progress.step,
+    )
+    with _Interrupts():
+        ended = _checked(session, progress)
+    code = _exit_code(session, ended)
+    watching = every_s is not None and code not in (DEFECT, INTERRUPTED)
+    if not (watching and look.as_json):  # one JSON document alone, at the end
+        _show_session(session, look)
+    if every_s is None or not watching:
+        return code
+    return _watch(tuple(runs), look, every_s, session, code)
+
+
+class _Interrupts:
+    """Notes a Ctrl-C that Python could not raise (it came within a destructor or a callback)."""
+
+    def __init__(self) -> None:
+        self.lost = False
+
+    def __enter__(self) -> _Interrupts:
+        self._hook = sys.unraisablehook
+        sys.unraisablehook = self._note
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.unraisablehook = self._hook
+
+    def _note(self, raised: sys.UnraisableHookArgs) -> None:
+        if raised.exc_type is KeyboardInterrupt:
+            self.lost = True
+        else:
+            self._hook(raised)
+
+
+def _checked(session: Session, progress: Progress) -> int:
+    """Run pytest in this process on the shipped checks; pytest's exit code."""
+    import pytest
+
+    from hopcheck.app.pytest_plugin import Handover
+
+    # Plugins and options of the surroundings belong to other test suites.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    checks = checks_directory()
+    arguments = [
+        "-c",
+        str(Path(__file__).with_name("checks.ini")),
+        "--rootdir",
+        str(checks),
+        "--noconftest",
+        "-s",
+    ]
+    for name in ("terminal", "cacheprovider", "doctest", "junitxml", "debugging", "logging",
+                 "unraisableexception"):  # fmt: skip
+        arguments += ["-p", f"no:{name}"]
+    try:
+        return int(
+            pytest.main(
+                [*arguments, "-p", "hopcheck.pytest_plugin", str(checks)],
+                plugins=[Handover(session)],
+            )
+        )
+    finally:
+        progress.stop()
+
+
+def _exit_code(session: Session, code: int) -> int:
+    import pytest
+
+    reports = [host.report for host in session.hosts.values() if host.report is not None]
+    if code == pytest.ExitCode.INTERRUPTED:
+        return INTERRUPTED
+    defects = [words for host in session.hosts.values() for words in host.defects.values()]
+    if defects or len(reports) < len(session.hosts) or code == pytest.ExitCode.INTERNAL_ERROR:
+        return defect("\n".join(defects) or f"pytest ended with {code!r}")
+    return _worst(reports)
+
+
+def _worst(reports: Sequence[Report]) -> int:
+    codes = {EXIT[report.verdict] for report in reports}
+    return next(code for code in _WORST_FIRST if code in codes)
+
+
+def _show_session(session: Session, look: Look) -> None:
+    hosts = [host for host in session.hosts.values() if host.report is not None]
+    where = {id(h.report): str(h.written) if h.written else h.write_error for h in hosts}
+    _show([h.report for h in hosts if h.report is not None], look, lambda r: where[id(r)])
+    for host in hosts:
+        if host.write_error:
+            _note("not_written", error=host.write_error)
+        for note in host.notes:
+            click.echo(f"hopcheck: {note}", err=True)
+
+
+def _show(reports: Sequence[Report], look: Look, where: Callable[[Report], str | None]) -> None:
+    """Print the reports on standard output, as JSON alone where that was asked for."""
+    from hopcheck.report.terminal import make_console, print_report
+
+    if look.as_json:
+        _print_json(reports)
+        return
+    console = make_console()
+    for report in reports:
+        print_report(report, console, verbose=look.verbose, quiet=look.quiet, where=where(report))
+
+
+def _watch(runs: tuple[HostRun, ...], look: Look, every_s: float, first: Session, code: int) -> int:
+    """Round after round; reports are written of, and printed for, a round that differs."""
+    from hopcheck.app import watch
+    from hopcheck.engine.host import Session
+    from hopcheck.report.labels import label
+    from hopcheck.report.terminal import Progress, make_console
+
+    began, last = _reports(first), first
+
+    def differs(host: HostSession) -> bool:
+        url = host.run.target.url
+        return host.report is not None and watch.changed(began, {url: host.report})
+
+    def again() -> Reports | None:
+        nonlocal code, last
+        session = Session(runs, keep=differs)
+        with _Interrupts() as interrupts:
+            ended = _exit_code(session, _checked(session, Progress(make_console(stderr=True))))
+        if ended == INTERRUPTED or interrupts.lost:
+            return None
+        code, last = ended, session
+        return None if ended == DEFECT else _reports(session)
+
+    def say(line: str) -> None:
+        click.echo(line, err=look.as_json)
+
+    click.echo(label("watching", seconds=f"{every_s:g}"), err=True)
+    now = watch.watch(began, again, every_s, say)
+    if look.as_json or (last is not first and watch.changed(began, now)):
+        _show_session(last, look)
+    return code
+
+
+def _reports(session: Session) -> dict[str, Report]:
+    return {url: h.report for url, h in session.hosts.items() if h.report is not None}
+
+
+def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, look: Look) -> int:
+    """Judge stored evidence again. Nothing is written unless --reports is on the command line."""
+    from hopcheck.engine.replay import replay
+    from hopcheck.engine.write import write_replayed
+    from hopcheck.report.evidence import BadEvidenceError, load
+    from hopcheck.report.files import evidence_of, strictly
+
+    try:
+        snapshots = [load(Path(name)) for name in stored]
+    except BadEvidenceError as error:
+        raise UsageError(str(error)) from None
+    reports: list[Report] = []
+    where: dict[int, str] = {}
+    for name, snapshot in zip(stored, snapshots, strict=True):
+        if snapshot.redaction == "strict":
+            _note("strict", file=name)
+        chosen = replay_options(snapshot.target.host, options, file)
+        report, evidence = replay(snapshot, chosen), evidence_of(snapshot)
+        if chosen.redact_strict:
+            report, evidence = strictly(report, evidence)
+        reports.append(report)
+        if options.get("reports"):
+            try:
+                base = Path(str(options["reports"]))
+                where[id(report)] = str(write_replayed(report, evidence, base))
+            except OSError as error:
+                _note("not_written", error=error)
+    _show(reports, look, lambda report: where.get(id(report)))
+    return _worst(reports)
+
+
+def _print_json(reports: Sequence[Any]) -> None:
+    import json
+
+    from hopcheck.report.json import to_dict
+
+    made = [to_dict(report) for report in reports]
+    body = made[0] if len(made) == 1 else made
+    click.echo(json.dumps(body, indent=2, ensure_ascii=False))
+
+
+def defect(words: str) -> int:
+    """Keep the traceback in a file and ask for a report in one line."""
+    log = Path("hopcheck-error.log")
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"hopcheck {__version__}, Python {sys.version}\n{words}\n")
+        where = str(log.resolve())
+    except OSError as error:
+        last = words.strip().splitlines()[-1]
+        where = text("note", "no_log", error=error, last=last)
+    _note("defect", where=where)
+    return DEFECT
+
+
+def _note(key: str, **params: object) -> None:
+    click.echo(f"hopcheck: {text('note', key, **params)}", err=True)

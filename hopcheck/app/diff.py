@@ -1,0 +1,224 @@
+"""``hopcheck diff A B``: what one run found and the other did not, and which facts changed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hopcheck.catalogue.catalogue import text
+from hopcheck.engine.replay import replay
+from hopcheck.history.changes import changes
+from hopcheck.model import Change, ObjectRef, Snapshot, Verdict
+from hopcheck.report.evidence import BadEvidenceError, load
+
+
+class Found(Struct, frozen=True):
+    """One finding, as far as two runs are compared by it."""
+
+    code: str
+    severity: str
+    object: ObjectRef
+    title: str = ""
+    root_cause: bool = False
+    related: tuple[ObjectRef, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same finding in another run."""
+        return self.code, self.severity, str(self.object)
+
+
+class Run(Struct, frozen=True):
+    """One side: what the run found, and its evidence where there is any."""
+
+    source: str
+    host: str
+    url: str
+    started_at: str
+    verdict: Verdict
+    headline: str
+    fingerprint: str
+    findings: tuple[Found, ...]
+    snapshot: Snapshot | None = None
+
+
+class Diff(Struct, frozen=True):
+    """How `b` is not as `a`; `changes` is None where one of them has no evidence."""
+
+    a: Run
+    b: Run
+    gone: tuple[Found, ...]
+    new: tuple[Found, ...]
+    changes: tuple[Change, ...] | None
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs (times excepted)."""
+        a, b = self.a, self.b
+        verdict = (a.url, a.verdict, a.fingerprint) == (b.url, b.verdict, b.fingerprint)
+        return verdict and not self.gone and not self.new and not self.changes
+
+
+class _Step(Struct):
+    findings: list[Found]
+
+
+class _File(Struct):
+    """report.json, as far as it is read."""
+
+    host: str
+    url: str
+    started_at: str
+    verdict: Verdict
+    headline: str
+    fingerprint: str
+    steps: list[_Step]
+
+
+def read(path: Path) -> Run:
+    """A run by its directory, its report.json or its evidence.json.
+
+    What a directory's report.json says beats a replay: the run's own options (skipped findings)
+    are in it. Raises BadEvidenceError with one clear line.
+    """
+    if not path.exists():
+        raise BadEvidenceError(text("usage", "no_file", file=path))
+    reported = path / "report.json" if path.is_dir() else path
+    file = _report(reported) if reported.is_file() else None
+    if file is None:
+        return _replayed(path)
+    beside = reported.parent / "evidence.json"
+    findings = tuple(one for step in file.steps for one in step.findings)
+    return Run(
+        source=str(path),
+        host=file.host,
+        url=file.url,
+        started_at=file.started_at,
+        verdict=file.verdict,
+        headline=file.headline,
+        fingerprint=file.fingerprint,
+        findings=findings,
+        snapshot=_comparable(load(beside)) if beside.is_file() else None,
+    )
+
+
+def _report(file: Path) -> _File | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_File)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _replayed(path: Path) -> Run:
+    from hopcheck.report.json import public_url
+
+    snapshot = load(path)
+    report = replay(snapshot)
+    return Run(
+        source=str(path),
+        host=report.target.host,
+        url=public_url(report.target),
+        started_at=report.started_at,
+        verdict=report.verdict,
+        headline=report.headline,
+        fingerprint=report.fingerprint,
+        findings=tuple(
+            Found(one.code, one.severity.value, one.object, one.title, one.root_cause, one.related)
+            for step in report.steps
+            for one in step.findings
+        ),
+        snapshot=_comparable(snapshot),
+    )
+
+
+def _comparable(snapshot: Snapshot) -> Snapshot | None:
+    """None for strictly redacted evidence, whose placeholders are other ones in every run."""
+    return snapshot if snapshot.redaction == "default" else None
+
+
+def diff(a: Run, b: Run) -> Diff:
+    """How `b` is not as `a` (pure)."""
+    had, has = ({one.key for one in run.findings} for run in (a, b))
+    roots = [one for one in b.findings if one.root_cause]
+    facts = None
+    if a.snapshot is not None and b.snapshot is not None:
+        facts = changes(a.snapshot, b.snapshot, roots)
+    return Diff(
+        a=a,
+        b=b,
+        gone=tuple(one for one in a.findings if one.key not in has),
+        new=tuple(one for one in b.findings if one.key not in had),
+        changes=facts,
+    )
+
+
+def to_dict(found: Diff) -> dict[str, Any]:
+    """The difference as plain JSON."""
+    sides = {
+        name: {
+            "source": run.source,
+            "host": run.host,
+            "url": run.url,
+            "started_at": run.started_at,
+            "verdict": run.verdict.value,
+            "headline": run.headline,
+            "fingerprint": run.fingerprint,
+        }
+        for name, run in (("a", found.a), ("b", found.b))
+    }
+    return {
+        "same": found.same,
+        **sides,
+        "gone": msgspec.to_builtins(found.gone),
+        "new": msgspec.to_builtins(found.new),
+        "changes": msgspec.to_builtins(found.changes),
+    }
+
+
+def lines(found: Diff, width: int = 100) -> Iterator[str]:
+    """The difference for a terminal, a line each."""
+    from hopcheck.report.labels import label
+    from hopcheck.report.since import change_line
+    from hopcheck.report.text import one_line
+
+    for name, run in (("A", found.a), ("B", found.b)):
+        word = label(f"verdict.{run.verdict.value}").upper()
+        yield one_line(f"{name}  {word}  {run.url}  {run.started_at}  {run.source}", width)
+    if found.same:
+        yield label("diff.same")
+        return
+    for key, before, after in (
+        ("verdict", *(label(f"verdict.{run.verdict.value}") for run in (found.a, found.b))),
+        ("fingerprint", found.a.fingerprint, found.b.fingerprint),
+    ):
+        if before != after:
+            yield one_line(f"{label(key)}: {before} → {after}", width)
+    for key, some in (("diff.gone", found.gone), ("diff.new", found.new)):
+        if some:
+            yield f"{label(key)}:"
+            yield from (_mark(one) + one_line(_in_words(one), width - 4) for one in some)
+    if found.changes is None:
+        yield label("diff.no_evidence")
+    elif found.changes:
+        yield f"{label('diff.changes')}:"
+        for change in found.changes:
+            line = change_line(change, found.b.started_at)
+            yield from textwrap.wrap(line, width, initial_indent="    ", subsequent_indent="      ")
+    else:
+        yield label("diff.no_changes")
+
+
+def _mark(found: Found) -> str:
+    return "  * " if found.root_cause else "    "
+
+
+def _in_words(found: Found) -> str:
+    from hopcheck.report.labels import word
+
+    severity = word("severity", found.severity)
+    return f"{found.code} {severity} {found.object}: {found.title}"

@@ -1,0 +1,202 @@
+"""The pytest plugin: options, parametrization by host, and the reports at the end.
+
+Loaded by ``-p hopcheck.pytest_plugin`` or by the root conftest, never by an entry point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopcheck.app.fixtures import (  # noqa: F401  # pytest finds fixtures in the plugin's namespace
+    SESSION,
+    aws_evidence,
+    checklist_step,
+    dns_evidence,
+    hop_session,
+    http_evidence,
+    kube_evidence,
+    snapshot,
+    target,
+    traefik_evidence,
+)
+from hopcheck.catalogue.catalogue import text
+from hopcheck.catalogue.language import speak
+from hopcheck.config.file import host_runs, load_config
+from hopcheck.engine.host import HostSession, Session
+from hopcheck.engine.write import write
+from hopcheck.model import Step
+from hopcheck.steps import PARTIES, READS
+
+REPORTS_WRITTEN = pytest.StashKey[list[HostSession]]()
+
+_VALUES = (
+    ("config", "FILE", "configuration file"),
+    ("kubeconfig", "FILE", "kubeconfig file"),
+    ("context", "NAME", "kubeconfig context"),
+    ("namespace", "NS", "look in this namespace only"),
+    ("traefik-service", "NS/NAME", "Traefik's Service"),
+    ("ca-file", "FILE", "additional certificate authorities"),
+    ("path", "PATH", "path of the request"),
+    ("scheme", "http|https", "scheme of the request"),
+    ("expect-status", "CODES", "statuses that are a success (200-399,401,403,405,429)"),
+    ("timeout", "SECONDS", "for one call (5)"),
+    ("deadline", "SECONDS", "for one host (30)"),
+    ("redact", "strict", "also redact account ids and internal addresses"),
+    ("reports", "DIR", "where reports go (reports)"),
+    ("base-url", "URL", "where that directory is served"),
+    ("lang", "en|ko", "language of what people read (the locale's, else en)"),
+)
+_LISTS = (
+    ("resolver", "ADDR[:PORT]", "resolver to ask instead of the system's"),
+    ("connect-to", "HOST:PORT:ADDR:PORT", "connect elsewhere, as curl's option does"),
+    ("skip", "CODE[=object]", "leave a finding out"),
+    ("require-step", "ID", "unknown is not enough for this step"),
+)
+_FLAGS = (
+    ("direct-probes", "send requests to node and pod addresses from here"),
+    ("strict", "every unknown step fails the run"),
+)
+
+
+class Handover:
+    """A Session that the command line has prepared; registered as plugin ``hopcheck-handover``."""
+
+    __name__ = "hopcheck-handover"
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--host``, ``--url`` and ``--hop-…``."""
+    group = parser.getgroup("hopcheck", "hopcheck: the way of a request, hop by hop")
+    group.addoption("--host", action="append", default=[], metavar="HOST", help="diagnose HOST")
+    group.addoption("--url", action="append", default=[], metavar="URL", help="diagnose URL")
+    for name, metavar, words in _VALUES:
+        group.addoption(f"--hop-{name}", default=None, metavar=metavar, help=words)
+    for name, metavar, words in _LISTS:
+        group.addoption(
+            f"--hop-{name}", action="append", default=[], metavar=metavar, help=f"{words} (repeat)"
+        )
+    for name, words in _FLAGS:
+        group.addoption(f"--hop-{name}", action="store_true", default=None, help=words)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark and read the options. Bad ones end the run with one line (exit 4)."""
+    config.addinivalue_line(
+        "markers",
+        "hop(step, reads): a check of hopcheck; `step` is one of the seven, `reads` the parties "
+        "whose evidence it needs (default: all)",
+    )
+    handed = config.pluginmanager.get_plugin("hopcheck-handover")
+    if handed is not None:
+        config.stash[SESSION] = handed.session
+        return
+    given: dict[str, Any] = {
+        name.replace("-", "_"): config.getoption(f"hop_{name.replace('-', '_')}")
+        for name, *_ in (*_VALUES, *_LISTS, *_FLAGS)
+    }
+    try:
+        speak(given.pop("lang"))
+        file = load_config(given.pop("config"), Path.cwd())
+        hosts = [*config.getoption("host"), *config.getoption("url")]
+        config.stash[SESSION] = Session(host_runs(hosts, given, file))
+    except ValueError as error:  # UsageError is one
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run whatever uses `target` once for each host."""
+    if "target" in metafunc.fixturenames and metafunc.definition.get_closest_marker("hop"):
+        hosts = metafunc.config.stash[SESSION].hosts
+        metafunc.parametrize(
+            "target",
+            list(hosts),
+            indirect=True,
+            ids=[_id(host) for host in hosts.values()],
+            scope="session",
+        )
+
+
+def _id(host: HostSession) -> str:
+    asked = host.run.target
+    return asked.host if asked.url == f"https://{asked.host}/" else asked.url
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Refuse to run checks without a host, rather than skip them all and look green."""
+    checks = [item for item in items if item.get_closest_marker("hop")]
+    if checks and not config.stash[SESSION].hosts:
+        raise pytest.UsageError(text("usage", "no_host_pytest"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note what the selected checks read."""
+    hop = session.config.stash[SESSION]
+    for item in session.items:
+        mark = item.get_closest_marker("hop")
+        if mark is None or not isinstance(item, pytest.Function):
+            continue
+        step = Step(mark.kwargs["step"]) if "step" in mark.kwargs else None
+        reads = frozenset(mark.kwargs.get("reads", PARTIES))
+        if step is not None and reads != READS[step]:
+            raise pytest.UsageError(f"{item.nodeid}: reads {sorted(reads)}, not what {step} needs")
+        hop.select(str(item.callspec.params["target"]), step, reads)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the reports of all hosts of which something was judged or collected."""
+    config = session.config
+    written = config.stash.setdefault(REPORTS_WRITTEN, [])
+    if SESSION not in config.stash or config.getoption("collectonly"):
+        return
+    for host in config.stash[SESSION].finish():
+        if host.collection is None or not config.stash[SESSION].keep(host):
+            continue
+        try:
+            write(host)
+        except OSError as error:
+            # The verdict stands without files; the command line and the summary say why.
+            host.write_error = str(error)
+        written.append(host)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Name verdict, root causes and the report after pytest's own summary."""
+    from hopcheck.report.text import for_terminal, one_line
+
+    for host in config.stash.get(REPORTS_WRITTEN, []):
+        if host.report is None:
+            continue
+        terminalreporter.section(f"hopcheck {host.run.target.host}", sep="-")
+        word = text("label", f"verdict.{host.report.verdict.value}")
+        terminalreporter.line(f"{word}: {for_terminal(host.report.headline)}")
+        for finding in host.report.root_causes:
+            terminalreporter.line(f"{finding.code} {one_line(str(finding.object), 200)}")
+            fix = text("note", "fix", fix=one_line(finding.fix, 400))
+            terminalreporter.line(f"  {fix}")
+        terminalreporter.line(text("note", "report", where=host.written or host.write_error))
+        for note in host.notes:
+            terminalreporter.line(one_line(note, 400))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the steps of one host on one worker, which alone writes its report."""
+    if not config.stash[SESSION].hosts:
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByHost(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.rpartition("[")[2]
+
+    return ByHost(config, log)

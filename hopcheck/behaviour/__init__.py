@@ -1,0 +1,1 @@
+"""What the parties do by their own rules (pure)."""

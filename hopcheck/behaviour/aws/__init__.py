@@ -1,0 +1,1 @@
+"""What AWS load balancers do with a request (pure)."""

@@ -1,0 +1,1 @@
+"""What Kubernetes objects mean, and which refer to which (pure)."""

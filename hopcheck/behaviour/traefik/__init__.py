@@ -1,0 +1,1 @@
+"""What Traefik reads, builds and answers, by version (pure)."""

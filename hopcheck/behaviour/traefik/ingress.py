@@ -1,0 +1,345 @@
+"""Routes that a Traefik makes of an Ingress.
+
+Source: pkg/provider/kubernetes/ingress/kubernetes.go of github.com/traefik/traefik, v2.11 to v3.7
+(loadConfigurationFromIngresses, shouldProcessIngress, loadRouter), and annotations.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hopcheck.behaviour.kubernetes.selectors import label_matches
+from hopcheck.behaviour.traefik import version as versions
+from hopcheck.behaviour.traefik.annotations import PREFIX, Annotations, read_annotations
+from hopcheck.behaviour.traefik.regexp import quote_meta
+from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Route, View, entry_points
+from hopcheck.behaviour.traefik.rules import RuleError, parse, priority
+from hopcheck.behaviour.traefik.static import Provider
+from hopcheck.behaviour.traefik.version import Syntax
+from hopcheck.model import Collected, Obj
+
+CONTROLLER = "traefik.io/ingress-controller"
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+_LEGACY_CLASS = "traefik"
+_LOWEST = -(2**31)  # math.MinInt32, the default backend's priority
+
+
+def class_exclusion(
+    ingress: Obj, classes: Collected[tuple[Obj, ...]], provider: Provider
+) -> tuple[Exclusion | None, bool]:
+    """Why the class keeps Traefik from reading the Ingress, and whether that could be told.
+
+    spec.ingressClassName decides alone where it is set; else the annotation. An IngressClass that
+    is marked as default acts when an Ingress is created, not here.
+    """
+    spec = ingress.get("spec") or {}
+    flag = provider.ingress_class
+    setting = "providers.kubernetesingress.ingressclass"
+    named = spec.get("ingressClassName")
+    if named is None:
+        meta = ingress.get("metadata") or {}
+        noted = str((meta.get("annotations") or {}).get(CLASS_ANNOTATION, ""))
+        if noted == flag or (not flag and noted == _LEGACY_CLASS):
+            return None, True
+        if not noted:
+            reason, place = Excluded.NO_CLASS_BUT_FLAG, "spec.ingressClassName"
+        else:
+            reason = Excluded.ANNOTATION_OTHER
+            place = f"metadata.annotations[{CLASS_ANNOTATION}]"
+        return Exclusion(reason, place, noted, flag or _LEGACY_CLASS, setting), True
+    place = "spec.ingressClassName"
+    if provider.disable_cluster_scope or provider.disable_class_lookup:
+        off = (
+            "disableclusterscoperesources"
+            if provider.disable_cluster_scope
+            else "disableingressclasslookup"
+        )
+        setting = f"providers.kubernetesingress.{off}"
+        return Exclusion(Excluded.CLUSTER_SCOPE_OFF, place, named, "", setting), True
+    if flag and named != flag:
+        return Exclusion(Excluded.CLASS_FLAG, place, named, flag, setting), True
+    if not classes.seen:
+        return None, False
+    found = next((c for c in classes.get() if c["metadata"]["name"] == named), None)
+    if found is None:
+        return Exclusion(Excluded.CLASS_MISSING, place, named), True
+    controller = str((found.get("spec") or {}).get("controller", ""))
+    if controller != CONTROLLER:
+        return Exclusion(Excluded.CLASS_OTHER, place, named, CONTROLLER, controller), True
+    return None, True
+
+
+def filter_exclusions(obj: Obj, provider: Provider, key: str) -> list[Exclusion]:
+    """Why provider, namespace or labels keep Traefik from reading the object."""
+    meta = obj.get("metadata") or {}
+    out = []
+    if not provider.enabled:
+        out.append(Exclusion(Excluded.PROVIDER_DISABLED, "", setting=f"providers.{key}"))
+    namespace = str(meta.get("namespace", ""))
+    if provider.namespaces and namespace not in provider.namespaces:
+        out.append(
+            Exclusion(
+                Excluded.NAMESPACE_FILTERED,
+                "metadata.namespace",
+                namespace,
+                ",".join(provider.namespaces),
+                f"providers.{key}.namespaces",
+            )
+        )
+    labels = meta.get("labels") or {}
+    if label_matches(provider.label_selector, labels) is False:
+        shown = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        out.append(
+            Exclusion(
+                Excluded.LABEL_FILTERED,
+                "metadata.labels",
+                shown,
+                provider.label_selector,
+                f"providers.{key}.labelselector",
+            )
+        )
+    return out
+
+
+def _quote(text: str, view: View) -> str:
+    """A rule's parameter as that version writes it: Go's %q, or backquotes."""
+    if not versions.quotes_rules(view.version):
+        return f"`{text}`"
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+
+
+def host_rule(host: str, view: View, syntax: Syntax) -> str:
+    """The rule for an Ingress's host (buildHostRule, buildHostRuleV2)."""
+    if host.startswith("*."):
+        if syntax == "v2":
+            template = host.replace("*.", "{subdomain:[a-zA-Z0-9-]+}.", 1)
+            return f"HostRegexp({_quote(template, view)})"
+        if not versions.wildcard_in_host(view.version):
+            pattern = quote_meta(host).replace(r"\*\.", r"[a-zA-Z0-9-]+\.", 1)
+            return f"HostRegexp({_quote(f'^{pattern}$', view)})"
+    return f"Host({_quote(host, view)})"
+
+
+def path_rule(path: str, path_type: str | None, matcher: str, view: View) -> str:
+    """The rule for an Ingress's path (buildRule); `matcher` is the annotation's."""
+    name = "PathPrefix"
+    if path_type in (None, "", "ImplementationSpecific"):
+        name = matcher or name
+    elif path_type == "Exact":
+        name = "Path"
+    strict = view.static.ingress.strict_prefix and versions.has_strict_prefix(view.version)
+    if strict and name == "PathPrefix" and path != "/":
+        bare = path.removesuffix("/")
+        return f"(Path({_quote(bare, view)}) || PathPrefix({_quote(bare + '/', view)}))"
+    return f"{name}({_quote(path, view)})"
+
+
+def ingress_routes(ingress: Obj, view: View, classes: Collected[tuple[Obj, ...]]) -> list[Route]:
+    """The routes of one Ingress in one Traefik, excluded ones with their reasons."""
+    meta, spec = ingress.get("metadata") or {}, ingress.get("spec") or {}
+    notes = read_annotations(meta.get("annotations") or {})
+    excluded, uncertain = _object_exclusions(ingress, view, classes, notes)
+    common = _Common(ingress, view, notes, excluded, uncertain)
+    rules = spec.get("rules") or []
+    routes = [route for at, rule in enumerate(rules) for route in _rule_routes(common, at, rule)]
+    default = spec.get("defaultBackend")
+    if default:
+        why = [Exclusion(Excluded.DEFAULT_BACKEND_IGNORED, "spec.defaultBackend")] if rules else []
+        rule = f"PathPrefix({_quote('/', view)})"
+        routes.append(
+            common.route("spec.defaultBackend", rule, "v3", default, why, default_backend=True)
+        )
+    return _last_of_each(routes)
+
+
+def _object_exclusions(
+    ingress: Obj, view: View, classes: Collected[tuple[Obj, ...]], notes: Annotations
+) -> tuple[list[Exclusion], tuple[str, ...]]:
+    if not view.static.known:
+        return [], ("static",)
+    provider = view.static.ingress
+    excluded = filter_exclusions(ingress, provider, "kubernetesingress")
+    why, told = class_exclusion(ingress, classes, provider)
+    if why is not None:
+        excluded.append(why)
+    excluded += [
+        Exclusion(
+            Excluded.BAD_ANNOTATION,
+            f"metadata.annotations[{key}]",
+            str((ingress["metadata"].get("annotations") or {}).get(key, "")),
+        )
+        for key in notes.bad
+    ]
+    namespace = str(ingress["metadata"].get("namespace", ""))
+    allowed = provider.cross_provider_namespaces
+    if (
+        allowed is not None
+        and namespace not in allowed
+        and (notes.middlewares or notes.tls_options)
+    ):
+        name = "router.middlewares" if notes.middlewares else "router.tls.options"
+        excluded.append(
+            Exclusion(
+                Excluded.CROSS_PROVIDER,
+                f"metadata.annotations[{PREFIX}{name}]",
+                namespace,
+                ",".join(allowed),
+                "providers.kubernetesingress.crossprovidernamespaces",
+            )
+        )
+    return excluded, () if told else ("ingressclasses",)
+
+
+def _rule_routes(common: _Common, at: int, rule: Obj) -> list[Route]:
+    field = f"spec.rules[{at}]"
+    host = rule.get("host") or ""
+    syntax = common.syntax
+    hosts = [host_rule(host, common.view, syntax)] if host else []
+    http = rule.get("http")
+    if not http or not http.get("paths"):
+        why = [Exclusion(Excluded.NO_HTTP, f"{field}.http")]
+        return [common.route(field, " && ".join(hosts), syntax, {}, why, host=host)]
+    routes = []
+    for number, each in enumerate(http["paths"]):
+        path, kind = each.get("path") or "", each.get("pathType")
+        text = path_rule(path, kind, common.notes.path_matcher, common.view) if path else ""
+        routes.append(
+            common.route(
+                f"{field}.http.paths[{number}]",
+                " && ".join([*hosts, *([text] if text else [])]),
+                syntax,
+                each.get("backend") or {},
+                [],
+                host=host,
+                path=path,
+                path_type=kind,
+            )
+        )
+    return routes
+
+
+def _last_of_each(routes: Sequence[Route]) -> list[Route]:
+    """Of routes of one Ingress with the same host and path the last wins (the routers' key)."""
+    kept: dict[tuple[str, str], Route] = {}
+    for route in routes:
+        kept[route.rule, "" if route.loaded else route.field] = route
+    return list(kept.values())
+
+
+class _Common:
+    """What all routes of one Ingress share."""
+
+    def __init__(
+        self,
+        ingress: Obj,
+        view: View,
+        notes: Annotations,
+        excluded: list[Exclusion],
+        uncertain: tuple[str, ...],
+    ) -> None:
+        self.ingress, self.view, self.notes = ingress, view, notes
+        self.excluded, self.uncertain = excluded, uncertain
+        self.syntax = self._syntax()
+
+    def _syntax(self) -> Syntax:
+        own = (
+            self.notes.rule_syntax if versions.has_rule_syntax_annotation(self.view.version) else ""
+        )
+        default = versions.rule_syntax(self.view.version)
+        if default == "v2":
+            return "v2"
+        if own:
+            return "v2" if own == "v2" else "v3"
+        return self.view.static.default_rule_syntax or default
+
+    def route(
+        self,
+        field: str,
+        rule: str,
+        syntax: Syntax,
+        backend: Obj,
+        why: list[Exclusion],
+        *,
+        host: str | None = None,
+        path: str | None = None,
+        path_type: str | None = None,
+        default_backend: bool = False,
+    ) -> Route:
+        """One Route; `backend` is the Ingress's own backend object."""
+        meta = self.ingress["metadata"]
+        notes, view = self.notes, self.view
+        place = field if default_backend else f"{field}.backend"
+        backends, wrong = _backends(backend, str(meta.get("namespace", "")), place)
+        excluded = [*self.excluded, *why, *([] if why else wrong)]
+        uncertain = self.uncertain
+        if versions.rule_syntax(view.version) == "v2":
+            syntax = "v2"
+        if not why:
+            try:
+                parse(rule, syntax)
+            except RuleError as error:
+                if error.problem == "too_large":
+                    uncertain = (*uncertain, "rule")
+                else:
+                    excluded.append(Exclusion(Excluded.PARSE_ERROR, field, rule, str(error)))
+        points = entry_points(view, notes.entry_points)
+        if points.exclude:
+            place = f"metadata.annotations[{PREFIX}router.entrypoints]"
+            excluded.append(
+                Exclusion(
+                    Excluded.ENTRYPOINT_MISSING,
+                    place,
+                    ",".join(notes.entry_points),
+                    ",".join(sorted(view.static.entry_points)),
+                )
+            )
+        return Route(
+            kind="Ingress",
+            namespace=str(meta.get("namespace", "")),
+            name=str(meta.get("name", "")),
+            view=view.name,
+            provider="kubernetes",
+            field=field,
+            rule=rule,
+            syntax=syntax,
+            host=host,
+            path=path,
+            path_type=path_type,
+            priority=_LOWEST if default_backend else notes.priority or priority(rule),
+            priority_set=bool(notes.priority) and not default_backend,
+            entry_points=points.used,
+            entry_points_declared=notes.entry_points,
+            entry_points_missing=points.missing,
+            tls=notes.tls,
+            tls_on=points.used if notes.tls else points.with_tls,
+            middlewares=notes.middlewares,
+            backends=backends,
+            tls_secrets=tuple(
+                str(each["secretName"])
+                for each in (self.ingress.get("spec") or {}).get("tls") or ()
+                if each.get("secretName")
+            ),
+            tls_options=notes.tls_options,
+            cert_resolver=notes.cert_resolver,
+            created=meta.get("creationTimestamp"),
+            class_name=(self.ingress.get("spec") or {}).get("ingressClassName")
+            or (meta.get("annotations") or {}).get(CLASS_ANNOTATION),
+            excluded=tuple(excluded),
+            uncertain=uncertain,
+        )
+
+
+def _backends(
+    backend: Obj, namespace: str, field: str
+) -> tuple[tuple[Backend, ...], list[Exclusion]]:
+    if backend.get("resource"):
+        resource = backend["resource"]
+        shown = f"{resource.get('kind', '')}/{resource.get('name', '')}"
+        return (), [Exclusion(Excluded.RESOURCE_BACKEND, f"{field}.resource", shown)]
+    service = backend.get("service") or {}
+    if not service.get("name"):
+        return (), [Exclusion(Excluded.NO_SERVICE, f"{field}.service")]
+    port = service.get("port") or {}
+    number = port.get("name") or port.get("number")
+    return (Backend(namespace, str(service["name"]), number, field=f"{field}.service"),), []

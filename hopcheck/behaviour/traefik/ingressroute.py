@@ -1,0 +1,253 @@
+"""Routes that a Traefik makes of an IngressRoute or IngressRouteTCP.
+
+Source: pkg/provider/kubernetes/crd (kubernetes_http.go, kubernetes_tcp.go, kubernetes.go) of
+github.com/traefik/traefik, v2.11 to v3.7.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from hopcheck.behaviour.traefik import version as versions
+from hopcheck.behaviour.traefik.ingress import CLASS_ANNOTATION, filter_exclusions
+from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Route, View, entry_points
+from hopcheck.behaviour.traefik.rule_syntax import Match, Protocol
+from hopcheck.behaviour.traefik.rules import RuleError, hosts_in, parse, priority
+from hopcheck.behaviour.traefik.static import Provider
+from hopcheck.behaviour.traefik.version import Syntax
+from hopcheck.model import Obj
+
+_LEGACY_CLASS = "traefik"
+_SETTING = "providers.kubernetescrd"
+
+
+def reference(namespace: str, name: str) -> str:
+    """The name under which routers refer to a Traefik object: ``ns-name@kubernetescrd``.
+
+    provider.Normalize: whatever is neither letter nor digit becomes one dash.
+    """
+    if "@" in name:
+        return name
+    parts = (part for part in re.split(r"[\W_]+", f"{namespace}-{name}") if part)
+    return f"{'-'.join(parts)}@kubernetescrd"
+
+
+def _class_exclusion(obj: Obj, provider: Provider, view: View) -> Exclusion | None:
+    """The CRD provider's shouldProcessIngress: names are compared, no IngressClass is read."""
+    spec, meta = obj.get("spec") or {}, obj.get("metadata") or {}
+    noted = str((meta.get("annotations") or {}).get(CLASS_ANNOTATION, ""))
+    own, place = noted, f"metadata.annotations[{CLASS_ANNOTATION}]"
+    if versions.has_crd_class_name(view.version) and spec.get("ingressClassName") is not None:
+        own, place = str(spec["ingressClassName"]), "spec.ingressClassName"
+    flag = provider.ingress_class
+    if own == flag or (not flag and own == _LEGACY_CLASS):
+        return None
+    reason = Excluded.NO_CLASS_BUT_FLAG if not own else Excluded.ANNOTATION_OTHER
+    if own and place == "spec.ingressClassName":
+        reason = Excluded.CLASS_FLAG
+    return Exclusion(reason, place, own, flag or _LEGACY_CLASS, f"{_SETTING}.ingressclass")
+
+
+class _Reader:
+    """One object's references, checked against what the provider allows."""
+
+    def __init__(self, obj: Obj, provider: Provider, *, known: bool) -> None:
+        self.namespace = str((obj.get("metadata") or {}).get("namespace", ""))
+        self.provider = provider
+        self.known = known
+        self.excluded: list[Exclusion] = []
+
+    def allow(self, field: str, name: str, namespace: str | None) -> str:
+        """Note a forbidden reference; the namespace that it means."""
+        meant = namespace or self.namespace
+        if not self.known:
+            return meant
+        if "@" in name:
+            self._allow_other_provider(field, name)
+            return meant
+        if meant != self.namespace and not self.provider.allow_cross_namespace:
+            self._forbid(Excluded.CROSS_NAMESPACE, field, f"{meant}/{name}", "allowcrossnamespace")
+        return meant
+
+    def _allow_other_provider(self, field: str, name: str) -> None:
+        if name.endswith("@kubernetescrd") and not self.provider.allow_cross_namespace:
+            self._forbid(Excluded.CROSS_NAMESPACE, field, name, "allowcrossnamespace")
+        allowed = self.provider.cross_provider_namespaces
+        if allowed is not None and self.namespace not in allowed:
+            self._forbid(Excluded.CROSS_PROVIDER, field, name, "crossprovidernamespaces")
+
+    def _forbid(self, reason: Excluded, field: str, value: str, setting: str) -> None:
+        self.excluded.append(
+            Exclusion(reason, field, value, self.namespace, f"{_SETTING}.{setting}")
+        )
+
+    def middlewares(self, field: str, refs: Iterable[Obj]) -> tuple[str, ...]:
+        """The middlewares' full names."""
+        out = []
+        for at, each in enumerate(refs):
+            name = str(each.get("name", ""))
+            meant = self.allow(f"{field}[{at}]", name, each.get("namespace"))
+            out.append(reference(meant, name))
+        return tuple(out)
+
+    def backends(self, field: str, services: Iterable[Obj]) -> tuple[Backend, ...]:
+        """The Services and TraefikServices named."""
+        out = []
+        for at, each in enumerate(services):
+            place, name = f"{field}[{at}]", str(each.get("name", ""))
+            meant = self.allow(place, name, each.get("namespace"))
+            out.append(backend_of(each, meant, place))
+        return tuple(out)
+
+
+def backend_of(service: Obj, namespace: str, field: str) -> Backend:
+    """A Backend from a CRD's service entry, whose namespace has been resolved."""
+    kind: Literal["Service", "TraefikService"] = (
+        "TraefikService" if service.get("kind") == "TraefikService" else "Service"
+    )
+    return Backend(
+        namespace=namespace,
+        name=str(service.get("name", "")),
+        port=service.get("port"),
+        kind=kind,
+        field=field,
+        weight=service.get("weight"),
+        scheme=service.get("scheme"),
+        native_lb=service.get("nativeLB"),
+        servers_transport=service.get("serversTransport"),
+    )
+
+
+def ingressroute_routes(
+    obj: Obj, view: View, *, parents: frozenset[str] = frozenset()
+) -> list[Route]:
+    """The routes of one IngressRoute or IngressRouteTCP, excluded ones with their reasons.
+
+    `parents`: "namespace/name" of IngressRoutes that others name as their parent; such a route
+    needs no service of its own.
+    """
+    spec = obj.get("spec") or {}
+    provider, known = view.static.crd, view.static.known
+    shared: list[Exclusion] = []
+    if known:
+        shared = filter_exclusions(obj, provider, "kubernetescrd")
+        why = _class_exclusion(obj, provider, view)
+        shared += [why] if why else []
+    if spec.get("parentRefs"):
+        shared.append(Exclusion(Excluded.CHILD_ROUTE, "spec.parentRefs"))
+    return [
+        _route(obj, view, at, each, shared, parents=parents)
+        for at, each in enumerate(spec.get("routes") or ())
+    ]
+
+
+def _route(
+    obj: Obj,
+    view: View,
+    at: int,
+    entry: Obj,
+    shared: list[Exclusion],
+    *,
+    parents: frozenset[str],
+) -> Route:
+    meta, spec = obj.get("metadata") or {}, obj.get("spec") or {}
+    field = f"spec.routes[{at}]"
+    kind: Literal["IngressRoute", "IngressRouteTCP"] = (
+        "IngressRouteTCP" if obj.get("kind") == "IngressRouteTCP" else "IngressRoute"
+    )
+    protocol: Protocol = "tcp" if kind == "IngressRouteTCP" else "http"
+    rule, syntax = str(entry.get("match") or ""), _syntax(entry, view)
+    reader = _Reader(obj, view.static.crd, known=view.static.known)
+    middlewares = reader.middlewares(f"{field}.middlewares", entry.get("middlewares") or ())
+    backends = reader.backends(f"{field}.services", entry.get("services") or ())
+    tls: Any = spec.get("tls")
+    options = (tls or {}).get("options") or {}
+    tls_options = None
+    if options.get("name"):
+        meant = reader.allow("spec.tls.options", str(options["name"]), options.get("namespace"))
+        tls_options = reference(meant, str(options["name"]))
+    excluded, uncertain = _rule_exclusions(rule, syntax, protocol, field)
+    excluded = [*shared, *excluded, *reader.excluded]
+    if entry.get("kind") not in (None, "", "Rule"):
+        excluded.append(Exclusion(Excluded.BAD_KIND, f"{field}.kind", str(entry["kind"]), "Rule"))
+    if protocol == "tcp" and tls is None and any(n != "*" for n in hosts_in(rule, syntax, "tcp")):
+        # pkg/server/router/tcp/manager.go: "has HostSNI matcher, but no TLS on router"
+        excluded.append(Exclusion(Excluded.NOT_TLS, "spec.tls", rule))
+    own = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
+    if not backends and own not in parents:
+        excluded.append(Exclusion(Excluded.NO_SERVICE, f"{field}.services"))
+    declared = tuple(str(each) for each in spec.get("entryPoints") or ())
+    points = entry_points(view, declared)
+    if points.exclude and not spec.get("parentRefs"):
+        known = ",".join(sorted(view.static.entry_points))
+        excluded.append(
+            Exclusion(Excluded.ENTRYPOINT_MISSING, "spec.entryPoints", ",".join(declared), known)
+        )
+    rank = int(entry.get("priority") or 0)
+    return Route(
+        kind=kind,
+        namespace=str(meta.get("namespace", "")),
+        name=str(meta.get("name", "")),
+        view=view.name,
+        provider="kubernetescrd",
+        field=field,
+        rule=rule,
+        syntax=syntax,
+        protocol=protocol,
+        priority=rank or _default_priority(rule, syntax, protocol),
+        priority_set=bool(rank),
+        entry_points=points.used,
+        entry_points_declared=declared,
+        entry_points_missing=points.missing,
+        tls=tls is not None,
+        tls_on=points.used if tls is not None else points.with_tls if protocol == "http" else (),
+        passthrough=bool((tls or {}).get("passthrough")),
+        middlewares=middlewares,
+        backends=backends,
+        tls_secrets=(str(tls["secretName"]),) if tls and tls.get("secretName") else (),
+        tls_options=tls_options,
+        cert_resolver=(tls or {}).get("certResolver") or None,
+        created=meta.get("creationTimestamp"),
+        class_name=spec.get("ingressClassName")
+        or (meta.get("annotations") or {}).get(CLASS_ANNOTATION),
+        excluded=tuple(excluded),
+        uncertain=(*(() if view.static.known else ("static",)), *uncertain),
+    )
+
+
+def _syntax(entry: Obj, view: View) -> Syntax:
+    default = versions.rule_syntax(view.version)
+    if default == "v2":
+        return "v2"
+    own = entry.get("syntax")
+    if own:
+        return "v2" if own == "v2" else "v3"
+    return view.static.default_rule_syntax or default
+
+
+def _rule_exclusions(
+    rule: str, syntax: Syntax, protocol: Protocol, field: str
+) -> tuple[list[Exclusion], tuple[str, ...]]:
+    try:
+        parse(rule, syntax, protocol)
+    except RuleError as error:
+        if error.problem == "too_large":
+            return [], ("rule",)
+        return [Exclusion(Excluded.PARSE_ERROR, f"{field}.match", rule, str(error))], ()
+    return [], ()
+
+
+def is_catch_all(rule: str, syntax: Syntax) -> bool:
+    """Whether a TCP rule is exactly HostSNI(`*`): the last to be tried."""
+    try:
+        node = parse(rule, syntax, "tcp")
+    except RuleError:
+        return False
+    return node == Match("HostSNI", ("*",))
+
+
+def _default_priority(rule: str, syntax: Syntax, protocol: Protocol) -> int:
+    """The rule's length; -1 for a TCP catch-all (GetRulePriority in pkg/muxer/tcp/mux.go)."""
+    return -1 if protocol == "tcp" and is_catch_all(rule, syntax) else priority(rule)

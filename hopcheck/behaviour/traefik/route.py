@@ -1,0 +1,167 @@
+"""The vocabulary of routing: a Traefik's view, a route, and why it is not loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+
+from hopcheck.behaviour.traefik.rule_syntax import Protocol
+from hopcheck.behaviour.traefik.static import StaticConfig
+from hopcheck.behaviour.traefik.version import Syntax, Version
+
+
+class View(Struct, frozen=True):
+    """One Traefik installation as far as routing depends on it."""
+
+    name: str  # "namespace/workload"
+    static: StaticConfig
+    version: Version | None = None
+
+
+class Excluded(StrEnum):
+    """Why a route is not loaded, or does not serve a request."""
+
+    # not loaded: silently left out by a filter
+    CLASS_OTHER = "class_other"  # the IngressClass names another controller
+    CLASS_MISSING = "class_missing"  # there is no such IngressClass
+    CLASS_FLAG = "class_flag"  # Traefik's ingressClass names another class
+    ANNOTATION_OTHER = "annotation_other"  # kubernetes.io/ingress.class names another class
+    NO_CLASS_BUT_FLAG = "no_class_but_flag"  # no class, and Traefik's ingressClass is set
+    CLUSTER_SCOPE_OFF = "cluster_scope_off"  # Traefik looks up no IngressClass
+    NAMESPACE_FILTERED = "namespace_filtered"
+    LABEL_FILTERED = "label_filtered"
+    PROVIDER_DISABLED = "provider_disabled"
+    # not loaded: refused, or without effect
+    BAD_ANNOTATION = "bad_annotation"  # the whole Ingress is dropped
+    NO_HTTP = "no_http"  # a rule without http.paths
+    DEFAULT_BACKEND_IGNORED = "default_backend_ignored"  # Traefik reads it without rules only
+    RESOURCE_BACKEND = "resource_backend"
+    NO_SERVICE = "no_service"  # no backend is named
+    CROSS_NAMESPACE = "cross_namespace"  # a reference that allowCrossNamespace forbids
+    CROSS_PROVIDER = "cross_provider"  # a reference that crossProviderNamespaces forbids
+    BAD_KIND = "bad_kind"  # an IngressRoute's route of another kind than Rule
+    CHILD_ROUTE = "child_route"  # served through the parent that it names
+    PARSE_ERROR = "parse_error"  # the rule; the router is disabled
+    ENTRYPOINT_MISSING = "entrypoint_missing"  # none of the entryPoints exists
+    # loaded, and not for this request
+    ENTRYPOINT_OTHER = "entrypoint_other"
+    ONLY_TLS = "only_tls"
+    NOT_TLS = "not_tls"
+    HOST_MISMATCH = "host_mismatch"
+    PATH_MISMATCH = "path_mismatch"
+
+
+class Exclusion(Struct, frozen=True):
+    """A reason with the object's field, what stands there, and what would do.
+
+    `setting` names Traefik's own setting at the other end, where there is one.
+    """
+
+    reason: Excluded
+    field: str
+    value: str = ""
+    expected: str = ""
+    setting: str = ""
+
+
+class Backend(Struct, frozen=True):
+    """A backend as the route names it; `field` is its place in the object."""
+
+    namespace: str
+    name: str
+    port: int | str | None = None
+    kind: Literal["Service", "TraefikService"] = "Service"
+    field: str = ""
+    weight: int | None = None
+    scheme: str | None = None
+    native_lb: bool | None = None
+    servers_transport: str | None = None
+
+
+Kind = Literal["Ingress", "IngressRoute", "IngressRouteTCP"]
+
+
+class Route(Struct, frozen=True):
+    """One router as one Traefik would build it from one object.
+
+    `priority` is the one that counts. `entry_points` are those that exist, `tls_on` those of them
+    on which the router answers TLS (and nothing else). `uncertain` names what could not be seen
+    and decides whether the route is loaded: "static", "ingressclasses", "rule".
+    """
+
+    kind: Kind
+    namespace: str
+    name: str
+    view: str
+    provider: Literal["kubernetes", "kubernetescrd"]
+    field: str
+    rule: str
+    syntax: Syntax
+    protocol: Protocol = "http"
+    host: str | None = None  # the Ingress rule's own host
+    path: str | None = None
+    path_type: str | None = None
+    priority: int = 0
+    priority_set: bool = False
+    entry_points: tuple[str, ...] = ()
+    entry_points_declared: tuple[str, ...] = ()
+    entry_points_missing: tuple[str, ...] = ()
+    tls: bool = False
+    tls_on: tuple[str, ...] = ()
+    passthrough: bool = False
+    middlewares: tuple[str, ...] = ()
+    backends: tuple[Backend, ...] = ()
+    tls_secrets: tuple[str, ...] = ()
+    tls_options: str | None = None
+    cert_resolver: str | None = None
+    created: str | None = None
+    class_name: str | None = None
+    excluded: tuple[Exclusion, ...] = ()
+    uncertain: tuple[str, ...] = ()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether nothing that was seen keeps Traefik from loading it."""
+        return not self.excluded
+
+
+class Miss(Struct, frozen=True):
+    """A route that does not serve the request, though nearly.
+
+    `hint`: "exact", "trailing_slash", "case" (paths), "method", "wildcard_depth", "wildcard_apex",
+    "typo", "v2_syntax" (hosts); "" where there is no more to say. `host` is the one that nearly
+    fits.
+    """
+
+    route: Route
+    reason: Excluded
+    hint: str = ""
+    host: str = ""
+
+
+class Points(Struct, frozen=True):
+    """A router's entryPoints: existing, missing, and those whose own TLS it inherits."""
+
+    used: tuple[str, ...]
+    missing: tuple[str, ...]
+    with_tls: tuple[str, ...]
+    exclude: bool
+
+
+def entry_points(view: View, declared: Sequence[str]) -> Points:
+    """Resolve a router's entryPoints against the static configuration (applyModel)."""
+    static = view.static
+    if not static.known and not static.entry_points:
+        return Points(tuple(declared), (), (), exclude=False)
+    wanted = tuple(declared) or static.default_entry_points(view.version)
+    known = {name: each for name, each in static.entry_points.items() if each.protocol != "udp"}
+    used = tuple(name for name in wanted if name in known)
+    return Points(
+        used=used,
+        missing=tuple(name for name in wanted if name not in known),
+        with_tls=tuple(name for name in used if known[name].tls),
+        exclude=not used,
+    )

@@ -1,0 +1,319 @@
+"""What Traefik would choose for a request, from API objects alone.
+
+Order of choice: pkg/muxer/http/mux.go (priority, then provider), pkg/server/router/tcp/router.go
+(HTTPS by host, TCP by SNI, HTTPS for the rest, TCP catch-all).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from hopcheck.behaviour.traefik import version as versions
+from hopcheck.behaviour.traefik.ingress import ingress_routes
+from hopcheck.behaviour.traefik.ingressroute import backend_of, ingressroute_routes, is_catch_all
+from hopcheck.behaviour.traefik.near import near_host, near_path
+from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Miss, Route, View
+from hopcheck.behaviour.traefik.rules import hosts_in, matches, same_host
+from hopcheck.behaviour.traefik.static import EntryPoint
+from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Obj
+
+__all__ = [
+    "Backend",
+    "Excluded",
+    "Exclusion",
+    "Miss",
+    "Route",
+    "Selection",
+    "View",
+    "candidates",
+    "destination",
+    "leaves",
+    "mirrored",
+    "rank",
+    "select",
+]
+
+Scheme = Literal["http", "https"]
+
+
+class Selection(Struct, frozen=True):
+    """The choice of one Traefik for one request.
+
+    `winner` serves it. `ties` match with the same priority and lead elsewhere: which one serves
+    is random. `shadowed` match with a lower priority. `undecided` could not be evaluated and would
+    come before the winner (or there is none). `excluded` would match, were they loaded.
+    `redirect` is the entryPoint where that answers instead with a redirection of its own.
+    `order` holds all that match, best first: when the winner turns out not to be loaded (its
+    Service is missing), the next one serves. `passed_over` are those that Traefik drops so.
+    """
+
+    host: str
+    path: str
+    entry_point: str
+    scheme: Scheme
+    winner: Route | None = None
+    ties: tuple[Route, ...] = ()
+    shadowed: tuple[Route, ...] = ()
+    order: tuple[Route, ...] = ()
+    undecided: tuple[Route, ...] = ()
+    excluded: tuple[Route, ...] = ()
+    misses: tuple[Miss, ...] = ()
+    passed_over: tuple[Route, ...] = ()
+    redirect: EntryPoint | None = None
+
+
+def listed(kube: KubeEvidence, resource: str) -> list[Obj]:
+    """All objects of a resource that were seen, cluster-wide or in single namespaces."""
+    keys = [key for key in kube.lists if key == resource or key.startswith(f"{resource}@")]
+    return [obj for key in keys if kube.lists[key].seen for obj in kube.lists[key].get()]
+
+
+def candidates(kube: KubeEvidence, views: Sequence[View]) -> list[Route]:
+    """Every route of every Ingress, IngressRoute and IngressRouteTCP, in each Traefik's view."""
+    classes: Collected[tuple[Obj, ...]] = kube.lists.get("ingressclasses", NOT_SELECTED)
+    ingresses = listed(kube, "ingresses")
+    crds = [
+        {"kind": kind, **obj}
+        for kind, resource in (
+            ("IngressRoute", "ingressroutes"),
+            ("IngressRouteTCP", "ingressroutetcps"),
+        )
+        for obj in listed(kube, resource)
+    ]
+    parents = frozenset(
+        f"{ref.get('namespace') or obj['metadata'].get('namespace', '')}/{ref.get('name', '')}"
+        for obj in crds
+        for ref in (obj.get("spec") or {}).get("parentRefs") or ()
+    )
+    routes: list[Route] = []
+    for view in views:
+        for ingress in ingresses:
+            routes += ingress_routes(ingress, view, classes)
+        for obj in crds:
+            routes += ingressroute_routes(obj, view, parents=parents)
+    return routes
+
+
+def select(
+    routes: Iterable[Route],
+    host: str,
+    path: str,
+    *,
+    view: View,
+    entry_point: str,
+    scheme: Scheme,
+    method: str = "GET",
+) -> Selection:
+    """What `view`'s Traefik does with a request that reaches `entry_point`."""
+    own = [route for route in routes if route.view == view.name]
+    asked = _Asked(host, path, method, entry_point, scheme, view)
+    here = [route for route in own if route.loaded and asked.reaches(route)]
+    answers = [(route, asked.matches(route)) for route in here]
+    matching = _arbitrate([route for route, answer in answers if answer], here, asked)
+    order = tuple(sorted(matching, key=lambda route: rank(route, view), reverse=True))
+    winner = order[0] if order else None
+    best = rank(winner, view) if winner else None
+    ties = tuple(
+        route
+        for route in order[1:]
+        if rank(route, view) == best and winner and destination(route) != destination(winner)
+    )
+    undecided = tuple(
+        route
+        for route, answer in answers
+        if answer is None and (best is None or rank(route, view) >= best)
+    )
+    left_out = tuple(r for r in own if not r.loaded and _would_match(r, asked))
+    seen = {id(route) for route in (*matching, *undecided, *left_out)}
+    point = view.static.entry_points.get(entry_point)
+    redirects = (
+        point is not None
+        and point.redirect_to is not None
+        and (winner is None or winner.priority < point.redirect_priority)
+        and point.tls == (scheme == "https")
+    )
+    return Selection(
+        host=host,
+        path=path,
+        entry_point=entry_point,
+        scheme=scheme,
+        winner=winner,
+        ties=ties,
+        shadowed=tuple(r for r in order[1:] if r not in ties),
+        order=order,
+        undecided=undecided,
+        excluded=left_out,
+        misses=tuple(m for r in own if r.loaded and id(r) not in seen for m in _miss(r, asked)),
+        redirect=point if redirects else None,
+    )
+
+
+class _Asked(Struct, frozen=True):
+    """A request at an entryPoint of one Traefik."""
+
+    host: str
+    path: str
+    method: str | None
+    entry_point: str
+    scheme: Scheme
+    view: View
+
+    def reaches(self, route: Route) -> bool:
+        """Whether the route listens on that entryPoint with that scheme."""
+        if self.entry_point not in route.entry_points:
+            return False
+        return (self.entry_point in route.tls_on) == (self.scheme == "https")
+
+    def matches(self, route: Route, *, any_path: bool = False) -> bool | None:
+        """Whether the route's rule matches; with `any_path` path and method are left open."""
+        return matches(
+            route.rule,
+            self.host if self.scheme == "https" or route.protocol == "http" else None,
+            None if any_path else self.path,
+            None if any_path else self.method,
+            self.view.version,
+            syntax=route.syntax,
+            protocol=route.protocol,
+        )
+
+
+def rank(route: Route, view: View) -> tuple[int, int]:
+    """Priority, then the provider's place where that version looks at it (higher wins).
+
+    providers.precedence counts only where it is set: 3.7.15 documents a default, but never applies
+    it (cmd/configuration.go makes Providers itself, so SetDefaults is not called), and the choice
+    then differs from start to start.
+    """
+    order = view.static.precedence
+    if not order or not versions.has_provider_precedence(view.version):
+        return route.priority, 0
+    place = order.index(route.provider) if route.provider in order else len(order)
+    return route.priority, -place
+
+
+def destination(route: Route) -> tuple[object, ...]:
+    """Where a route leads, for comparison: its backends and what is done on the way."""
+    return (
+        tuple((b.namespace, b.name, b.port, b.kind) for b in route.backends),
+        route.middlewares,
+    )
+
+
+def _arbitrate(matching: list[Route], here: list[Route], asked: _Asked) -> list[Route]:
+    """Decide between HTTP and TCP routes of one entryPoint (ServeTCP)."""
+    http = [route for route in matching if route.protocol == "http"]
+    tcp = [route for route in matching if route.protocol == "tcp"]
+    if not tcp:
+        return http
+    if asked.scheme == "http":
+        return tcp
+    if any(_names_host(route, asked) for route in here if route.protocol == "http"):
+        return http
+    precise = [route for route in tcp if not is_catch_all(route.rule, route.syntax)]
+    if precise:
+        return precise
+    return http if any(route.protocol == "http" for route in here) else tcp
+
+
+def _names_host(route: Route, asked: _Asked) -> bool:
+    wildcard = versions.wildcard_in_host(asked.view.version)
+    return any(
+        same_host(name, asked.host, wildcard=wildcard)
+        for name in hosts_in(route.rule, route.syntax)
+    )
+
+
+def _would_match(route: Route, asked: _Asked) -> bool:
+    """Whether a route that is not loaded was meant for this host and path."""
+    reasons = {each.reason for each in route.excluded}
+    if Excluded.NO_HTTP in reasons and not route.rule:
+        return True
+    if Excluded.PARSE_ERROR in reasons:
+        return not route.rule or asked.host.lower() in route.rule.lower()
+    return asked.matches(route) is not False
+
+
+def _miss(route: Route, asked: _Asked) -> list[Miss]:
+    """Why a loaded route does not serve the request; nothing where it is far from it."""
+    if route.protocol == "tcp":
+        return []
+    if asked.matches(route, any_path=True) is False:
+        found = near_host(route, asked.host)
+        return [Miss(route, Excluded.HOST_MISMATCH, *found)] if found else []
+    if asked.matches(route) is False:
+        hint = near_path(route, asked.path)
+        if replace(asked, method=None).matches(route) is not False:
+            hint = "method"
+        return [Miss(route, Excluded.PATH_MISMATCH, hint)]
+    if asked.entry_point not in route.entry_points:
+        return [Miss(route, Excluded.ENTRYPOINT_OTHER)]
+    if asked.reaches(route):
+        return []
+    return [Miss(route, Excluded.ONLY_TLS if asked.scheme == "http" else Excluded.NOT_TLS)]
+
+
+def leaves(
+    kube: KubeEvidence, backend: Backend, depth: int = 0
+) -> tuple[list[Backend], list[Backend]]:
+    """The Services behind a backend, TraefikServices followed; and references that lead nowhere.
+
+    A TraefikService that could not be seen counts as neither. ``x@internal`` and services of other
+    providers are left out.
+    """
+    if backend.kind == "Service" and "@" not in backend.name:
+        return [backend], []
+    if "@" in backend.name or depth > 10:
+        return [], []
+    found = next(
+        (
+            obj
+            for obj in listed(kube, "traefikservices")
+            if obj["metadata"].get("namespace") == backend.namespace
+            and obj["metadata"]["name"] == backend.name
+        ),
+        None,
+    )
+    if found is None:
+        seen = kube.list("traefikservices", backend.namespace).seen
+        return [], [backend] if seen else []
+    services: list[Backend] = []
+    missing: list[Backend] = []
+    for entry, field in _entries(found.get("spec") or {}):
+        namespace = str(entry.get("namespace") or backend.namespace)
+        below = leaves(kube, backend_of(entry, namespace, field), depth + 1)
+        idle = entry.get("weight") == 0 or field == "spec.failover.fallback"
+        services += [replace(leaf, weight=0) for leaf in below[0]] if idle else below[0]
+        missing += below[1]
+    return services, missing
+
+
+def mirrored(kube: KubeEvidence, backend: Backend) -> list[Backend]:
+    """The Services to which a TraefikService copies requests: they serve none, and must exist."""
+    found = []
+    for obj in listed(kube, "traefikservices"):
+        meta = obj["metadata"]
+        if (meta.get("namespace"), meta["name"]) != (backend.namespace, backend.name):
+            continue
+        mirrors = ((obj.get("spec") or {}).get("mirroring") or {}).get("mirrors") or ()
+        for at, each in enumerate(mirrors):
+            space = str(each.get("namespace") or backend.namespace)
+            found.append(backend_of(each, space, f"spec.mirroring.mirrors[{at}]"))
+    return found
+
+
+def _entries(spec: Obj) -> list[tuple[Obj, str]]:
+    """The services that carry requests: weighted, hrw, mirrored (not its mirrors), failover."""
+    out: list[tuple[Obj, str]] = []
+    for kind in ("weighted", "highestRandomWeight"):
+        services = (spec.get(kind) or {}).get("services") or ()
+        out += [(each, f"spec.{kind}.services[{at}]") for at, each in enumerate(services)]
+    if spec.get("mirroring"):
+        out.append((spec["mirroring"], "spec.mirroring"))
+    for part in ("service", "fallback"):
+        each = (spec.get("failover") or {}).get(part)
+        out += [(each, f"spec.failover.{part}")] if each else []
+    return out

@@ -1,0 +1,378 @@
+"""What Traefik's rules match: evaluation in three values, priority, and the hosts they name.
+
+Source: pkg/muxer/http (matcher.go, matcher_v2.go) and pkg/muxer/tcp of github.com/traefik/traefik,
+v2.11 to v3.7; v2's templates: github.com/containous/mux, regexp.go.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from urllib.parse import parse_qs, unquote
+
+from msgspec import Struct
+
+from hopcheck.behaviour.traefik.regexp import Regexp, RegexpError, UnsupportedError, quote_meta
+from hopcheck.behaviour.traefik.rule_syntax import (
+    And,
+    Match,
+    Node,
+    Not,
+    Or,
+    Protocol,
+    RuleError,
+    parse_tree,
+    walk,
+)
+from hopcheck.behaviour.traefik.version import (
+    Syntax,
+    Version,
+    cleans_path,
+    decodes_routing_path,
+    rule_syntax,
+    wildcard_in_host,
+)
+from hopcheck.model.redact import REDACTED
+
+__all__ = [
+    "RuleError",
+    "Subject",
+    "evaluate",
+    "hosts_in",
+    "looks_v2",
+    "matches",
+    "parse",
+    "priority",
+]
+
+Answer = bool | None
+
+_RESERVED = ":/?#[]@!$&'()*+,;=%"
+_HOST_OR_IP = re.compile(r"^(\*\.)?[\w.\-:]+$", re.ASCII)
+_TEMPLATE = re.compile(r"\{[A-Za-z_]\w*(?::[^`]*)?\}")
+
+
+class Subject(Struct, frozen=True):
+    """A request as far as it is known; None in a field: it is left open.
+
+    `host` is the Host header without port (for TCP the SNI); `path` holds the query string.
+    """
+
+    host: str | None = None
+    path: str | None = None
+    method: str | None = "GET"
+
+
+def priority(rule: str) -> int:
+    """The priority of a rule that sets none: its length in bytes (GetRulePriority)."""
+    return len(rule.encode())
+
+
+@lru_cache(maxsize=4096)
+def parse(rule: str, syntax: Syntax = "v3", protocol: Protocol = "http") -> Node:
+    """The rule's tree. Raises RuleError where Traefik would disable the router."""
+    node = parse_tree(rule, syntax, protocol)
+    for match, _ in walk(node):
+        _check(match, syntax, protocol)
+    return node
+
+
+def _check(match: Match, syntax: Syntax, protocol: Protocol) -> None:
+    """Refuse values that Traefik refuses when it builds the matcher."""
+    name, args = match.name, match.args
+    shown = f"{name}({', '.join(args)})"
+    if name in ("Host", "HostHeader", "HostRegexp", "HostSNIRegexp") and not all(
+        arg.isascii() for arg in args
+    ):
+        raise RuleError("value", shown)
+    if name == "HostSNI" and not all(arg == "*" or _HOST_OR_IP.match(arg) for arg in args):
+        raise RuleError("value", shown)
+    if name in ("Path", "PathPrefix") and not all(arg.startswith("/") for arg in args):
+        raise RuleError("value", shown)
+    if name == "Query" and syntax == "v2" and len(_pairs(args)) % 2:
+        raise RuleError("parameters", shown)
+    try:
+        for pattern in _patterns(match, syntax, protocol):
+            _compiled(pattern)
+    except RegexpError as error:
+        raise RuleError("value", f"{shown}: {error}") from error
+    except UnsupportedError:
+        return  # Traefik may well accept it; matching it then tells nothing
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> Regexp:
+    return Regexp(pattern)
+
+
+def _pairs(args: tuple[str, ...]) -> list[str]:
+    return [part for arg in args for part in arg.split("=", 1)]
+
+
+def _patterns(match: Match, syntax: Syntax, protocol: Protocol) -> list[str]:
+    """The Go patterns that a matcher compiles."""
+    name, args = match.name, match.args
+    if syntax == "v3":
+        if not name.endswith("Regexp") or (name == "QueryRegexp" and len(args) == 1):
+            return []
+        return [args[-1]]
+    if protocol == "tcp":
+        return [_template(arg, "[^.]+", "(?i)", "$") for arg in args if name == "HostSNIRegexp"]
+    if name == "HostRegexp":
+        return [_template(arg, "[^.]+", "(?i)", "$") for arg in args]
+    if name in ("Path", "PathPrefix"):
+        return [_template(arg, "[^/]+", "", "$" if name == "Path" else "") for arg in args]
+    return []
+
+
+def _template(template: str, default: str, before: str, after: str) -> str:
+    """v2's ``{name:pattern}`` template as a pattern (newRouteRegexp). Raises RuleError."""
+    pattern, level, start, raw = before + "^", 0, 0, 0
+    for at, char in enumerate(template):
+        if char == "{":
+            level += 1
+            if level == 1:
+                start = at
+        elif char == "}":
+            level -= 1
+            if level < 0:
+                break
+            if level == 0:
+                name, colon, inner = template[start + 1 : at].partition(":")
+                if not name or (colon and not inner):
+                    raise RuleError("value", template)
+                pattern += quote_meta(template[raw:start]) + f"({inner or default})"
+                raw = at + 1
+    if level != 0:
+        raise RuleError("value", template)
+    return pattern + quote_meta(template[raw:]) + after
+
+
+def unquoted(rule: str) -> str:
+    """A rule for comparison: versions differ in whether parameters stand in `` or in ""."""
+    return rule.replace("`", '"')
+
+
+def routing_path(path: str, version: Version | None = None) -> str:
+    """The path that matchers see: without query, cleaned and decoded as that version does."""
+    raw = path.split("?", 1)[0].split("#", 1)[0] or "/"
+    clean = _clean if cleans_path(version) else str
+    if not decodes_routing_path(version):
+        return clean(unquote(raw))
+    decoded = re.sub(
+        r"(?:%[0-9A-Fa-f]{2})+",
+        lambda run: "".join(
+            part if part.startswith("%") and unquote(part) in _RESERVED else unquote(part)
+            for part in _split_reserved(run.group())
+        ),
+        raw,
+    )
+    return clean(decoded)
+
+
+def _split_reserved(run: str) -> list[str]:
+    """``%41%2F%42`` as runs without a reserved character, and reserved ones alone."""
+    out: list[str] = []
+    for at in range(0, len(run), 3):
+        code = run[at : at + 3]
+        alone = unquote(code) in _RESERVED
+        if alone or not out or unquote(out[-1][-3:]) in _RESERVED:
+            out.append(code)
+        else:
+            out[-1] += code
+    return out
+
+
+def _clean(path: str) -> str:
+    """The path without ``//``, ``/./`` and ``/../`` (entryPoint option sanitizePath, on)."""
+    cleaned = posixpath.normpath("/" + path.lstrip("/"))
+    return cleaned + "/" if path.endswith(("/", "/.", "/..")) and cleaned != "/" else cleaned
+
+
+def matches(
+    rule: str,
+    host: str | None,
+    path: str | None,
+    method: str | None = "GET",
+    version: Version | None = None,
+    *,
+    syntax: Syntax | None = None,
+    protocol: Protocol = "http",
+) -> Answer:
+    """Whether the rule matches; None: it cannot be told (ClientIP, headers, an unreadable rule).
+
+    With `host` or `path` None that part is left open: False then means that no request with the
+    other part can match.
+    """
+    spoken = syntax or rule_syntax(version)
+    try:
+        node = parse(rule, spoken, protocol)
+    except RuleError:
+        return None
+    return evaluate(node, Subject(host, path, method), version, spoken)
+
+
+def evaluate(node: Node, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:
+    """The tree's answer for `subject`, in three values (False && unknown is False)."""
+    match node:
+        case Not(inner):
+            answer = evaluate(inner, subject, version, syntax)
+            return None if answer is None else not answer
+        case And(nodes):
+            return _all([evaluate(each, subject, version, syntax) for each in nodes])
+        case Or(nodes):
+            answers = [evaluate(each, subject, version, syntax) for each in nodes]
+            opposite = _all([None if each is None else not each for each in answers])
+            return None if opposite is None else not opposite
+        case Match():
+            try:
+                return _MATCH.get(node.name, _unknown)(node, subject, version, syntax)
+            except (UnsupportedError, RegexpError, RuleError):
+                return None
+
+
+def _all(answers: list[Answer]) -> Answer:
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
+_Matcher = Callable[[Match, Subject, Version | None, Syntax], Answer]
+
+
+def _unknown(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:  # noqa: ARG001
+    return None
+
+
+def same_host(expression: str, host: str, *, wildcard: bool) -> bool:
+    """Whether a Host() expression means `host`; ``*.x`` stands for one label.
+
+    DomainMatchHostExpression in pkg/muxer/muxer.go.
+    """
+    given, wanted = host.lower().rstrip("."), expression.lower().rstrip(".")
+    if wildcard and wanted.startswith("*"):
+        given = ".".join(["*", *given.split(".")[1:]])
+    return given == wanted
+
+
+def _host(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:
+    if subject.host is None:
+        return None
+    wildcard = syntax == "v3" and wildcard_in_host(version)
+    if match.args == ("*",) and wildcard:
+        return True
+    return any(same_host(arg, subject.host, wildcard=wildcard) for arg in match.args)
+
+
+def _host_sni(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:
+    if "*" in match.args:
+        return True
+    if subject.host is None:
+        return None
+    wildcard = syntax == "v3" and wildcard_in_host(version)
+    return any(same_host(arg, subject.host, wildcard=wildcard) for arg in match.args)
+
+
+def _host_regexp(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:  # noqa: ARG001
+    if subject.host is None:
+        return None
+    protocol: Protocol = "tcp" if match.name == "HostSNIRegexp" else "http"
+    host = subject.host.lower()
+    return any(_compiled(each).search(host) for each in _patterns(match, syntax, protocol))
+
+
+def _path(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:
+    if subject.path is None:
+        return None
+    path = routing_path(subject.path, version)
+    if match.name == "PathRegexp" or syntax == "v2":
+        return any(_compiled(each).search(path) for each in _patterns(match, syntax, "http"))
+    return path == match.args[0] if match.name == "Path" else path.startswith(match.args[0])
+
+
+def _method(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:  # noqa: ARG001
+    if subject.method is None:
+        return None
+    return subject.method.upper() in (arg.upper() for arg in match.args)
+
+
+def _query(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:  # noqa: ARG001
+    """By the query's values, as far as they are known: in evidence they are redacted."""
+    if subject.path is None:
+        return None
+    given = parse_qs(subject.path.partition("?")[2], keep_blank_values=True)
+    if syntax == "v2":
+        return _query_v2(match, given)
+    key, value = match.args[0], match.args[1] if len(match.args) > 1 else ""
+    values = given.get(key, [])
+    if value and REDACTED in values:
+        return None
+    if match.name == "QueryRegexp" and len(match.args) > 1:
+        return any(_compiled(value).search(each) for each in values)
+    return value in values or (not value and REDACTED in values)
+
+
+def _query_v2(match: Match, given: dict[str, list[str]]) -> Answer:
+    pairs = _pairs(match.args)
+    wanted = list(zip(pairs[::2], pairs[1::2], strict=True))
+    if any("{" in value for _, value in wanted):
+        return None
+    if any(key not in given for key, _ in wanted):
+        return False
+    if any(value and given[key][0] == REDACTED for key, value in wanted):
+        return None
+    return all(not value or given[key][0] == value for key, value in wanted)
+
+
+_MATCH: dict[str, _Matcher] = {
+    "Host": _host,
+    "HostHeader": _host,
+    "HostRegexp": _host_regexp,
+    "HostSNI": _host_sni,
+    "HostSNIRegexp": _host_regexp,
+    "Path": _path,
+    "PathPrefix": _path,
+    "PathRegexp": _path,
+    "Method": _method,
+    "Query": _query,
+    "QueryRegexp": _query,
+}
+
+
+def hosts_in(rule: str, syntax: Syntax = "v3", protocol: Protocol = "http") -> tuple[str, ...]:
+    """The hosts that the rule names (Host, HostHeader, HostSNI), lower case, negated ones left out.
+
+    Wildcards stay as written; an unreadable rule names none.
+    """
+    try:
+        node = parse(rule, syntax, protocol)
+    except RuleError:
+        return ()
+    named = [
+        arg.lower().rstrip(".")
+        for match, negated in walk(node)
+        if match.name in ("Host", "HostHeader", "HostSNI") and not negated
+        for arg in match.args
+    ]
+    return tuple(dict.fromkeys(named))
+
+
+def looks_v2(rule: str, protocol: Protocol = "http") -> bool:
+    """Whether the rule is written in v2's syntax and means something else, or nothing, in v3."""
+    try:
+        node = parse(rule, "v2", protocol)
+    except RuleError:
+        return False
+    for match, _ in walk(node):
+        templated = match.name.endswith("Regexp") or match.name in ("Path", "PathPrefix")
+        if templated and any(_TEMPLATE.search(arg) for arg in match.args):
+            return True
+        if match.name in ("HostHeader", "Headers", "HeadersRegexp"):
+            return True
+        if match.name == "Query" and any("=" in arg for arg in match.args):
+            return True
+        if len(match.args) > 1 and match.name != "Query":
+            return True
+    return False

@@ -1,0 +1,419 @@
+"""Traefik's static configuration as its pod declares it: entryPoints, providers, API.
+
+Traefik reads one source only, the first it finds of file, flags, environment
+(cmd/traefik/traefik.go: the loaders' order; pkg/cli/loader_file.go: the default places).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+
+from hopcheck.behaviour.kubernetes.objects import containers
+from hopcheck.behaviour.traefik.discovery import traefik_container
+from hopcheck.behaviour.traefik.flags import (
+    ROOTS,
+    Flags,
+    command_line,
+    flatten,
+    from_environment,
+    from_file,
+    parse_flags,
+)
+from hopcheck.behaviour.traefik.version import Syntax, Version, has_as_default
+from hopcheck.model import Obj
+
+INTERNAL = "traefik"  # the entryPoint that is never a default
+REDIRECT_PRIORITY = 2**63 - 2  # math.MaxInt - 1, RedirectEntryPoint.SetDefaults
+
+_DEFAULT_FILES = tuple(
+    f"{base}.{extension}"
+    for base in ("/etc/traefik/traefik", "/traefik", "/root/.config/traefik")
+    for extension in ("toml", "yaml", "yml")
+)
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # strconv.ParseBool
+_ADDRESS = re.compile(r"^(?P<host>\[[^\]]*\]|[^:\[\]]*):(?P<port>\d{1,5})$")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PROVIDERS = frozenset(
+    {
+        "consul", "consulcatalog", "docker", "ecs", "etcd", "file", "http", "knative",
+        "kubernetescrd", "kubernetesgateway", "kubernetesingress", "kubernetesingressnginx",
+        "marathon", "nomad", "plugin", "precedence", "providersthrottleduration", "rancher",
+        "redis", "rest", "swarm", "zookeeper",
+    }
+)  # fmt: skip
+_ENTRY_POINT_PARTS = frozenset(
+    {
+        "address", "allowacmebypass", "asdefault", "enablehttp3", "forwardedheaders", "http",
+        "http2", "http3", "observability", "proxyprotocol", "reuseport", "transport", "udp",
+    }
+)  # fmt: skip
+
+
+class EntryPoint(Struct, frozen=True):
+    """One entryPoint. `host` is "" for all addresses; `port` None where the address is unreadable.
+
+    `redirect_to` is the name of another entryPoint or ":port".
+    """
+
+    name: str
+    address: str
+    host: str = ""
+    port: int | None = None
+    protocol: str = "tcp"
+    tls: bool = False
+    tls_cert_resolver: str | None = None
+    tls_options: str | None = None
+    redirect_to: str | None = None
+    redirect_scheme: str = "https"
+    redirect_permanent: bool = True
+    redirect_priority: int = REDIRECT_PRIORITY
+    as_default: bool = False
+    proxy_protocol: bool = False
+    proxy_protocol_trusted: tuple[str, ...] = ()
+    proxy_protocol_insecure: bool = False
+    forwarded_headers_trusted: tuple[str, ...] = ()
+    forwarded_headers_insecure: bool = False
+    middlewares: tuple[str, ...] = ()
+
+
+class Provider(Struct, frozen=True):
+    """A Kubernetes provider and its filters; `namespaces` empty means all."""
+
+    enabled: bool = False
+    ingress_class: str = ""
+    namespaces: tuple[str, ...] = ()
+    label_selector: str = ""
+    allow_external_name: bool = False
+    allow_empty_services: bool = False
+    allow_cross_namespace: bool = False
+    disable_class_lookup: bool = False
+    disable_cluster_scope: bool = False
+    strict_prefix: bool = False
+    native_lb: bool = False
+    # None: every namespace may refer to objects of other providers
+    cross_provider_namespaces: tuple[str, ...] | None = None
+
+
+class StaticConfig(Struct, frozen=True):
+    """What one Traefik was started with.
+
+    `known` is False where its source could not be read: then nothing here is evidence but
+    `entry_points`, which Traefik's API may have told instead.
+    `unknown` names settings that no Traefik from 2.11 to 3.7 is known to have (it refuses to
+    start), `ignored` words of the command line that Traefik does not read, `doubtful` flags that
+    it may read differently.
+    """
+
+    known: bool = False
+    source: Literal["file", "arguments", "environment", "defaults", "unreadable"] = "unreadable"
+    source_detail: str = ""
+    entry_points: dict[str, EntryPoint] = field(default_factory=dict)
+    ingress: Provider = Provider()
+    crd: Provider = Provider()
+    gateway: bool = False
+    ingress_nginx: bool = False
+    file_provider: bool = False
+    other_providers: tuple[str, ...] = ()
+    precedence: tuple[str, ...] = ()
+    default_rule_syntax: Syntax | None = None
+    api: bool = False
+    api_insecure: bool = False
+    api_dashboard: bool = False
+    api_base_path: str = ""
+    ping: bool = False
+    ping_entry_point: str = INTERNAL
+    metrics_entry_point: str | None = None  # None: Prometheus is off
+    log_level: str = "ERROR"
+    log_format: str = "common"
+    log_file: str | None = None
+    access_log: bool = False
+    access_log_file: str | None = None
+    access_log_format: str = "common"
+    cert_resolvers: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    throttle_s: float = 2.0  # seconds between a provider's change and its reload, at most
+    cname_flattening: bool = False
+    unknown: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
+
+    def default_entry_points(self, version: Version | None) -> tuple[str, ...]:
+        """The entryPoints of a router that names none (getDefaultsEntrypoints), sorted."""
+        marked = has_as_default(version) and any(e.as_default for e in self.entry_points.values())
+        return tuple(
+            sorted(
+                name
+                for name, each in self.entry_points.items()
+                if each.protocol != "udp" and name != INTERNAL and (each.as_default or not marked)
+            )
+        )
+
+    def entry_point_of_port(self, port: int) -> EntryPoint | None:
+        """The TCP entryPoint that listens on `port`."""
+        return next(
+            (e for e in self.entry_points.values() if e.port == port and e.protocol == "tcp"), None
+        )
+
+
+class _Values:
+    """Typed access to the flat mapping."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+
+    def text(self, key: str, default: str = "") -> str:
+        return self.values.get(key, "") or default
+
+    def optional(self, key: str) -> str | None:
+        return self.values.get(key) or None
+
+    def true(self, key: str, *, default: bool = False) -> bool:
+        return self.values[key] in _TRUE if key in self.values else default
+
+    def names(self, key: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(key).split(",") if part.strip())
+
+    def number(self, key: str, default: int) -> int:
+        try:
+            return int(self.text(key)) if self.text(key) else default
+        except ValueError:
+            return default
+
+    def seconds(self, key: str, default: float) -> float:
+        """A duration as Go writes it ("1m30s", "100ms"); a bare number is seconds (paerser)."""
+        text = self.text(key)
+        if text.isdigit():
+            return float(text)
+        parts = _DURATION.findall(text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            return default
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+    def on(self, key: str) -> bool:
+        """Whether a section is switched on: by itself, or by anything within it.
+
+        paerser, parser/nodes_metadata.go: a value other than "true" switches the section off.
+        """
+        if self.values.get(key, "").lower() not in ("", "true"):
+            return False
+        return key in self.values or any(name.startswith(key + ".") for name in self.values)
+
+    def children(self, key: str) -> list[str]:
+        prefix = key + "."
+        found = (n[len(prefix) :].partition(".")[0] for n in self.values if n.startswith(prefix))
+        return list(dict.fromkeys(found))
+
+
+def _hidden_mount(pod: Obj, container: Obj, files: Mapping[str, str]) -> str | None:
+    """A mount that may hold a static file at its default place, none of whose files was read."""
+    volumes = (pod.get("spec") or {}).get("volumes") or ()
+    empty = {volume.get("name") for volume in volumes if "emptyDir" in volume}
+    for mount in container.get("volumeMounts") or ():
+        path = str(mount.get("mountPath", "")).rstrip("/")
+        holds = any(file == path or posixpath.dirname(file) == path for file in _DEFAULT_FILES)
+        read = any(file == path or file.startswith(path + "/") for file in files)
+        if holds and path and not read and mount.get("name") not in empty:
+            return path
+    return None
+
+
+def static_config(
+    pod: Obj, container: str | None = None, files: Mapping[str, str] | None = None
+) -> StaticConfig:
+    """The static configuration of the pod's Traefik container (by name, else the one found).
+
+    `files` are the files that the container sees, path -> text (`hopcheck.behaviour.traefik.view`).
+    """
+    found = traefik_container(pod)
+    if container is not None:
+        found = next((c for c in containers(pod) if c.get("name") == container), None)
+    if found is None:
+        return StaticConfig(source_detail="no container runs Traefik")
+    args = command_line(found.get("command") or (), found.get("args") or ())
+    if args is None:
+        return StaticConfig(source_detail="the command line is put together by a script")
+    flags = parse_flags(args)
+    seen = files or {}
+    wanted = flags.values.get("configfile")
+    path = next((each for each in (wanted, *_DEFAULT_FILES) if each and each in seen), None)
+    if path is not None:
+        try:
+            return _build(from_file(path, seen[path]), "file", path)
+        except ValueError as error:
+            return StaticConfig(source_detail=f"{path}: {error}")
+    if wanted:
+        return StaticConfig(source_detail=f"{wanted} was not seen")
+    hidden = _hidden_mount(pod, found, seen)
+    if hidden:
+        return StaticConfig(source_detail=f"the files below {hidden} were not seen")
+    if args:
+        return _build(flags, "arguments")
+    values, unseen = from_environment(found.get("env") or ())
+    if unseen:
+        return StaticConfig(source_detail=f"value of {', '.join(unseen)} was not seen")
+    if values:
+        return _build(Flags(values), "environment")
+    return _build(Flags({}), "defaults")
+
+
+def _unknown(values: _Values) -> tuple[str, ...]:
+    unknown = []
+    for key in values.values:
+        parts = key.split("[", 1)[0].split(".")
+        if parts[0] == "configfile":
+            continue
+        known = parts[0] in ROOTS
+        if parts[0] == "providers" and len(parts) > 1:
+            known = parts[1] in _PROVIDERS
+        if parts[0] == "entrypoints" and len(parts) > 2:
+            known = parts[2] in _ENTRY_POINT_PARTS
+        if not known:
+            unknown.append(key)
+    return tuple(unknown)
+
+
+def _build(
+    flags: Flags,
+    source: Literal["file", "arguments", "environment", "defaults"],
+    detail: str = "",
+) -> StaticConfig:
+    own = _Values(flags.values)
+    known_providers = {"kubernetesingress", "kubernetescrd", "kubernetesgateway", "file"}
+    known_providers |= {"kubernetesingressnginx", "precedence", "providersthrottleduration"}
+    syntax = own.text("core.defaultrulesyntax").lower()
+    prometheus = own.on("metrics.prometheus")
+    return StaticConfig(
+        known=True,
+        source=source,
+        source_detail=detail,
+        entry_points=_entry_points(own, flags.names),
+        ingress=_provider(own, "kubernetesingress"),
+        crd=_provider(own, "kubernetescrd"),
+        gateway=own.on("providers.kubernetesgateway"),
+        ingress_nginx=own.on("providers.kubernetesingressnginx"),
+        file_provider=own.on("providers.file"),
+        other_providers=tuple(
+            name
+            for name in own.children("providers")
+            if name not in known_providers and own.on(f"providers.{name}")
+        ),
+        precedence=tuple(name.lower() for name in own.names("providers.precedence")),
+        default_rule_syntax="v2" if syntax == "v2" else "v3" if syntax == "v3" else None,
+        api=own.on("api"),
+        api_insecure=own.true("api.insecure"),
+        api_dashboard=own.on("api") and own.true("api.dashboard", default=True),
+        api_base_path=own.text("api.basepath"),
+        ping=own.on("ping"),
+        ping_entry_point=own.text("ping.entrypoint", INTERNAL),
+        metrics_entry_point=own.text("metrics.prometheus.entrypoint", INTERNAL)
+        if prometheus
+        else None,
+        log_level=own.text("log.level", "ERROR").upper(),
+        log_format=own.text("log.format", "common").lower(),
+        log_file=own.optional("log.filepath"),
+        access_log=own.on("accesslog"),
+        access_log_file=own.optional("accesslog.filepath"),
+        access_log_format=own.text("accesslog.format", "common").lower(),
+        cert_resolvers=tuple(
+            flags.names.get(name, name) for name in own.children("certificatesresolvers")
+        ),
+        plugins=tuple(
+            flags.names.get(name, name)
+            for key in ("experimental.plugins", "experimental.localplugins")
+            for name in own.children(key)
+        ),
+        throttle_s=own.seconds("providers.providersthrottleduration", 2.0),
+        cname_flattening=own.true("hostresolver.cnameflattening"),
+        unknown=_unknown(own),
+        ignored=flags.ignored,
+        doubtful=flags.doubtful,
+    )
+
+
+def _provider(own: _Values, name: str) -> Provider:
+    key = f"providers.{name}"
+    allowed = own.names(f"{key}.crossprovidernamespaces")
+    return Provider(
+        enabled=own.on(key),
+        ingress_class=own.text(f"{key}.ingressclass"),
+        namespaces=own.names(f"{key}.namespaces"),
+        label_selector=own.text(f"{key}.labelselector"),
+        allow_external_name=own.true(f"{key}.allowexternalnameservices"),
+        allow_empty_services=own.true(f"{key}.allowemptyservices"),
+        allow_cross_namespace=own.true(f"{key}.allowcrossnamespace"),
+        disable_class_lookup=own.true(f"{key}.disableingressclasslookup"),
+        disable_cluster_scope=own.true(f"{key}.disableclusterscoperesources"),
+        strict_prefix=own.true(f"{key}.strictprefixmatching"),
+        native_lb=own.true(f"{key}.nativelbbydefault"),
+        cross_provider_namespaces=allowed or None,
+    )
+
+
+def _entry_points(own: _Values, names: Mapping[str, str]) -> dict[str, EntryPoint]:
+    lower = own.children("entrypoints")
+    named = {names.get(each, each): _entry_point(own, names.get(each, each)) for each in lower}
+    if not named:
+        named = {"http": EntryPoint("http", ":80", port=80)}
+    # SetEffectiveConfiguration in pkg/config/static/static_config.go
+    internal = (
+        own.true("api.insecure")
+        or (
+            own.on("ping")
+            and own.text("ping.entrypoint", INTERNAL) == INTERNAL
+            and not own.true("ping.manualrouting")
+        )
+        or (
+            own.on("metrics.prometheus")
+            and own.text("metrics.prometheus.entrypoint", INTERNAL) == INTERNAL
+            and not own.true("metrics.prometheus.manualrouting")
+        )
+    )
+    if internal and INTERNAL not in named:
+        named[INTERNAL] = EntryPoint(INTERNAL, ":8080", port=8080)
+    return named
+
+
+def entry_points_of_api(entries: Iterable[Obj]) -> dict[str, EntryPoint]:
+    """The entryPoints that Traefik's own ``/api/entrypoints`` shows, where no source was read."""
+    values: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for entry in entries:
+        name = str(entry.get("name", ""))
+        names[name.lower()] = name
+        parts = {key: value for key, value in entry.items() if key != "name"}
+        flatten(f"entrypoints.{name.lower()}", parts, values)
+    return _entry_points(_Values(values), names) if names else {}
+
+
+def _entry_point(own: _Values, name: str) -> EntryPoint:
+    key = f"entrypoints.{name.lower()}"
+    address, _, protocol = own.text(f"{key}.address").partition("/")
+    found = _ADDRESS.match(address)
+    redirect = f"{key}.http.redirections.entrypoint"
+    return EntryPoint(
+        name=name,
+        address=own.text(f"{key}.address"),
+        host=found["host"].strip("[]") if found else "",
+        port=int(found["port"]) if found and int(found["port"]) < 65536 else None,
+        protocol=protocol.lower() or "tcp",
+        tls=own.on(f"{key}.http.tls"),
+        tls_cert_resolver=own.optional(f"{key}.http.tls.certresolver"),
+        tls_options=own.optional(f"{key}.http.tls.options"),
+        redirect_to=own.optional(f"{redirect}.to"),
+        redirect_scheme=own.text(f"{redirect}.scheme", "https"),
+        redirect_permanent=own.true(f"{redirect}.permanent", default=True),
+        redirect_priority=own.number(f"{redirect}.priority", REDIRECT_PRIORITY),
+        as_default=own.true(f"{key}.asdefault"),
+        proxy_protocol=own.on(f"{key}.proxyprotocol"),
+        proxy_protocol_trusted=own.names(f"{key}.proxyprotocol.trustedips"),
+        proxy_protocol_insecure=own.true(f"{key}.proxyprotocol.insecure"),
+        forwarded_headers_trusted=own.names(f"{key}.forwardedheaders.trustedips"),
+        forwarded_headers_insecure=own.true(f"{key}.forwardedheaders.insecure"),
+        middlewares=own.names(f"{key}.http.middlewares"),
+    )

@@ -1,0 +1,1 @@
+"""Every sentence for people: the findings, the texts, the language."""

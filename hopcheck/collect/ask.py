@@ -1,0 +1,121 @@
+"""What every collector shares: the clock, the deadline, and how a failure becomes a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from hopcheck.config.options import Options
+from hopcheck.model import Collected, Why
+
+T = TypeVar("T")
+
+# Turns a party's exception into (reason, its own words); None: not a failure it knows.
+Classify = Callable[[BaseException], tuple[Why, str] | None]
+
+
+class Unavailable(Exception):  # noqa: N818  # a reason, not an error of ours
+    """Raised by a collector's own code for a reason it already knows."""
+
+    def __init__(self, why: Why, detail: str = "") -> None:
+        super().__init__(detail or why.value)
+        self.why = why
+        self.detail = detail
+
+
+def _known(error: BaseException) -> tuple[Why, str]:
+    if isinstance(error, Unavailable):
+        return error.why, error.detail
+    if isinstance(error, TimeoutError):
+        return Why.TIMED_OUT, str(error)
+    if isinstance(error, ConnectionError):
+        return Why.UNREACHABLE, str(error)
+    return Why.ERROR, f"{type(error).__name__}: {error}"
+
+
+class Run:
+    """One run's clock and limits. All times are seconds since `began`.
+
+    `whole` is the run that this one is a part of (one host of many), else itself.
+    """
+
+    def __init__(self, options: Options, whole: Run | None = None) -> None:
+        self.options = options
+        self.whole: Run = whole or self
+        self.began = time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.began
+
+    def remaining(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(0.0, self.options.deadline - self.now())
+
+    async def ask(
+        self,
+        source: str,
+        call: Callable[[], Awaitable[T]],
+        *,
+        classify: Classify | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # narrowed by the deadline here
+    ) -> Collected[T]:
+        """Await `call()` within the call's timeout and the deadline; never raises.
+
+        Cancellation (Ctrl-C) passes through; everything else becomes a typed reason.
+        """
+        started = self.now()
+        limit = min(self.options.timeout if timeout is None else timeout, self.remaining())
+        if limit <= 0:
+            return Collected(why=Why.TIMED_OUT, source=source, started_s=started)
+        try:
+            async with asyncio.timeout(limit):
+                value = await call()
+        except Exception as error:  # noqa: BLE001  # becomes a typed reason, nothing is swallowed
+            why, detail = (classify and classify(error)) or _known(error)
+            return Collected(
+                why=why,
+                detail=detail,
+                source=source,
+                started_s=started,
+                duration_s=self.now() - started,
+            )
+        return Collected(
+            value=value, source=source, started_s=started, duration_s=self.now() - started
+        )
+
+
+async def in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Run a blocking call in a daemon thread, so that a hung one never keeps the process alive.
+
+    (asyncio.to_thread's workers are joined at interpreter exit.)
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]  # None only where T allows it
+
+    def work() -> None:
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = function(*args)
+        except BaseException as caught:  # noqa: BLE001  # handed to the awaiting side
+            error = caught
+        if not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(settle, result, error)
+            except RuntimeError:  # the loop closed between the test and the call
+                return
+
+    threading.Thread(target=work, daemon=True).start()
+    return await future

@@ -1,0 +1,1 @@
+"""AWS's answers, by boto3."""

@@ -1,0 +1,221 @@
+"""All about chosen load balancers: listeners, rules, target groups, targets, their instances."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from hopcheck.behaviour.aws.loadbalancer import instance_of_node, target_groups_of
+from hopcheck.collect.aws.api import Api
+from hopcheck.model import Collected, Obj, Why
+from hopcheck.model.redact import redact_obj
+
+MAX_IDS = 200  # values of one EC2 filter
+
+_INSTANCE_FIELDS = (
+    "InstanceId",
+    "State",
+    "StateReason",
+    "Placement",
+    "PrivateDnsName",
+    "PrivateIpAddress",
+    "PublicIpAddress",
+    "Ipv6Address",
+    "SecurityGroups",
+    "SubnetId",
+    "VpcId",
+    "NetworkInterfaces",
+)
+INTERFACE_FIELDS = (
+    "NetworkInterfaceId",
+    "InterfaceType",
+    "Description",
+    "Status",
+    "AvailabilityZone",
+    "SubnetId",
+    "VpcId",
+    "Groups",
+    "PrivateIpAddress",
+    "PrivateIpAddresses",
+    "Ipv6Addresses",
+    "Association",
+)
+
+
+def node_addresses(node: Obj) -> set[str]:
+    """The internal addresses of a Kubernetes node."""
+    listed = node.get("status", {}).get("addresses", [])
+    return {entry["address"] for entry in listed if entry.get("type") == "InternalIP"}
+
+
+class Details:
+    """Reads load balancers and target groups, each once; what was read gathers here by ARN."""
+
+    def __init__(self, api: Api, balancers: tuple[Obj, ...], groups: tuple[Obj, ...]) -> None:
+        self._api = api
+        self._balancers = balancers
+        self._groups = groups
+        self._asked: set[str] = set()
+        self.listeners: dict[str, Collected[tuple[Obj, ...]]] = {}
+        self.rules: dict[str, Collected[tuple[Obj, ...]]] = {}
+        self.health: dict[str, Collected[tuple[Obj, ...]]] = {}
+        self.group_attributes: dict[str, Collected[dict[str, str]]] = {}
+        self.balancer_attributes: dict[str, Collected[dict[str, str]]] = {}
+
+    async def balancer(self, arn: str) -> None:
+        """Read a load balancer, its listeners, rules and target groups."""
+        if arn in self._asked:
+            return
+        self._asked.add(arn)
+        known = [
+            group["TargetGroupArn"]
+            for group in self._groups
+            if arn in group.get("LoadBalancerArns", [])
+        ]
+        await asyncio.gather(
+            self._attributes_of(arn), self._listeners_of(arn), *map(self.group, known)
+        )
+
+    async def _attributes_of(self, arn: str) -> None:
+        self.balancer_attributes[arn] = await self._api.attributes(
+            "describe_load_balancer_attributes", LoadBalancerArn=arn
+        )
+
+    async def _listeners_of(self, arn: str) -> None:
+        found = await self._api.items(
+            "elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn
+        )
+        self.listeners[arn] = found = _redacted(found)
+        listeners = found.or_else(())
+        if self._type_of(arn) == "application":
+            await asyncio.gather(*(self._rules_of(entry["ListenerArn"]) for entry in listeners))
+        used = [
+            forward.target_group_arn
+            for entry in listeners
+            for forward in target_groups_of(entry, self._rules_seen(entry["ListenerArn"]))
+        ]
+        await asyncio.gather(*map(self.group, dict.fromkeys(used)))
+
+    def _type_of(self, arn: str) -> str | None:
+        for balancer in self._balancers:
+            if balancer.get("LoadBalancerArn") == arn:
+                return balancer.get("Type")
+        return None
+
+    async def _rules_of(self, listener: str) -> None:
+        found = await self._api.items("elbv2", "describe_rules", "Rules", ListenerArn=listener)
+        self.rules[listener] = _redacted(found)
+
+    def _rules_seen(self, listener: str) -> tuple[Obj, ...]:
+        rules = self.rules.get(listener)
+        return rules.or_else(()) if rules is not None else ()
+
+    async def group(self, arn: str) -> None:
+        """A target group's targets and attributes; behind a target that is an ALB, that too."""
+        if arn in self._asked:
+            return
+        self._asked.add(arn)
+        health, self.group_attributes[arn] = await asyncio.gather(
+            self.target_health(arn),
+            self._api.attributes("describe_target_group_attributes", TargetGroupArn=arn),
+        )
+        targets = (str(entry["Target"]["Id"]) for entry in health.or_else(()))
+        await asyncio.gather(
+            *(self.balancer(target) for target in targets if self._type_of(target) is not None)
+        )
+
+    async def target_health(self, arn: str) -> Collected[tuple[Obj, ...]]:
+        """The targets of a target group with their health."""
+        if arn not in self.health:
+            self.health[arn] = await self._api.items(
+                "elbv2", "describe_target_health", "TargetHealthDescriptions", TargetGroupArn=arn
+            )
+        return self.health[arn]
+
+    # --- EC2 ---------------------------------------------------------------------------------
+
+    async def instances(
+        self, nodes: Callable[[], Awaitable[tuple[Obj, ...]]]
+    ) -> Collected[tuple[Obj, ...]]:
+        """The instances that are targets, and those of the nodes whose addresses are."""
+        targets = {
+            str(entry["Target"]["Id"])
+            for health in self.health.values()
+            for entry in health.or_else(())
+        }
+        ids = {target for target in targets if target.startswith("i-")}
+        if targets - ids:
+            for node in await nodes():
+                instance = instance_of_node(node)
+                if instance and node_addresses(node) & targets:
+                    ids.add(instance)
+        if not ids:
+            unseen = next((health for health in self.health.values() if not health.seen), None)
+            return unseen if unseen is not None else Collected(why=Why.NOT_NEEDED)
+        # By filter: asked for by id, one instance that is gone fails them all.
+        found = await self._api.items(
+            "ec2",
+            "describe_instances",
+            "Reservations",
+            Filters=[{"Name": "instance-id", "Values": sorted(ids)[:MAX_IDS]}],
+        )
+        if not found.seen:
+            return found
+        flat = tuple(entry for group in found.get() for entry in group.get("Instances", []))
+        return pruned(_with_value(found, flat, len(ids) > MAX_IDS), _INSTANCE_FIELDS)
+
+    async def security_groups(self, instances: Iterable[Obj]) -> Collected[tuple[Obj, ...]]:
+        """The groups of the load balancers looked at and of their target instances."""
+        ids = {
+            str(group)
+            for balancer in self._balancers
+            if balancer.get("LoadBalancerArn") in self._asked
+            for group in balancer.get("SecurityGroups", [])
+        }
+        ids |= {
+            str(group["GroupId"])
+            for instance in instances
+            for group in instance.get("SecurityGroups", [])
+        }
+        if not ids:
+            return Collected(why=Why.NOT_NEEDED)
+        found = await self._api.items(
+            "ec2",
+            "describe_security_groups",
+            "SecurityGroups",
+            Filters=[{"Name": "group-id", "Values": sorted(ids)[:MAX_IDS]}],
+        )
+        if not found.seen:
+            return found
+        # Descriptions are a person's own words.
+        return _redacted(_with_value(found, found.get(), len(ids) > MAX_IDS))
+
+
+def _with_value(
+    found: Collected[tuple[Obj, ...]], value: tuple[Obj, ...], truncated: bool = False
+) -> Collected[tuple[Obj, ...]]:
+    return Collected(
+        value=value,
+        source=found.source,
+        started_s=found.started_s,
+        duration_s=found.duration_s,
+        truncated=found.truncated or truncated,
+    )
+
+
+def pruned(
+    found: Collected[tuple[Obj, ...]], fields: tuple[str, ...]
+) -> Collected[tuple[Obj, ...]]:
+    """The same items with these of their fields alone."""
+    if not found.seen:
+        return found
+    return _with_value(
+        found, tuple({k: item[k] for k in fields if k in item} for item in found.get())
+    )
+
+
+def _redacted(found: Collected[tuple[Obj, ...]]) -> Collected[tuple[Obj, ...]]:
+    """Actions may hold an identity provider's settings, and what a person wrote."""
+    if not found.seen:
+        return found
+    return _with_value(found, tuple(redact_obj(item) for item in found.get()))

@@ -1,0 +1,294 @@
+"""The host's load balancer and what hangs on it: listeners, rules, target groups, targets.
+
+About 4 + 2 x target groups calls where a CNAME names the load balancer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from hopcheck.behaviour.aws.loadbalancer import (
+    Match,
+    front_of,
+    instance_of_node,
+    match_load_balancer,
+    plain_name,
+    region_from_name,
+)
+from hopcheck.collect.ask import Run
+from hopcheck.collect.aws.api import Api, Credentials, classify, find_credentials, patience, settled
+from hopcheck.collect.aws.details import INTERFACE_FIELDS, Details, node_addresses, pruned
+from hopcheck.model import AwsEvidence, Collected, DnsEvidence, KubeEvidence, Obj, Target, Why
+
+Names = dict[str, Collected[tuple[str, ...]]]
+Resolve = Callable[[str], Awaitable[Collected[tuple[str, ...]]]]
+
+MAX_NAMES = 50  # load balancers whose names are resolved where no CNAME tells
+MAX_CANDIDATES = 5  # load balancers looked at where the host leads to none
+MAX_SEARCHED = 20  # target groups whose targets are compared with the nodes
+NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
+REGION_LABEL = "topology.kubernetes.io/region"
+
+
+class Account:
+    """Where credentials and answers come from: AWS itself, asked for one host."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def credentials(self) -> Credentials:
+        """The standard chain's credentials; raises as `find_credentials` does."""
+        return await find_credentials(self._run)
+
+    def api(self, credentials: Credentials, region: str) -> Api:
+        """Calls to one region."""
+        return Api(credentials, region, self._run)
+
+
+async def collect_aws(
+    target: Target,
+    run: Run,
+    dns: Awaitable[DnsEvidence],
+    kube: Awaitable[KubeEvidence],
+    resolve: Resolve,
+    account: Account | None = None,
+) -> tuple[AwsEvidence, Names]:
+    """Find the host's load balancer in the account and region at hand, and read all about it.
+
+    The second value holds what load balancers' DNS names resolve to, for `DnsEvidence.names`.
+    Where the host leads to none of them, or to one that knows nothing of this cluster's
+    nodePorts, up to five that do are read as well. Details are there for those load balancers
+    alone. Without credentials or region everything has that reason. Never raises. `account` asks
+    AWS; without one an own is made.
+    """
+    account = account or Account(run)
+    reading = asyncio.ensure_future(dns)
+    cluster = asyncio.ensure_future(kube)
+    found, answers = await asyncio.gather(
+        run.ask("AWS credentials", account.credentials, classify=classify),
+        settled(reading, patience(run)),
+    )
+    if not found.seen:
+        return _without(found.why, found.detail, found.source), {}
+    chain, addresses = _host(target, answers or DnsEvidence())
+    region = await _region(run, found.get(), chain, cluster)
+    if region is None:
+        detail = "no region: neither configured nor part of a load balancer's name"
+        return _without(Why.NOT_CONFIGURED, detail, "AWS region"), {}
+    reader = _Reader(account.api(found.get(), region), run, cluster, resolve)
+    return await reader.read(chain, addresses), reader.names
+
+
+def _without(why: Why | None, detail: str, source: str) -> AwsEvidence:
+    none: Collected[Any] = Collected(why=why, detail=detail, source=source)
+    return AwsEvidence(
+        identity=none,
+        load_balancers=none,
+        target_groups=none,
+        security_groups=none,
+        network_interfaces=none,
+        instances=none,
+    )
+
+
+def _host(target: Target, dns: DnsEvidence) -> tuple[list[str], list[str]]:
+    """The names of the host's chain (itself first) and its addresses, by all resolvers."""
+    answers = [answer.get() for answer in dns.answers if answer.seen]
+    names = [target.host, *(link.target for answer in answers for link in answer.chain)]
+    addresses = [address for answer in answers for address in answer.addresses]
+    if not any(answer.seen for answer in dns.answers):
+        # A host that is an address, or no resolver that answers: what the system knows.
+        literal = any(answer.why is Why.NOT_NEEDED for answer in dns.answers)
+        addresses = [target.host] if literal else list(dns.getaddrinfo.or_else(()))
+    return list(dict.fromkeys(names)), list(dict.fromkeys(addresses))
+
+
+async def _region(
+    run: Run, credentials: Credentials, chain: list[str], cluster: asyncio.Future[KubeEvidence]
+) -> str | None:
+    """The option's region, that of the load balancer's name, the configured one, the nodes'.
+
+    The name comes before the configuration: a load balancer is in the region its name tells,
+    and looking for it in another could only end in a wrong "not found".
+    """
+    told = next((tells[0] for name in chain if (tells := region_from_name(name))), None)
+    region = run.options.aws_region or told or credentials.region
+    if region:
+        return region
+    evidence = await settled(cluster, patience(run))
+    for node in _nodes(evidence):
+        label = node.get("metadata", {}).get("labels", {}).get(REGION_LABEL)
+        if label and instance_of_node(node):
+            return str(label)
+    return None
+
+
+def _nodes(kube: KubeEvidence | None) -> tuple[Obj, ...]:
+    return kube.list("nodes").or_else(()) if kube is not None else ()
+
+
+def _node_ports(kube: KubeEvidence | None) -> set[int]:
+    services = kube.list("services").or_else(()) if kube is not None else ()
+    return {
+        port["nodePort"]
+        for service in services
+        if service.get("spec", {}).get("type") in NODE_PORT_TYPES
+        for port in service["spec"].get("ports", [])
+        if port.get("nodePort")
+    }
+
+
+class _Reader:
+    """Finds one host's load balancers and reads them; resolved names gather in `names`."""
+
+    def __init__(
+        self, api: Api, run: Run, cluster: asyncio.Future[KubeEvidence], resolve: Resolve
+    ) -> None:
+        self._api = api
+        self._run = run
+        self._cluster = cluster
+        self._resolve = resolve
+        self._balancers: tuple[Obj, ...] = ()
+        self._groups: tuple[Obj, ...] = ()
+        self._details = Details(api, (), ())
+        self._interfaces: Collected[tuple[Obj, ...]] = Collected(why=Why.NOT_NEEDED)
+        self.names: Names = {}
+
+    async def read(self, chain: list[str], addresses: list[str]) -> AwsEvidence:
+        identity, balancers, groups = await asyncio.gather(
+            self._api.identity(),
+            self._api.items("elbv2", "describe_load_balancers", "LoadBalancers"),
+            self._api.items("elbv2", "describe_target_groups", "TargetGroups"),
+        )
+        self._balancers = balancers.or_else(())
+        self._groups = groups.or_else(())
+        self._details = details = Details(self._api, self._balancers, self._groups)
+        instances = security = self._interfaces = balancers  # the same reason, if there is one
+        if balancers.seen:
+            self._interfaces = Collected(why=Why.NOT_NEEDED)
+            self._api.prepare("ec2")
+            await self._choose(chain, addresses)
+            instances = await details.instances(self._nodes)
+            security = await details.security_groups(instances.or_else(()))
+        return AwsEvidence(
+            identity=identity,
+            load_balancers=balancers,
+            listeners=details.listeners,
+            rules=details.rules,
+            target_groups=groups,
+            target_health=details.health,
+            target_group_attributes=details.group_attributes,
+            load_balancer_attributes=details.balancer_attributes,
+            security_groups=security,
+            network_interfaces=self._interfaces,
+            instances=instances,
+        )
+
+    async def _kube(self) -> KubeEvidence | None:
+        """The cluster's evidence, if it comes in time for the calls that follow from it."""
+        return await settled(self._cluster, patience(self._run))
+
+    async def _nodes(self) -> tuple[Obj, ...]:
+        return _nodes(await self._kube())
+
+    # --- which load balancer ---------------------------------------------------------------
+
+    async def _choose(self, chain: list[str], addresses: list[str]) -> None:
+        """Read the load balancer that the host leads to, and those it might lead to instead."""
+        match = match_load_balancer(chain, addresses, self._balancers, {})
+        if match.arn is not None:
+            await asyncio.gather(
+                self._resolve_names([match.name or ""]),
+                self._details.balancer(match.arn),
+                self._others(match),
+            )
+            return
+        if addresses:
+            match = await self._match_addresses(chain, addresses)
+        own = [match.arn] if match.arn else []
+        await asyncio.gather(*map(self._details.balancer, own), self._others(match))
+
+    async def _match_addresses(self, chain: list[str], addresses: list[str]) -> Match:
+        await self._resolve_names(await self._candidate_names())
+        match = match_load_balancer(chain, addresses, self._balancers, self.names)
+        # Addresses that the name does not give now may still be its own.
+        if (match.arn is not None and not match.foreign) or front_of(chain):
+            return match
+        found = await self._api.items(
+            "ec2",
+            "describe_network_interfaces",
+            "NetworkInterfaces",
+            Filters=[{"Name": "description", "Values": ["ELB *"]}],
+        )
+        self._interfaces = pruned(found, INTERFACE_FIELDS)
+        seen = self._interfaces.or_else(())
+        return match_load_balancer(chain, addresses, self._balancers, self.names, seen)
+
+    async def _candidate_names(self) -> list[str]:
+        balancers = self._balancers
+        if len(balancers) > MAX_NAMES:  # those that know this cluster's nodePorts come first
+            ports = _node_ports(await self._kube())
+            known = self._balancers_with(ports)
+            balancers = tuple(
+                sorted(balancers, key=lambda item: item.get("LoadBalancerArn") not in known)
+            )
+        return [item["DNSName"] for item in balancers if item.get("DNSName")][:MAX_NAMES]
+
+    async def _resolve_names(self, names: Iterable[str]) -> None:
+        plain = [plain_name(name) for name in names]
+        answers = await asyncio.gather(*map(self._resolve, plain))
+        self.names.update(zip(plain, answers, strict=True))
+
+    def _balancers_with(self, ports: set[int]) -> dict[str, int]:
+        """ARNs of load balancers -> how many of their target groups are on one of `ports`."""
+        counts: dict[str, int] = {}
+        for group in self._groups:
+            if group.get("Port") in ports:
+                for arn in group.get("LoadBalancerArns", []):
+                    counts[arn] = counts.get(arn, 0) + 1
+        return counts
+
+    async def _others(self, match: Match) -> None:
+        """Load balancers and idle target groups of this cluster, to which the host does not lead.
+
+        With them a judge can say "the targets are fine, the name points elsewhere".
+        """
+        kube = await self._kube()
+        ports = _node_ports(kube)
+        if not ports:
+            return
+        idle = [
+            group["TargetGroupArn"]
+            for group in self._groups
+            if group.get("Port") in ports and not group.get("LoadBalancerArns")
+        ]
+        counts = self._balancers_with(ports)
+        chosen: list[str] = []
+        if match.arn not in counts:
+            chosen = sorted(counts, key=lambda arn: (-counts[arn], arn))
+            if not chosen and match.arn is None:
+                chosen = await self._by_targets(kube)
+        await asyncio.gather(
+            *map(self._details.balancer, chosen[:MAX_CANDIDATES]),
+            *map(self._details.group, idle[:MAX_CANDIDATES]),
+        )
+
+    async def _by_targets(self, kube: KubeEvidence | None) -> list[str]:
+        """Load balancers whose targets are the cluster's nodes."""
+        nodes = {instance_of_node(node) for node in _nodes(kube)} - {None}
+        nodes |= {address for node in _nodes(kube) for address in node_addresses(node)}
+        groups = [group for group in self._groups if group.get("LoadBalancerArns")]
+        groups = groups[:MAX_SEARCHED] if nodes else []
+        healths = await asyncio.gather(
+            *(self._details.target_health(group["TargetGroupArn"]) for group in groups)
+        )
+        return list(
+            dict.fromkeys(
+                arn
+                for group, health in zip(groups, healths, strict=True)
+                if any(entry["Target"]["Id"] in nodes for entry in health.or_else(()))
+                for arn in group["LoadBalancerArns"]
+            )
+        )

@@ -1,0 +1,1 @@
+"""Resolvers' answers, by dnspython."""

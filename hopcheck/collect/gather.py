@@ -1,0 +1,302 @@
+"""Collect all evidence for one host, concurrently and within the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from hopcheck.collect.ask import Run
+from hopcheck.config.options import Options
+from hopcheck.config.target import without_query_values
+from hopcheck.model import (
+    AwsEvidence,
+    Collected,
+    DnsEvidence,
+    HttpEvidence,
+    KubeEvidence,
+    Snapshot,
+    Target,
+    TraefikEvidence,
+    Vantage,
+    Why,
+)
+from hopcheck.scene.probes import BEFORE_THE_ROUTE, hop_targets, other_scheme_targets, plain_targets
+from hopcheck.scene.scene import Scene
+
+if TYPE_CHECKING:
+    from hopcheck.collect.kubernetes.client import KubeClient
+    from hopcheck.collect.shared import Shared
+
+T = TypeVar("T")
+
+_PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")
+
+
+class Collection:
+    """The evidence of one host as it comes in; `snapshot()` is whatever there is by now."""
+
+    def __init__(
+        self,
+        target: Target,
+        options: Options,
+        parties: frozenset[str],
+        shared: Shared | None = None,
+    ) -> None:
+        """Ask nothing yet. `shared`: what other hosts asked already is not asked again."""
+        self.target = target
+        self.shared = shared
+        self.run = Run(options, shared.run if shared is not None else None)
+        self.parties = parties
+        self.taken_at = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.dns = DnsEvidence()
+        self.aws = AwsEvidence()
+        self.kube = KubeEvidence()
+        self.traefik = TraefikEvidence()
+        self.http = HttpEvidence()
+        self.durations: dict[str, float] = {}
+        self._client: KubeClient | None = None
+        self.in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
+        direct = options.direct_probes
+        self.direct_probes = self.in_cluster if direct is None else direct
+
+    def snapshot(self) -> Snapshot:
+        """An immutable copy of what was collected so far, redacted strictly where asked."""
+        return Snapshot(
+            target=without_query_values(self.target),
+            vantage=self._vantage(),
+            taken_at=self.taken_at,
+            dns=self.dns,
+            aws=self.aws,
+            kube=self.kube,
+            traefik=self.traefik,
+            http=self.http,
+        )
+
+    def _vantage(self) -> Vantage:
+        server = self.kube.server.or_else({}) or {}
+        identity = self.aws.identity.or_else({}) or {}
+        resolvers = dict.fromkeys(
+            answer.get().resolver for answer in self.dns.answers if answer.seen
+        )
+        return Vantage(
+            kube_context=server.get("context"),
+            in_cluster=self.in_cluster,
+            aws_account=identity.get("Account"),
+            aws_region=identity.get("Region"),
+            resolvers=tuple(resolvers) or self.run.options.resolvers,
+            proxy=seen_proxy(),
+            direct_probes=self.direct_probes,
+        )
+
+    async def collect(self, progress: Callable[[str], None] = lambda _party: None) -> None:
+        """Ask every party that is wanted. Ends by the deadline; never raises for a party."""
+        dns = asyncio.ensure_future(self._timed("dns", self._dns(), progress))
+        kube = asyncio.ensure_future(self._timed("kube", self._kube(), progress))
+        aws = asyncio.ensure_future(self._timed("aws", self._aws(dns, kube), progress))
+        rest = (
+            self._timed("traefik", self._traefik(kube), progress),
+            self._timed("http", self._http(dns, kube, aws), progress),
+        )
+        try:
+            # Each call is bounded by the deadline on its own; this is the net below them.
+            async with asyncio.timeout(self.run.options.deadline + 1.0):
+                await asyncio.gather(dns, kube, aws, *rest)
+        except TimeoutError:
+            return
+        finally:
+            if self._client is not None and self.shared is None:
+                await self._client.__aexit__(None, None, None)
+
+    async def look(self) -> None:
+        """A first look by what all hosts share: the records, and the request at each address.
+
+        No hop behind the load balancer is asked, no Secret, no other scheme and not the system's
+        own resolution. Only for a collection with a shared view; `join` follows.
+        """
+        from hopcheck.collect.dns.read import collect_dns
+        from hopcheck.collect.web.probe import request_host
+
+        started = self.run.now()
+        self.dns = await collect_dns(self.target, self.run, system=False)
+        self.durations["dns"] = self.run.now() - started
+        started = self.run.now()
+        addresses, seconds = addresses_of(self.target, self.dns)
+        if addresses:
+            made, other = await request_host(self.target, self.run, addresses, seconds, both=False)
+            self.http = HttpEvidence(requests=made, other_scheme=other)
+        self.durations["http"] = self.run.now() - started
+
+    async def join(self) -> None:
+        """Take the host's part of what all hosts share, waiting for it by the host's deadline."""
+        if self.shared is None:
+            raise RuntimeError("there is nothing shared to join")
+        options = self.run.options
+        started = self.run.now()
+        addresses, _ = addresses_of(self.target, self.dns)
+        try:
+            # The host's own questions are answered: their time is not taken from this.
+            async with asyncio.timeout(options.deadline):
+                index = await self.shared.index(options)
+                self.kube = index.evidence(self.target.host, addresses)
+                self.aws, names = await self.shared.aws(self.target, options, self.dns)
+                self.dns = msgspec.structs.replace(self.dns, names=names)
+                replicas = await self.shared.replica_index(options)
+                self.traefik = replicas.evidence(self.target.host)
+        except TimeoutError:
+            self._too_late()
+        self.durations |= dict.fromkeys(("kube", "aws", "traefik"), self.run.now() - started)
+
+    def _too_late(self) -> None:
+        """What is not there by the deadline is unknown, with the reason."""
+        late: Collected[Any] = Collected(why=Why.TIMED_OUT)
+        if not self.kube.lists:
+            from hopcheck.collect.kubernetes.wanted import LISTED_BY_NAMESPACE, LISTED_IN_ALL
+
+            lists = dict.fromkeys((*LISTED_IN_ALL, *LISTED_BY_NAMESPACE), late)
+            self.kube = KubeEvidence(server=late, lists=lists)
+        if not self.aws.load_balancers.seen:
+            self.aws = AwsEvidence(
+                identity=late,
+                load_balancers=late,
+                target_groups=late,
+                security_groups=late,
+                network_interfaces=late,
+                instances=late,
+            )
+
+    async def _timed(
+        self, party: str, work: Coroutine[Any, Any, T], progress: Callable[[str], None]
+    ) -> T:
+        started = self.run.now()
+        found = await work
+        # Only a party that was asked to the end counts as seen when the run is cut short.
+        self.durations[party] = self.run.now() - started
+        progress(party)
+        return found
+
+    async def _dns(self) -> DnsEvidence:
+        if self.parties & {"dns", "http", "aws"}:
+            from hopcheck.collect.dns.read import collect_dns
+
+            self.dns = await collect_dns(self.target, self.run)
+        return self.dns
+
+    async def _kube(self) -> KubeEvidence:
+        if self.parties & {"kube", "traefik"}:
+            from hopcheck.collect.kubernetes.read import KubeClient, collect_kube
+
+            # Traefik's APIs are asked through the same client: one kubeconfig, one exec plugin.
+            if self.shared is not None:
+                self._client = self.shared.cluster(self.run.options)
+            else:
+                self._client = await KubeClient(self.run).__aenter__()
+            self.kube = await collect_kube(self.target, self.run, self._client)
+        return self.kube
+
+    async def _aws(
+        self, dns: asyncio.Future[DnsEvidence], kube: asyncio.Future[KubeEvidence]
+    ) -> None:
+        if "aws" not in self.parties:
+            return
+        if self.shared is not None:
+            records = await asyncio.shield(dns)
+            self.aws, names = await self.shared.aws(self.target, self.run.options, records)
+            self.dns = msgspec.structs.replace(self.dns, names=names)
+            return
+        from hopcheck.collect.aws.read import collect_aws
+        from hopcheck.collect.dns.read import resolve_name
+
+        async def resolve(name: str) -> Collected[tuple[str, ...]]:
+            return await resolve_name(name, self.run)
+
+        self.aws, names = await collect_aws(self.target, self.run, dns, kube, resolve)
+        self.dns = msgspec.structs.replace(self.dns, names=names)
+
+    async def _traefik(self, kube: asyncio.Future[KubeEvidence]) -> None:
+        if "traefik" not in self.parties:
+            return
+        evidence = await asyncio.shield(kube)
+        if self.shared is not None:
+            self.traefik = await self.shared.traefik(self.run.options, evidence, self.target.host)
+            return
+        from hopcheck.collect.traefik import collect_traefik
+
+        self.traefik = await collect_traefik(self.target, self.run, evidence, self._client)
+
+    async def _http(
+        self,
+        dns: asyncio.Future[DnsEvidence],
+        kube: asyncio.Future[KubeEvidence],
+        aws: asyncio.Future[None],
+    ) -> None:
+        if "http" not in self.parties:
+            return
+        from hopcheck.collect.web.probe import request_host
+
+        async def requests() -> None:
+            addresses, seconds = addresses_of(self.target, await asyncio.shield(dns))
+            if addresses:
+                made, other = await request_host(self.target, self.run, addresses, seconds)
+                self.http = msgspec.structs.replace(self.http, requests=made, other_scheme=other)
+
+        await asyncio.gather(requests(), self._hops(kube, aws))
+
+    async def _hops(self, kube: asyncio.Future[KubeEvidence], aws: asyncio.Future[None]) -> None:
+        """The same request at every hop behind the load balancer that may be asked from here."""
+        from hopcheck.collect.web.probe import probe_hops
+
+        objects = await asyncio.shield(kube)
+        if len(Scene(self.snapshot()).instances) > 1:
+            # Which of several Traefiks is meant, the load balancer's targets tell.
+            await asyncio.shield(aws)
+        targets = hop_targets(objects, self.target, Scene(self.snapshot()).instance)
+        if not targets:
+            return
+        if not self.direct_probes:
+            missing: Collected[object] = Collected(why=Why.NOT_REACHABLE_FROM_HERE)
+            self.http = msgspec.structs.replace(self.http, hops=(missing,))
+            return
+        hops = await probe_hops(self.target, self.run, targets)
+        self.http = msgspec.structs.replace(self.http, hops=hops)
+        if again := other_scheme_targets(hops):
+            hops = (*hops, *await probe_hops(self.target, self.run, again))
+        self.http = msgspec.structs.replace(self.http, hops=hops)
+        await asyncio.shield(aws)
+        if inside := plain_targets(Scene(self.snapshot())):
+            kept = [c for c in hops if not c.seen or c.get().hop not in BEFORE_THE_ROUTE]
+            hops = (*kept, *await probe_hops(self.target, self.run, inside))
+            self.http = msgspec.structs.replace(self.http, hops=hops)
+
+
+def seen_proxy() -> str | None:
+    """An HTTP proxy of the environment, which probes ignore."""
+    from hopcheck.model.redact import redact_url
+
+    for name in _PROXY_VARIABLES:
+        if os.environ.get(name):
+            return redact_url(os.environ[name])
+    return None
+
+
+def addresses_of(target: Target, dns: DnsEvidence) -> tuple[tuple[str, ...], float | None]:
+    """What the resolvers answered, in the order asked; else what getaddrinfo gives."""
+    import ipaddress
+
+    try:
+        return (str(ipaddress.ip_address(target.host)),), None
+    except ValueError:
+        pass
+    found: dict[str, None] = {}
+    seconds: float | None = None
+    for answer in dns.answers:
+        if answer.seen and answer.get().addresses:
+            found |= dict.fromkeys(answer.get().addresses)
+            seconds = answer.duration_s if seconds is None else seconds
+    if not found and not dns.answers:
+        found = dict.fromkeys(dns.getaddrinfo.or_else(()) or ())
+    return tuple(found), seconds

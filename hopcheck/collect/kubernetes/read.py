@@ -1,0 +1,353 @@
+"""What the Kubernetes API declares about a host's way: two or three waves of concurrent reads.
+
+1. what is listed for the whole cluster: routes, Services, nodes, classes, the first page of pods;
+2. by namespace, where Traefik or the host's backends are: pods, slices, policies, workloads,
+   events; what the host's routes name: Secrets (metadata only);
+3. ConfigMaps that Traefik's pods mount, and Traefik's namespaces where only the pods told them.
+
+Lists are read without resourceVersion=0, so that what decides is never a stale cache's answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from msgspec.structs import replace
+
+from hopcheck.behaviour.kubernetes.graph import KEEP_ALL, hosts_of, relevant
+from hopcheck.behaviour.traefik.discovery import traefik_pods
+from hopcheck.collect.ask import Run
+from hopcheck.collect.kubernetes import kept as pruning
+from hopcheck.collect.kubernetes.client import MAX_PAGES, METADATA_ONLY, KubeClient, Params
+from hopcheck.collect.kubernetes.wanted import (
+    LEGACY,
+    LEGACY_PREFIX,
+    LISTED_BY_NAMESPACE,
+    LISTED_IN_ALL,
+    ROUTES,
+    Wanted,
+    config_maps,
+    may_be_v2,
+    path_of,
+    wanted,
+)
+from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Obj, Target, Why
+from hopcheck.model.kubernetes import kubernetes_object
+
+Progress = Callable[[str], None]
+
+__all__ = ["KubeClient", "collect_kube"]
+
+_SLIM_ROUTES = 2_000
+_EVENTS = 50
+_LISTED_EVENTS = 500
+_DENIED = (Why.DENIED, Why.UNAUTHENTICATED)
+
+
+async def collect_kube(
+    target: Target,
+    run: Run,
+    client: KubeClient | None = None,
+    *,
+    on_progress: Progress | None = None,
+) -> KubeEvidence:
+    """Read what can matter for `target.host`; never raises but for cancellation.
+
+    `client` stays open for further use (Traefik's API goes through it); without one an own is
+    opened and closed. `on_progress` is told each resource when it has been read.
+    """
+    if client is not None:
+        return await Collector(target, run, client, on_progress).collect()
+    async with KubeClient(run) as own:
+        return await Collector(target, run, own, on_progress).collect()
+
+
+class Collector:
+    """One collection: what was read so far, by the keys of KubeEvidence."""
+
+    def __init__(
+        self, target: Target, run: Run, client: KubeClient, on_progress: Progress | None
+    ) -> None:
+        self._target = target
+        self._run = run
+        self._client = client
+        self._tell = on_progress
+        self._lists: dict[str, Collected[tuple[Obj, ...]]] = {}
+        self._objects: dict[str, Collected[Obj]] = {}
+        self._totals: dict[str, int] = {}
+        self._rights: dict[str, bool] = {}
+        self._server: Collected[Obj] = Collected(why=Why.NOT_SELECTED)
+        self._done: set[str] = set()  # namespaces that were listed
+        self._legacy = False  # traefik.containo.us is served
+        self._searched = False  # all pages of all pods were read
+
+    async def collect(self) -> KubeEvidence:
+        only = self._run.options.namespace
+        await asyncio.gather(
+            self._version(),
+            self._find_legacy(),
+            *(self._first(resource, only) for resource in LISTED_IN_ALL),
+        )
+        if only is None:
+            await self._fall_back()
+        if any(found.seen for found in self._lists.values()):
+            if self._legacy and may_be_v2(self._seen("pods")):
+                keys = [key for key in self._lists if key.partition("@")[0] in LEGACY]
+                await asyncio.gather(*(self._add_legacy(key) for key in keys))
+            await self._second()
+        self._keep_relevant()
+        return KubeEvidence(
+            server=self._server,
+            lists={key: self._pruned(key, found) for key, found in self._lists.items()},
+            objects=self._objects,
+            totals=self._totals,
+            rights=self._rights,
+            namespace=only,
+        )
+
+    # --- reading -----------------------------------------------------------------------------
+
+    async def _version(self) -> None:
+        async def ask() -> Obj:
+            version = await self._client.get("/version")
+            access = self._client.access
+            return {
+                "context": access.context if access else None,
+                "url": access.server if access else None,
+                "namespace": access.namespace if access else None,
+                "version": str(version.get("gitVersion", "")),
+            }
+
+        self._server = await self._settle("GET /version", ask)
+
+    async def _find_legacy(self) -> None:
+        async def ask() -> Obj:
+            return await self._client.get(LEGACY_PREFIX)
+
+        self._legacy = (await self._settle(f"GET {LEGACY_PREFIX}", ask)).seen
+
+    async def _add_legacy(self, key: str) -> None:
+        """Add the objects of traefik.containo.us to the list of the same resource."""
+        resource, _, namespace = key.partition("@")
+        path = path_of(resource, namespace or None, LEGACY_PREFIX)
+
+        async def ask() -> tuple[Obj, ...]:
+            return (await self._client.list(path)).items
+
+        found = await self._run.ask(f"GET {path}", ask, timeout=self._run.remaining())
+        known = self._lists[key]
+        if found.why is Why.NOT_FOUND:
+            return
+        if not found.seen:
+            # What Traefik may read from there was not seen: the list as a whole was not.
+            self._lists[key] = found
+        elif known.seen:
+            self._lists[key] = replace(known, value=(*known.get(), *found.get()))
+        elif known.why is Why.NOT_FOUND:
+            self._lists[key] = found
+
+    async def _settle(self, source: str, call: Callable[[], Awaitable[Obj]]) -> Collected[Obj]:
+        # Each HTTP call has its own timeout in the client; here only the deadline counts.
+        return await self._run.ask(source, call, timeout=self._run.remaining())
+
+    async def _first(self, resource: str, only: str | None) -> None:
+        namespace = only if LISTED_IN_ALL[resource].namespaced else None
+        # One page tells Traefik's pods wherever they are in all but large clusters.
+        pages = 1 if resource == "pods" and namespace is None else MAX_PAGES
+        await self._list(resource, namespace, max_pages=pages)
+
+    async def _list(
+        self,
+        resource: str,
+        namespace: str | None,
+        params: Params | None = None,
+        *,
+        max_pages: int = MAX_PAGES,
+    ) -> None:
+        path = path_of(resource, namespace)
+        truncated = False
+        if resource == "pods" and namespace is None and max_pages == MAX_PAGES:
+            self._searched = True
+
+        async def ask() -> tuple[Obj, ...]:
+            nonlocal truncated
+            listing = await self._client.list(path, params, max_pages=max_pages)
+            truncated = listing.truncated
+            return listing.items
+
+        found = await self._run.ask(f"GET {path}", ask, timeout=self._run.remaining())
+        key = resource if namespace is None else f"{resource}@{namespace}"
+        self._lists[key] = replace(found, truncated=truncated)
+        if found.seen or found.why in _DENIED:
+            right = f"list {resource}" + (f" in {namespace}" if namespace else "")
+            self._rights[right] = found.seen
+        if self._tell:
+            self._tell(key)
+
+    async def _one(self, resource: str, namespace: str, name: str) -> None:
+        path = f"{path_of(resource, namespace)}/{name}"
+        accept = METADATA_ONLY if resource == "secrets" else "application/json"
+
+        async def ask() -> Obj:
+            obj = kubernetes_object(resource, await self._client.get(path, accept=accept)) or {}
+            if resource == "secrets":
+                return pruning.secret({**obj, "kind": "Secret", "apiVersion": "v1"})
+            return pruning.config_map(obj)
+
+        self._objects[f"{resource}@{namespace}/{name}"] = await self._settle(f"GET {path}", ask)
+
+    # --- waves -------------------------------------------------------------------------------
+
+    async def _fall_back(self) -> None:
+        """Without the right to list everywhere: the namespace of the context, or the pod's."""
+        access = self._client.access
+        namespace = access.namespace if access else None
+        if namespace is None:
+            return
+        denied = [
+            resource
+            for resource, kind in LISTED_IN_ALL.items()
+            if kind.namespaced and self._lists[resource].why is Why.DENIED
+        ]
+        await asyncio.gather(*(self._list(resource, namespace) for resource in denied))
+
+    def _seen(self, resource: str) -> tuple[Obj, ...]:
+        """All objects of `resource` read so far, cluster-wide or by namespace."""
+        items: dict[tuple[str, str], Obj] = {}
+        for key, found in self._lists.items():
+            if found.seen and key.partition("@")[0] == resource:
+                for item in found.get():
+                    meta = item.get("metadata") or {}
+                    items[(meta.get("namespace", ""), meta.get("name", ""))] = item
+        return tuple(items.values())
+
+    def _wanted(self) -> Wanted:
+        return wanted(
+            {resource: self._seen(resource) for resource in LISTED_IN_ALL},
+            self._target.host,
+            self._run.options,
+        )
+
+    async def _second(self) -> None:
+        """Waves two and three; see the module's docstring."""
+        want = self._wanted()
+        if self._pods_unfinished() and not want.traefik_namespaces:
+            await self._list("pods", None)
+            want = self._wanted()
+        await self._read(want)
+        if self._pods_unfinished() and not traefik_pods(self._seen("pods")):
+            await self._list("pods", None)
+        names = config_maps(self._seen("pods"))
+        await asyncio.gather(
+            self._read(self._wanted()), *(self._one("configmaps", *name) for name in names)
+        )
+
+    def _pods_unfinished(self) -> bool:
+        """Whether only the first pages of all pods were read: a large cluster."""
+        pods = self._lists.get("pods")
+        return pods is not None and pods.truncated and not self._searched
+
+    async def _read(self, want: Wanted) -> None:
+        """List the namespaces and get the Secrets that were not read yet."""
+        spaces = [space for space in want.namespaces if space not in self._done]
+        secrets = [
+            name for name in want.secrets if "secrets@{}/{}".format(*name) not in self._objects
+        ]
+        self._done.update(spaces)
+        await asyncio.gather(
+            *(self._namespace(space) for space in spaces),
+            *(self._one("secrets", *name) for name in secrets),
+        )
+
+    async def _namespace(self, namespace: str) -> None:
+        tasks = []
+        services = self._lists.get("services")
+        if services is None or not services.seen:
+            tasks.append(self._unless_read("services", namespace))
+        pods = self._lists.get("pods")
+        for resource in LISTED_BY_NAMESPACE:
+            if resource == "pods" and pods is not None and pods.seen and not pods.truncated:
+                narrowed = KubeEvidence(lists={"pods": pods}).list("pods", namespace)
+                self._lists[f"pods@{namespace}"] = narrowed
+            else:
+                tasks.append(self._unless_read(resource, namespace))
+        await asyncio.gather(*tasks)
+
+    async def _unless_read(self, resource: str, namespace: str) -> None:
+        if f"{resource}@{namespace}" in self._lists:
+            return
+        if resource == "events":
+            params: Params = {"fieldSelector": "type=Warning", "limit": _LISTED_EVENTS}
+            await self._list(resource, namespace, params, max_pages=1)
+        else:
+            await self._list(resource, namespace)
+
+    # --- keeping -----------------------------------------------------------------------------
+
+    def _keep_relevant(self) -> None:
+        """Count, then reduce routes of other hosts to what conflicts can be judged by."""
+        failed = self._server
+        for resource in () if self._done else LISTED_BY_NAMESPACE:
+            if not failed.seen:  # nothing was listed because nothing answers: say so
+                self._lists.setdefault(
+                    resource,
+                    replace(
+                        NOT_SELECTED, why=failed.why, detail=failed.detail, source=failed.source
+                    ),
+                )
+        for key, found in self._lists.items():
+            if not found.seen:
+                continue
+            items: Sequence[Obj] = found.get()
+            resource = key.partition("@")[0]
+            self._totals[key] = len(items)
+            if resource in ROUTES:
+                items = _slimmed(items, self._target.host)
+            elif resource == "services" and len(items) > KEEP_ALL:
+                items = [
+                    item
+                    if item["metadata"].get("namespace") in self._done
+                    else pruning.slim_service(item)
+                    for item in items
+                ]
+            elif resource == "events":
+                items = _last_warnings(items)
+            elif resource == "replicasets":
+                items = [item for item in items if _wants_pods(item)]
+            self._lists[key] = replace(found, value=tuple(items))
+        if "pods" in self._lists and self._lists["pods"].seen:
+            # By namespace from here on: narrowing this one would find no pod where none was kept.
+            del self._lists["pods"]
+
+    def _pruned(self, key: str, found: Collected[tuple[Obj, ...]]) -> Collected[tuple[Obj, ...]]:
+        if not found.seen:
+            return found
+        resource = key.partition("@")[0]
+        kept = tuple(
+            item if item.get("slim") or self._client.pruned else pruning.prune(resource, item)
+            for item in found.get()
+        )
+        return replace(found, value=kept)
+
+
+def _slimmed(routes: Sequence[Obj], host: str) -> list[Obj]:
+    chosen = relevant(routes, host)
+    whole = {*chosen.matched, *chosen.near}
+    kept = [routes[index] for index in (*chosen.matched, *chosen.near)]
+    others = (route for index, route in enumerate(routes) if index not in whole)
+    slim = [
+        pruning.slim_route(route, hosts_of(route))
+        for route, _ in zip(others, range(_SLIM_ROUTES), strict=False)
+    ]
+    return kept + slim
+
+
+def _wants_pods(replica_set: Obj) -> bool:
+    """Whether it is in use: Deployments keep ten of the past, scaled to zero."""
+    return any((replica_set.get(part) or {}).get("replicas") for part in ("spec", "status"))
+
+
+def _last_warnings(events: Iterable[Obj]) -> list[Obj]:
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    return sorted(warnings, key=pruning.event_time)[-_EVENTS:]

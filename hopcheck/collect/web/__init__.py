@@ -1,0 +1,1 @@
+"""The host's own request, and the same at every hop."""

@@ -1,0 +1,1 @@
+"""What a run is told: options, the file, the target."""

@@ -1,0 +1,1 @@
+"""One engine for a host: live, from a file, in a fleet."""

@@ -1,0 +1,134 @@
+"""Changes that were observed: DNS answers, certificates, versions, endpoints, ready pods (pure).
+
+They are often what follows from an edit, so they stand behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from hopcheck.history.changes.fields import changed
+from hopcheck.history.changes.way import Key, Side
+from hopcheck.model import Certificate, Change, DnsAnswer, Obj, ObjectRef, Snapshot
+
+_WORKLOADS = {"deployments": "Deployment", "daemonsets": "DaemonSet", "statefulsets": "StatefulSet"}
+
+
+def changes_of_names(before: Side, after: Side) -> Iterator[Change]:
+    """What a resolver that was asked both times answers otherwise, said once."""
+    ref = ObjectRef("DNSRecord", after.snapshot.target.host)
+    said: list[Change] = []
+    old = {(a.resolver, a.rrtype): a for a in _answers(before.snapshot)}
+    for new in _answers(after.snapshot):
+        earlier = old.get((new.resolver, new.rrtype))
+        if earlier is None:
+            continue
+        chains = [[hop.target for hop in answer.chain] for answer in (earlier, new)]
+        said += changed(ref, chains[0], chains[1], "CNAME")
+        codes = [{answer.rrtype: answer.rcode} for answer in (earlier, new)]
+        said += changed(ref, codes[0], codes[1], "rcode")
+        if not _moved_within(before, after, earlier, new):
+            said += changed(ref, earlier.addresses, new.addresses, new.rrtype)
+    for place, change in enumerate(said):
+        if change not in said[:place]:
+            yield change
+
+
+def _answers(snapshot: Snapshot) -> list[DnsAnswer]:
+    return [found.get() for found in snapshot.dns.answers if found.seen]
+
+
+def _moved_within(before: Side, after: Side, old: DnsAnswer, new: DnsAnswer) -> bool:
+    """Whether both are addresses of the same load balancer, and as many: AWS changes them."""
+    arn = before.scene.match.arn
+    if arn is None or arn != after.scene.match.arn or len(old.addresses) != len(new.addresses):
+        return False
+    return all(
+        set(answer.addresses) <= set(_addresses_of_balancer(side))
+        for side, answer in ((before, old), (after, new))
+    )
+
+
+def _addresses_of_balancer(side: Side) -> tuple[str, ...]:
+    balancer = side.scene.balancer or {}
+    found = side.snapshot.dns.names.get(str(balancer.get("DNSName", "")).lower())
+    return (found.or_else(()) if found is not None else ()) or ()
+
+
+def changes_of_certificates(before: Side, after: Side) -> Iterator[Change]:
+    """The certificate as presented to the host's own request, where it is another."""
+    had, has = (_leaf(side.snapshot) for side in (before, after))
+    if had is None or has is None or had.sha256 == has.sha256:
+        return
+    ref = ObjectRef("Certificate", after.snapshot.target.host)
+    told = ("subject", "issuer", "names", "not_after")
+    found = [_told(one, told) for one in (had, has)]
+    changes = list(changed(ref, found[0], found[1]))
+    yield from changes or [Change(ref, "sha256", had.sha256, has.sha256)]
+
+
+def _told(certificate: Certificate, names: Iterable[str]) -> Obj:
+    return {name: getattr(certificate, name) for name in names}
+
+
+def _leaf(snapshot: Snapshot) -> Certificate | None:
+    for found in snapshot.http.requests:
+        for exchange in reversed(found.get().exchanges if found.seen else ()):
+            if exchange.tls is not None and exchange.tls.chain:
+                return exchange.tls.chain[0]
+    return None
+
+
+def changes_of_version(before: Side, after: Side, known: Iterable[Change]) -> Iterator[Change]:
+    """Traefik's version by its API, where no image says so already."""
+    had, has = (_versions(side) for side in (before, after))
+    instance = after.scene.instance
+    if not had or not has or instance is None or had == has:
+        return
+    ref = ObjectRef(instance.kind, instance.name, instance.namespace)
+    if not any(one.object == ref and one.field.endswith(".image") for one in known):
+        yield from changed(ref, had, has, "version")
+
+
+def _versions(side: Side) -> list[str]:
+    found = (replica.version for replica in side.snapshot.traefik.replicas)
+    return sorted({version.get() for version in found if version.seen})
+
+
+def changes_of_counts(before: Side, after: Side, keys: Iterable[Key]) -> Iterator[Change]:
+    """Ready endpoints and their ports by Service, ready pods by workload."""
+    for key in keys:
+        resource, namespace, name = key
+        if resource == "services":
+            ref = ObjectRef("Service", name, namespace)
+            had, has = (_endpoints(side, namespace, name) for side in (before, after))
+            if had is not None and has is not None:
+                yield from changed(ref, had, has)
+        elif resource in _WORKLOADS:
+            ref = ObjectRef(_WORKLOADS[resource], name, namespace)
+            old, new = before.find(key), after.find(key)
+            if old.seen and new.seen:
+                ready = [_ready(obj) for obj in (old.get(), new.get())]
+                yield from changed(ref, ready[0], ready[1], "readyPods")
+
+
+def _ready(workload: Obj) -> int:
+    status = workload.get("status") or {}
+    return int(status.get("readyReplicas") or status.get("numberReady") or 0)
+
+
+def _endpoints(side: Side, namespace: str, name: str) -> Obj | None:
+    listed = side.kube.list("endpointslices", namespace)
+    if not listed.seen or listed.truncated:
+        return None
+    ready: set[str] = set()
+    ports: set[str] = set()
+    for one in listed.get():
+        labels = (one.get("metadata") or {}).get("labels") or {}
+        if labels.get("kubernetes.io/service-name") != name:
+            continue
+        for endpoint in one.get("endpoints") or ():
+            if (endpoint.get("conditions") or {}).get("ready") is not False:
+                ready |= set(endpoint.get("addresses") or ())
+        ports |= {f"{port.get('name') or ''}:{port.get('port')}" for port in one.get("ports") or ()}
+    return {"readyEndpoints": len(ready), "endpointPorts": sorted(ports)}

@@ -1,0 +1,3 @@
+"""The plugin by its public name: ``-p hopcheck.pytest_plugin`` (`hopcheck.app.pytest_plugin`)."""
+
+from hopcheck.app.pytest_plugin import *  # noqa: F403  # pytest finds hooks and fixtures by name

@@ -1,0 +1,231 @@
+"""The reference page of each finding code: ``hopcheck explain CODE`` and docs/findings/.
+
+A page is put together from the catalogue (title, fix, commands), `pages.*.toml` (meaning, why,
+evidence, when to ignore), `examples*.json` (a finding as a scenario of the tests produced it, in
+each language) and the table of causes; `[page]` of `texts.*.toml` holds the words between them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hopcheck.catalogue.catalogue import Entry, entries, nearest, text
+from hopcheck.catalogue.language import language, tables
+from hopcheck.verdict.cause import CONDITIONS, EDGES, ORDER
+
+SECTIONS = ("meaning", "example", "why", "evidence", "confirm", "fix", "ignore", "related")
+
+
+def _resource(name: str) -> str:
+    return resources.files("hopcheck.report").joinpath(name).read_text("utf-8")
+
+
+def _pages() -> Mapping[str, Mapping[str, str]]:
+    return tables("pages")
+
+
+@cache
+def _examples(spoken: str) -> Mapping[str, Mapping[str, Any]]:
+    """By code; another language's file holds the prose alone."""
+    examples: dict[str, dict[str, Any]] = json.loads(_resource("examples.json"))
+    if spoken == "en":
+        return examples
+    prose = json.loads(_resource(f"examples.{spoken}.json"))
+    return {code: example | prose.get(code, {}) for code, example in examples.items()}
+
+
+class _Shown(dict[str, str]):
+    """Parameters as a reader sees them in a template: <name>."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+def filled(template: str) -> str:
+    """A text of the catalogue with its parameters as <name>."""
+    # "!r" would ask for the repr of a placeholder.
+    return template.replace("!r}", "}").format_map(_Shown())
+
+
+def _has(patterns: tuple[str, ...], code: str) -> bool:
+    return any(fnmatchcase(code, pattern) for pattern in patterns)
+
+
+def related(code: str) -> tuple[list[str], list[str]]:
+    """Codes that explain `code`, and codes that it explains, by the table of causes."""
+    causes = [
+        c for c in entries() if any(_has(e.causes, c) and _has(e.effects, code) for e in EDGES)
+    ]
+    effects = [
+        c for c in entries() if any(_has(e.causes, code) and _has(e.effects, c) for e in EDGES)
+    ]
+    return [c for c in causes if c != code], [c for c in effects if c != code]
+
+
+def page(code: str) -> str:
+    """The page of `code` as Markdown. Raises KeyError, with one line that names the nearest."""
+    entry = entries().get(code.upper())
+    if entry is None:
+        near = text("page", "either").join(nearest(code, 3))
+        raise KeyError(text("page", "unknown", code=ascii(code[:20]), near=near))
+    own = _pages()[entry.code]
+    example = _examples(language()).get(entry.code)
+    bodies = {
+        "meaning": own["meaning"],
+        "example": _example(entry, example),
+        "why": own["why"],
+        "evidence": own["evidence"],
+        "confirm": _commands(entry, example),
+        "fix": _fixes(entry, own, example),
+        "ignore": own["ignore"],
+        "related": _related(entry.code),
+    }
+    lines = [
+        f"# {entry.code}: {filled(entry.title)}",
+        "",
+        text(
+            "page",
+            "step",
+            step=entry.step.value,
+            words=text("step", entry.step.value),
+            severity=_severity(entry),
+        ),
+    ]
+    for section in SECTIONS:
+        lines += ["", f"## {text('page', section)}", "", bodies[section].strip()]
+    return "\n".join(lines)
+
+
+def _severity(entry: Entry) -> str:
+    return text("label", f"severity.{entry.severity.value}")
+
+
+def _example(entry: Entry, example: Mapping[str, Any] | None) -> str:
+    if example is None:
+        said = {name: filled(getattr(entry, name)) for name in ("message", "expected", "actual")}
+        return _quote(said, ("expected", "actual"))
+    found = _quote(example, ("object", "expected", "actual"))
+    return f"{found}\n\n{text('page', 'scenario', name=example['scenario'])}"
+
+
+def _quote(said: Mapping[str, Any], rows: Iterable[str]) -> str:
+    lines = [f"- {text('label', row)}: {_plain(said[row])}" for row in rows]
+    return "\n".join([f"> {_plain(said['message'])}", "", *lines])
+
+
+def _plain(words: str) -> str:
+    """Words as Markdown shows them unchanged: "<name>" is no HTML there."""
+    return re.sub(r"<(?=[A-Za-z/])", r"\\<", words)
+
+
+def _commands(entry: Entry, example: Mapping[str, Any] | None) -> str:
+    commands = (
+        example["commands"]
+        if example
+        else [" ".join(filled(command).split()) for command in entry.commands]
+    )
+    lines = "\n".join(commands)
+    before = text("page", "values") + "\n\n" if example else ""
+    return f"{before}```console\n{lines}\n```"
+
+
+def _fixes(entry: Entry, own: Mapping[str, str], example: Mapping[str, Any] | None) -> str:
+    found = [_plain(example["fix"] if example else filled(entry.fix))]
+    if "fix" in own:
+        found.append(own["fix"])
+    for name, variant in entry.variants.items():
+        if "fix" in variant:
+            title = filled(variant.get("title", name))
+            fix = _plain(filled(variant["fix"]))
+            found.append(text("page", "variant", name=name, title=title, fix=fix))
+    return "\n\n".join(found)
+
+
+def _related(code: str) -> str:
+    causes, effects = related(code)
+    said = [text("page", "follows", codes=_links(causes))] if causes else []
+    said += [text("page", "explains", codes=_links(effects))] if effects else []
+    return "\n\n".join(said) or text("page", "alone")
+
+
+def _links(codes: list[str]) -> str:
+    return ", ".join(f"[{code}]({code}.md)" for code in codes)
+
+
+def plain(words: str) -> str:
+    """A page without its links, which lead nowhere but between the files of docs/findings."""
+    return re.sub(r"\[([A-Z]{3}\d{3})\]\(\1\.md\)", r"\1", words)
+
+
+def show(words: str) -> None:
+    """Print a page on the terminal, laid out; commands stay whole, so that they can be pasted."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(highlight=False)
+    parts = re.split(r"^```console\n(.*?)^```$", words, flags=re.MULTILINE | re.DOTALL)
+    for number, part in enumerate(parts):
+        if number % 2:
+            for command in part.splitlines():
+                console.print(f"  $ {command}", style="cyan", markup=False, soft_wrap=True)
+            console.print()
+        else:
+            console.print(Markdown(part), width=min(console.width, 100))
+
+
+def index() -> str:
+    """The list of all codes, by step."""
+    lines = [text("page", "index"), "", text("page", "written")]
+    step = None
+    for code, entry in entries().items():
+        if entry.step is not step:
+            step = entry.step
+            lines += ["", f"## {step.value}", "", text("page", "index_head"), "|---|---|---|"]
+        lines.append(f"| [{code}]({code}.md) | {_severity(entry)} | {filled(entry.title)} |")
+    return "\n".join(lines)
+
+
+def causes_page() -> str:
+    """The table of causes as a page."""
+    lines = [
+        text("page", "causes"),
+        "",
+        text("page", "causes_written"),
+        text("page", "causes_about"),
+        "",
+        text("page", "causes_head"),
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {', '.join(e.causes)} | {', '.join(e.effects)} | {e.because} | "
+        f"{CONDITIONS[e.when].words} |"
+        for e in EDGES
+    ]
+    lines += [
+        "",
+        text("page", "order"),
+        "",
+        *(f"{number}. {rank.because}" for number, rank in enumerate(ORDER, 1)),
+    ]
+    return "\n".join(lines)
+
+
+def main(directory: Path) -> None:
+    """Write every page, the index and the table of causes into `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for code in entries():
+        (directory / f"{code}.md").write_text(page(code) + "\n", "utf-8")
+    (directory / "README.md").write_text(index() + "\n", "utf-8")
+    (directory / "CAUSES.md").write_text(causes_page() + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/findings"))

@@ -1,0 +1,1 @@
+"""The host's way in one snapshot, made once a host (pure)."""

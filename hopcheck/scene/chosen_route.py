@@ -1,0 +1,223 @@
+"""The host's route in a snapshot: which router serves it, and the Services behind it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hopcheck.behaviour.traefik.dropped import passing_over
+from hopcheck.behaviour.traefik.gateway import gateway_routers, gateway_routes_for
+from hopcheck.behaviour.traefik.route import Backend, Excluded, Route, View
+from hopcheck.behaviour.traefik.routes import Scheme, Selection, candidates, leaves, select
+from hopcheck.behaviour.traefik.rules import matches
+from hopcheck.behaviour.traefik.static import StaticConfig
+from hopcheck.behaviour.traefik.version import parse_version
+from hopcheck.model import Obj, Why
+from hopcheck.scene.memo import Memo
+from hopcheck.scene.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_routings: Memo[Routing] = Memo(4)
+_views: Memo[View] = Memo(16)
+_routes: Memo[list[Route]] = Memo(4)
+_selections: Memo[Selection] = Memo(8)
+
+ANY_VIEW = View(name="-/-", static=StaticConfig())
+
+
+def routing_of(scene: Scene) -> Routing:
+    """The choice that is made in this scene: the judges of all steps look at one."""
+    return _routings.get((scene,), lambda: Routing(scene))
+
+
+class Routing:
+    """The choice that the host's Traefik makes, by what is declared."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+
+    @cached_property
+    def view(self) -> View:
+        """The installation that the requests reach; an unknown one where none was found."""
+        scene, instance = self.scene, self.scene.instance
+        if instance is not None:
+            evidence = (scene.kube, scene.snapshot.traefik, instance)
+            assumed = scene.snapshot.assumed_version
+            return _views.get(evidence, lambda: scene.view_of(instance), assumed)
+        version = parse_version(scene.snapshot.assumed_version or "")
+        return msgspec.structs.replace(ANY_VIEW, version=version)
+
+    @cached_property
+    def routes(self) -> list[Route]:
+        """Every route as that installation would build it."""
+        kube, view = self.scene.kube, self.view
+        return _routes.get((kube, view), lambda: candidates(kube, [view]))
+
+    @property
+    def entry_point(self) -> str:
+        """The entryPoint of the request; the usual name where ports do not tell."""
+        entry = self.scene.entry_point
+        if entry is not None:
+            return entry.name
+        return "websecure" if self.scheme_inside == "https" else "web"
+
+    @cached_property
+    def scheme_inside(self) -> str:
+        """Http where the load balancer has ended TLS and sends plain text on; else as asked."""
+        scene = self.scene
+        if scene.target.scheme == "http" or scene.balancer is None:
+            return scene.target.scheme
+        listener = scene.listener(scene.balancer, scene.target.port)
+        if listener is None or listener.get("Protocol") not in ("TLS", "HTTPS"):
+            return "https"
+        groups = [scene.group(f.target_group_arn) for f in scene.forwards(listener)]
+        plain = any(group.get("Protocol") in ("TCP", "HTTP") for group in groups)
+        return "http" if plain else "https"
+
+    @cached_property
+    def selection(self) -> Selection:
+        """What Traefik does with the request; routes that it drops are passed over."""
+        return passing_over(self._selected, self.drops, self.view)
+
+    def drops(self, route: Route) -> bool:
+        """Whether Traefik makes no router of it: a Service or its port, or a TraefikService, lacks.
+
+        False where that could not be seen.
+        """
+        services, missing = self.backends(route)
+        return bool(missing) or any(self._leads_nowhere(backend) for backend in services)
+
+    def _leads_nowhere(self, backend: Backend) -> bool:
+        if backend.name.endswith("@internal"):
+            return False
+        service = self.scene.service(backend.namespace, backend.name)
+        if service is None:
+            one = self.scene.kube.one("services", backend.namespace, backend.name)
+            return one.why is Why.NOT_FOUND
+        spec = service.get("spec") or {}
+        # Traefik takes the port from the reference where an ExternalName Service names none.
+        external = spec.get("type") == "ExternalName" and not spec.get("ports")
+        return not external and port_of(service, backend.port) is None
+
+    @cached_property
+    def _selected(self) -> Selection:
+        """The choice by rules and priorities alone."""
+        target, view, routes, entry_point = (
+            self.scene.target,
+            self.view,
+            self.routes,
+            self.entry_point,
+        )
+        scheme: Scheme = "http" if self.scheme_inside == "http" else "https"
+        return _selections.get(
+            (routes, view),
+            lambda: select(
+                routes,
+                target.host,
+                target.path,
+                view=view,
+                entry_point=entry_point,
+                scheme=scheme,
+            ),
+            target.host,
+            target.path,
+            entry_point,
+            scheme,
+        )
+
+    @cached_property
+    def gateway(self) -> tuple[str, ...]:
+        """HTTPRoutes (else routers of the API) that may route the host: not evaluated."""
+        static, target = self.view.static, self.scene.target
+        return gateway_routes_for(
+            self.scene.kube, target.host, enabled=static.gateway if static.known else None
+        ) or gateway_routers(
+            self.scene.snapshot.traefik.replicas,
+            target.host,
+            target.path,
+            self.entry_point,
+            self.view.version,
+        )
+
+    @cached_property
+    def winner(self) -> Route | None:
+        """The route that is meant to serve: the winner, or the one that a small thing keeps out.
+
+        A host's Service is of interest even where its route is not loaded.
+        """
+        found = self.selection
+        if found.winner is not None:
+            return found.winner
+        if self.gateway:  # what serves the host is no object that was evaluated
+            return None
+        # Those that match host and path come before those that match the host alone.
+        misses = sorted(found.misses, key=lambda m: m.reason is Excluded.PATH_MISMATCH)
+        near = [m.route for m in misses if m.reason is not Excluded.HOST_MISMATCH]
+        for route in (*found.undecided, *near, *found.excluded):
+            if route.backends:
+                return route
+        return None
+
+    @cached_property
+    def other_provider(self) -> str | None:
+        """The provider of a router that Traefik's API shows for the host, if not Kubernetes'."""
+        for replica in self.scene.snapshot.traefik.replicas:
+            seen = ((replica.routers, False), (replica.tcp_routers, True))
+            for router, tcp in ((r, tcp) for found, tcp in seen for r in found.or_else(()) or ()):
+                provider = str(router.get("provider", ""))
+                if provider in ("", "internal") or provider.startswith("kubernetes"):
+                    continue
+                if router.get("status") == "enabled" and matches(
+                    str(router.get("rule", "")),
+                    self.scene.target.host,
+                    self.scene.target.path,
+                    version=self.view.version,
+                    protocol="tcp" if tcp else "http",
+                ):
+                    return provider
+        return None
+
+    def backends(self, route: Route) -> tuple[list[Backend], list[Backend]]:
+        """Services behind a route, and references of it that lead nowhere."""
+        services: list[Backend] = []
+        missing: list[Backend] = []
+        for backend in route.backends:
+            found, lost = leaves(self.scene.kube, backend)
+            services += found
+            missing += lost
+        return services, missing
+
+    def services(self) -> list[tuple[Backend, Obj]]:
+        """The existing Services behind the host's route, each once."""
+        if self.winner is None:
+            return []
+        found: dict[tuple[str, str, str], tuple[Backend, Obj]] = {}
+        for backend in self.backends(self.winner)[0]:
+            service = self.scene.service(backend.namespace, backend.name)
+            if service is not None:
+                key = (backend.namespace, backend.name, str(backend.port))
+                found[key] = (backend, service)
+        return list(found.values())
+
+
+def share_of(backend: Backend, backends: Sequence[Backend]) -> float | None:
+    """The part of the requests that one of several backends gets, by their weights."""
+    weights = [1 if each.weight is None else each.weight for each in backends]
+    total: int = sum(weights)
+    own = 1 if backend.weight is None else backend.weight
+    return own / total if len(backends) > 1 and total else None
+
+
+def port_of(service: Obj, port: int | str | None) -> Obj | None:
+    """The Service's port that a backend names by number or name; the only one where none is."""
+    ports: Sequence[Obj] = (service.get("spec") or {}).get("ports") or ()
+    for one in ports:
+        if port is not None and (
+            str(one.get("port")) == str(port) or (one.get("name") and one.get("name") == port)
+        ):
+            return one
+    return ports[0] if port is None and len(ports) == 1 else None

@@ -1,0 +1,340 @@
+"""What the requests say: who answered, and whether an answer counts as a success."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+from hopcheck.behaviour.traefik.logs import moment
+from hopcheck.behaviour.traefik.rules import matches
+from hopcheck.model import ErrorKind, Exchange, Hop, Obj, Probe, Snapshot, Target, TlsInfo
+from hopcheck.scene.memo import Memo
+
+
+class Producer(StrEnum):
+    """Who wrote the answer, as far as the answer itself tells (knowledge: path-rules)."""
+
+    APPLICATION = "application"
+    TRAEFIK = "traefik"
+    ALB = "alb"
+    CLOUDFRONT = "cloudfront"
+    CLOUDFLARE = "cloudflare"
+    NOBODY = "nobody"
+
+
+# Status -> exact body (white space stripped) of Traefik's own answers; bodies seen live on 3.7.15.
+TRAEFIK_BODIES = {
+    400: "400 Bad Request",
+    404: "404 page not found",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "no available server",
+    504: "Gateway Timeout",
+}
+# Its proxy's words have no newline, which Go's http.Error writes, and so many an application does.
+_BY_ITS_PROXY = frozenset({500, 502, 504})
+_NOT_TRAEFIKS = ("x-powered-by", "etag")  # headers that applications write
+
+
+def producer(exchange: Exchange) -> Producer:
+    """Who wrote this answer. Any Go program can write Traefik's 404: see `application_404`."""
+    if exchange.status is None:
+        return Producer.NOBODY
+    server = (exchange.header("server") or "").lower()
+    if server.startswith("awselb/"):
+        return Producer.ALB
+    if server == "cloudfront" and exchange.status >= 400:
+        return Producer.CLOUDFRONT
+    if server == "cloudflare" and 520 <= exchange.status <= 530:
+        return Producer.CLOUDFLARE
+    body = exchange.body.strip()
+    if body == TRAEFIK_BODIES.get(exchange.status):
+        exact = exchange.status not in _BY_ITS_PROXY or exchange.body == body
+        if not exact or any(exchange.header(name) for name in _NOT_TRAEFIKS):
+            return Producer.APPLICATION
+        if exchange.status == 404:
+            # A proxy in front (nginx, Cloudflare) names itself and passes the rest on.
+            nosniff = exchange.header("x-content-type-options") == "nosniff"
+            return Producer.TRAEFIK if nosniff else Producer.APPLICATION
+        if server == "":
+            return Producer.TRAEFIK
+    if exchange.status == 421 and body in ("Misdirected Request", ""):
+        return Producer.TRAEFIK
+    return Producer.APPLICATION
+
+
+# What TLS servers say to plain HTTP: Go's net/http, nginx, Apache httpd, Envoy and Tomcat.
+_SAYS_TLS = (
+    "client sent an http request to an https server",
+    "plain http request was sent to https port",
+    "speaking plain http to an ssl-enabled server port",
+    "this combination of host and port requires tls",
+)
+
+
+def says_tls(exchange: Exchange) -> bool:
+    """Whether the answer is a TLS server's to a request in plain HTTP."""
+    words = exchange.body.lower()
+    return exchange.status == 400 and any(said in words for said in _SAYS_TLS)
+
+
+def expected(status: int, expect: str) -> bool:
+    """Whether `status` is in a set such as "200-399,401,403"."""
+    for part in expect.split(","):
+        low, _, high = part.strip().partition("-")
+        if low and int(low) <= status <= int(high or low):
+            return True
+    return False
+
+
+class CertificateProblem(StrEnum):
+    """What is wrong with a certificate as presented."""
+
+    DEFAULT = "default"  # Traefik's own default certificate
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    NAME = "name"
+    UNTRUSTED = "untrusted"
+
+
+def name_matches(pattern: str, host: str) -> bool:
+    """RFC 6125: a wildcard stands for exactly one left-most label."""
+    pattern, host = pattern.lower().rstrip("."), host.lower().rstrip(".")
+    if pattern.startswith("*."):
+        return "." in host and host.split(".", 1)[1] == pattern[2:]
+    return pattern == host
+
+
+_SELF_SIGNED = 18  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+
+
+def certificate_problem(tls: TlsInfo, host: str, now: str) -> CertificateProblem | None:
+    """The gravest problem of the leaf for `host` at `now` (RFC 3339 UTC); None: it is fine."""
+    if not tls.chain:
+        return None
+    leaf = tls.chain[0]
+    if "TRAEFIK DEFAULT CERT" in leaf.subject:
+        return CertificateProblem.DEFAULT
+    if leaf.not_after < now:
+        return CertificateProblem.EXPIRED
+    if leaf.not_before > now:
+        return CertificateProblem.NOT_YET_VALID
+    if not any(name_matches(name, host) for name in leaf.names):
+        return CertificateProblem.NAME
+    if tls.verify_code == _SELF_SIGNED and not leaf.self_signed:
+        # The connection that was refused saw another certificate than the one that was looked at:
+        # two replicas answer differently, and this one is fine.
+        return None
+    return None if tls.verified else CertificateProblem.UNTRUSTED
+
+
+def certificate_fails(problem: CertificateProblem | None) -> bool:
+    """Whether a client would refuse; 'untrusted' may be only this machine's view."""
+    return problem not in (None, CertificateProblem.UNTRUSTED)
+
+
+def probe_certificate(probe: Probe, host: str, now: str) -> CertificateProblem | None:
+    """The first certificate problem on the way of a probe that a client would refuse, or any."""
+    problems = [
+        certificate_problem(exchange.tls, host, now)
+        for exchange in probe.exchanges
+        if exchange.tls is not None
+    ]
+    grave = [problem for problem in problems if certificate_fails(problem)]
+    return grave[0] if grave else next((p for p in problems if p is not None), None)
+
+
+def application_404(snapshot: Snapshot, exchange: Exchange) -> bool:
+    """Whether a 404 that reads like Traefik's is the application's own.
+
+    The access log decides: the application's has a router. Else Traefik's API does: without a
+    router for the host it is Traefik's. Else it is the application's where one of its pods, asked
+    directly, gives the same body.
+    """
+    for fields in _access_lines(snapshot, 404):
+        return bool(fields.get("RouterName")) and fields.get("OriginStatus") == "404"
+    known = [one.routers.get() for one in snapshot.traefik.replicas if one.routers.seen]
+    if known and not any(_routed(router, snapshot.target) for own in known for router in own):
+        return False
+    return any(last.status == 404 and last.body == exchange.body for last in _by_pods(snapshot))
+
+
+# Traefik can be told to refuse these in a path, and 3.6.4 to 3.6.6 did so by themselves.
+_ENCODED = re.compile(r"%(2F|5C|00|3B|25|3F|23)", re.IGNORECASE)
+
+
+def refused_path(snapshot: Snapshot, exchange: Exchange) -> bool:
+    """Whether a 400 with nothing in it is Traefik's refusal of an encoded character in the path.
+
+    The application's own where the access log has its status, or a pod gives the same answer.
+    """
+    if exchange.status != 400 or exchange.body or not _ENCODED.search(exchange.url):
+        return False
+    for fields in _access_lines(snapshot, 400):
+        return fields.get("OriginStatus", "0") == "0"
+    return not any(last.status == 400 for last in _by_pods(snapshot))
+
+
+def refused_by_middleware(snapshot: Snapshot, exchange: Exchange, address: str) -> bool:
+    """Whether a 500 with nothing in it comes from a forwardAuth whose service does not answer.
+
+    Proof: the log of the call to `address`; or the access log shows no answer of the application;
+    or all of its pods, asked directly, answer well.
+    """
+    if exchange.status != 500 or exchange.body:
+        return False
+    for replica in snapshot.traefik.replicas:
+        if any(f"Error calling {address}" in line.raw for line in replica.log.or_else(()) or ()):
+            return True
+    for fields in _access_lines(snapshot, 500):
+        return fields.get("OriginStatus", "0") == "0"
+    answers = _by_pods(snapshot)
+    return bool(answers) and all((last.status or 500) < 500 for last in answers)
+
+
+def origin_answered(snapshot: Snapshot, status: int) -> bool | None:
+    """Whether this run's answers with that status came from the application, by the access log.
+
+    None where no line tells (the log is off, of the common format, or filtered).
+    """
+    for fields in _access_lines(snapshot, status):
+        if fields.get("RouterName"):
+            return fields.get("OriginStatus") == str(status)
+    return None
+
+
+def _access_lines(snapshot: Snapshot, status: int) -> Iterator[Mapping[str, str]]:
+    """Access-log lines (JSON) of this run's requests with that status, each replica's newest first.
+
+    Older ones speak of what the route was then.
+    """
+    path = snapshot.target.path.partition("?")[0]
+    began = moment(snapshot.taken_at) or 0
+    for replica in snapshot.traefik.replicas:
+        for line in reversed(replica.log.or_else(()) or ()):
+            fields = line.fields
+            if (
+                line.kind == "access"
+                and fields.get("RequestHost", "").partition(":")[0] == snapshot.target.host
+                and fields.get("RequestPath", "").partition("?")[0] == path
+                and fields.get("DownstreamStatus") == str(status)
+                and (moment(line.time or "") or 0) >= began
+            ):
+                yield fields
+
+
+def _by_pods(snapshot: Snapshot) -> list[Exchange]:
+    """The last exchange with each of the application's pods that was asked directly."""
+    return [
+        collected.get().exchanges[-1]
+        for collected in snapshot.http.hops
+        if collected.seen and collected.get().hop is Hop.POD and collected.get().exchanges
+    ]
+
+
+def _routed(router: Obj, target: Target) -> bool:
+    """Whether a router of Traefik's API may serve the host and path."""
+    if router.get("status") == "disabled" or router.get("provider") == "internal":
+        return False
+    return matches(str(router.get("rule", "")), target.host, target.path) is not False
+
+
+def succeeded(snapshot: Snapshot, probe: Probe, target: Target) -> bool:
+    """Whether a client would call this request a success (contract: verdict)."""
+    if certificate_fails(probe_certificate(probe, target.host, snapshot.taken_at)):
+        return False
+    if probe.redirected_to is not None:
+        return True
+    if not probe.exchanges:
+        return False
+    last = probe.exchanges[-1]
+    if last.error is not None or last.status is None:
+        return False
+    who = producer(last)
+    if who is Producer.TRAEFIK and last.status == 404:
+        who = Producer.APPLICATION if application_404(snapshot, last) else who
+    if who is Producer.TRAEFIK:
+        return False
+    if last.status == 404 and not target.path_asked and who is Producer.APPLICATION:
+        return True
+    return expected(last.status, target.expect_status)
+
+
+class Outcome(Struct, frozen=True):
+    """The requests from here: how many could be made, how many succeeded."""
+
+    made: int = 0
+    succeeded: int = 0
+    not_tried: int = 0  # no IPv6 here, deadline, …
+    other_scheme_serves: bool = False
+
+
+_NO_WAY_IN = (
+    ErrorKind.REFUSED,
+    ErrorKind.CONNECT_TIMEOUT,
+    ErrorKind.UNREACHABLE,
+    ErrorKind.RESET,
+    ErrorKind.TLS_PROTOCOL,
+)
+
+
+def tried(probe: Probe) -> bool:
+    """Whether the request really left this machine."""
+    return bool(probe.exchanges) and probe.exchanges[-1].error not in (
+        ErrorKind.LOCAL,
+        ErrorKind.RESOLVE,
+    )
+
+
+def requests_made(snapshot: Snapshot) -> list[Probe]:
+    """The host's requests that left this machine and whose outcome says something."""
+    from hopcheck.scene.hairpin import hairpinned
+
+    probes = [c.get() for c in snapshot.http.requests if c.seen and tried(c.get())]
+    loops = hairpinned(snapshot)
+    return [probe for probe in probes if probe.address not in loops]
+
+
+def _no_listener_or_route(probe: Probe) -> bool:
+    last = probe.exchanges[-1]
+    return last.error in _NO_WAY_IN or (last.status == 404 and producer(last) is Producer.TRAEFIK)
+
+
+_outcomes: Memo[Outcome] = Memo(4)
+
+
+def outcomes(snapshot: Snapshot) -> Outcome:
+    """Count the host's requests, one for each address."""
+    return _outcomes.get(
+        (snapshot.http, snapshot.traefik),
+        lambda: _count(snapshot),
+        snapshot.target,
+        snapshot.taken_at,
+    )
+
+
+def _count(snapshot: Snapshot) -> Outcome:
+    target = snapshot.target
+    probes = requests_made(snapshot)
+    good = [probe for probe in probes if succeeded(snapshot, probe, target)]
+    other = snapshot.http.other_scheme
+    serves = (
+        not target.scheme_asked
+        and target.scheme == "https"
+        and bool(probes)
+        and not good
+        and all(_no_listener_or_route(probe) for probe in probes)
+        and other.seen
+        and tried(other.get())
+        and all(exchange.tls is None for exchange in other.get().exchanges)
+        and succeeded(snapshot, other.get(), target)
+    )
+    return Outcome(
+        made=len(probes),
+        succeeded=len(good),
+        not_tried=len(snapshot.http.requests) - len(probes),
+        other_scheme_serves=serves,
+    )

@@ -1,0 +1,187 @@
+"""``hopcheck run``: every host of the configuration, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from hopcheck.catalogue.catalogue import text
+from hopcheck.config.file import Config, UsageError, build_options, load_config
+from hopcheck.engine.host import HostSession
+from hopcheck.schedule.fleet_model import FleetResult
+from hopcheck.schedule.fleet_shards import BadShardError, Shard, parse_shard
+from hopcheck.schedule.plan import concurrency, plan, write_mode
+
+if TYPE_CHECKING:
+    from hopcheck.history.with_past import Fetch
+    from hopcheck.schedule.fleet_run import FleetRun
+    from hopcheck.schedule.outlets.publishing import Publishing
+
+INTERRUPTED = 130
+VERDICTS = frozenset({0, 1, 3, 4})
+_COLOURS = {"broken": "red", "defect": "red", "degraded": "yellow", "unknown": "magenta"}
+
+
+class Settings:
+    """What the command was told: the configuration, options that beat it, and the shard."""
+
+    def __init__(self, config: Config, options: Mapping[str, Any], shard: Shard | None) -> None:
+        self.config = config
+        self.options = {k: v for k, v in options.items() if v not in (None, (), [])}
+        self.shard = shard
+        self.concurrency = concurrency(config)
+        self.mode = write_mode(config)
+        self.reports = Path(
+            str(self.options.get("reports") or config.defaults.get("reports", "reports"))
+        )
+
+
+def settings(options: dict[str, Any]) -> Settings:
+    """Read the file and the options of the command. Raises UsageError."""
+    config = load_config(options.pop("config"), Path.cwd())
+    shard = options.pop("shard")
+    overriding = {key: options.pop(key) for key in ("concurrency", "write")}
+    fleet = {**config.fleet, **{k: v for k, v in overriding.items() if v is not None}}
+    config = msgspec.structs.replace(config, fleet=fleet)
+    try:
+        return Settings(config, options, parse_shard(shard) if shard else None)
+    except BadShardError as error:
+        raise UsageError(str(error)) from None
+
+
+async def diagnose(asked: Settings, runs: list[FleetRun], fetch: Fetch | None = None) -> None:
+    """Read the cluster where hosts are to be discovered, diagnose every host, write the files.
+
+    `runs` receives the FleetRun, which holds the result, also after an interruption. (Returned by
+    the main task, asyncio's signal handling would put it in words: 0.2 s for 1,000 hosts.) `fetch`
+    brings evidence of earlier runs that is kept elsewhere.
+    """
+    from hopcheck.collect.shared import Shared
+    from hopcheck.schedule.fleet_run import FleetRun
+
+    options = build_options({**asked.config.defaults, **asked.options})
+    shared = Shared(options)
+    try:
+        lists = {}
+        if asked.config.fleet.get("hosts") == "discover":
+            lists = await shared.routes(options)
+        hosts = plan(asked.config, asked.options, lambda _options: lists, asked.shard)
+        run = FleetRun(
+            hosts,
+            shared,
+            concurrency=asked.concurrency,
+            write=None if asked.mode == "nothing" else lambda host: written(host, fetch),
+        )
+        runs.append(run)
+        await run.run()
+    finally:
+        await shared.close()
+
+
+def written(host: HostSession, fetch: Fetch | None = None) -> tuple[str | None, str | None]:
+    """Write a host's files: (directory, error)."""
+    from hopcheck.engine.write import write
+
+    host.fetch = fetch
+    try:
+        return str(write(host, index=False, record=False)), None
+    except OSError as error:
+        return None, str(error)
+
+
+def run(options: dict[str, Any], *, as_json: bool, quiet: bool, exit_zero: bool = False) -> int:
+    """The command; the exit code by the contract (`exit_zero`: 0 for every verdict).
+
+    Raises UsageError.
+    """
+    from hopcheck.schedule.outlets.publishing import Publishing
+
+    asked = settings(options)
+    publishing = Publishing(asked.config, asked.options.get("reports"))
+    asked.reports = publishing.base
+    asked.options["reports"] = str(publishing.base)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    runs: list[FleetRun] = []
+    try:
+        publishing.before()
+        asyncio.run(diagnose(asked, runs, publishing.fetch))
+        result = runs[0].result()
+    except KeyboardInterrupt:
+        if not runs:
+            return INTERRUPTED
+        result = runs[0].result(complete=False)
+    tell(result, as_json=as_json, quiet=quiet)
+    if asked.mode != "nothing":
+        keep(asked, result, publishing)
+    for each in result.hosts:
+        if each.write_error:
+            words = text("note", "not_written", error=each.write_error)
+            click.echo(f"hopcheck: {each.target.host}: {words}", err=True)
+    if not result.complete:
+        return INTERRUPTED
+    return 0 if exit_zero and result.exit_code in VERDICTS else result.exit_code
+
+
+def keep(asked: Settings, result: FleetResult, publishing: Publishing) -> None:
+    """Write the summary and the index, tell and publish; none of it changes a verdict."""
+    from hopcheck.history.index import update_index
+    from hopcheck.schedule.summary import write_summary
+
+    publishing.bring_heads(result)
+    for line in remember(asked.reports, result):
+        click.echo(f"hopcheck: {line}", err=True)
+    try:
+        write_summary(asked.reports, result)
+        if result.shard is None:  # the merge makes the index of all of them
+            update_index(asked.reports, dt.datetime.now(dt.UTC))
+    except OSError as error:
+        click.echo(f"hopcheck: {text('note', 'no_summary', error=error)}", err=True)
+    for line in publishing.after(result).lines():
+        click.echo(f"hopcheck: {line}", err=True)
+
+
+def remember(base: Path, result: FleetResult) -> list[str]:
+    """Add all runs to the history at once; what kept them from it, in words.
+
+    A run that is killed before this is found by its directory, the next time.
+    """
+    from hopcheck.history.database import History, HistoryError
+    from hopcheck.history.retention import prune
+
+    now = dt.datetime.now(dt.UTC)
+    notes = []
+    with History(base) as history:
+        try:
+            with history.batch():
+                for each in result.hosts:
+                    if each.report is None or each.written is None:
+                        continue
+                    where, kept = Path(each.written), each.host.run
+                    history.record(where.parent.name, each.report, where.name)
+                    prune(history, base, where.parent.name, now, kept.keep_runs, kept.keep_days)
+        except HistoryError as error:
+            notes.append(str(error))
+        if history.said:
+            notes.append(history.said)
+    return notes
+
+
+def tell(result: FleetResult, *, as_json: bool, quiet: bool) -> None:
+    """Print the run: JSON alone, or one line a host with the worst first (quiet: no healthy)."""
+    from hopcheck.schedule.summary import lines, notes, to_json
+
+    if as_json:
+        click.echo(to_json(result), nl=False)
+        return
+    for state, line in lines(result):
+        if not (quiet and state in ("healthy", "maintenance")):
+            click.echo(click.style(line, fg=_COLOURS.get(state)))
+    for note in notes(result):
+        click.echo(note)

@@ -1,0 +1,116 @@
+"""What a fleet run is asked and what it gives: hosts, their results, and the run as a whole."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from hopcheck.config.options import HostRun
+from hopcheck.model import Report, Target, Verdict
+from hopcheck.schedule.fleet_shards import Shard
+from hopcheck.schedule.windows import Window
+
+EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
+DEFECT = 70
+WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+
+
+class FleetHost(Struct, frozen=True):
+    """One host to diagnose, with its options and what only a fleet knows of it."""
+
+    run: HostRun
+    maintenance: tuple[Window, ...] = ()
+    source: Literal["configured", "discovered"] = "configured"
+
+    @property
+    def owner(self) -> str | None:
+        """Who is to be told."""
+        return self.run.options.owner
+
+
+class LeftOut(Struct, frozen=True):
+    """A host that the cluster names and that is not diagnosed, with the reason in words."""
+
+    host: str
+    reason: str
+
+
+class FleetPlan(Struct, frozen=True):
+    """What a run has to do; `problems` are sources of hosts that could not be read, in words."""
+
+    hosts: tuple[FleetHost, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    problems: tuple[str, ...] = ()
+    shard: Shard | None = None
+
+
+class HostResult(Struct, frozen=True):
+    """What became of one host.
+
+    Exactly one of these holds: there is a `report`; a maintenance window was open and nothing was
+    asked (`maintenance` is its text); or the suite failed before it could report (`defects`).
+    `defects` beside a report are tracebacks of the steps whose judge failed ("" for the host as a
+    whole). Times are RFC 3339 UTC, `seconds` from the host's first question to its report.
+    """
+
+    host: FleetHost
+    started_at: str
+    finished_at: str
+    seconds: float = 0.0
+    report: Report | None = None
+    maintenance: str | None = None
+    defects: dict[str, str] = field(default_factory=dict)
+    probed: bool = False  # every hop was looked at, because the first look was not healthy
+    written: str | None = None  # the run's directory
+    write_error: str | None = None
+
+    @property
+    def target(self) -> Target:
+        """The host and the URL on it."""
+        return self.host.run.target
+
+    @property
+    def exit_code(self) -> int:
+        """The contract's exit code for this host alone; 0 in maintenance."""
+        if self.defects:
+            return DEFECT
+        return EXIT[self.report.verdict] if self.report is not None else 0
+
+
+class FleetResult(Struct, frozen=True):
+    """A fleet run as a whole; `hosts` in the plan's order, skipped ones among them."""
+
+    started_at: str
+    finished_at: str
+    hosts: tuple[HostResult, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    problems: tuple[str, ...] = ()
+    shard: Shard | None = None
+    complete: bool = True  # False: interrupted; hosts that were not finished are absent
+    api_requests: int = 0  # to Kubernetes API servers, pages and proxied requests included
+    aws_calls: int = 0
+    seconds: float = 0.0
+
+    @property
+    def diagnosed(self) -> tuple[HostResult, ...]:
+        """The hosts with a report."""
+        return tuple(result for result in self.hosts if result.report is not None)
+
+    @property
+    def skipped(self) -> tuple[HostResult, ...]:
+        """The hosts whose maintenance window was open."""
+        return tuple(result for result in self.hosts if result.maintenance is not None)
+
+    @property
+    def defective(self) -> tuple[HostResult, ...]:
+        """The hosts in which the suite itself failed."""
+        return tuple(result for result in self.hosts if result.defects)
+
+    @property
+    def exit_code(self) -> int:
+        """The worst host's, in the contract's order; at least 3 where hosts could not be told."""
+        codes = {result.exit_code for result in self.hosts}
+        if self.problems:
+            codes.add(EXIT[Verdict.UNKNOWN])
+        return next((code for code in WORST_FIRST if code in codes), 0)

@@ -1,0 +1,176 @@
+"""The commands beside ``hopcheck run``: merge, serve, runbook."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hopcheck.catalogue.catalogue import text
+from hopcheck.config.file import Config, UsageError, build_options, load_config
+from hopcheck.model import Report
+from hopcheck.report.store import slug
+from hopcheck.schedule.fleet_model import FleetHost, FleetPlan
+from hopcheck.schedule.outlets.destination import DestinationError
+from hopcheck.schedule.outlets.publishing import Publishing
+from hopcheck.schedule.plan import plan
+from hopcheck.schedule.runbook import RunbookHost, runbook
+
+_UNKNOWN = 3
+_FRESH_S = 300.0  # how long the cluster's hosts are remembered by `serve`
+
+
+async def planned(config: Config, options: Mapping[str, Any]) -> FleetPlan:
+    """The configured hosts; the cluster is read where they are to be discovered."""
+    from hopcheck.collect.shared import Shared
+
+    lists: Mapping[str, Any] = {}
+    if config.fleet.get("hosts") == "discover":
+        made = build_options({**config.defaults, **options})
+        shared = Shared(made)
+        try:
+            lists = await shared.routes(made)
+        finally:
+            await shared.close()
+    return plan(config, options, lambda _options: lists)
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given."""
+    return {key: value for key, value in options.items() if value not in (None, (), [])}
+
+
+# --- merge ---------------------------------------------------------------------------------
+
+
+def merge(config_file: str | None, reports: str | None, count: int, wait_s: float) -> int:
+    """Merge the shards' runs; 0, or 3 where a shard is missing or nothing could be read.
+
+    Raises UsageError.
+    """
+    publishing = Publishing(load_config(config_file, Path.cwd()), reports)
+    try:
+        told, missing = publishing.merge(count, wait_s)
+    except (DestinationError, OSError) as error:
+        click.echo(f"hopcheck: {error}", err=True)
+        return _UNKNOWN
+    for line in told.lines():
+        click.echo(f"hopcheck: {line}", err=True)
+    for key in missing:
+        words = text("note", "nothing_new", what=key, seconds=f"{wait_s:g}")
+        click.echo(f"hopcheck: {words}", err=True)
+    return _UNKNOWN if missing else 0
+
+
+# --- runbook -------------------------------------------------------------------------------
+
+
+def write_runbook(options: dict[str, Any]) -> str:
+    """The runbook for the configured hosts, as Markdown. Raises UsageError."""
+    config = load_config(options.pop("config"), Path.cwd())
+    hosts = asyncio.run(planned(config, given(options))).hosts
+    return runbook([_line(host) for host in hosts], docs=None)
+
+
+def _line(host: FleetHost) -> RunbookHost:
+    base = host.run.base_url
+    link = f"{base.rstrip('/')}/{slug(host.run.target)}/latest/report.html" if base else None
+    name = host.run.target.display_host or host.run.target.host
+    return RunbookHost(name, host.owner, link)
+
+
+# --- serve ---------------------------------------------------------------------------------
+
+
+class Prober:
+    """Diagnoses one host now, as ``hopcheck diagnose`` would, and writes nothing."""
+
+    def __init__(self, config: Config, options: Mapping[str, Any]) -> None:
+        self._config = config
+        self._options = options
+
+    async def __call__(self, host: str, limit: float) -> Report | None:
+        """The report; None where hopcheck itself failed."""
+        from hopcheck.collect.shared import Shared
+        from hopcheck.config.file import host_runs
+        from hopcheck.schedule.fleet_run import FleetRun
+
+        options = {**self._options, "deadline": limit}
+        (run,) = host_runs([host], options, self._config)
+        shared = Shared(run.options)
+        try:
+            fleet = FleetRun(FleetPlan(hosts=(FleetHost(run),)), shared, concurrency=1)
+            result = await fleet.run()
+        finally:
+            await shared.close()
+        (one,) = result.hosts
+        return None if one.defects else one.report
+
+
+class Configured:
+    """The names of the configured hosts; discovered ones are asked for again every few minutes."""
+
+    def __init__(self, config: Config, options: Mapping[str, Any]) -> None:
+        self._config = config
+        self._options = options
+        self._names: frozenset[str] = frozenset()
+        self._until = 0.0
+
+    async def __call__(self) -> frozenset[str]:
+        """The names; those of last time where the cluster cannot be read."""
+        if time.monotonic() >= self._until:
+            found = await planned(self._config, self._options)
+            names = frozenset(host.run.target.host for host in found.hosts)
+            self._names = names | (self._names if found.problems else frozenset())
+            self._until = time.monotonic() + _FRESH_S
+        return self._names
+
+
+def serve(options: dict[str, Any], listen: str | None) -> int:
+    """Serve until SIGTERM or Ctrl-C. Raises UsageError."""
+    try:
+        from hopcheck.schedule.outlets.serve import split_listen
+    except ImportError:
+        raise UsageError(text("usage", "serve")) from None
+    config = load_config(options.pop("config"), Path.cwd())
+    publishing = Publishing(config, options.get("reports"))
+    try:
+        address = split_listen(listen or publishing.outlets.listen)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(config, given(options), publishing, address))
+    return 0
+
+
+async def _serve(
+    config: Config, options: dict[str, Any], publishing: Publishing, address: tuple[str | None, int]
+) -> None:
+    from aiohttp import web
+
+    from hopcheck.schedule.outlets.serve import Site
+
+    configured = Configured(config, options)
+    await configured()
+    site = Site(publishing.place, Prober(config, options), configured, publishing.outlets.probe)
+    runner = web.AppRunner(site.application(), access_log=None)
+    await runner.setup()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        try:
+            await web.TCPSite(runner, *address).start()
+        except OSError as error:
+            raise UsageError(f"listen: {error.strerror or error}") from None
+        shown = ", ".join(f"{name[0]}:{name[1]}" for name in runner.addresses)
+        click.echo(f"hopcheck: {text('note', 'serving', where=shown)}", err=True)
+        await stop.wait()
+    finally:
+        await runner.cleanup()

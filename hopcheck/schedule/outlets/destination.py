@@ -1,0 +1,286 @@
+"""Where reports are published: a directory, or a bucket of S3 or of anything that speaks it.
+
+Keys are paths relative to the reports directory ("<slug>/latest/report.html"), the same in both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from hopcheck.catalogue.catalogue import text
+from hopcheck.config.file import UsageError
+
+T = TypeVar("T")
+
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".xml": "application/xml",
+    ".md": "text/markdown; charset=utf-8",
+    ".prom": "text/plain; version=0.0.4; charset=utf-8",
+    ".db": "application/vnd.sqlite3",
+}
+_AT_ONCE = 8
+_DELETED_AT_ONCE = 1000  # the most that one DeleteObjects takes
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+_CHANGED = frozenset({"412", "PreconditionFailed", "ConditionalRequestConflict", "409"})
+
+
+class DestinationError(Exception):
+    """The destination cannot be read or written; the message is one clear line."""
+
+
+class ChangedMeanwhileError(DestinationError):
+    """Somebody else has written the key since it was read."""
+
+
+class Stored(bytes):
+    """Content as read, and `version`: what a conditional write is held against."""
+
+    version: str
+
+    def __new__(cls, data: bytes, version: str = "") -> Stored:
+        """`data` with its version."""
+        made = super().__new__(cls, data)
+        made.version = version
+        return made
+
+
+class Destination(Protocol):
+    """A place for reports. All methods raise DestinationError."""
+
+    name: str
+
+    def read(self, key: str) -> Stored | None:
+        """The content of `key`; None where there is none."""
+        ...
+
+    def write(self, key: str, data: bytes, *, replaces: str | None = None) -> None:
+        """Put `data` there as a whole.
+
+        With `replaces` ("" for: nothing) only if that version is still there, else
+        ChangedMeanwhileError; a destination that cannot tell writes all the same.
+        """
+        ...
+
+    def children(self, prefix: str) -> list[str]:
+        """The names directly below `prefix` ("<slug>/"), sorted."""
+        ...
+
+    def delete_below(self, prefix: str) -> None:
+        """Delete every key that begins with `prefix`."""
+        ...
+
+
+def destination(
+    where: str, *, region: str | None = None, profile: str | None = None
+) -> Destination:
+    """The destination that ``publish`` names. Raises UsageError."""
+    match = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^\s]*))?", where)
+    if match:
+        return Bucket(match[1], (match[2] or "").strip("/"), region=region, profile=profile)
+    if re.match(r"[a-z0-9]+://", where):
+        raise UsageError(text("usage", "publish", value=where[:80]))
+    return Directory(Path(where))
+
+
+class Directory:
+    """A directory, on a volume that whoever serves the reports can read."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.name = str(base)
+
+    def read(self, key: str) -> Stored | None:
+        """See Destination."""
+        path = self.base / key
+        try:
+            return Stored(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise DestinationError(str(error)) from None
+
+    def write(self, key: str, data: bytes, *, replaces: str | None = None) -> None:  # noqa: ARG002
+        """See Destination; by a rename, unconditionally."""
+        path = self.base / key
+        hidden = path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(2)}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            hidden.write_bytes(data)
+            hidden.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                hidden.unlink()
+            raise DestinationError(str(error)) from None
+
+    def children(self, prefix: str) -> list[str]:
+        """See Destination."""
+        try:
+            return sorted(path.name for path in (self.base / prefix).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise DestinationError(str(error)) from None
+
+    def delete_below(self, prefix: str) -> None:
+        """See Destination."""
+        import shutil
+
+        try:
+            shutil.rmtree(self.base / prefix)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DestinationError(str(error)) from None
+
+
+class Bucket:
+    """A prefix of a bucket, by boto3 and its chain of credentials and endpoints."""
+
+    def __init__(
+        self, bucket: str, prefix: str, *, region: str | None = None, profile: str | None = None
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._region, self._profile = region, profile
+        self._client_made: Any = None
+        self._conditional = True
+        self.name = f"s3://{bucket}/{prefix}"
+
+    def read(self, key: str) -> Stored | None:
+        """See Destination; the version is the ETag."""
+
+        def get() -> Stored | None:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            return Stored(answer["Body"].read(), str(answer.get("ETag", "")))
+
+        return self._asked(f"GET {key}", get, missing=None)
+
+    def write(self, key: str, data: bytes, *, replaces: str | None = None) -> None:
+        """See Destination; one PUT, which S3 shows as a whole or not at all."""
+        kind = CONTENT_TYPES.get(Path(key).suffix, "application/octet-stream")
+        # Whoever follows a stable link sees the newest; what has a name of its own never changes.
+        stable = "/latest/" in f"/{key}" or "/" not in key
+        more: dict[str, str] = {}
+        if replaces is not None and self._conditional:
+            more = {"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}
+
+        def put() -> None:
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Body=data,
+                ContentType=kind,
+                CacheControl="no-cache" if stable else "max-age=86400, immutable",
+                **more,
+            )
+
+        try:
+            self._asked(f"PUT {key}", put)
+        except _NotImplementedError:
+            self._conditional = False
+            self.write(key, data)
+
+    def children(self, prefix: str) -> list[str]:
+        """See Destination."""
+        whole = self._prefix + prefix
+
+        def listed() -> list[str]:
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=whole, Delimiter="/"
+            )
+            found: list[str] = []
+            for page in pages:
+                found += [one["Prefix"] for one in page.get("CommonPrefixes", ())]
+                found += [one["Key"] for one in page.get("Contents", ())]
+            return sorted(name.removeprefix(whole).strip("/") for name in found)
+
+        return self._asked(f"LIST {prefix}", listed)
+
+    def delete_below(self, prefix: str) -> None:
+        """See Destination."""
+
+        def delete() -> None:
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
+            keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+            for start in range(0, len(keys), _DELETED_AT_ONCE):
+                chunk = [{"Key": key} for key in keys[start : start + _DELETED_AT_ONCE]]
+                self._client.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": chunk, "Quiet": True}
+                )
+
+        self._asked(f"DELETE {prefix}", delete)
+
+    @property
+    def _client(self) -> Any:
+        if self._client_made is None:
+            import boto3
+            from botocore.config import Config
+
+            session = boto3.Session(profile_name=self._profile, region_name=self._region)
+            self._client_made = session.client(
+                "s3",
+                config=Config(
+                    connect_timeout=5,
+                    read_timeout=15,
+                    retries={"mode": "standard", "max_attempts": 4},
+                    max_pool_connections=_AT_ONCE,
+                ),
+            )
+        return self._client_made
+
+    def _asked(self, what: str, call: Callable[[], T], **known: T) -> T:
+        """The call's result; `missing` (if given) for a key that is not there."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return call()
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if "missing" in known and code in _MISSING:
+                return known["missing"]
+            if code in _CHANGED:
+                raise ChangedMeanwhileError(f"{self.name}: {what}: {code}") from None
+            if code == "NotImplemented":
+                raise _NotImplementedError(f"{self.name}: {what}: {code}") from None
+            words = str(error.response.get("Error", {}).get("Message", "")) or code
+            raise DestinationError(f"{self.name}: {what}: {code}: {words}") from None
+        except BotoCoreError as error:
+            raise DestinationError(f"{self.name}: {what}: {error}") from None
+
+
+class _NotImplementedError(DestinationError):
+    """An S3-compatible server without conditional writes."""
+
+
+def in_parallel(work: Callable[[T], None], items: Sequence[T]) -> list[tuple[T, DestinationError]]:
+    """Do `work` for each item on a few threads; the items that failed, with their errors."""
+    failed: list[tuple[T, DestinationError]] = []
+
+    def one(item: T) -> None:
+        try:
+            work(item)
+        except DestinationError as error:
+            failed.append((item, error))
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(one, items))
+    return failed
+
+
+def text_of(errors: Iterable[DestinationError]) -> str:
+    """Several errors as one line: the first, and how many more."""
+    words = [str(error) for error in errors]
+    if len(words) == 1:
+        return words[0]
+    return text("note", "errors", first=words[0], count=len(words) - 1)

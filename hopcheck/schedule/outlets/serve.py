@@ -1,0 +1,204 @@
+"""``hopcheck serve``: the page that is always there.
+
+``/metrics`` of the newest scheduled run, ``/probe?target=<host>`` in blackbox_exporter's
+multi-target form (a diagnosis at each scrape), ``/healthz``, and the published reports. Only
+configured hosts are probed: whoever can reach the port cannot make it send requests elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+from aiohttp import web
+from prometheus_client import generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+from hopcheck.catalogue.catalogue import text
+from hopcheck.config.target import BadTargetError, parse_target
+from hopcheck.model import Report
+from hopcheck.report.store import HISTORY, INDEX
+from hopcheck.schedule.outlets.destination import CONTENT_TYPES, Destination, DestinationError
+from hopcheck.schedule.outlets.metrics import (
+    Metrics,
+    certificate_expiry,
+    phases_of,
+    registry,
+    request_facts,
+    status_code,
+)
+from hopcheck.schedule.outlets.workspace import MEMORY, METRICS
+
+PROBES_AT_ONCE = 4
+# Prometheus says how long it waits; the answer has to be back before that.
+_MARGIN_S = 0.5
+_DEFAULT_S = 25.0
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,120}){0,2}")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+# Diagnoses the named host within so many seconds; None where it could not (a defect).
+Diagnose = Callable[[str, float], Awaitable[Report | None]]
+
+
+class Site:
+    """The handlers. `configured` are host names, `patterns` shell patterns of further ones."""
+
+    def __init__(
+        self,
+        published: Destination,
+        diagnose: Diagnose,
+        configured: Callable[[], Awaitable[frozenset[str]]],
+        patterns: tuple[str, ...] = (),
+    ) -> None:
+        self._published = published
+        self._diagnose = diagnose
+        self._configured = configured
+        self._patterns = patterns
+        self._slots = asyncio.Semaphore(PROBES_AT_ONCE)
+
+    def application(self) -> web.Application:
+        """The application with its routes."""
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/healthz", self.healthz),
+                web.get("/metrics", self.metrics),
+                web.get("/probe", self.probe),
+                web.get("/", self.report),
+                web.get("/{key:.+}", self.report),
+            ]
+        )
+        return application
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """Whether this process answers; it says nothing of any host."""
+        return web.Response(text="ok\n")
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """What the newest scheduled run has left; an empty answer before the first one."""
+        try:
+            held = await asyncio.to_thread(self._published.read, METRICS)
+        except DestinationError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        return web.Response(body=held or b"", headers={"Content-Type": CONTENT_TYPES[".prom"]})
+
+    async def probe(self, request: web.Request) -> web.Response:
+        """Diagnose one host now and give its metrics."""
+        asked = request.query.get("target", "")
+        try:
+            target = parse_target(asked)
+        except BadTargetError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        if not await self._allowed(target.host):
+            return web.Response(status=403, text=f"{target.host} is not configured here\n")
+        limit = _limit(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds"))
+        began = asyncio.get_running_loop().time()
+        report: Report | None = None
+        try:
+            async with asyncio.timeout(limit + _MARGIN_S / 2):
+                async with self._slots:
+                    left = limit - (asyncio.get_running_loop().time() - began)
+                    if left > 0:
+                        report = await self._diagnose(asked, left)
+        except TimeoutError:
+            report = None
+        seconds = asyncio.get_running_loop().time() - began
+        return web.Response(
+            body=probe_metrics(report, seconds), headers={"Content-Type": CONTENT_TYPES[".prom"]}
+        )
+
+    async def _allowed(self, host: str) -> bool:
+        if any(fnmatchcase(host, pattern) for pattern in self._patterns):
+            return True
+        return host in await self._configured()
+
+    async def report(self, request: web.Request) -> web.Response:
+        """A file of the published reports."""
+        key = request.match_info.get("key", "") or INDEX
+        kind = CONTENT_TYPES.get(PurePosixPath(key).suffix)
+        # The history and the memory of notifications are nobody's business.
+        if _KEY.fullmatch(key) is None or kind is None or key in (HISTORY, MEMORY):
+            return web.Response(status=404, text="no such report\n")
+        try:
+            held = await asyncio.to_thread(self._published.read, key)
+        except DestinationError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        if held is None:
+            return web.Response(status=404, text="no such report\n")
+        return web.Response(body=held, headers=_HEADERS | {"Content-Type": kind})
+
+
+def _limit(given: str | None) -> float:
+    try:
+        seconds = float(given) if given is not None else _DEFAULT_S
+    except ValueError:
+        seconds = _DEFAULT_S
+    return min(max(seconds - _MARGIN_S, 0.5), 300.0)
+
+
+def probe_metrics(report: Report | None, seconds: float) -> bytes:
+    """The metrics of one diagnosis: blackbox_exporter's own names, and those of a scheduled run.
+
+    Without a report (a defect, no time left) the probe has failed, and nothing else is said.
+    """
+    made = registry(Metrics([report] if report is not None else []))
+    made.register(_Probe(report, seconds))
+    return generate_latest(made)
+
+
+class _Probe:
+    def __init__(self, report: Report | None, seconds: float) -> None:
+        self._report = report
+        self._seconds = seconds
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        report = self._report
+        success = report is not None and report.verdict.value in ("healthy", "degraded")
+        found = [
+            _gauge("probe_success", "Whether requests to the host succeed", float(success)),
+            _gauge("probe_duration_seconds", "How long the diagnosis took", self._seconds),
+        ]
+        if report is None:
+            return found
+        facts = request_facts(report)
+        phases = phases_of(facts)
+        family = GaugeMetricFamily(
+            "probe_http_duration_seconds", "Phases of the slowest request", labels=["phase"]
+        )
+        for phase, value in phases.items():
+            family.add_metric([phase], value)
+        found.append(family)
+        found.append(
+            _gauge("probe_dns_lookup_time_seconds", "DNS lookup", phases.get("resolve", 0.0))
+        )
+        found.append(_gauge("probe_http_status_code", "Status", status_code(facts) or 0))
+        found.append(_gauge("probe_http_ssl", "Whether TLS was spoken", float("tls" in facts)))
+        redirects = max(0, len(facts.get("redirects") or ()) - 1)
+        found.append(_gauge("probe_http_redirects", "Redirects followed", redirects))
+        expires = certificate_expiry(facts)
+        if expires is not None:
+            found.append(
+                _gauge("probe_ssl_earliest_cert_expiry", "When the certificate expires", expires)
+            )
+        return found
+
+
+def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, words)
+    family.add_metric([], value)
+    return family
+
+
+def split_listen(listen: str) -> tuple[str | None, int]:
+    """``ADDRESS:PORT`` or ``:PORT`` (every address). Raises ValueError."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(text("usage", "listen", value=listen[:60]))
+    return host.strip("[]") or None, int(port)

@@ -1,0 +1,88 @@
+"""Delivering messages, by apprise's services and to Alertmanager; a failure becomes a word."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from hopcheck.catalogue.catalogue import text
+from hopcheck.schedule.outlets.incidents import Kind, Message
+from hopcheck.schedule.outlets.settings import SinkSettings
+from hopcheck.schedule.outlets.wording import body, title
+
+PAUSES_S = (1.0, 3.0)  # before the second and the third try
+_LIMIT_S = 10.0
+
+
+class Sink(Protocol):
+    """Takes a message; returns why it was not accepted, or None."""
+
+    def send(self, message: Message, now: str) -> str | None:
+        """Deliver once."""
+        ...
+
+
+class AppriseSink:
+    """Slack, Teams, PagerDuty, Opsgenie, mail and the rest, by apprise's URL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def send(self, message: Message, now: str) -> str | None:
+        """Deliver once. The URL, which holds credentials, is in no text of ours."""
+        try:
+            import apprise
+        except ImportError:
+            return "pip install 'hopcheck[synthetic]'"
+        service = apprise.Apprise()
+        if not service.add(self._url):
+            return text("notify", "sink_url")
+        kind = apprise.NotifyType.SUCCESS if message.kind is Kind.RECOVERED else None
+        accepted = service.notify(
+            title=title(message),
+            body=body(message, now=now),
+            notify_type=kind or apprise.NotifyType.FAILURE,
+            body_format=apprise.NotifyFormat.TEXT,
+            timeout=_LIMIT_S,
+        )
+        return None if accepted else text("notify", "sink_refused")
+
+
+def post_alerts(url: str, alerts: Sequence[dict[str, Any]]) -> str | None:
+    """Tell Alertmanager once; why it did not accept, or None."""
+    request = urllib.request.Request(  # noqa: S310  # the settings allow http and https alone
+        f"{url.rstrip('/')}/api/v2/alerts",
+        data=json.dumps(alerts).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    # A proxy of the environment is for the way out, not for the cluster's own parties.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=_LIMIT_S):
+            return None
+    except urllib.error.HTTPError as error:
+        return f"HTTP {error.code}"
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error)) or type(error).__name__
+
+
+def persist(
+    attempt: Callable[[], str | None], pauses: Sequence[float] = PAUSES_S, *, deadline: float
+) -> str | None:
+    """Try, and again after each pause while time is left (`deadline`: of time.monotonic)."""
+    reason = attempt()
+    for pause in pauses:
+        if reason is None or time.monotonic() + pause >= deadline:
+            break
+        time.sleep(pause)
+        reason = attempt()
+    return reason
+
+
+def make_sink(settings: SinkSettings) -> Sink | None:
+    """The sink for messages; None for an Alertmanager, which is told of states."""
+    return AppriseSink(settings.url) if settings.url is not None else None

@@ -1,0 +1,143 @@
+"""From the configuration (and what the cluster names) to the hosts of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from hopcheck.catalogue.catalogue import text
+from hopcheck.config.file import Config, UsageError, build_options, host_runs
+from hopcheck.config.options import HostRun, Options
+from hopcheck.model import Collected, Obj, Why
+from hopcheck.schedule.discover import Discovered, discover, is_sample
+from hopcheck.schedule.fleet_model import FleetHost, FleetPlan, LeftOut
+from hopcheck.schedule.fleet_shards import Shard
+from hopcheck.schedule.windows import BadWindowError, Window, parse_window
+
+DISCOVER = "discover"
+CONCURRENCY = 50
+WRITE = ("all", "nothing")
+
+Source = Literal["configured", "discovered"]
+
+# Reads the cluster's routes: what `hopcheck.collect.shared.read_routes` does.
+Reader = Callable[[Options], Mapping[str, Collected[tuple[Obj, ...]]]]
+
+
+def plan(
+    config: Config,
+    command_line: Mapping[str, Any],
+    read: Reader,
+    shard: Shard | None = None,
+) -> FleetPlan:
+    """The hosts of the configuration, less what other shards take.
+
+    `read` is asked only for ``hosts = "discover"``. Hosts named in the file are always among
+    them, discovered or not: one that has gone from the cluster is what one wants to hear of.
+    Raises UsageError where the configuration is wrong or names no host.
+    """
+    samples = _samples(config)
+    listed = config.fleet.get("hosts", [])
+    if isinstance(listed, str) and listed != DISCOVER:
+        raise UsageError(text("usage", "hosts", source=config.source, value=listed))
+    named = [name for name in config.hosts if "*" not in name]
+    named += [*samples.values(), *([] if listed == DISCOVER else listed)]
+    left_out = [LeftOut(n, text("fleet", "wildcard")) for n in named if _lacks_sample(n, samples)]
+    found = Discovered()
+    problems: tuple[str, ...] = ()
+    if listed == DISCOVER:
+        found, problems = _discovered(config, command_line, read, samples)
+    hosts = _hosts([n for n in named if "*" not in n], command_line, config, "configured")
+    known = {host.run.target.host for host in hosts}
+    names = [name for name in found.hosts if name not in known]
+    hosts += _hosts(names, command_line, config, "discovered")
+    if not (hosts or problems or left_out or found.left_out):
+        raise UsageError(text("usage", "no_host_configured"))
+    return FleetPlan(
+        hosts=tuple(h for h in hosts if shard is None or shard.takes(h.run.target.host)),
+        left_out=(*left_out, *found.left_out),
+        problems=problems,
+        shard=shard,
+    )
+
+
+def _samples(config: Config) -> dict[str, str]:
+    """Wildcard host -> the name that stands for it."""
+    found = {}
+    for name, table in config.hosts.items():
+        sample = table.get("sample")
+        if sample is None:
+            continue
+        if "*" not in name or not is_sample(name, sample):
+            raise UsageError(
+                text("usage", "sample", source=config.source, name=name, sample=sample)
+            )
+        found[name.lower()] = sample.lower()
+    return found
+
+
+def _lacks_sample(name: str, samples: Mapping[str, str]) -> bool:
+    return "*" in name and name.lower() not in samples
+
+
+def _discovered(
+    config: Config, command_line: Mapping[str, Any], read: Reader, samples: Mapping[str, str]
+) -> tuple[Discovered, tuple[str, ...]]:
+    """What the routes name, and which routes could not be read ('no such API': there are none)."""
+    given = {key: value for key, value in command_line.items() if value not in (None, (), [])}
+    lists = read(build_options({**config.defaults, **given}))
+    routes = [route for listed in lists.values() if listed.seen for route in listed.get()]
+    found = discover(
+        routes,
+        include=config.fleet.get("include", ()),
+        exclude=config.fleet.get("exclude", ()),
+        samples=samples,
+    )
+    problems = tuple(
+        text("fleet", "unread", resource=resource, why=_why(listed))
+        for resource, listed in sorted(lists.items())
+        if listed.why not in (None, Why.NOT_FOUND)
+    )
+    return found, problems
+
+
+def _why(listed: Collected[Any]) -> str:
+    words = text("why", (listed.why or Why.ERROR).value)
+    return f"{words}: {listed.detail}" if listed.detail else words
+
+
+def _hosts(
+    names: Iterable[str], command_line: Mapping[str, Any], config: Config, source: Source
+) -> list[FleetHost]:
+    found: list[FleetHost] = []
+    for name in dict.fromkeys(names):
+        for run in host_runs([name], command_line, config):
+            windows = _windows(config, name, run)
+            found.append(FleetHost(run, windows, source))
+    return found
+
+
+def _windows(config: Config, name: str, run: HostRun) -> tuple[Window, ...]:
+    values = config.values_for(run.target.host) | config.hosts.get(name, {})
+    try:
+        return tuple(parse_window(line) for line in values.get("maintenance", ()))
+    except BadWindowError as error:
+        raise UsageError(
+            text("usage", "host_value", source=config.source, name=name, error=error)
+        ) from None
+
+
+def concurrency(config: Config) -> int:
+    """How many hosts are asked at the same time. Raises UsageError."""
+    number = config.fleet.get("concurrency", CONCURRENCY)
+    if not 1 <= number <= 1000:
+        raise UsageError(text("usage", "concurrency", value=number))
+    return int(number)
+
+
+def write_mode(config: Config) -> str:
+    """What is written for a host that is healthy as before. Raises UsageError."""
+    mode = str(config.fleet.get("write", WRITE[0]))
+    if mode not in WRITE:
+        raise UsageError(text("usage", "write", value=mode, known=", ".join(WRITE)))
+    return mode

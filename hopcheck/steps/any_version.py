@@ -1,0 +1,64 @@
+"""Traefik's version is not known: what all versions agree on is said, the rest is unknown.
+
+Image tags such as "latest" or "v3.6", a digest, a fork's own counting, and an API that is off leave
+it open. Then the judge is asked once for each behaviour that Traefik had from 2.11 to 3.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from hopcheck.behaviour.traefik.installed import possible_versions
+from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
+from hopcheck.scene.scene import scene_of
+
+# The steps whose judges read the route: the others have the same rules for every version.
+DEPENDENT = frozenset({Step.TRAEFIK_SERVICE, Step.INGRESS, Step.ENDPOINTS, Step.TRAEFIK_LOGS})
+
+_Key = tuple[str, ObjectRef]
+
+
+def agreed(step: Step, snapshot: Snapshot, function: Callable[[Snapshot], Judgement]) -> Judgement:
+    """What `function` says of the snapshot under every version that may be installed."""
+    judged = function(snapshot)
+    if step not in DEPENDENT:
+        return judged
+    known = scene_of(snapshot).version
+    others = [
+        function(msgspec.structs.replace(snapshot, assumed_version=str(version)))
+        for version in possible_versions(known, snapshot.target.path)
+    ]
+    if all(_alike(judged, other) for other in others):
+        return judged
+    common = set(_keys(judged.findings)).intersection(*(_keys(o.findings) for o in others))
+    return msgspec.structs.replace(
+        judged,
+        findings=tuple(f for f in judged.findings if _key(f) in common),
+        gaps=(*judged.gaps, Gap("version", Why.NOT_NEEDED)),
+        not_applicable=None,
+    )
+
+
+def _key(finding: Finding) -> _Key:
+    return finding.code, finding.object
+
+
+def _keys(findings: Iterable[Finding]) -> list[_Key]:
+    return [_key(finding) for finding in findings]
+
+
+def _alike(one: Judgement, other: Judgement) -> bool:
+    """Whether two judgements make the step the same: information may differ."""
+    return (
+        _grave(one) == _grave(other)
+        and one.seen == other.seen
+        and (one.not_applicable is None) == (other.not_applicable is None)
+        and [gap.what for gap in one.gaps if gap.required]
+        == [gap.what for gap in other.gaps if gap.required]
+    )
+
+
+def _grave(judgement: Judgement) -> set[_Key]:
+    return {_key(f) for f in judgement.findings if f.severity is not Severity.INFO}

@@ -1,0 +1,168 @@
+"""Middlewares that answer themselves or change the request, where the application serves it.
+
+The same request, sent to the pods directly, is answered well, or the access log shows that nobody
+asked them: then what clients get is the doing of what stands between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hopcheck.behaviour.traefik.ingressroute import reference
+from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.routes import listed
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, Obj, ObjectRef, Probe
+from hopcheck.scene.outcome import (
+    Producer,
+    expected,
+    origin_answered,
+    producer,
+    requests_made,
+    succeeded,
+)
+from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.steps.bounds import probes_at, said
+from hopcheck.steps.names import route_ref
+
+_REDIRECT = range(300, 400)
+_ANY = range(100, 600)
+# What middlewares answer by themselves: the statuses of each kind (pkg/middlewares).
+_ANSWERS: Mapping[str, Iterable[int]] = {
+    "forwardAuth": _ANY,
+    "plugin": _ANY,
+    "basicAuth": (401,),
+    "digestAuth": (401,),
+    "ipAllowList": (403,),
+    "ipWhiteList": (403,),
+    "rateLimit": (429,),
+    "inFlightReq": (429,),
+    "circuitBreaker": (503,),
+    "buffering": (413, 500),
+    "redirectScheme": _REDIRECT,
+    "redirectRegex": _REDIRECT,
+}
+_CHANGES = (
+    "stripPrefix",
+    "stripPrefixRegex",
+    "replacePath",
+    "replacePathRegex",
+    "addPrefix",
+    "plugin",
+)
+
+
+def judge(
+    scene: Scene, route: Route, names: Iterable[str], known: Mapping[str, Obj]
+) -> list[Finding]:
+    """At most one finding: the middleware that is left as the one who did it, or all that are.
+
+    `names` are those of the route and of the entryPoint.
+    """
+    bad = _bad_answer(scene)
+    if bad is None or bad.status is None:
+        return []
+    asked = origin_answered(scene.snapshot, bad.status)
+    # Where they were asked, or nobody can tell, only the pods' own word shows that they serve.
+    if asked is not False and not _pods_serve(scene, route):
+        return []
+    named = _flat(names, known)
+    suspects = [
+        obj
+        for obj in named
+        if (asked is not True and _answers(obj, bad.status))
+        or (asked is not False and _alters(obj))
+    ]
+    if not suspects:
+        return []
+    refs = [ObjectRef("Middleware", meta(o)["name"], meta(o).get("namespace")) for o in suspects]
+    names = listing(f"{ref.namespace}/{ref.name}" for ref in refs)
+    owner = route_ref(route)
+    alone = len(refs) == 1
+    key = "loop" if bad.error is ErrorKind.TOO_MANY_REDIRECTS else "between"
+    words = {"status": bad.status, "location": bad.header("location") or ""}
+    return [
+        make(
+            "ING014",
+            refs[0] if alone else owner,
+            variant=None if alone else "several",
+            middleware=names,
+            route=str(owner),
+            reason=text("middleware", key, **words),
+            advice=text("middleware_advice", key, **words),
+            ns=refs[0].namespace or "",
+            name=refs[0].name,
+            evidence=[Evidence(p.member, said(p)) for p in _pods(scene, route)[:3]],
+            related=(*((owner,) if alone else refs),),
+        )
+    ]
+
+
+def may_answer(scene: Scene, route: Route, status: int) -> bool:
+    """Whether a Middleware of the route can give answers of that status by itself."""
+    known = {
+        reference(str(meta(obj).get("namespace", "")), str(meta(obj)["name"])): obj
+        for obj in listed(scene.kube, "middlewares")
+    }
+    return any(_answers(obj, status) for obj in _flat(route.middlewares, known))
+
+
+def _bad_answer(scene: Scene) -> Exchange | None:
+    """The answer that clients get, where every request ends with the same kind of failure."""
+    made = requests_made(scene.snapshot)
+    if not made or any(succeeded(scene.snapshot, probe, scene.target) for probe in made):
+        return None
+    last = [probe.exchanges[-1] for probe in made]
+    loops = [e.error is ErrorKind.TOO_MANY_REDIRECTS for e in last]
+    if all(loops):
+        return last[0]
+    plain = all(e.error is None and producer(e) in _THROUGH for e in last)
+    same = len({e.status for e in last}) == 1
+    good = last[0].status is not None and expected(last[0].status, scene.target.expect_status)
+    return last[0] if plain and same and not good else None
+
+
+_THROUGH = (Producer.APPLICATION, Producer.TRAEFIK)
+
+
+def _pods(scene: Scene, route: Route) -> list[Probe]:
+    spaces = {backend.namespace for backend in route.backends}
+    return [p for p in probes_at(scene, Hop.POD) if p.namespace in spaces]
+
+
+def _pods_serve(scene: Scene, route: Route) -> bool:
+    """Whether every pod that was asked directly serves what clients do not get."""
+    probes = _pods(scene, route)
+    for probe in probes:
+        last = probe.exchanges[-1]
+        if last.error is not None or last.status is None or last.status in _REDIRECT:
+            return False
+        if not expected(last.status, scene.target.expect_status):
+            return False
+    return bool(probes)
+
+
+def _flat(names: Iterable[str], known: Mapping[str, Obj], depth: int = 0) -> list[Obj]:
+    """The middlewares of these names, chains taken apart."""
+    found: list[Obj] = []
+    for name in names:
+        obj = known.get(name)
+        if obj is None:
+            continue
+        links = (spec(obj).get("chain") or {}).get("middlewares") or ()
+        if links and depth < 5:
+            space = str(meta(obj).get("namespace"))
+            inner = [reference(str(x.get("namespace") or space), str(x.get("name"))) for x in links]
+            found += _flat(inner, known, depth + 1)
+        else:
+            found.append(obj)
+    return found
+
+
+def _answers(obj: Obj, status: int) -> bool:
+    return any(kind in spec(obj) and status in statuses for kind, statuses in _ANSWERS.items())
+
+
+def _alters(obj: Obj) -> bool:
+    headers = spec(obj).get("headers") or {}
+    return any(kind in spec(obj) for kind in _CHANGES) or bool(headers.get("customRequestHeaders"))

@@ -1,0 +1,172 @@
+"""Bounded gaps: the request works at one hop and fails at the hop before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hopcheck.catalogue.catalogue import listing, make
+from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe
+from hopcheck.scene.outcome import Producer, outcomes, producer, requests_made, succeeded
+from hopcheck.scene.scene import Scene
+from hopcheck.steps.names import failure
+
+_SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE)
+
+
+def probes_at(scene: Scene, hop: Hop) -> list[Probe]:
+    """The probes that were really sent to members of a hop."""
+    return [
+        c.get()
+        for c in scene.snapshot.http.hops
+        if c.seen and c.get().hop is hop and c.get().exchanges
+    ]
+
+
+def works(scene: Scene, probes: Sequence[Probe]) -> list[Probe]:
+    """Those of `probes` that got a good answer."""
+    return [p for p in probes if succeeded(scene.snapshot, p, scene.target)]
+
+
+def said(probe: Probe) -> str:
+    """What a probe's last exchange gave, in a few words."""
+    last = probe.exchanges[-1]
+    if last.error is not None:
+        return f"{probe.member}: {failure(last)}"
+    return f"{probe.member}: {last.status}"
+
+
+def requests_reach_pods(scene: Scene) -> bool:
+    """Whether any request came to a pod, as far as its answer tells."""
+    for last in (probe.exchanges[-1] for probe in requests_made(scene.snapshot)):
+        waits = last.error in (ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)
+        answered = last.status is not None and not (
+            last.status == 404 and producer(last) is Producer.TRAEFIK
+        )
+        if waits or answered:
+            return True
+    return False
+
+
+def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
+    """Requests through the load balancer fail while every node answers it well.
+
+    Where some of the load balancer's own addresses serve, only silence or refusal at the others
+    counts (a bad answer may be one of several replicas'); they bound the fault even where no node
+    could be asked.
+    """
+    made = requests_made(scene.snapshot)
+    nodes = probes_at(scene, Hop.NODE)
+    good = works(scene, nodes)
+    failing = [p for p in made if not succeeded(scene.snapshot, p, scene.target)]
+    part = len(failing) < len(made)
+    if part:
+        errors = _SILENT if not nodes else tuple(ErrorKind)
+        failing = [
+            p
+            for p in failing
+            if p.exchanges[-1].error in errors and p.address not in scene.match.foreign
+        ]
+        good = good if nodes else works(scene, made)
+    answering = [p for p in made if p.exchanges[-1].status is not None]
+    silent = [p for p in failing if p.exchanges[-1].error in _SILENT]
+    if not part and answering and silent:
+        # Another fault spoils the answers; that some addresses give none is a fault of its own.
+        part, nodes, good = True, [], answering
+        failing = [p for p in silent if p.address not in scene.match.foreign]
+    if not good or (nodes and len(good) < len(nodes)):
+        return []
+    if not failing or any(_reached_application(probe) for probe in failing):
+        return []
+    first = failing[0].exchanges[-1]
+    name = str(balancer.get("LoadBalancerName"))
+    return [
+        make(
+            "TGT020",
+            ObjectRef("LoadBalancer", name),
+            variant="part" if part else None,
+            share=len(failing) / len(made) if part else None,
+            count=len(failing),
+            total=len(made),
+            works=listing(p.member for p in good),
+            fails=listing(p.address for p in failing),
+            actual=listing(said(p) for p in failing),
+            host=scene.target.host,
+            port=scene.target.port,
+            address=first.address or "",
+            url=scene.target.url,
+        )
+    ]
+
+
+def _reached_application(probe: Probe) -> bool:
+    """Whether the answer, though bad, came through: an error page, a redirect loop, a hang."""
+    last = probe.exchanges[-1]
+    if last.error in (ErrorKind.TOO_MANY_REDIRECTS, ErrorKind.READ_TIMEOUT):
+        return True
+    # What was redirected had come through; where it was sent to is another matter.
+    return len(probe.exchanges) > 1 or producer(last) is Producer.APPLICATION
+
+
+def _unhealthy_nodes(scene: Scene) -> set[str]:
+    """The nodes that are unhealthy targets of the host's load balancer, by name."""
+    listener = scene.listener(scene.balancer, scene.target.port) if scene.balancer else None
+    return {
+        str((node.get("metadata") or {}).get("name"))
+        for forward in (scene.forwards(listener) if listener else ())
+        for described in scene.health(forward.target_group_arn).or_else(()) or ()
+        if (described.get("TargetHealth") or {}).get("State") == "unhealthy"
+        and (node := scene.node_ids.get(str((described.get("Target") or {}).get("Id")))) is not None
+    }
+
+
+def out_of_service(scene: Scene) -> set[str]:
+    """The nodes that are cordoned or not ready, by name."""
+    return {
+        str(node["metadata"]["name"])
+        for node in scene.kube.list("nodes").or_else(()) or ()
+        if (node.get("spec") or {}).get("unschedulable")
+        or any(
+            condition.get("type") == "Ready" and condition.get("status") != "True"
+            for condition in (node.get("status") or {}).get("conditions") or ()
+        )
+    }
+
+
+def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
+    """Traefik's pods answer, whatever they answer, and nodePorts give no answer at all."""
+    nodes = probes_at(scene, Hop.NODE)
+    answered = [p for p in probes_at(scene, Hop.TRAEFIK_POD) if p.exchanges[-1].status is not None]
+    passing = [p for p in nodes if p.exchanges[-1].status is not None]
+    local = (service.get("spec") or {}).get("externalTrafficPolicy") == "Local"
+    if not nodes or not answered or len(passing) == len(nodes) or (local and passing):
+        return []
+    if not passing and outcomes(scene.snapshot).succeeded:
+        return []  # requests pass where probes from here do not: it is the way from here
+    failing = [p for p in nodes if p not in passing]
+    # Waiting for an answer is beyond what kube-proxy does.
+    if any(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in failing):
+        return []
+    made = outcomes(scene.snapshot)
+    if made.made and made.succeeded == made.made:
+        # The load balancer may be admitted where we are not: what it finds healthy is fine.
+        # And a node that is down, or taken out on purpose, is no fault of the way to it.
+        unhealthy = _unhealthy_nodes(scene) - out_of_service(scene)
+        failing = [p for p in failing if p.name in unhealthy]
+        if not failing:
+            return []
+    meta = service["metadata"]
+    return [
+        make(
+            "SVC016",
+            ObjectRef("Service", meta["name"], meta.get("namespace")),
+            works=listing(p.member for p in answered),
+            fails=listing(p.member for p in failing),
+            actual=listing(said(p) for p in failing),
+            policy="",
+            port="",
+            ns=meta.get("namespace") or "",
+            name="",
+            share=len(failing) / len(nodes),
+            related=tuple(ObjectRef("Node", p.name) for p in failing[:3] if p.name),
+        )
+    ]

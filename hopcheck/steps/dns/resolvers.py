@@ -1,0 +1,108 @@
+"""What the resolvers say beside each other, and what findings about a record have in common."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from hopcheck.catalogue.catalogue import Raw, listing, make, text
+from hopcheck.model import DnsAnswer, Evidence, Finding, ObjectRef, Severity
+from hopcheck.scene.outcome import succeeded, tried
+from hopcheck.scene.scene import Scene
+
+
+def dig_server(resolver: str) -> Raw:
+    """A resolver as dig's arguments: "@10.0.0.2 -p 5353"."""
+    address, _, port = resolver.rpartition(":")
+    address = address.strip("[]")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return Raw("")
+    return Raw(f"@{address}" if port == "53" else f"@{address} -p {int(port)}")
+
+
+def record(host: str) -> ObjectRef:
+    """The report's name of the host's record."""
+    return ObjectRef("DNSRecord", host)
+
+
+def dns_proof(answers: Sequence[DnsAnswer]) -> tuple[Evidence, ...]:
+    """The answers as they came."""
+    return tuple(
+        Evidence(
+            f"{a.rrtype} {a.name} @{a.resolver}",
+            f"{a.rcode} {', '.join(a.addresses) or text('said', 'no_address')}"
+            + "".join(f"; {hop.owner} CNAME {hop.target}" for hop in a.chain),
+        )
+        for a in answers[:6]
+    )
+
+
+def judge(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
+    """Resolvers that name other addresses than the others, by what these addresses serve.
+
+    Rotating subsets of one load balancer's addresses overlap or are all its own; two sides that
+    both serve (an internal and a public load balancer) are a design. Where one side's addresses
+    serve and the other's do not, clients of the other side fail: an error.
+    """
+    by_resolver: dict[str, set[str]] = {}
+    for answer in answers:
+        if answer.rcode == "NOERROR" and answer.addresses:
+            by_resolver.setdefault(answer.resolver, set()).update(answer.addresses)
+    sets = list(by_resolver.values())
+    if len(sets) < 2 or all(a & b for a in sets for b in sets):
+        return []
+    if scene.match.arn is not None and not scene.match.foreign:
+        return []
+    serving = serving_addresses(scene)
+    bad = {r: a for r, a in by_resolver.items() if not any(serving.get(x, True) for x in a)}
+    good = {r for r, a in by_resolver.items() if any(serving.get(x, False) for x in a)}
+    severity = Severity.WARNING
+    if good and bad:
+        severity = Severity.ERROR
+    elif len(good) == len(by_resolver):
+        severity = Severity.INFO
+    return [_finding(scene, answers, by_resolver, bad, severity)]
+
+
+def serving_addresses(scene: Scene) -> dict[str, bool]:
+    """Whether the host's request succeeded, by address; those that were not tried are absent."""
+    return {
+        c.get().address: succeeded(scene.snapshot, c.get(), scene.target)
+        for c in scene.snapshot.http.requests
+        if c.seen and tried(c.get())
+    }
+
+
+def _finding(
+    scene: Scene,
+    answers: Sequence[DnsAnswer],
+    by_resolver: dict[str, set[str]],
+    bad: dict[str, set[str]],
+    severity: Severity,
+) -> Finding:
+    host = scene.target.host
+    error = severity is Severity.ERROR
+    own = {a.resolver for a in answers if a.authoritative}
+    # The zone's own server is right and a cache is not: the record was changed, and time mends it.
+    stale = error and bool(own - bad.keys()) and not own & bad.keys()
+    named = listing(f"{r}: {', '.join(sorted(a))}" for r, a in sorted(by_resolver.items()))
+    lagging = sorted(bad) or sorted(by_resolver)
+    ttl = max((a.ttl or 0 for a in answers if a.resolver in lagging), default=0)
+    balancer = scene.balancer
+    return make(
+        "DNS007",
+        record(host),
+        variant="stale" if stale else "broken" if error else None,
+        severity=severity,
+        host=host,
+        answers=named,
+        ttl=ttl,
+        lagging=listing(lagging),
+        failing=listing(sorted(set().union(*bad.values()))),
+        dig_server=dig_server(lagging[0]),
+        share=len(bad) / len(by_resolver) if error else None,
+        related=(ObjectRef("LoadBalancer", balancer["LoadBalancerName"]),) if balancer else (),
+        evidence=dns_proof(answers),
+    )

@@ -1,0 +1,199 @@
+"""What is said of the application behind the host: whose answer it is, whether it waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hopcheck.behaviour.traefik.routes import listed
+from hopcheck.catalogue.catalogue import make, text
+from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.outcome import origin_answered, says_tls
+from hopcheck.scene.scene import Scene, spec
+from hopcheck.steps import between
+from hopcheck.steps.names import failure, workloads_of
+
+
+def host_ref(scene: Scene) -> ObjectRef:
+    """The host itself, where nothing more precise is known."""
+    return ObjectRef("Host", scene.target.host)
+
+
+def proof_of(probe: Probe) -> tuple[Evidence, ...]:
+    """The last exchanges of a probe, as evidence."""
+    found = []
+    for exchange in probe.exchanges[-2:]:
+        words = str(exchange.status) if exchange.status else failure(exchange)
+        body = exchange.body.strip().splitlines()[:1]
+        found.append(
+            Evidence(
+                f"GET {exchange.url} @{exchange.address}",
+                f"{words} {exchange.error_text} {body[0] if body else ''}".strip(),
+            )
+        )
+    return tuple(found)
+
+
+def service_of(scene: Scene) -> tuple[str, str, str]:
+    """(namespace, name, selector) of the Service behind the host, for objects and commands."""
+    for backend, service in routing_of(scene).services():
+        selector = spec(service).get("selector") or {}
+        return (
+            backend.namespace,
+            backend.name,
+            ",".join(f"{k}={v}" for k, v in sorted(selector.items())),
+        )
+    return "", scene.target.host, ""
+
+
+def application_of(scene: Scene) -> tuple[ObjectRef, tuple[ObjectRef, ...]]:
+    """The application behind the host, and what it runs as."""
+    namespace, name, _ = service_of(scene)
+    if not namespace:
+        return ObjectRef("Application", name), ()
+
+    return ObjectRef("Application", name, namespace), (
+        ObjectRef("Service", name, namespace),
+        *workloads_of(scene, namespace, name),
+    )
+
+
+def _pods(scene: Scene) -> list[Exchange]:
+    """The last exchange with each of the application's pods that was asked directly."""
+    probes = [c.get() for c in scene.snapshot.http.hops if c.seen and c.get().hop is Hop.POD]
+    return [probe.exchanges[-1] for probe in probes if probe.exchanges]
+
+
+def waits(scene: Scene, namespace: str) -> bool:
+    """Whether it is the application that keeps the request waiting, and not the way to it.
+
+    Its pods, asked directly, wait too; or nothing else is left: no policy is in between.
+    """
+    if answers := _pods(scene):
+        return all(answer.error is ErrorKind.READ_TIMEOUT for answer in answers)
+    kube, instance = scene.kube, scene.instance
+    if instance is None:  # what holds for Traefik's own pods is not known
+        return False
+    spaces = {namespace, instance.namespace}
+    policies = [kube.list("networkpolicies", space) for space in spaces]
+    if not namespace or not all(one.seen for one in policies):
+        return False
+    # Whom a policy selects is told by the pods: one that blocks is named then.
+    pods = kube.list("pods", namespace).seen and kube.list("endpointslices", namespace).seen
+    return pods or not any(one.get() for one in policies)
+
+
+def _nobodys(scene: Scene, last: Exchange) -> bool:
+    """Whether it cannot be told who wrote the answer: a TLS server, an authentication service.
+
+    A 500 with nothing in it may be a forwardAuth's, as long as the middlewares are not seen.
+    """
+    if says_tls(last):
+        return True
+    seen = routing_of(scene).winner is not None and scene.kube.list("middlewares").seen
+    if last.status != 500 or last.body.strip() or seen:
+        return False
+    return not any((answer.status or 0) >= 500 for answer in _pods(scene))
+
+
+def _by_middleware(scene: Scene, last: Exchange) -> bool:
+    """Whether a middleware of the route answered, by the access log, or may have.
+
+    It may as long as neither the log nor the pods' own answers tell; so may any where the
+    middlewares are not seen.
+    """
+    status = last.status or 0
+    told = origin_answered(scene.snapshot, status)
+    if told is not None or _pods(scene):
+        return told is False
+    route = routing_of(scene).winner
+    if route is None or not route.middlewares:
+        return False
+    return not scene.kube.list("middlewares").seen or between.may_answer(scene, route, status)
+
+
+def redirects(scene: Scene) -> bool:
+    """Whether the redirects may be the application's: its pods redirect, or nobody else does."""
+    pods = [c.get() for c in scene.snapshot.http.hops if c.seen and c.get().hop is Hop.POD]
+    answers = [p.exchanges[-1].status for p in pods if p.exchanges and p.exchanges[-1].status]
+    if answers:
+        return any(300 <= status < 400 for status in answers)
+    route = routing_of(scene).winner
+    if route is not None and route.middlewares:
+        seen = scene.kube.list("middlewares").seen
+        if not seen or between.may_answer(scene, route, 301):
+            return False
+    return not any(entry.redirect_to for entry in scene.static.entry_points.values())
+
+
+def answered(
+    scene: Scene,
+    last: Exchange,
+    ref: ObjectRef,
+    related: tuple[ObjectRef, ...],
+    common: dict[str, Any],
+) -> Finding:
+    """An answer of the application that is not what was expected."""
+    namespace, _, selector = service_of(scene)
+    status = last.status or 0
+    expect = scene.target.expect_status
+    ref = host_ref(scene) if _nobodys(scene, last) else ref
+    if status == 500 and not last.body.strip() and _forward_auth(scene):
+        return make(
+            "REQ009",
+            host_ref(scene),
+            status=status,
+            related=related,
+            answer=text("said", "empty", status=status),
+            meaning=text("traefik_answer", "500"),
+            **common,
+        )
+    if _by_middleware(scene, last):
+        return make("REQ014", host_ref(scene), status=status, expect=expect, **common)
+    if status >= 500:
+        line = next(iter(last.body.strip().splitlines()), "")
+        return make(
+            "REQ001",
+            ref,
+            status=status,
+            expect=expect,
+            ns=namespace or "default",
+            sample=f" ({line[:80]})" if line else "",
+            selector=selector,
+            related=related,
+            **common,
+        )
+    if status == 404:
+        return make(
+            "REQ002",
+            ref,
+            status=status,
+            expect=expect,
+            host=scene.target.host,
+            related=related,
+            **common,
+        )
+    return make("REQ014", ref, status=status, expect=expect, related=related, **common)
+
+
+def _forward_auth(scene: Scene) -> bool:
+
+    route = routing_of(scene).winner
+    if route is None or not route.middlewares:
+        return False
+    return any(
+        "forwardAuth" in spec(obj) and str(obj["metadata"]["name"]) in " ".join(route.middlewares)
+        for obj in listed(scene.kube, "middlewares")
+    )
+
+
+def default_path(scene: Scene, good: list[Probe]) -> list[Finding]:
+    """A note where the application has nothing at the path that nobody asked for."""
+    for probe in good:
+        last = probe.exchanges[-1]
+        if last.status == 404 and probe.redirected_to is None:
+            ref, related = application_of(scene)
+            return [
+                make("REQ016", ref, url=scene.target.url, related=related, evidence=proof_of(probe))
+            ]
+    return []

@@ -1,0 +1,161 @@
+"""The certificate as presented: of the right name, in date, trusted, and for how long."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from hopcheck.behaviour.traefik.logs import unusable_certificate
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Probe, Replica
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.outcome import CertificateProblem, certificate_fails, certificate_problem
+from hopcheck.scene.scene import Scene
+
+_SOON_DAYS = 14
+
+
+def share_of(part: int, total: int) -> float | None:
+    """The part of the addresses concerned; None where it is all of them."""
+    return part / total if part < total else None
+
+
+def judge(scene: Scene, made: list[Probe]) -> list[Finding]:
+    """One finding for each problem, with its share of the addresses; or one that expires soon."""
+    by_problem: dict[CertificateProblem, list[Exchange]] = {}
+    fine: list[Exchange] = []
+    for probe in made:
+        for exchange in probe.exchanges:
+            if exchange.tls is None or not exchange.tls.chain:
+                continue
+            problem = certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
+            if problem is None:
+                fine.append(exchange)
+            else:
+                by_problem.setdefault(problem, []).append(exchange)
+                break
+    found = [
+        _certificate(scene, problem, exchanges, len(made))
+        for problem, exchanges in by_problem.items()
+    ]
+    return [*found, *(_expiring(scene, fine) if fine and not found else [])]
+
+
+def _certificate(
+    scene: Scene, problem: CertificateProblem, exchanges: list[Exchange], total: int
+) -> Finding:
+    target = scene.target
+    tls = exchanges[0].tls
+    leaf = tls.chain[0] if tls else None
+    common: dict[str, Any] = {"host": target.host, "port": target.port}
+    share = share_of(len(exchanges), total)
+    if leaf is None or tls is None:
+        raise ValueError("a certificate problem without a certificate")
+    related = _secrets(scene)
+    if problem is CertificateProblem.DEFAULT:
+        return _default(scene, share, related, common)
+    if not certificate_fails(problem):
+        return make(
+            "REQ006",
+            ObjectRef("Certificate", target.host),
+            issuer=leaf.issuer,
+            error=tls.verify_error or text("certificate", "authority"),
+            share=share,
+            related=related,
+            **common,
+        )
+    words = text(
+        "certificate",
+        problem.value,
+        not_after=leaf.not_after,
+        not_before=leaf.not_before,
+        names=listing(leaf.names),
+    )
+    return make(
+        "REQ005",
+        ObjectRef("Certificate", target.host),
+        problem=words,
+        issuer=leaf.issuer,
+        actual=text(
+            "certificate",
+            "presented",
+            subject=leaf.subject,
+            names=listing(leaf.names),
+            not_after=leaf.not_after,
+        ),
+        advice=text("certificate_advice", problem.value),
+        share=share,
+        related=related,
+        **common,
+    )
+
+
+def _default(
+    scene: Scene, share: float | None, related: tuple[ObjectRef, ...], common: dict[str, Any]
+) -> Finding:
+    """Traefik's own certificate: none is named, or what the Secrets hold is not the host's."""
+    secrets = [ref for ref in related if ref.kind == "Secret"]
+    refused = next(filter(None, (_unusable(scene, r) for r in scene.snapshot.traefik.replicas)), "")
+    variant = None
+    if secrets:
+        variant = "unusable" if refused else "other"
+    log = text("source", "log", pod="Traefik")
+    return make(
+        "REQ007",
+        ObjectRef("Host", scene.target.host),
+        variant=variant,
+        share=share,
+        related=related,
+        evidence=(Evidence(log, refused),) if variant == "unusable" else (),
+        secrets=listing(f"{ref.namespace}/{ref.name}" for ref in secrets),
+        words=refused,
+        ns=secrets[0].namespace if secrets else "",
+        secret=secrets[0].name if secrets else "",
+        **common,
+    )
+
+
+def _unusable(scene: Scene, replica: Replica) -> str:
+    lines, metrics = replica.log.or_else(()) or (), replica.metrics.or_else({}) or {}
+    return unusable_certificate(lines, metrics, scene.static.throttle_s)
+
+
+def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:
+    """The Secrets that the route names: where the certificate is likely kept."""
+    route = routing_of(scene).winner
+    if route is None:
+        return ()
+    found = [ObjectRef(route.kind, route.name, route.namespace)]
+    for secret in route.tls_secrets:
+        namespace, _, name = secret.rpartition("/")
+        found.append(ObjectRef("Secret", name, namespace or route.namespace))
+    return tuple(found)
+
+
+def _when(stamp: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(stamp.replace("Z", "+00:00"))
+
+
+def _expiring(scene: Scene, fine: list[Exchange]) -> list[Finding]:
+    first = min((e.tls.chain[0] for e in fine if e.tls), key=lambda leaf: leaf.not_after)
+    try:
+        left = _when(first.not_after) - _when(scene.snapshot.taken_at)
+        whole = _when(first.not_after) - _when(first.not_before)
+    except ValueError:
+        return []
+    days = scene.target.certificate_days
+    # Short-lived certificates (hours, days) are renewed late by design.
+    if left.days >= (_SOON_DAYS if days is None else days) or (days is None and left > whole / 4):
+        return []
+    return [
+        make(
+            "REQ013",
+            ObjectRef("Certificate", scene.target.host),
+            host=scene.target.host,
+            port=scene.target.port,
+            not_after=first.not_after,
+            days=left.days,
+            threshold=_SOON_DAYS if days is None else days,
+            related=_secrets(scene),
+        )
+    ]

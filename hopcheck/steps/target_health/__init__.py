@@ -1,0 +1,1 @@
+"""Step 2: load balancer and targets."""

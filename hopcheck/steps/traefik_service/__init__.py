@@ -1,0 +1,1 @@
+"""Step 3: Traefik's Service and pods."""

@@ -1,0 +1,319 @@
+"""From judgements to the report: status of each step, verdict, headline (contract's rules)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from hopcheck.catalogue.catalogue import has_text, listing, text
+from hopcheck.config.options import Options
+from hopcheck.model import (
+    Coverage,
+    Finding,
+    Gap,
+    Judgement,
+    Report,
+    Severity,
+    Snapshot,
+    Status,
+    Step,
+    StepResult,
+    Verdict,
+    Why,
+)
+from hopcheck.scene.outcome import Outcome, outcomes
+from hopcheck.verdict import cause
+from hopcheck.verdict.hops import path_of
+from hopcheck.verdict.skipping import leave_out
+
+
+def gap_text(gap: Gap) -> str:
+    """Why something was not seen and what would make it visible, in one line.
+
+    The reason and the advice come first: a terminal cuts the rest.
+    """
+    said = text("gap", gap.what, **gap.params)
+    if gap.why is Why.NOT_NEEDED:
+        return said
+    why = text("why", gap.why.value)
+    key = f"{gap.params.get('party')}_{gap.why.value}"
+    if has_text("advice", key):
+        detail = f"{said}: {gap.detail}" if gap.detail else said
+        return f"{why}: {text('advice', key)} ({detail})"
+    return f"{said} ({why}: {gap.detail})" if gap.detail else f"{said} ({why})"
+
+
+def status_of(judgement: Judgement, findings: Sequence[Finding]) -> Status:
+    """Any error: fail; any warning: warn; required evidence missing: unknown; else pass."""
+    severities = {finding.severity for finding in findings}
+    if Severity.ERROR in severities:
+        return Status.FAIL
+    if Severity.WARNING in severities:
+        return Status.WARN
+    if judgement.not_applicable is not None:
+        return Status.NOT_APPLICABLE
+    if not judgement.seen or any(gap.required for gap in judgement.gaps):
+        return Status.UNKNOWN
+    return Status.PASS
+
+
+def reason_of(judgement: Judgement, status: Status) -> str | None:
+    """Why a step is unknown or not applicable, or what a pass did not see."""
+    if status is Status.NOT_APPLICABLE:
+        return judgement.not_applicable
+    gaps = list(dict.fromkeys(gap_text(gap) for gap in judgement.gaps))
+    if gaps:
+        return "; ".join(gaps)
+    return text("headline", "nothing") if status is Status.UNKNOWN else None
+
+
+def assess(
+    snapshot: Snapshot,
+    judgements: Mapping[Step, Judgement],
+    options: Options,
+    *,
+    durations: Mapping[Step, float],
+    duration_s: float,
+    complete: bool = True,
+) -> Report:
+    """The report of a run. Steps without a judgement were not selected: unknown, never gone."""
+    every = [
+        finding for step in Step if step in judgements for finding in judgements[step].findings
+    ]
+    kept, left_out = leave_out(cause.attribute(every), options.skip)
+    steps = []
+    for step in Step:
+        judgement = judgements.get(step) or Judgement(
+            step, gaps=(Gap("not_selected" if complete else "incomplete", Why.NOT_NEEDED),)
+        )
+        findings = tuple(finding for finding in kept if finding.step is step)
+        status = status_of(judgement, findings)
+        steps.append(
+            StepResult(
+                step=step,
+                number=step.number,
+                title=text("step", step.value),
+                status=status,
+                reason=reason_of(judgement, status),
+                duration_s=round(durations.get(step, 0.0), 3),
+                facts=judgement.facts,
+                findings=findings,
+            )
+        )
+    roots = cause.root_causes(kept)
+    requests = outcomes(snapshot)
+    verdict = _verdict(requests, kept, roots, steps, options)
+    if verdict is Verdict.HEALTHY and not complete:
+        verdict = Verdict.UNKNOWN  # what was not looked at any more may be what is wrong
+    seen = sum(step.status in (Status.PASS, Status.WARN, Status.FAIL) for step in steps)
+    return Report(
+        target=snapshot.target,
+        started_at=snapshot.taken_at,
+        duration_s=round(duration_s, 3),
+        complete=complete,
+        vantage=snapshot.vantage,
+        verdict=verdict,
+        headline=_headline(
+            snapshot, verdict, roots, (kept, left_out), steps, requests, options, complete
+        ),
+        coverage=Coverage(seen=seen),
+        fingerprint=cause.fingerprint(snapshot.target.host, roots),
+        root_causes=tuple(
+            msgspec.structs.replace(finding, owner=options.owner) for finding in roots
+        ),
+        path=path_of(snapshot, steps, kept),
+        steps=tuple(steps),
+        skipped=left_out,
+    )
+
+
+# Errors that by their catalogue entry stop all traffic even where no request could be made.
+STOPS_EVERYTHING = frozenset(
+    {
+        "DNS001",
+        "DNS002",
+        "DNS003",
+        "DNS004",
+        "TGT002",
+        "TGT003",
+        "SVC001",
+        "SVC002",
+        "SVC003",
+        "SVC008",
+        "SVC011",
+        "SVC012",
+        "SVC015",
+        "ING001",
+        "ING002",
+        "ING003",
+        "ING004",
+        "ING005",
+        "ING006",
+        "ING007",
+        "ING010",
+        "ING013",
+        "END001",
+        "END002",
+        "END004",
+        "END007",
+        "END012",
+    }
+)
+
+
+_HEADLINE = 240  # letters of a cause; a phone's first screen holds no more
+# Words that are capitalised at the beginning of a sentence alone.
+_ORDINARY = frozenset(
+    [
+        "A",
+        "All",
+        "An",
+        "Each",
+        "Every",
+        "No",
+        "Nodes",
+        "None",
+        "Pods",
+        "Some",
+        "Targets",
+        "The",
+        "This",
+    ]
+)
+
+
+def _verdict(
+    requests: Outcome,
+    findings: Sequence[Finding],
+    roots: Sequence[Finding],
+    steps: Sequence[StepResult],
+    options: Options,
+) -> Verdict:
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    unknown = {step.step.value for step in steps if step.status is Status.UNKNOWN}
+    verdict = Verdict.UNKNOWN
+    if requests.made and requests.succeeded == 0:
+        partly = requests.other_scheme_serves or _drawn(roots)
+        verdict = Verdict.DEGRADED if partly else Verdict.BROKEN
+    elif requests.made and (requests.succeeded < requests.made or errors):
+        verdict = Verdict.DEGRADED
+    elif requests.made:
+        verdict = Verdict.HEALTHY
+    elif any(e.code in STOPS_EVERYTHING and e.share in (None, 1.0) for e in errors):
+        verdict = Verdict.BROKEN
+    required = set(Step) if options.strict else set(options.require_steps)
+    if verdict is Verdict.HEALTHY and unknown & {str(step) for step in required}:
+        return Verdict.UNKNOWN
+    return verdict
+
+
+_DRAWN = frozenset({"END013", "LOG001", "LOG003"})
+
+
+def _drawn(roots: Sequence[Finding]) -> bool:
+    """Whether the requests of this run failed by bad luck: only some pods or replicas are broken.
+
+    Which of them a request meets is a draw; load balancer addresses are all asked.
+    """
+    shares = [root.share for root in roots if root.share is not None and root.code in _DRAWN]
+    return bool(roots) and len(shares) == len(roots) and sum(shares) < 1
+
+
+def _headline(
+    snapshot: Snapshot,
+    verdict: Verdict,
+    roots: Sequence[Finding],
+    kept_and_left_out: tuple[Sequence[Finding], Sequence[Finding]],
+    steps: Sequence[StepResult],
+    requests: Outcome,
+    options: Options,
+    complete: bool,
+) -> str:
+    findings, left_out = kept_and_left_out
+    host = snapshot.target.display_host or snapshot.target.host
+    unknown = [step.step.value for step in steps if step.status is Status.UNKNOWN]
+    if not complete:
+        return text("headline", "incomplete", host=host)
+    if verdict is Verdict.UNKNOWN:
+        required = set(Step) if options.strict else set(options.require_steps)
+        missing = [step for step in unknown if step in {str(r) for r in required}]
+        if requests.made and missing:
+            return text("headline", "unknown_required", host=host, steps=", ".join(missing))
+        return text("headline", "unknown", host=host, unseen=_unseen(steps))
+    if verdict is Verdict.HEALTHY:
+        seen = sum(step.status in (Status.PASS, Status.WARN) for step in steps)
+        na = sum(step.status is Status.NOT_APPLICABLE for step in steps)
+        key = "healthy_all" if seen == len(steps) else "healthy_unneeded" if na else "healthy_some"
+        return text("headline", key, host=host, seen=seen, na=na)
+    intended = [f for f in findings if f.code in cause.INTENDED]
+    if not roots and intended:
+        return text("headline", str(verdict), host=host, cause=intended[0].message.rstrip("."))
+    if not roots:
+        symptom = next(
+            (f.message for f in findings if f.severity is Severity.ERROR and not f.caused_by),
+            text("headline", "broken_no_symptom"),
+        ).rstrip(".")
+        causes = [f for f in left_out if f.root_cause]
+        if causes:
+            names = listing(f"{f.code} {f.object}" for f in causes)
+            key = f"{verdict}_left_out"
+            return text("headline", key, host=host, symptom=symptom, names=names)
+        if verdict is Verdict.DEGRADED and requests.other_scheme_serves:
+            return text("headline", "degraded_http", host=host)
+        return text(
+            "headline", f"{verdict}_no_cause", host=host, symptom=symptom, unseen=_unseen(steps)
+        )
+    return _accusing(host, verdict, roots, findings, requests)
+
+
+_EFFECT = "TGT017"  # unhealthy targets: what people see first and ask about
+
+
+def _accusing(
+    host: str,
+    verdict: Verdict,
+    roots: Sequence[Finding],
+    findings: Sequence[Finding],
+    requests: Outcome,
+) -> str:
+    first = roots[0]
+    said = first.message.rstrip(".")
+    if len(roots) > 1:
+        return text("headline", f"{verdict}_many", host=host, cause=said, more=len(roots) - 1)
+    if verdict is Verdict.DEGRADED:
+        share = first.share or (
+            (requests.made - requests.succeeded) / requests.made if requests.made else 0
+        )
+        if 0 < share < 1:
+            key = "degraded_share" if requests.succeeded < requests.made else "degraded_part"
+            return text("headline", key, host=host, cause=said, percent=round(share * 100))
+        return text("headline", "degraded", host=host, cause=said)
+    effect = next((f for f in findings if first.id in f.caused_by and f.code == _EFFECT), None)
+    if effect is not None:
+        return text(
+            "headline",
+            "broken_because",
+            host=host,
+            effect=effect.title[0].lower() + effect.title[1:],
+            # A list of many members is no headline: it stands in the finding.
+            cause=_within(said if len(said) <= _HEADLINE else first.title),
+        )
+    return text("headline", "broken", host=host, cause=said)
+
+
+def _within(sentence: str) -> str:
+    """A sentence as it stands behind "because": names and acronyms keep their capital."""
+    first = sentence.partition(" ")[0]
+    return sentence[0].lower() + sentence[1:] if first in _ORDINARY else sentence
+
+
+def _unseen(steps: Sequence[StepResult]) -> str:
+    """Steps by what kept them from being seen; the details stand in the steps themselves."""
+    by_reason: dict[str, list[str]] = {}
+    for step in steps:
+        if step.status is Status.UNKNOWN:
+            by_reason.setdefault((step.reason or "").partition(" (")[0], []).append(step.step.value)
+    if not by_reason:
+        return text("headline", "nothing")
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())

@@ -1,0 +1,31 @@
+"""The runbook: current, whole, and with the configured hosts' real links."""
+
+import re
+from pathlib import Path
+
+from hopcheck.catalogue.catalogue import entries
+from hopcheck.model import Severity
+from hopcheck.schedule.runbook import RunbookHost, runbook
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_the_page_is_current() -> None:
+    assert (DOCS / "runbook.md").read_text("utf-8") == runbook()
+
+
+def test_every_code_has_a_first_action_and_an_owner() -> None:
+    rows = re.findall(r"^\| \[(\w+)\]\(([^)]+)\) \| (.+) \| (.+) \| (.+) \|$", runbook(), re.M)
+    codes = [code for code, e in entries().items() if e.severity is not Severity.INFO]
+    assert [row[0] for row in rows] == codes
+    for _, link, title, action, owner in rows:
+        assert (DOCS / link).is_file()
+        assert all(cell.strip() for cell in (title, action, owner))
+        assert action != "\\<advice>"
+
+
+def test_the_configured_hosts_with_their_links() -> None:
+    link = "https://hopcheck.example.com/shop.example.com/latest/report.html"
+    page = runbook([RunbookHost("shop.example.com", "shop", link), RunbookHost("a|b<x>")])
+    assert f"| shop.example.com | shop | {link} |" in page
+    assert "| a\\|b\\<x> | - | - |" in page
