@@ -267,16 +267,16 @@ class _Asking:
         data = (await self._fetch(port, path)).json()
         if not isinstance(data, dict):
             raise Unavailable(Why.INVALID, "the answer is not Traefik's")
-        return redact_obj(data)  # type: ignore[no-any-return]
+        return redact_obj(data)
 
     async def _overview(self, port: int, path: str) -> Obj:
-        return of_traefik("overview", await self._object(port, path))  # type: ignore[no-any-return]
+        return of_traefik("overview", await self._object(port, path))
 
     def _all(self, what: str) -> Callable[[int, str], Awaitable[tuple[Obj, ...]]]:
         """The question for the whole list of `what`, a field of Replica."""
 
         async def ask(port: int, path: str) -> tuple[Obj, ...]:
-            return of_traefik(what, await self._pages(port, path))  # type: ignore[no-any-return]
+            return tuple(of_traefik(what, await self._pages(port, path)))
 
         return ask
 

@@ -2,129 +2,311 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any
 
-from hopcheck.model.evidence import Obj
-from hopcheck.model.read import (
-    ABSENT,
-    Shape,
-    check_port,
-    each,
-    fields,
-    number,
-    objects,
-    strings,
-    text,
-)
+from msgspec import field
 
-_ZONE = fields({
-    "ZoneName": text, "SubnetId": text,
-    "LoadBalancerAddresses": each(fields({
-        "IpAddress": text, "PrivateIPv4Address": text, "IPv6Address": text, "AllocationId": text,
-    })),
-})  # fmt: skip
-_GROUPS = each(fields({"TargetGroupArn": text, "Weight": number}, TargetGroupArn=""))
-_ACTION = fields({
-    "Type": text, "Order": number, "TargetGroupArn": text,
-    "ForwardConfig": fields({"TargetGroups": _GROUPS}),
-    "FixedResponseConfig": fields({"StatusCode": text, "ContentType": text, "MessageBody": text}),
-    "RedirectConfig": fields({"Protocol": text, "Port": text, "Host": text, "Path": text,
-                              "Query": text, "StatusCode": text}),
-})  # fmt: skip
-_VALUES = fields({"Values": strings, "RegexValues": strings})
-_CONDITION = fields({
-    "Field": text, "Values": strings, "RegexValues": strings,
-    "HostHeaderConfig": _VALUES, "PathPatternConfig": _VALUES, "SourceIpConfig": _VALUES,
-    "HttpRequestMethodConfig": _VALUES, "HttpHeaderConfig": _VALUES,
-    "QueryStringConfig": fields({"Values": each(fields({"Key": text, "Value": text}))}),
-})  # fmt: skip
-_RANGE = fields({
-    "IpProtocol": text, "FromPort": number, "ToPort": number,
-    "IpRanges": each(fields({"CidrIp": text})),
-    "Ipv6Ranges": each(fields({"CidrIpv6": text})),
-    "PrefixListIds": each(fields({"PrefixListId": text})),
-    "UserIdGroupPairs": each(fields({"GroupId": text, "UserId": text})),
-})  # fmt: skip
-_GROUP_IDS = each(fields({"GroupId": text, "GroupName": text}, GroupId=""))
-_INSTANCE = fields(
-    {
-        "InstanceId": text, "State": fields({"Name": text}),
-        "StateReason": fields({"Code": text, "Message": text}),
-        "Placement": fields({"AvailabilityZone": text}), "PrivateDnsName": text,
-        "PrivateIpAddress": text, "PublicIpAddress": text, "Ipv6Address": text,
-        "SecurityGroups": _GROUP_IDS, "SubnetId": text, "VpcId": text,
-        "NetworkInterfaces": objects,
-    },
-    InstanceId="",
-)  # fmt: skip
-
-_SHAPES: Mapping[str, Shape] = {
-    "LoadBalancers": fields(
-        {
-            "LoadBalancerArn": text, "LoadBalancerName": text, "DNSName": text, "Type": text,
-            "Scheme": text, "VpcId": text, "IpAddressType": text, "SecurityGroups": strings,
-            "State": fields({"Code": text, "Reason": text}),
-            "AvailabilityZones": each(_ZONE),
-        },
-        LoadBalancerArn="", LoadBalancerName="",
-    ),
-    "Listeners": fields(
-        {
-            "ListenerArn": text, "LoadBalancerArn": text, "Port": number, "Protocol": text,
-            "SslPolicy": text, "Certificates": each(fields({"CertificateArn": text})),
-            "DefaultActions": each(_ACTION), "AlpnPolicy": strings,
-        },
-        # A gateway load balancer's listener has no port.
-        ListenerArn="", Port=0,
-    ),
-    "Rules": fields({
-        "RuleArn": text, "Priority": text, "Conditions": each(_CONDITION),
-        "Actions": each(_ACTION),
-    }),
-    "TargetGroups": fields(
-        {
-            "TargetGroupArn": text, "TargetGroupName": text, "Protocol": text, "Port": number,
-            "VpcId": text, "TargetType": text, "ProtocolVersion": text, "IpAddressType": text,
-            "HealthCheckProtocol": text, "HealthCheckPort": check_port, "HealthCheckPath": text,
-            "Matcher": fields({"HttpCode": text, "GrpcCode": text}),
-            "LoadBalancerArns": strings,
-        },
-        TargetGroupArn="", TargetGroupName="",
-    ),
-    "TargetHealthDescriptions": fields(
-        {
-            "Target": fields({"Id": text, "Port": number, "AvailabilityZone": text}, Id=""),
-            "HealthCheckPort": check_port,
-            "TargetHealth": fields({"State": text, "Reason": text, "Description": text}),
-        },
-        Target={"Id": ""}, TargetHealth={},
-    ),
-    "Attributes": fields({"Key": text, "Value": text}, Key=""),
-    "SecurityGroups": fields(
-        {
-            "GroupId": text, "GroupName": text, "VpcId": text,
-            "IpPermissions": each(_RANGE), "IpPermissionsEgress": each(_RANGE),
-        },
-        GroupId="",
-    ),
-    "NetworkInterfaces": fields({
-        "NetworkInterfaceId": text, "InterfaceType": text, "Description": text, "Status": text,
-        "AvailabilityZone": text, "SubnetId": text, "VpcId": text, "Groups": _GROUP_IDS,
-        "PrivateIpAddress": text,
-        "PrivateIpAddresses": each(fields({"PrivateIpAddress": text,
-                                           "Association": fields({"PublicIp": text})})),
-        "Ipv6Addresses": each(fields({"Ipv6Address": text})),
-        "Association": fields({"PublicIp": text}),
-    }),
-    "Instances": _INSTANCE,
-    "Reservations": fields({"Instances": each(_INSTANCE)}, Instances=[]),
-}  # fmt: skip
+from hopcheck.model.read import Thing, read_all
 
 
-def described(key: str, items: Iterable[object]) -> tuple[Obj, ...]:
-    """The items of an answer's list `key`, every known field of its type.
+class Described(Thing, frozen=True, rename="pascal"):
+    """A part of an answer of AWS."""
 
-    Fields that AWS always gives (ARNs, names, a target's id) are there, empty where it did not.
-    """
-    shape = _SHAPES.get(key, fields({}))
-    return tuple(one for one in map(shape, items) if one is not ABSENT)
+
+class LoadBalancerState(Described, frozen=True):
+    code: str = ""
+    reason: str = ""
+
+
+class LoadBalancerAddress(Described, frozen=True):
+    ip_address: str = ""
+    private_ipv4_address: str = field(default="", name="PrivateIPv4Address")
+    ipv6_address: str = field(default="", name="IPv6Address")
+    allocation_id: str = ""
+
+
+class AvailabilityZone(Described, frozen=True):
+    zone_name: str = ""
+    subnet_id: str = ""
+    load_balancer_addresses: tuple[LoadBalancerAddress, ...] = ()
+
+
+class LoadBalancer(Described, frozen=True):
+    load_balancer_arn: str = ""
+    load_balancer_name: str = ""
+    dns_name: str = field(default="", name="DNSName")
+    type: str = ""
+    scheme: str = ""
+    vpc_id: str = ""
+    ip_address_type: str = ""
+    state: LoadBalancerState = LoadBalancerState()
+    availability_zones: tuple[AvailabilityZone, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+
+class GroupShare(Described, frozen=True):
+    target_group_arn: str = ""
+    weight: int | None = None
+
+
+class ForwardConfig(Described, frozen=True):
+    target_groups: tuple[GroupShare, ...] = ()
+
+
+class FixedResponse(Described, frozen=True):
+    status_code: str = ""
+    content_type: str = ""
+    message_body: str = ""
+
+
+class Redirect(Described, frozen=True):
+    protocol: str = ""
+    port: str = ""
+    host: str = ""
+    path: str = ""
+    query: str = ""
+    status_code: str = ""
+
+
+class Action(Described, frozen=True):
+    type: str = ""
+    order: int | None = None
+    target_group_arn: str = ""
+    forward_config: ForwardConfig | None = None
+    fixed_response_config: FixedResponse | None = None
+    redirect_config: Redirect | None = None
+
+
+class ListenerCertificate(Described, frozen=True):
+    certificate_arn: str = ""
+
+
+class Listener(Described, frozen=True):
+    """A listener. A gateway load balancer's has no port."""
+
+    listener_arn: str = ""
+    load_balancer_arn: str = ""
+    port: int = 0
+    protocol: str = ""
+    ssl_policy: str = ""
+    certificates: tuple[ListenerCertificate, ...] = ()
+    default_actions: tuple[Action, ...] = ()
+    alpn_policy: tuple[str, ...] = ()
+
+
+class Values(Described, frozen=True):
+    values: tuple[str, ...] = ()
+    regex_values: tuple[str, ...] = ()
+
+
+class QueryValue(Described, frozen=True):
+    key: str = ""
+    value: str = ""
+
+
+class QueryValues(Described, frozen=True):
+    values: tuple[QueryValue, ...] = ()
+
+
+class RuleCondition(Described, frozen=True):
+    field: str = ""
+    values: tuple[str, ...] = ()
+    regex_values: tuple[str, ...] = ()
+    host_header_config: Values | None = None
+    path_pattern_config: Values | None = None
+    source_ip_config: Values | None = None
+    http_request_method_config: Values | None = None
+    http_header_config: Values | None = None
+    query_string_config: QueryValues | None = None
+
+
+class ListenerRule(Described, frozen=True):
+    rule_arn: str = ""
+    priority: str = ""
+    is_default: bool = False
+    conditions: tuple[RuleCondition, ...] = ()
+    actions: tuple[Action, ...] = ()
+
+
+class Matcher(Described, frozen=True):
+    http_code: str = ""
+    grpc_code: str = ""
+
+
+class TargetGroup(Described, frozen=True):
+    target_group_arn: str = ""
+    target_group_name: str = ""
+    protocol: str = ""
+    protocol_version: str = ""
+    port: int | None = None
+    vpc_id: str = ""
+    target_type: str = ""
+    ip_address_type: str = ""
+    health_check_enabled: bool | None = None
+    health_check_protocol: str = ""
+    health_check_port: str = ""
+    health_check_path: str = ""
+    health_check_interval_seconds: int | None = None
+    health_check_timeout_seconds: int | None = None
+    healthy_threshold_count: int | None = None
+    unhealthy_threshold_count: int | None = None
+    matcher: Matcher | None = None
+    load_balancer_arns: tuple[str, ...] = ()
+
+
+class Target(Described, frozen=True):
+    id: str = ""
+    port: int | None = None
+    availability_zone: str = ""
+
+
+class TargetState(Described, frozen=True):
+    state: str = ""
+    reason: str = ""
+    description: str = ""
+
+
+class AdministrativeOverride(Described, frozen=True):
+    state: str = ""
+    reason: str = ""
+    description: str = ""
+
+
+class TargetHealth(Described, frozen=True):
+    target: Target = Target()
+    health_check_port: str = ""
+    target_health: TargetState = TargetState()
+    administrative_override: AdministrativeOverride | None = None
+
+
+class Attribute(Described, frozen=True):
+    key: str = ""
+    value: str = ""
+
+
+class IpRange(Described, frozen=True):
+    cidr_ip: str = ""
+
+
+class Ipv6Range(Described, frozen=True):
+    cidr_ipv6: str = ""
+
+
+class PrefixList(Described, frozen=True):
+    prefix_list_id: str = ""
+
+
+class GroupPair(Described, frozen=True):
+    group_id: str = ""
+    user_id: str = ""
+
+
+class IpPermission(Described, frozen=True):
+    """A rule of a security group; without ports it holds for all."""
+
+    ip_protocol: str = "-1"
+    from_port: int | None = None
+    to_port: int | None = None
+    ip_ranges: tuple[IpRange, ...] = ()
+    ipv6_ranges: tuple[Ipv6Range, ...] = ()
+    prefix_list_ids: tuple[PrefixList, ...] = ()
+    user_id_group_pairs: tuple[GroupPair, ...] = ()
+
+
+class SecurityGroup(Described, frozen=True):
+    """A security group. None: the rules that way were not described."""
+
+    group_id: str = ""
+    group_name: str = ""
+    vpc_id: str = ""
+    ip_permissions: tuple[IpPermission, ...] = ()
+    ip_permissions_egress: tuple[IpPermission, ...] | None = None
+
+
+class GroupId(Described, frozen=True):
+    group_id: str = ""
+    group_name: str = ""
+
+
+class Association(Described, frozen=True):
+    """The public address of a private one."""
+
+    public_ip: str = ""
+
+
+class PrivateAddress(Described, frozen=True):
+    private_ip_address: str = ""
+    association: Association | None = None
+
+
+class Ipv6Address(Described, frozen=True):
+    ipv6_address: str = ""
+
+
+class NetworkInterface(Described, frozen=True):
+    network_interface_id: str = ""
+    interface_type: str = ""
+    description: str = ""
+    status: str = ""
+    availability_zone: str = ""
+    subnet_id: str = ""
+    vpc_id: str = ""
+    groups: tuple[GroupId, ...] = ()
+    private_ip_address: str = ""
+    private_ip_addresses: tuple[PrivateAddress, ...] = ()
+    ipv6_addresses: tuple[Ipv6Address, ...] = ()
+    association: Association | None = None
+
+
+class InstanceState(Described, frozen=True):
+    name: str = ""
+
+
+class StateReason(Described, frozen=True):
+    code: str = ""
+    message: str = ""
+
+
+class Placement(Described, frozen=True):
+    availability_zone: str = ""
+
+
+class Instance(Described, frozen=True):
+    instance_id: str = ""
+    state: InstanceState | None = None
+    state_reason: StateReason | None = None
+    placement: Placement | None = None
+    private_dns_name: str = ""
+    private_ip_address: str = ""
+    public_ip_address: str = ""
+    ipv6_address: str = ""
+    security_groups: tuple[GroupId, ...] = ()
+    subnet_id: str = ""
+    vpc_id: str = ""
+    network_interfaces: tuple[NetworkInterface, ...] = ()
+
+
+class Reservation(Described, frozen=True):
+    instances: tuple[Instance, ...] = ()
+
+
+# By the key of the answer's list.
+SHAPES: dict[str, type[Described]] = {
+    "LoadBalancers": LoadBalancer,
+    "Listeners": Listener,
+    "Rules": ListenerRule,
+    "TargetGroups": TargetGroup,
+    "TargetHealthDescriptions": TargetHealth,
+    "Attributes": Attribute,
+    "SecurityGroups": SecurityGroup,
+    "NetworkInterfaces": NetworkInterface,
+    "Instances": Instance,
+    "Reservations": Reservation,
+}
+
+
+def described(key: str, items: Iterable[Any]) -> tuple[Any, ...]:
+    """The items of an answer's list `key`, every field of its type."""
+    shape = SHAPES.get(key)
+    return tuple(items) if shape is None else read_all(shape, items)

@@ -7,14 +7,44 @@ Snapshot written to a file replays to the same findings (rule 3 of the house).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
+from msgspec.structs import force_setattr, replace
+
+from hopcheck.model.aws import Described, described
+from hopcheck.model.kubernetes import Object, kubernetes_object
+from hopcheck.model.read import Thing
+from hopcheck.model.traefik import of_traefik
+
+if TYPE_CHECKING:
+    from hopcheck.model.aws import (
+        Instance,
+        Listener,
+        ListenerRule,
+        LoadBalancer,
+        NetworkInterface,
+        SecurityGroup,
+        TargetGroup,
+        TargetHealth,
+    )
+    from hopcheck.model.traefik import (
+        ListedEntryPoint,
+        LoadedMiddleware,
+        LoadedService,
+        Overview,
+        Router,
+    )
+else:  # as decoded; read leniently, field by field, when the evidence is made
+    Instance = Listener = ListenerRule = LoadBalancer = NetworkInterface = SecurityGroup = Any
+    TargetGroup = TargetHealth = ListedEntryPoint = LoadedMiddleware = LoadedService = Any
+    Overview = Router = Any
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Object)
 
-# A Kubernetes or AWS object as its API returned it, pruned and redacted: plain JSON.
-Obj = dict[str, Any]
+# An object of an API, read by the API's own names.
+Obj = Any
 
 
 class Why(StrEnum):
@@ -146,27 +176,69 @@ class DnsEvidence(Struct, frozen=True):
 # --- evidence: aws -------------------------------------------------------------------------
 
 
+_LISTS_OF_AWS = {
+    "load_balancers": "LoadBalancers",
+    "target_groups": "TargetGroups",
+    "security_groups": "SecurityGroups",
+    "network_interfaces": "NetworkInterfaces",
+    "instances": "Instances",
+}
+_BY_ARN_OF_AWS = {
+    "listeners": "Listeners",
+    "rules": "Rules",
+    "target_health": "TargetHealthDescriptions",
+}
+
+
 class AwsEvidence(Struct, frozen=True):
-    """ELBv2 and EC2 answers in boto3's own shapes (times as ISO 8601 text)."""
+    """ELBv2 and EC2 answers: the objects of `hopcheck.model.aws`, plain JSON is read as such."""
 
     identity: Collected[Obj] = NOT_SELECTED  # {"Account", "Arn", "Region"}
-    load_balancers: Collected[tuple[Obj, ...]] = NOT_SELECTED  # all of the region
-    listeners: dict[str, Collected[tuple[Obj, ...]]] = field(default_factory=dict)  # by lb ARN
-    rules: dict[str, Collected[tuple[Obj, ...]]] = field(default_factory=dict)  # by listener ARN
-    target_groups: Collected[tuple[Obj, ...]] = NOT_SELECTED  # all of the region
-    target_health: dict[str, Collected[tuple[Obj, ...]]] = field(default_factory=dict)  # by tg ARN
+    load_balancers: Collected[tuple[LoadBalancer, ...]] = NOT_SELECTED  # all of the region
+    listeners: dict[str, Collected[tuple[Listener, ...]]] = field(default_factory=dict)  # by ARN
+    rules: dict[str, Collected[tuple[ListenerRule, ...]]] = field(
+        default_factory=dict
+    )  # by listener
+    target_groups: Collected[tuple[TargetGroup, ...]] = NOT_SELECTED  # all of the region
+    target_health: dict[str, Collected[tuple[TargetHealth, ...]]] = field(
+        default_factory=dict
+    )  # by group
     target_group_attributes: dict[str, Collected[dict[str, str]]] = field(default_factory=dict)
     load_balancer_attributes: dict[str, Collected[dict[str, str]]] = field(default_factory=dict)
-    security_groups: Collected[tuple[Obj, ...]] = NOT_SELECTED
-    network_interfaces: Collected[tuple[Obj, ...]] = NOT_SELECTED  # of load balancers
-    instances: Collected[tuple[Obj, ...]] = NOT_SELECTED  # targets and nodes
+    security_groups: Collected[tuple[SecurityGroup, ...]] = NOT_SELECTED
+    network_interfaces: Collected[tuple[NetworkInterface, ...]] = NOT_SELECTED  # of load balancers
+    instances: Collected[tuple[Instance, ...]] = NOT_SELECTED  # targets and nodes
+
+    def __post_init__(self) -> None:
+        for name, key in _LISTS_OF_AWS.items():
+            found = getattr(self, name)
+            if _plain(found, Described):
+                force_setattr(self, name, replace(found, value=described(key, found.value)))
+        for name, key in _BY_ARN_OF_AWS.items():
+            held = getattr(self, name)
+            if any(_plain(found, Described) for found in held.values()):
+                force_setattr(
+                    self,
+                    name,
+                    {
+                        arn: replace(found, value=described(key, found.value or ()))
+                        if found.seen
+                        else found
+                        for arn, found in held.items()
+                    },
+                )
+
+
+def _plain(found: Collected[Any], kind: type) -> bool:
+    """Whether a list holds plain JSON, not yet objects of `kind`."""
+    return bool(found.value) and not isinstance(next(iter(found.value or ())), kind)
 
 
 # --- evidence: kubernetes ------------------------------------------------------------------
 
 
 class KubeEvidence(Struct, frozen=True):
-    """API objects in their own JSON shape, by list.
+    """API objects by list: those of `hopcheck.model.kubernetes`, plain JSON is read as such.
 
     Keys of `lists` are the resource's plural, with ``@namespace`` where only that namespace was
     listed: "ingresses", "ingressclasses", "services", "nodes", "namespaces",
@@ -187,6 +259,27 @@ class KubeEvidence(Struct, frozen=True):
     rights: dict[str, bool] = field(default_factory=dict)
     namespace: str | None = None  # --namespace: nothing outside of it was looked at
 
+    def __post_init__(self) -> None:
+        if any(_plain(found, Object) for found in self.lists.values()):
+            lists = {key: _objects(key, found) for key, found in self.lists.items()}
+            force_setattr(self, "lists", lists)
+        if any(isinstance(found.value, dict) for found in self.objects.values()):
+            objects = {
+                key: replace(found, value=kubernetes_object(key.partition("@")[0], found.value))
+                if found.value
+                else found
+                for key, found in self.objects.items()
+            }
+            force_setattr(self, "objects", objects)
+
+    def of(self, kind: type[K], namespace: str | None = None) -> Collected[tuple[K, ...]]:
+        """The list of `kind` in `namespace`, or in all: `list` with its type."""
+        return self.list(kind.plural, namespace)
+
+    def find(self, kind: type[K], namespace: str | None, name: str) -> Collected[K]:
+        """One object of `kind`: `one` with its type."""
+        return self.one(kind.plural, namespace, name)
+
     def list(self, resource: str, namespace: str | None = None) -> Collected[tuple[Obj, ...]]:
         """The list of `resource` in `namespace`, or the cluster-wide one narrowed to it."""
         if namespace is not None and f"{resource}@{namespace}" in self.lists:
@@ -196,9 +289,7 @@ class KubeEvidence(Struct, frozen=True):
             return NOT_SELECTED
         if namespace is None or not found.seen:
             return found
-        narrowed = tuple(
-            item for item in found.get() if item.get("metadata", {}).get("namespace") == namespace
-        )
+        narrowed = tuple(item for item in found.get() if item.namespace == namespace)
         return Collected(value=narrowed, source=found.source)
 
     def one(self, resource: str, namespace: str | None, name: str) -> Collected[Obj]:
@@ -210,12 +301,20 @@ class KubeEvidence(Struct, frozen=True):
         if not listed.seen:
             return Collected(why=listed.why, detail=listed.detail, source=listed.source)
         for item in listed.get():
-            if item["metadata"]["name"] == name:
+            if item.name == name:
                 return Collected(value=item, source=listed.source)
         return Collected(why=Why.NOT_FOUND, source=listed.source)
 
 
 # --- evidence: traefik ---------------------------------------------------------------------
+
+
+def _objects(key: str, found: Collected[tuple[Any, ...]]) -> Collected[tuple[Any, ...]]:
+    if not _plain(found, Object):
+        return found
+    resource = key.partition("@")[0]
+    read = (kubernetes_object(resource, item) for item in found.value or ())
+    return replace(found, value=tuple(item for item in read if item is not None))
 
 
 class LogLine(Struct, frozen=True):
@@ -236,15 +335,24 @@ class Replica(Struct, frozen=True):
     pod: str
     address: str | None = None
     version: Collected[str] = NOT_SELECTED  # "3.7.15", from /api/version (image tag: from the pod)
-    overview: Collected[Obj] = NOT_SELECTED
-    entrypoints: Collected[tuple[Obj, ...]] = NOT_SELECTED
-    routers: Collected[tuple[Obj, ...]] = NOT_SELECTED  # /api/http/routers, all pages
-    tcp_routers: Collected[tuple[Obj, ...]] = NOT_SELECTED
-    services: Collected[tuple[Obj, ...]] = NOT_SELECTED
-    middlewares: Collected[tuple[Obj, ...]] = NOT_SELECTED
+    overview: Collected[Overview] = NOT_SELECTED
+    entrypoints: Collected[tuple[ListedEntryPoint, ...]] = NOT_SELECTED
+    routers: Collected[tuple[Router, ...]] = NOT_SELECTED  # /api/http/routers, all pages
+    tcp_routers: Collected[tuple[Router, ...]] = NOT_SELECTED
+    services: Collected[tuple[LoadedService, ...]] = NOT_SELECTED
+    middlewares: Collected[tuple[LoadedMiddleware, ...]] = NOT_SELECTED
     metrics: Collected[dict[str, float]] = NOT_SELECTED  # chosen series: 'name{label="x"}' -> value
     log: Collected[tuple[LogLine, ...]] = NOT_SELECTED
     previous_log: Collected[tuple[LogLine, ...]] = NOT_SELECTED
+
+    def __post_init__(self) -> None:
+        if isinstance(self.overview.value, dict):
+            overview = of_traefik("overview", self.overview.value)
+            force_setattr(self, "overview", replace(self.overview, value=overview))
+        for name in ("entrypoints", "routers", "tcp_routers", "services", "middlewares"):
+            found = getattr(self, name)
+            if _plain(found, Thing):
+                force_setattr(self, name, replace(found, value=of_traefik(name, found.value)))
 
 
 class TraefikEvidence(Struct, frozen=True):

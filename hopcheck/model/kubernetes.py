@@ -1,267 +1,1001 @@
-"""Kubernetes objects: core, apps, discovery, networking, Gateway API and Traefik's own kinds."""
+"""Kubernetes objects: core, apps, discovery, networking, Gateway API and Traefik's own kinds.
+
+What is declared here is what is kept of an object. Text that is "" and a list that is empty are
+absent, as Kubernetes has it, but where nil means something else (then the default is None).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
-from hopcheck.model.evidence import Obj
-from hopcheck.model.read import (
-    ABSENT,
-    Shape,
-    anything,
-    by_name,
-    each,
-    fields,
-    number,
-    objects,
-    port,
-    strings,
-    text,
-    texts,
-    truth,
-)
+from msgspec import field
 
-_OWNER = fields({"kind": text, "name": text, "apiVersion": text, "controller": truth})
-_MANAGER = fields({
-    "manager": text, "operation": text, "time": text, "subresource": text,
-    "fieldsV1": fields({"f:metadata": fields({"f:labels": by_name(anything),
-                                              "f:annotations": by_name(anything)}),
-                        "f:data": by_name(anything)}),
-})  # fmt: skip
-_METADATA = fields(
-    {
-        "name": text, "namespace": text, "uid": text, "labels": texts, "annotations": texts,
-        "creationTimestamp": text, "deletionTimestamp": text, "generation": number,
-        "resourceVersion": text, "ownerReferences": each(_OWNER), "managedFields": each(_MANAGER),
-    },
-    name="",
-)  # fmt: skip
-_EXPRESSION = fields({"key": text, "operator": text, "values": strings})
-_SELECTOR = fields({"matchLabels": texts, "matchExpressions": each(_EXPRESSION)})
-_CONDITION = fields({"type": text, "status": text, "reason": text, "message": text})
+from hopcheck.model.read import Thing, read
+
+Port = int | str  # a number, or the name of a port (intOrString)
+Texts = dict[str, str]
+
+
+class Owner(Thing, frozen=True):
+    kind: str = ""
+    name: str = ""
+    api_version: str = ""
+    uid: str = ""
+    controller: bool = False
+
+
+class Manager(Thing, frozen=True):
+    """An entry of managedFields; `fields` is what is kept of its FieldsV1."""
+
+    manager: str = ""
+    operation: str = ""
+    time: str = ""
+    subresource: str = ""
+    fields_v1: dict[str, Any] | None = None
+    fields: dict[str, Any] | None = None
+
+
+class Meta(Thing, frozen=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    labels: Texts = field(default_factory=dict)
+    annotations: Texts = field(default_factory=dict)
+    creation_timestamp: str = ""
+    deletion_timestamp: str = ""
+    generation: int | None = None
+    resource_version: str = ""
+    owner_references: tuple[Owner, ...] = ()
+    managed_fields: tuple[Manager, ...] = ()
+
+
+class Object(Thing, frozen=True):
+    """What every object has. `slim`: kept in part, since it is not the host's."""
+
+    plural: ClassVar[str] = ""
+
+    api_version: str = ""
+    kind: str = ""
+    metadata: Meta = Meta()
+    slim: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace, "" for a cluster-scoped object."""
+        return self.metadata.namespace
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(namespace, name)."""
+        return self.metadata.namespace, self.metadata.name
+
+
+class Expression(Thing, frozen=True):
+    key: str = ""
+    operator: str = ""
+    values: tuple[str, ...] = ()
+
+
+class LabelSelector(Thing, frozen=True):
+    """A label selector; an empty one selects everything."""
+
+    match_labels: Texts = field(default_factory=dict)
+    match_expressions: tuple[Expression, ...] = ()
+
+
+class Condition(Thing, frozen=True):
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str = ""
+
 
 # --- pods, workloads, nodes
 
-_PROBE = fields({
-    "httpGet": fields({"path": text, "port": port, "scheme": text}),
-    "tcpSocket": fields({"port": port}),
-    "exec": fields({"command": strings}),
-    "grpc": fields({"port": number}),
-})  # fmt: skip
-_CONTAINER = fields({
-    "name": text, "image": text, "args": strings, "command": strings,
-    "ports": each(fields({"name": text, "containerPort": number, "hostPort": number,
-                          "protocol": text, "hostIP": text}, containerPort=0)),
-    "env": each(fields({"name": text, "value": text,
-                        "valueFrom": fields({"configMapKeyRef": fields({}),
-                                             "secretKeyRef": fields({})})})),
-    "volumeMounts": each(fields({"name": text, "mountPath": text, "subPath": text})),
-    "livenessProbe": _PROBE, "readinessProbe": _PROBE, "startupProbe": _PROBE,
-})  # fmt: skip
-_ITEMS = each(fields({"key": text, "path": text}))
-_SOURCE = fields({"name": text, "items": _ITEMS})
-_VOLUME = fields({
-    "name": text, "configMap": _SOURCE,
-    "secret": fields({"secretName": text, "items": _ITEMS}),
-    "projected": fields({"sources": each(fields({"configMap": _SOURCE, "secret": _SOURCE}))}),
-})  # fmt: skip
-_POD_SPEC = fields({
-    "nodeName": text, "hostNetwork": truth, "serviceAccountName": text, "nodeSelector": texts,
-    "volumes": each(_VOLUME), "readinessGates": each(fields({"conditionType": text})),
-    "containers": each(_CONTAINER), "initContainers": each(_CONTAINER),
-})  # fmt: skip
-_STATE = fields({
-    "waiting": fields({"reason": text, "message": text}),
-    "running": fields({"startedAt": text}),
-    "terminated": fields({"reason": text, "message": text, "exitCode": number,
-                          "finishedAt": text}),
-})  # fmt: skip
-_CONTAINER_STATUS = each(fields({
-    "name": text, "ready": truth, "restartCount": number, "state": _STATE, "lastState": _STATE,
-}))  # fmt: skip
-_WORKLOAD_SPEC = fields({
-    "replicas": number, "selector": _SELECTOR,
-    "template": fields({"metadata": fields({"labels": texts, "annotations": texts}),
-                        "spec": _POD_SPEC}),
-})  # fmt: skip
-_STATUS = fields({
-    "conditions": each(_CONDITION),
-    # pods
-    "phase": text, "podIP": text, "hostIP": text, "reason": text, "message": text,
-    "podIPs": each(fields({"ip": text})),
-    "containerStatuses": _CONTAINER_STATUS, "initContainerStatuses": _CONTAINER_STATUS,
-    # workloads
-    "replicas": number, "readyReplicas": number, "numberReady": number,
-    # nodes and Gateways
-    "addresses": each(fields({"type": text, "address": text, "value": text}, address="")),
-    "listeners": each(fields({"name": text, "conditions": each(_CONDITION)})),
-    # Services and Ingresses
-    "loadBalancer": fields({"ingress": each(fields({"ip": text, "hostname": text}))}),
-    # HTTPRoutes
-    "parents": each(fields({"parentRef": fields({"name": text, "namespace": text}),
-                            "conditions": each(_CONDITION)})),
-})  # fmt: skip
+
+class HttpGet(Thing, frozen=True):
+    path: str = ""
+    port: Port | None = None
+    scheme: str = ""
+
+
+class TcpSocket(Thing, frozen=True):
+    port: Port | None = None
+
+
+class Exec(Thing, frozen=True):
+    command: tuple[str, ...] = ()
+
+
+class Grpc(Thing, frozen=True):
+    port: int | None = None
+
+
+class ContainerProbe(Thing, frozen=True):
+    http_get: HttpGet | None = None
+    tcp_socket: TcpSocket | None = None
+    exec: Exec | None = None
+    grpc: Grpc | None = None
+    period_seconds: int | None = None
+
+
+class ContainerPort(Thing, frozen=True):
+    name: str = ""
+    container_port: int = 0
+    host_port: int | None = None
+    host_ip: str = field(default="", name="hostIP")
+    protocol: str = ""
+
+
+class Env(Thing, frozen=True):
+    """A variable; its value is kept where it is Traefik's static configuration."""
+
+    name: str = ""
+    value: str = ""
+    value_from: dict[str, Any] | None = None
+
+
+class VolumeMount(Thing, frozen=True):
+    name: str = ""
+    mount_path: str = ""
+    sub_path: str = ""
+
+
+class Container(Thing, frozen=True):
+    name: str = ""
+    image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    env: tuple[Env, ...] = ()
+    volume_mounts: tuple[VolumeMount, ...] = ()
+    liveness_probe: ContainerProbe | None = None
+    readiness_probe: ContainerProbe | None = None
+    startup_probe: ContainerProbe | None = None
+
+
+class KeyToPath(Thing, frozen=True):
+    key: str = ""
+    path: str = ""
+
+
+class ConfigMapSource(Thing, frozen=True):
+    name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+
+
+class SecretSource(Thing, frozen=True):
+    secret_name: str = ""
+    name: str = ""  # of a projected one
+    items: tuple[KeyToPath, ...] = ()
+
+
+class Projection(Thing, frozen=True):
+    config_map: ConfigMapSource | None = None
+    secret: SecretSource | None = None
+
+
+class Projected(Thing, frozen=True):
+    sources: tuple[Projection, ...] = ()
+
+
+class Volume(Thing, frozen=True):
+    name: str = ""
+    config_map: ConfigMapSource | None = None
+    secret: SecretSource | None = None
+    projected: Projected | None = None
+    persistent_volume_claim: dict[str, Any] | None = None
+    empty_dir: dict[str, Any] | None = None
+
+
+class ReadinessGate(Thing, frozen=True):
+    condition_type: str = ""
+
+
+class PodSpec(Thing, frozen=True):
+    node_name: str = ""
+    host_network: bool = False
+    service_account_name: str = ""
+    termination_grace_period_seconds: int | None = None
+    restart_policy: str = ""
+    node_selector: Texts = field(default_factory=dict)
+    volumes: tuple[Volume, ...] = ()
+    readiness_gates: tuple[ReadinessGate, ...] = ()
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+
+
+class Waiting(Thing, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class Running(Thing, frozen=True):
+    started_at: str = ""
+
+
+class Terminated(Thing, frozen=True):
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started_at: str = ""
+    finished_at: str = ""
+
+
+class ContainerState(Thing, frozen=True):
+    waiting: Waiting | None = None
+    running: Running | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Thing, frozen=True):
+    name: str = ""
+    ready: bool = False
+    restart_count: int = 0
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodAddress(Thing, frozen=True):
+    ip: str = ""
+
+
+class PodStatus(Thing, frozen=True):
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    pod_ip: str = field(default="", name="podIP")
+    pod_ips: tuple[PodAddress, ...] = field(default=(), name="podIPs")
+    host_ip: str = field(default="", name="hostIP")
+    conditions: tuple[Condition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(Object, frozen=True):
+    plural: ClassVar[str] = "pods"
+
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its addresses, each once."""
+        every = (self.status.pod_ip, *(one.ip for one in self.status.pod_ips))
+        return tuple(dict.fromkeys(address for address in every if address))
+
+    @property
+    def ready(self) -> bool:
+        """Whether its condition Ready is True."""
+        return any(c.type == "Ready" and c.status == "True" for c in self.status.conditions)
+
+
+class TemplateMeta(Thing, frozen=True):
+    labels: Texts = field(default_factory=dict)
+    annotations: Texts = field(default_factory=dict)
+
+
+class PodTemplate(Thing, frozen=True):
+    metadata: TemplateMeta = TemplateMeta()
+    spec: PodSpec = PodSpec()
+
+
+class WorkloadSpec(Thing, frozen=True):
+    replicas: int | None = None
+    selector: LabelSelector | None = None
+    template: PodTemplate = PodTemplate()
+    strategy: dict[str, Any] | None = None
+    update_strategy: dict[str, Any] | None = None
+    min_ready_seconds: int | None = None
+    paused: bool = False
+
+
+class WorkloadStatus(Thing, frozen=True):
+    replicas: int | None = None
+    ready_replicas: int | None = None
+    available_replicas: int | None = None
+    updated_replicas: int | None = None
+    unavailable_replicas: int | None = None
+    number_ready: int | None = None
+    desired_number_scheduled: int | None = None
+    observed_generation: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class Workload(Object, frozen=True):
+    spec: WorkloadSpec = WorkloadSpec()
+    status: WorkloadStatus = WorkloadStatus()
+
+
+class Deployment(Workload, frozen=True):
+    plural: ClassVar[str] = "deployments"
+
+
+class DaemonSet(Workload, frozen=True):
+    plural: ClassVar[str] = "daemonsets"
+
+
+class StatefulSet(Workload, frozen=True):
+    plural: ClassVar[str] = "statefulsets"
+
+
+class ReplicaSet(Workload, frozen=True):
+    plural: ClassVar[str] = "replicasets"
+
+
+class Taint(Thing, frozen=True):
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class NodeSpec(Thing, frozen=True):
+    pod_cidr: str = field(default="", name="podCIDR")
+    pod_cidrs: tuple[str, ...] = field(default=(), name="podCIDRs")
+    provider_id: str = field(default="", name="providerID")
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+
+
+class NodeAddress(Thing, frozen=True):
+    type: str = ""
+    address: str = ""
+    value: str = ""
+
+
+class NodeStatus(Thing, frozen=True):
+    addresses: tuple[NodeAddress, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+
+class Node(Object, frozen=True):
+    plural: ClassVar[str] = "nodes"
+
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class NamespaceSpec(Thing, frozen=True):
+    finalizers: tuple[str, ...] = ()
+
+
+class NamespaceStatus(Thing, frozen=True):
+    phase: str = ""
+
+
+class Namespace(Object, frozen=True):
+    plural: ClassVar[str] = "namespaces"
+
+    spec: NamespaceSpec = NamespaceSpec()
+    status: NamespaceStatus = NamespaceStatus()
+
+
+class InvolvedObject(Thing, frozen=True):
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+
+
+class EventSeries(Thing, frozen=True):
+    count: int | None = None
+    last_observed_time: str = ""
+
+
+class Event(Object, frozen=True):
+    """An event: what happened to which object, how often and when."""
+
+    plural: ClassVar[str] = "events"
+
+    involved_object: InvolvedObject = InvolvedObject()
+    reason: str = ""
+    message: str = ""
+    type: str = ""
+    count: int | None = None
+    first_timestamp: str = ""
+    last_timestamp: str = ""
+    event_time: str = ""
+    series: EventSeries | None = None
+
+
+class ConfigMap(Object, frozen=True):
+    plural: ClassVar[str] = "configmaps"
+
+    data: Texts = field(default_factory=dict)
+    binary_data: Texts = field(default_factory=dict)
+
+
+class Secret(Object, frozen=True):
+    """A Secret's metadata; `keys` are the names of its entries as managedFields tell them."""
+
+    plural: ClassVar[str] = "secrets"
+
+    entries: tuple[str, ...] | None = field(default=None, name="keys")
+
 
 # --- Services, slices, policies
 
-_SERVICE_SPEC = fields({
-    "type": text, "clusterIP": text, "clusterIPs": strings, "externalName": text,
-    "externalTrafficPolicy": text, "internalTrafficPolicy": text, "externalIPs": strings,
-    "selector": texts, "healthCheckNodePort": number, "publishNotReadyAddresses": truth,
-    "loadBalancerClass": text,
-    "ports": each(fields({"name": text, "port": number, "nodePort": number, "targetPort": port,
-                          "protocol": text, "appProtocol": text})),
-})  # fmt: skip
-_SLICE: Mapping[str, Shape] = {
-    "addressType": text,
-    "endpoints": each(fields({
-        "addresses": strings, "hostname": text, "nodeName": text, "zone": text,
-        "conditions": fields({"ready": truth, "serving": truth, "terminating": truth}),
-        "targetRef": fields({"kind": text, "name": text, "namespace": text}),
-    })),
-    "ports": each(fields({"name": text, "port": number, "protocol": text})),
+
+class ServicePort(Thing, frozen=True):
+    name: str = ""
+    port: int | None = None
+    target_port: Port | None = None
+    node_port: int | None = None
+    protocol: str = ""
+    app_protocol: str = ""
+
+
+class ServiceSpec(Thing, frozen=True):
+    type: str = ""
+    selector: Texts = field(default_factory=dict)
+    ports: tuple[ServicePort, ...] = ()
+    cluster_ip: str = field(default="", name="clusterIP")
+    cluster_ips: tuple[str, ...] = field(default=(), name="clusterIPs")
+    external_name: str = ""
+    external_ips: tuple[str, ...] = field(default=(), name="externalIPs")
+    external_traffic_policy: str = ""
+    internal_traffic_policy: str = ""
+    health_check_node_port: int | None = None
+    publish_not_ready_addresses: bool = False
+    allocate_load_balancer_node_ports: bool | None = None
+    load_balancer_class: str = ""
+    load_balancer_source_ranges: tuple[str, ...] = ()
+    session_affinity: str = ""
+    ip_families: tuple[str, ...] = ()
+    ip_family_policy: str = ""
+
+
+class LoadBalancerIngress(Thing, frozen=True):
+    ip: str = ""
+    hostname: str = ""
+
+
+class LoadBalancerStatus(Thing, frozen=True):
+    ingress: tuple[LoadBalancerIngress, ...] = ()
+
+
+class LoadBalanced(Thing, frozen=True):
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+    conditions: tuple[Condition, ...] = ()
+
+
+class Service(Object, frozen=True):
+    plural: ClassVar[str] = "services"
+
+    spec: ServiceSpec = ServiceSpec()
+    status: LoadBalanced = LoadBalanced()
+
+
+class EndpointConditions(Thing, frozen=True):
+    """Of an endpoint; None for ready and serving means true, for terminating false."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class TargetRef(Thing, frozen=True):
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+
+
+class Endpoint(Thing, frozen=True):
+    addresses: tuple[str, ...] = ()
+    conditions: EndpointConditions = EndpointConditions()
+    hostname: str = ""
+    node_name: str = ""
+    zone: str = ""
+    target_ref: TargetRef | None = None
+
+
+class EndpointPort(Thing, frozen=True):
+    name: str = ""
+    port: int | None = None
+    protocol: str = ""
+    app_protocol: str = ""
+
+
+class EndpointSlice(Object, frozen=True):
+    plural: ClassVar[str] = "endpointslices"
+
+    address_type: str = ""
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[EndpointPort, ...] = ()
+
+
+class IpBlock(Thing, frozen=True):
+    cidr: str = ""
+    except_: tuple[str, ...] = field(default=(), name="except")
+
+
+class PolicyPeer(Thing, frozen=True):
+    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector | None = None
+    ip_block: IpBlock | None = None
+
+
+class PolicyPort(Thing, frozen=True):
+    protocol: str = ""
+    port: Port | None = None
+    end_port: int | None = None
+
+
+class IngressRule(Thing, frozen=True):
+    """A rule of a policy for what comes in; None for from or ports lets all through."""
+
+    from_: tuple[PolicyPeer, ...] | None = field(default=None, name="from")
+    ports: tuple[PolicyPort, ...] | None = None
+
+
+class EgressRule(Thing, frozen=True):
+    to: tuple[PolicyPeer, ...] | None = None
+    ports: tuple[PolicyPort, ...] | None = None
+
+
+class PolicySpec(Thing, frozen=True):
+    pod_selector: LabelSelector = LabelSelector()
+    policy_types: tuple[str, ...] = ()
+    ingress: tuple[IngressRule, ...] | None = None
+    egress: tuple[EgressRule, ...] | None = None
+
+
+class NetworkPolicy(Object, frozen=True):
+    plural: ClassVar[str] = "networkpolicies"
+
+    spec: PolicySpec = PolicySpec()
+
+
+# --- Ingresses
+
+
+class BackendPort(Thing, frozen=True):
+    name: str = ""
+    number: int | None = None
+
+
+class BackendService(Thing, frozen=True):
+    name: str = ""
+    port: BackendPort = BackendPort()
+
+
+class ResourceRef(Thing, frozen=True):
+    api_group: str = ""
+    kind: str = ""
+    name: str = ""
+
+
+class IngressBackend(Thing, frozen=True):
+    service: BackendService | None = None
+    resource: ResourceRef | None = None
+
+
+class HttpPath(Thing, frozen=True):
+    path: str = ""
+    path_type: str = ""
+    backend: IngressBackend = IngressBackend()
+
+
+class HttpRule(Thing, frozen=True):
+    paths: tuple[HttpPath, ...] = ()
+
+
+class IngressHostRule(Thing, frozen=True):
+    """A rule of an Ingress: a host, or any where it is empty."""
+
+    host: str = ""
+    http: HttpRule | None = None
+
+
+class IngressTls(Thing, frozen=True):
+    hosts: tuple[str, ...] = ()
+    secret_name: str = ""
+
+
+class IngressSpec(Thing, frozen=True):
+    """What an Ingress routes. `hosts` stand for the rules of one that is slim."""
+
+    ingress_class_name: str | None = None
+    default_backend: IngressBackend | None = None
+    tls: tuple[IngressTls, ...] = ()
+    rules: tuple[IngressHostRule, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+class Ingress(Object, frozen=True):
+    plural: ClassVar[str] = "ingresses"
+
+    spec: IngressSpec = IngressSpec()
+    status: LoadBalanced = LoadBalanced()
+
+
+class IngressClassSpec(Thing, frozen=True):
+    controller: str = ""
+
+
+class IngressClass(Object, frozen=True):
+    plural: ClassVar[str] = "ingressclasses"
+
+    spec: IngressClassSpec = IngressClassSpec()
+
+
+# --- Traefik's own kinds
+
+
+class Ref(Thing, frozen=True):
+    name: str = ""
+    namespace: str = ""
+
+
+class LoadBalancerRef(Thing, frozen=True):
+    name: str = ""
+    namespace: str = ""
+    kind: str = ""
+    port: Port | None = None
+    scheme: str = ""
+    servers_transport: str = ""
+    native_lb: bool | None = field(default=None, name="nativeLB")
+    weight: int | None = None
+    percent: int | None = None
+    pass_host_header: bool | None = None
+    sticky: dict[str, Any] | None = None
+    strategy: str = ""
+
+
+class TlsDomain(Thing, frozen=True):
+    main: str = ""
+    sans: tuple[str, ...] = ()
+
+
+class RouteTls(Thing, frozen=True):
+    """TLS of an IngressRoute: that it is there, even empty, makes the routers TLS routers."""
+
+    secret_name: str = ""
+    cert_resolver: str = ""
+    passthrough: bool = False
+    options: Ref | None = None
+    store: Ref | None = None
+    domains: tuple[TlsDomain, ...] = ()
+
+
+class RuleTls(Thing, frozen=True):
+    options: Ref | None = None
+
+
+class TraefikRule(Thing, frozen=True):
+    match: str = ""
+    kind: str = ""
+    priority: int | None = None
+    syntax: str = ""
+    services: tuple[LoadBalancerRef, ...] = ()
+    middlewares: tuple[Ref, ...] = ()
+    tls: RuleTls | None = None
+
+
+class ParentRef(Thing, frozen=True):
+    group: str = ""
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    section_name: str = ""
+    port: int | None = None
+
+
+class IngressRouteSpec(Thing, frozen=True):
+    """What an IngressRoute routes. `hosts` stand for the rules of one that is slim."""
+
+    entry_points: tuple[str, ...] = ()
+    routes: tuple[TraefikRule, ...] = ()
+    tls: RouteTls | None = None
+    parent_refs: tuple[ParentRef, ...] = ()
+    ingress_class_name: str | None = None
+    hosts: tuple[str, ...] = ()
+
+
+class IngressRoute(Object, frozen=True):
+    plural: ClassVar[str] = "ingressroutes"
+
+    spec: IngressRouteSpec = IngressRouteSpec()
+
+
+class IngressRouteTCP(Object, frozen=True):
+    plural: ClassVar[str] = "ingressroutetcps"
+
+    spec: IngressRouteSpec = IngressRouteSpec()
+
+
+class Weighted(Thing, frozen=True):
+    services: tuple[LoadBalancerRef, ...] = ()
+    sticky: dict[str, Any] | None = None
+
+
+class Mirroring(LoadBalancerRef, frozen=True):
+    mirrors: tuple[LoadBalancerRef, ...] = ()
+
+
+class Failover(Thing, frozen=True):
+    service: Any = None
+    fallback: Any = None
+
+
+class TraefikServiceSpec(Thing, frozen=True):
+    weighted: Weighted | None = None
+    highest_random_weight: Weighted | None = None
+    mirroring: Mirroring | None = None
+    failover: Failover | None = None
+
+
+class TraefikService(Object, frozen=True):
+    plural: ClassVar[str] = "traefikservices"
+
+    spec: TraefikServiceSpec = TraefikServiceSpec()
+
+
+class AuthSecret(Thing, frozen=True):
+    """BasicAuth and digestAuth: the name of the Secret with the users."""
+
+    secret: str = ""
+
+
+class AuthTls(Thing, frozen=True):
+    ca_secret: str = ""
+    cert_secret: str = ""
+
+
+class ForwardAuth(Thing, frozen=True):
+    address: str = ""
+    tls: AuthTls = AuthTls()
+
+
+class ErrorPages(Thing, frozen=True):
+    status: tuple[str, ...] = ()
+    query: str = ""
+    service: LoadBalancerRef | None = None
+
+
+class Chain(Thing, frozen=True):
+    middlewares: tuple[Ref, ...] = ()
+
+
+class RedirectScheme(Thing, frozen=True):
+    scheme: str = ""
+    port: str = ""
+    permanent: bool = False
+
+
+class RedirectRegex(Thing, frozen=True):
+    regex: str = ""
+    replacement: str = ""
+    permanent: bool = False
+
+
+class SourceRange(Thing, frozen=True):
+    source_range: tuple[str, ...] = ()
+
+
+class Prefixes(Thing, frozen=True):
+    prefixes: tuple[str, ...] = ()
+
+
+class Regexes(Thing, frozen=True):
+    regex: tuple[str, ...] = ()
+
+
+class AddPrefix(Thing, frozen=True):
+    prefix: str = ""
+
+
+class ReplacePath(Thing, frozen=True):
+    path: str = ""
+
+
+class ReplacePathRegex(Thing, frozen=True):
+    regex: str = ""
+    replacement: str = ""
+
+
+class Headers(Thing, frozen=True):
+    custom_request_headers: Texts = field(default_factory=dict)
+    custom_response_headers: Texts = field(default_factory=dict)
+    ssl_redirect: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+
+
+S = TypeVar("S", bound=Thing)
+
+
+class Middleware(Object, frozen=True):
+    """A Middleware: one kind and its settings, by the kind's name as written (or misspelt)."""
+
+    plural: ClassVar[str] = "middlewares"
+
+    spec: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds that it names."""
+        return frozenset(self.spec)
+
+    def settings(self, kind: str, shape: type[S]) -> S | None:
+        """The settings of `kind` ("forwardAuth"); None where it is of another."""
+        return read(shape, self.spec[kind] or {}) if kind in self.spec else None
+
+
+class DefaultCertificate(Thing, frozen=True):
+    secret_name: str = ""
+
+
+class TLSStoreSpec(Thing, frozen=True):
+    default_certificate: DefaultCertificate | None = None
+    default_generated_cert: dict[str, Any] | None = None
+    certificates: tuple[DefaultCertificate, ...] = ()
+
+
+class TLSStore(Object, frozen=True):
+    plural: ClassVar[str] = "tlsstores"
+
+    spec: TLSStoreSpec = TLSStoreSpec()
+
+
+class ClientAuth(Thing, frozen=True):
+    secret_names: tuple[str, ...] = ()
+    client_auth_type: str = ""
+
+
+class TLSOptionSpec(Thing, frozen=True):
+    sni_strict: bool = False
+    min_version: str = ""
+    max_version: str = ""
+    cipher_suites: tuple[str, ...] = ()
+    curve_preferences: tuple[str, ...] = ()
+    alpn_protocols: tuple[str, ...] = ()
+    client_auth: ClientAuth | None = None
+
+
+class TLSOption(Object, frozen=True):
+    plural: ClassVar[str] = "tlsoptions"
+
+    spec: TLSOptionSpec = TLSOptionSpec()
+
+
+class ServersTransportSpec(Thing, frozen=True):
+    server_name: str = ""
+    insecure_skip_verify: bool = False
+    root_cas_secrets: tuple[str, ...] = field(default=(), name="rootCAsSecrets")
+    certificates_secrets: tuple[str, ...] = ()
+
+
+class ServersTransport(Object, frozen=True):
+    plural: ClassVar[str] = "serverstransports"
+
+    spec: ServersTransportSpec = ServersTransportSpec()
+
+
+# --- Gateway API
+
+
+class BackendRef(Thing, frozen=True):
+    group: str = ""
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    port: int | None = None
+    weight: int | None = None
+
+
+class PathMatch(Thing, frozen=True):
+    type: str = ""
+    value: str = ""
+
+
+class RouteMatch(Thing, frozen=True):
+    path: PathMatch | None = None
+    method: str = ""
+    headers: tuple[dict[str, Any], ...] = ()
+    query_params: tuple[dict[str, Any], ...] = ()
+
+
+class RouteFilter(Thing, frozen=True):
+    type: str = ""
+
+
+class HTTPRouteRule(Thing, frozen=True):
+    matches: tuple[RouteMatch, ...] = ()
+    filters: tuple[RouteFilter, ...] = ()
+    backend_refs: tuple[BackendRef, ...] = ()
+
+
+class HTTPRouteSpec(Thing, frozen=True):
+    """What an HTTPRoute routes. `hosts` stand for the rest of one that is slim."""
+
+    hostnames: tuple[str, ...] = ()
+    parent_refs: tuple[ParentRef, ...] = ()
+    rules: tuple[HTTPRouteRule, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+class RouteParent(Thing, frozen=True):
+    parent_ref: ParentRef = ParentRef()
+    controller_name: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+class HTTPRouteStatus(Thing, frozen=True):
+    parents: tuple[RouteParent, ...] = ()
+
+
+class HTTPRoute(Object, frozen=True):
+    plural: ClassVar[str] = "httproutes"
+
+    spec: HTTPRouteSpec = HTTPRouteSpec()
+    status: HTTPRouteStatus = HTTPRouteStatus()
+
+
+class ListenerTls(Thing, frozen=True):
+    mode: str = ""
+    certificate_refs: tuple[Ref, ...] = ()
+
+
+class RouteNamespaces(Thing, frozen=True):
+    from_: str = field(default="", name="from")
+    selector: LabelSelector | None = None
+
+
+class AllowedRoutes(Thing, frozen=True):
+    namespaces: RouteNamespaces | None = None
+
+
+class GatewayListener(Thing, frozen=True):
+    name: str = ""
+    hostname: str = ""
+    port: int | None = None
+    protocol: str = ""
+    tls: ListenerTls | None = None
+    allowed_routes: AllowedRoutes | None = None
+
+
+class GatewaySpec(Thing, frozen=True):
+    gateway_class_name: str = ""
+    listeners: tuple[GatewayListener, ...] = ()
+
+
+class ListenerStatus(Thing, frozen=True):
+    name: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+class GatewayStatus(Thing, frozen=True):
+    addresses: tuple[NodeAddress, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    listeners: tuple[ListenerStatus, ...] = ()
+
+
+class Gateway(Object, frozen=True):
+    plural: ClassVar[str] = "gateways"
+
+    spec: GatewaySpec = GatewaySpec()
+    status: GatewayStatus = GatewayStatus()
+
+
+KINDS: dict[str, type[Object]] = {
+    kind.plural: kind
+    for kind in (
+        Pod, Deployment, DaemonSet, StatefulSet, ReplicaSet, Node, Namespace, Event, ConfigMap,
+        Secret, Service, EndpointSlice, NetworkPolicy, Ingress, IngressClass, IngressRoute,
+        IngressRouteTCP, TraefikService, Middleware, TLSStore, TLSOption, ServersTransport,
+        HTTPRoute, Gateway,
+    )
 }  # fmt: skip
-_POLICY_RULE = fields({
-    "from": each(fields({"podSelector": _SELECTOR, "namespaceSelector": _SELECTOR,
-                         "ipBlock": fields({"cidr": text, "except": strings})})),
-    "ports": each(fields({"protocol": text, "port": port, "endPort": number})),
-})  # fmt: skip
-
-# --- routes
-
-_INGRESS_BACKEND = fields({
-    "service": fields({"name": text, "port": fields({"name": text, "number": number})}, name=""),
-    "resource": fields({"kind": text, "name": text}),
-})  # fmt: skip
-_INGRESS_SPEC = fields({
-    "ingressClassName": text, "defaultBackend": _INGRESS_BACKEND,
-    "tls": each(fields({"hosts": strings, "secretName": text})),
-    "rules": each(fields({
-        "host": text,
-        "http": fields({"paths": each(fields({
-            "path": text, "pathType": text, "backend": _INGRESS_BACKEND,
-        }))}),
-    })),
-})  # fmt: skip
-_REFERENCE = fields({"name": text, "namespace": text}, name="")
-_TRAEFIK_SERVICE: Mapping[str, Shape] = {
-    "name": text, "namespace": text, "kind": text, "port": port, "scheme": text,
-    "serversTransport": text, "nativeLB": truth, "weight": number, "passHostHeader": truth,
-    "percent": number,
-}  # fmt: skip
-_SERVICE = fields(_TRAEFIK_SERVICE, name="")
-_PARTS = each(_SERVICE)
-_TRAEFIK_TLS = fields({
-    "secretName": text, "certResolver": text, "passthrough": truth,
-    "options": _REFERENCE, "store": _REFERENCE,
-    "domains": each(fields({"main": text, "sans": strings})),
-})  # fmt: skip
-_ROUTE_SPEC = fields({
-    "ingressClassName": text, "entryPoints": strings, "tls": _TRAEFIK_TLS,
-    "parentRefs": each(fields({"name": text, "namespace": text, "kind": text,
-                               "sectionName": text})),
-    "routes": each(fields({
-        "match": text, "kind": text, "priority": number, "syntax": text, "services": _PARTS,
-        "middlewares": each(_REFERENCE), "tls": fields({"options": _REFERENCE}),
-    })),
-})  # fmt: skip
-_MIDDLEWARE_SPEC = fields({
-    "errors": fields({"service": _SERVICE, "status": strings, "query": text}),
-    "forwardAuth": fields({"address": text, "tls": fields({"certSecret": text,
-                                                           "caSecret": text})}),
-    "basicAuth": fields({"secret": text}), "digestAuth": fields({"secret": text}),
-    "plugin": by_name(anything), "chain": fields({"middlewares": each(_REFERENCE)}),
-    "stripPrefix": fields({"prefixes": strings}), "stripPrefixRegex": fields({"regex": strings}),
-    "addPrefix": fields({"prefix": text}), "replacePath": fields({"path": text}),
-    "replacePathRegex": fields({"regex": text, "replacement": text}),
-    "redirectRegex": fields({"regex": text, "replacement": text, "permanent": truth}),
-    "redirectScheme": fields({"scheme": text, "port": text, "permanent": truth}),
-    "ipAllowList": fields({"sourceRange": strings}),
-    "ipWhiteList": fields({"sourceRange": strings}),
-})  # fmt: skip
-_GATEWAY_REFERENCE = fields(
-    {"name": text, "namespace": text, "kind": text, "group": text, "port": number,
-     "weight": number, "sectionName": text},
-    name="",
-)  # fmt: skip
-_HTTPROUTE_SPEC = fields({
-    "hostnames": strings, "parentRefs": each(_GATEWAY_REFERENCE),
-    "rules": each(fields({
-        "matches": each(fields({"path": fields({"type": text, "value": text}),
-                                "method": text, "headers": objects, "queryParams": objects})),
-        "backendRefs": each(_GATEWAY_REFERENCE), "filters": each(fields({"type": text})),
-    })),
-})  # fmt: skip
-_GATEWAY_SPEC = fields({
-    "gatewayClassName": text,
-    "listeners": each(fields({
-        "name": text, "hostname": text, "port": number, "protocol": text,
-        "tls": fields({"mode": text, "certificateRefs": each(_REFERENCE)}),
-        "allowedRoutes": fields({"namespaces": fields({"from": text, "selector": _SELECTOR})}),
-    })),
-})  # fmt: skip
-
-_SPECS: Mapping[str, Shape] = {
-    "pods": _POD_SPEC,
-    "deployments": _WORKLOAD_SPEC, "daemonsets": _WORKLOAD_SPEC,
-    "statefulsets": _WORKLOAD_SPEC, "replicasets": _WORKLOAD_SPEC,
-    "nodes": fields({"podCIDR": text, "podCIDRs": strings, "providerID": text,
-                     "taints": objects}),
-    "services": _SERVICE_SPEC,
-    "networkpolicies": fields({"podSelector": _SELECTOR, "policyTypes": strings,
-                               "ingress": each(_POLICY_RULE)}),
-    "ingresses": _INGRESS_SPEC,
-    "ingressclasses": fields({"controller": text}),
-    "ingressroutes": _ROUTE_SPEC, "ingressroutetcps": _ROUTE_SPEC,
-    "traefikservices": fields({
-        "weighted": fields({"services": _PARTS}),
-        "highestRandomWeight": fields({"services": _PARTS}),
-        "mirroring": fields({**_TRAEFIK_SERVICE, "mirrors": _PARTS}),
-        "failover": fields({"service": text, "fallback": text}),
-    }),
-    "middlewares": _MIDDLEWARE_SPEC,
-    "tlsstores": fields({"defaultCertificate": fields({"secretName": text}),
-                         "certificates": each(fields({"secretName": text}))}),
-    "tlsoptions": fields({"sniStrict": truth, "minVersion": text, "maxVersion": text,
-                          "clientAuth": fields({"secretNames": strings,
-                                                "clientAuthType": text})}),
-    "serverstransports": fields({"serverName": text, "insecureSkipVerify": truth,
-                                 "rootCAsSecrets": strings}),
-    "httproutes": _HTTPROUTE_SPEC, "gateways": _GATEWAY_SPEC,
-}  # fmt: skip
-_BESIDE: Mapping[str, Mapping[str, Shape]] = {
-    "endpointslices": _SLICE,
-    "events": {
-        "reason": text, "message": text, "type": text, "count": number, "firstTimestamp": text,
-        "lastTimestamp": text, "eventTime": text,
-        "series": fields({"count": number, "lastObservedTime": text}),
-        "involvedObject": fields({"kind": text, "name": text, "namespace": text}),
-    },
-    "configmaps": {"data": texts, "binaryData": texts},
-}  # fmt: skip
 
 
-def _whole(resource: str) -> Shape:
-    known: dict[str, Shape] = {
-        "apiVersion": text,
-        "kind": text,
-        "metadata": _METADATA,
-        "spec": _SPECS.get(resource, fields({})),
-        "status": _STATUS,
-        **_BESIDE.get(resource, {}),
-    }
-    return fields(known, metadata={"name": ""})
-
-
-_SHAPES = {resource: _whole(resource) for resource in (*_SPECS, *_BESIDE)}
-_ANY = _whole("")
-
-
-def kubernetes_object(resource: str, obj: object) -> Obj | None:
-    """An object of `resource` (its plural) with every known field of its type.
-
-    It always has metadata with a name, which is empty where the server gave none; None where it
-    is no object at all.
-    """
-    found = _SHAPES.get(resource, _ANY)(obj)
-    return None if found is ABSENT else found
+def kubernetes_object(resource: str, obj: Any) -> Object | None:
+    """An object of `resource` (its plural), every field of its type; None where it is no object."""
+    return read(KINDS.get(resource, Object), obj)

@@ -16,8 +16,10 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
+
+from msgspec import Struct, structs
 
 # No brackets: urllib refuses "[x]@host", and a redacted URL must stay a URL.
 REDACTED = "REDACTED"
@@ -291,7 +293,7 @@ def _replaced(value: Any, parent: str) -> Any:
 
 
 def redact_obj(obj: Any, parent: str = "") -> Any:
-    """The same JSON-like object (dict, list, tuple, scalars) with every text redacted.
+    """The same object (dict, list, tuple, scalars, Structs) with every text redacted.
 
     Values under keys such as ``password`` or ``Authorization`` are replaced whole, and so is
     ``value`` beside ``name: DB_PASSWORD``. Keys stay as they are. `parent` is the key that `obj`
@@ -319,7 +321,35 @@ def redact_obj(obj: Any, parent: str = "") -> Any:
         return result
     if isinstance(obj, list | tuple):
         return type(obj)([redact_obj(item, parent) for item in obj])
-    return obj
+    return _of_struct(obj, parent) if isinstance(obj, Struct) else obj
+
+
+@cache
+def _fields(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
+    """The fields of objects with types, each with its key in JSON."""
+    return tuple((field.name, field.encode_name) for field in structs.fields(kind))
+
+
+def _of_struct(obj: Struct, parent: str) -> Struct:
+    """The same object where nothing in it is secret."""
+    name = getattr(obj, "name", None)
+    secret_value = isinstance(name, str) and _secret_key(name)
+    changed: dict[str, Any] = {}
+    for field, key in _fields(type(obj)):
+        value = getattr(obj, field)
+        if not value or type(value) in _NUMBERS:
+            continue
+        if key == "secret" and parent in _SECRET_IS_A_NAME:
+            continue
+        if _secret_key(key) or (secret_value and key in ("value", "Value")):
+            redacted = _replaced(value, key)
+        elif type(value) is str:
+            redacted = redact_text(value)
+        else:
+            redacted = redact_obj(value, key)
+        if redacted is not value and redacted != value:
+            changed[field] = redacted
+    return structs.replace(obj, **changed) if changed else obj
 
 
 _ACCOUNT = re.compile(r"(?<![0-9A-Za-z.])\d{12}(?!\.?\d|[A-Za-z])")

@@ -2,62 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from hopcheck.model.read import (
-    ABSENT,
-    Shape,
-    each,
-    fields,
-    lower,
-    number,
-    strings,
-    text,
-    texts,
-    truth,
-)
+from msgspec.structs import replace
 
-_COUNTS = fields({
-    kind: fields({"total": number, "warnings": number, "errors": number})
-    for kind in ("routers", "services", "middlewares")
-})  # fmt: skip
-_LOADED: Mapping[str, Shape] = {
-    "name": text, "provider": text, "status": lower, "error": strings, "usedBy": strings,
-    "type": text,
-}  # fmt: skip
-_ROUTER = fields({
-    **_LOADED, "entryPoints": strings, "using": strings, "service": text, "rule": text,
-    "ruleSyntax": text, "priority": number, "middlewares": strings,
-    "tls": fields({"options": text, "certResolver": text, "passthrough": truth}),
-})  # fmt: skip
-_SERVICE = fields({
-    **_LOADED,
-    "loadBalancer": fields({"servers": each(fields({"url": text, "address": text}))}),
-    "weighted": fields({"services": each(fields({"name": text, "weight": number}))}),
-    "serverStatus": texts,
-})  # fmt: skip
-_SHAPES: Mapping[str, Shape] = {
-    "overview": fields({"http": _COUNTS, "tcp": _COUNTS, "udp": _COUNTS, "providers": strings,
-                        "features": fields({})}),
-    "entrypoints": fields({"name": text, "address": text, "asDefault": truth,
-                           "http": fields({"middlewares": strings, "tls": fields({}),
-                                           "redirections": fields({"entryPoint": fields({})})}),
-                           "proxyProtocol": fields({}), "transport": fields({})}),
-    "routers": _ROUTER,
-    "tcp_routers": _ROUTER,
-    "services": _SERVICE,
-    "middlewares": fields(_LOADED),
-}  # fmt: skip
+from hopcheck.model.read import Thing, read, read_all
+
+
+class Counts(Thing, frozen=True):
+    total: int | None = None
+    warnings: int | None = None
+    errors: int | None = None
+
+
+class Protocol(Thing, frozen=True):
+    routers: Counts = Counts()
+    services: Counts = Counts()
+    middlewares: Counts = Counts()
+
+
+class Overview(Thing, frozen=True):
+    """``/api/overview``."""
+
+    http: Protocol | None = None
+    tcp: Protocol | None = None
+    udp: Protocol | None = None
+    providers: tuple[str, ...] = ()
+    features: dict[str, Any] | None = None
+
+
+class EntryPointRedirect(Thing, frozen=True):
+    to: str = ""
+    scheme: str = ""
+    permanent: bool = False
+    priority: int | None = None
+
+
+class EntryPointRedirections(Thing, frozen=True):
+    entry_point: EntryPointRedirect | None = None
+
+
+class EntryPointHttp(Thing, frozen=True):
+    middlewares: tuple[str, ...] = ()
+    tls: dict[str, Any] | None = None
+    redirections: EntryPointRedirections | None = None
+
+
+class ListedEntryPoint(Thing, frozen=True):
+    """An entryPoint of ``/api/entrypoints``."""
+
+    name: str = ""
+    address: str = ""
+    as_default: bool = False
+    http: EntryPointHttp | None = None
+    proxy_protocol: dict[str, Any] | None = None
+    forwarded_headers: dict[str, Any] | None = None
+    transport: dict[str, Any] | None = None
+
+
+class Loaded(Thing, frozen=True):
+    name: str = ""
+    provider: str = ""
+    status: str = ""
+    error: tuple[str, ...] = ()
+    used_by: tuple[str, ...] = ()
+    type: str = ""
+
+
+class RouterTls(Thing, frozen=True):
+    options: str = ""
+    cert_resolver: str = ""
+    passthrough: bool = False
+
+
+class Router(Loaded, frozen=True):
+    entry_points: tuple[str, ...] = ()
+    using: tuple[str, ...] = ()
+    service: str = ""
+    rule: str = ""
+    rule_syntax: str = ""
+    priority: int | None = None
+    middlewares: tuple[str, ...] = ()
+    tls: RouterTls | None = None
+    observability: dict[str, Any] | None = None
+
+
+class Server(Thing, frozen=True):
+    url: str = ""
+    address: str = ""
+    fenced: bool = False
+    weight: int | None = None
+
+
+class ServersLoadBalancer(Thing, frozen=True):
+    """The servers of a service; None: the API shows no such list."""
+
+    servers: tuple[Server, ...] | None = None
+
+
+class WeightedPart(Thing, frozen=True):
+    name: str = ""
+    weight: int | None = None
+
+
+class WeightedParts(Thing, frozen=True):
+    services: tuple[WeightedPart, ...] = ()
+
+
+class LoadedService(Loaded, frozen=True):
+    load_balancer: ServersLoadBalancer | None = None
+    weighted: WeightedParts | None = None
+    server_status: dict[str, str] | None = None
+
+
+class LoadedMiddleware(Loaded, frozen=True):
+    """A middleware."""
+
+
+_SHAPES: dict[str, type[Thing]] = {
+    "overview": Overview,
+    "entrypoints": ListedEntryPoint,
+    "routers": Router,
+    "tcp_routers": Router,
+    "services": LoadedService,
+    "middlewares": LoadedMiddleware,
+}
 
 
 def of_traefik(what: str, answer: Any) -> Any:
     """What the API told of `what` (the field of Replica that holds it), fields of their types.
 
-    A list loses what is no object in it.
+    A list loses what is no object in it; what is no list and no object tells nothing. The case
+    of a status says nothing.
     """
     shape = _SHAPES[what]
     if isinstance(answer, list | tuple):
-        return tuple(one for one in map(shape, answer) if one is not ABSENT)
-    found = shape(answer)
-    return {} if found is ABSENT else found
+        return tuple(map(_lower, read_all(shape, answer)))
+    return read(shape, answer) or shape()
+
+
+def _lower(one: Thing) -> Thing:
+    if isinstance(one, Loaded) and not one.status.islower():
+        return replace(one, status=one.status.lower())
+    return one

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import about_object, overtaken
@@ -201,7 +203,7 @@ class _Judged:
         for one in shown:
             for mine in one.middlewares.get():
                 if str(mine.get("name")) == full and mine.get("status") == "disabled":
-                    proof = Proof(f"API of {one.pod}", str(mine))
+                    proof = Proof(f"API of {one.pod}", msgspec.json.encode(mine).decode())
                     words = listing(mine.get("error") or (text("said", "no_reason"),))
                     return [self._broken("refused", evidence=[proof], words=words)]
         if shown and not lacking:

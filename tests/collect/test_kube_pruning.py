@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from hopcheck.collect.kubernetes.kept import config_map, prune, secret
+from hopcheck.collect.kubernetes import kept as pruning
+from hopcheck.model.kubernetes import kubernetes_object
 
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # As `kubectl get --show-managed-fields` shows a Service that was applied and then edited.
@@ -47,6 +48,13 @@ SERVICE: dict[str, Any] = {
 }
 
 
+def prune(resource: str, obj: dict[str, Any]) -> dict[str, Any]:
+    read = kubernetes_object(resource, obj)
+    assert read is not None
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(pruning.prune(read)))
+    return found
+
+
 def managed(obj: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = obj["metadata"]["managedFields"]
     return found
@@ -77,7 +85,7 @@ def test_who_when_and_what_without_the_status() -> None:
 
 
 def test_workloads_secrets_and_config_maps_too_but_not_pods() -> None:
-    for kept in (prune("deployments", SERVICE), secret(SERVICE), config_map(SERVICE)):
+    for kept in (prune(kind, SERVICE) for kind in ("deployments", "secrets", "configmaps")):
         assert "fields" in managed(kept)[1]
     assert "fields" not in managed(prune("pods", SERVICE))[1]
 

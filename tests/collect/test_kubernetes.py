@@ -15,6 +15,7 @@ from hopcheck.collect.kubernetes.read import collect_kube
 from hopcheck.config.options import Options
 from hopcheck.lab.controllers import EndpointController
 from hopcheck.model import KubeEvidence, Target, Why
+from hopcheck.model.kubernetes import Env, IngressSpec
 from tests.lab.serving import ADMIN, INGRESS_CLASS, NODE, Serving, ingress, pod, service
 
 TARGET = Target(host="myapp.example.com")
@@ -131,7 +132,7 @@ def test_all_that_matters_is_read(serving):
     assert names(evidence, "pods", "edge") == ["gate-1"]
     assert names(evidence, "pods", "default") == ["my-app-1"]
     (piece,) = evidence.list("endpointslices", "default").get()
-    assert piece["endpoints"][0]["addresses"] == ["127.0.0.5"]
+    assert piece["endpoints"][0]["addresses"] == ("127.0.0.5",)
     assert evidence.list("deployments", "default").get() == ()
     assert names(evidence, "events", "default") == ["Old", "New"]
     assert evidence.objects["configmaps@edge/gate-config"].get()["data"] == {
@@ -158,9 +159,10 @@ def test_secrets_never_arrive(serving):
     for value in ("S0VZ", "hunter2", "cloudflare-token", "admin-token", "last-applied"):
         assert value not in text
     (app,) = evidence.list("pods", "default").get()
-    assert app["spec"]["containers"][0]["env"] == [{"name": "DB_PASSWORD"}]
+    assert app["spec"]["containers"][0]["env"] == (Env(name="DB_PASSWORD"),)
     (gate,) = evidence.list("pods", "edge").get()
-    assert {"name": "TRAEFIK_LOG_LEVEL", "value": "INFO"} in gate["spec"]["containers"][0]["env"]
+    logged = Env(name="TRAEFIK_LOG_LEVEL", value="INFO")
+    assert logged in gate["spec"]["containers"][0]["env"]
 
 
 def test_a_secret_that_is_not_there_is_not_found(serving):
@@ -245,7 +247,7 @@ def test_foreign_ingresses_are_counted_and_kept_slim(serving):
     whole = [item for item in listed if not item.get("slim")]
     assert [item["metadata"]["name"] for item in whole] == ["my-app-ingress"]
     slim = next(item for item in listed if item["metadata"]["name"] == "other-7")
-    assert slim["spec"] == {"ingressClassName": "traefik", "hosts": ["h7.example.org"]}
+    assert slim["spec"] == IngressSpec(ingress_class_name="traefik", hosts=("h7.example.org",))
     assert slim["metadata"]["annotations"] == {"kubernetes.io/ingress.class": "nginx"}
     assert not any(
         path.startswith("/api/v1/namespaces/team") for _, path in serving.server.requests

@@ -82,7 +82,7 @@ def test_items_of_lists_have_their_kind(evidence: KubeEvidence) -> None:
 
 def test_a_secret_is_seen_and_its_contents_are_not(evidence: KubeEvidence) -> None:
     secret = evidence.objects["secrets@default/myapp-tls"].get()
-    assert secret["keys"] == ["tls.crt", "tls.key"]
+    assert secret["keys"] == ("tls.crt", "tls.key")
     assert (secret["kind"], secret["apiVersion"]) == ("Secret", "v1")
     assert "data" not in secret
 

@@ -139,7 +139,7 @@ def test_the_real_traefik_tells_everything(serving, traefik):
     assert {item["name"] for item in found.entrypoints.get()} == {"web", "traefik", "metrics"}
     routers = {item["name"]: item for item in found.routers.get()}
     assert routers["good@file"]["status"] == "enabled"
-    assert routers["bad@file"]["error"] == ['middleware "gone@file" does not exist']
+    assert routers["bad@file"]["error"] == ('middleware "gone@file" does not exist',)
     assert found.tcp_routers.get() == ()
     assert "s@file" in {item["name"] for item in found.services.get()}
     assert found.middlewares.seen

@@ -14,7 +14,8 @@ from hopcheck.collect.kubernetes.wanted import LISTED_IN_ALL, wanted
 from hopcheck.config.options import Options
 from hopcheck.engine.replay import replay
 from hopcheck.model import Report, Severity, Snapshot, Verdict
-from hopcheck.model.snapshot import kubernetes_object, shaped_snapshot
+from hopcheck.model.kubernetes import kubernetes_object
+from hopcheck.model.snapshot import shaped_snapshot
 from hopcheck.report.files import evidence_of, files_of
 from hopcheck.report.terminal import print_report
 from hopcheck.scene.outcome import outcomes
@@ -96,5 +97,5 @@ def test_what_is_kept_of_objects_with_a_null_anywhere() -> None:
             for odd in (None, "x", {}):
                 obj = kubernetes_object(resource, changed(sample, at, odd))
                 assert obj is not None
-                kube_pruning.prune(resource, obj)
+                kube_pruning.prune(obj)
                 wanted({resource: (obj,)}, "myapp.example.com", Options())

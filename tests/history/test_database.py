@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hopcheck.report.rows import Day
 
 from hopcheck.history.database import History, HistoryError
 from hopcheck.model import Report, Step, Verdict
 from hopcheck.report.json import to_json
+from hopcheck.report.rows import Day
 from tests.report.examples import BROKEN, DEGRADED, HEALTHY, HOST, UNKNOWN, hostile
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hopcheck.engine.write import write
 
+from hopcheck.engine.write import write
 from hopcheck.model import Report, Step
 from tests.history.writer import session_of
 from tests.report.examples import BROKEN, DEGRADED, HEALTHY, HOST, UNKNOWN

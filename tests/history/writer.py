@@ -12,10 +12,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
-from hopcheck.engine.write import write
 
 from hopcheck.config.options import HostRun, Options
 from hopcheck.engine.host import HostSession
+from hopcheck.engine.write import write
 from hopcheck.history.database import History
 from hopcheck.model import Report, Snapshot, Step
 from tests.report.examples import BROKEN, HEALTHY

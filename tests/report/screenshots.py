@@ -8,12 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hopcheck.report.evidence import load
 from msgspec.structs import replace
 
 from hopcheck.engine.replay import replay
 from hopcheck.history.changes import changes
 from hopcheck.model import Report, Verdict
+from hopcheck.report.evidence import load
 from hopcheck.report.html import to_html
 from tests.report.chromium import Chromium
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 import msgspec
 import pytest
-from hopcheck.report.rows import IndexRow
 
 from hopcheck.model import Evidence, Hop, PathHop, PathMember, Report, Step
 from hopcheck.report.html import render_index, to_html
+from hopcheck.report.rows import IndexRow
 from hopcheck.report.since import since_words
 from tests.report.examples import BROKEN, EXAMPLES, HOSTILE, SELECTOR, hostile
 

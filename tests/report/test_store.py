@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from hopcheck.report.rows import IndexRow
 
 from hopcheck.history.index import read_index, update_index
 from hopcheck.model import Report, Target
 from hopcheck.report import store
 from hopcheck.report.json import to_json
+from hopcheck.report.rows import IndexRow
 from hopcheck.report.store import slug, write_run
 from tests.report.examples import BROKEN, HEALTHY, HOST, UNKNOWN, hostile
 

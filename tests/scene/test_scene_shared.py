@@ -18,7 +18,7 @@ def test_entry_points_by_the_api_are_seen_by_those_who_may_read_it() -> None:
     for pod in Scene(snapshot).pods:
         container = traefik_container(pod)
         if container is not None:  # a configuration file that cannot be read here
-            container["args"] = ["--configFile=/nowhere.yml"]
+            msgspec.structs.force_setattr(container, "args", ("--configFile=/nowhere.yml",))
     replicas = tuple(
         msgspec.structs.replace(
             one, entrypoints=Collected(value=({"name": "websecure", "address": ":8443"},))

@@ -1,13 +1,14 @@
 """The path's hops: their states say what was seen, and no more."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from hopcheck.engine.replay import replay
 from hopcheck.model import Collected, Hop, PathHop
+from hopcheck.model.aws import Target
+from hopcheck.model.kubernetes import Pod, PodStatus
 from hopcheck.report.evidence import load
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
@@ -68,11 +69,11 @@ def test_real_names_ports_and_addresses() -> None:
 def test_targets_that_are_pods_leave_no_node_on_the_way() -> None:
     snapshot = load(SNAPSHOTS / "healthy.json.gz")
     address = "127.230.240.50"  # of a Traefik pod
-    groups = tuple(one | {"TargetType": "ip"} for one in snapshot.aws.target_groups.get())
+    groups = tuple(replace(one, target_type="ip") for one in snapshot.aws.target_groups.get())
     health = {
         arn: Collected(
             value=tuple(
-                one | {"Target": {"Id": address, "Port": 8443}} for one in described.get()[:1]
+                replace(one, target=Target(id=address, port=8443)) for one in described.get()[:1]
             )
         )
         for arn, described in snapshot.aws.target_health.items()
@@ -87,9 +88,9 @@ def test_targets_that_are_pods_leave_no_node_on_the_way() -> None:
 def test_a_pod_without_address_shows_no_none() -> None:
     snapshot = load(SNAPSHOTS / "healthy.json.gz")
 
-    def pending(pod: dict[str, Any]) -> dict[str, Any]:
-        spec = {key: value for key, value in pod["spec"].items() if key != "nodeName"}
-        return pod | {"status": {"phase": "Pending"}, "spec": spec}
+    def pending(pod: Pod) -> Pod:
+        spec = replace(pod.spec, node_name="")
+        return replace(pod, status=PodStatus(phase="Pending"), spec=spec)
 
     lists = {
         key: Collected(value=tuple(pending(pod) for pod in listed.get()))

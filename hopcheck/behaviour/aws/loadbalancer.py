@@ -158,7 +158,7 @@ def _less_foreign(match: Match, load_balancers: Sequence[Obj], interfaces: Seque
     """
     if not match.foreign:
         return match
-    balancer = next((b for b in load_balancers if b.get("LoadBalancerArn") == match.arn), {})
+    balancer: Obj = next((b for b in load_balancers if b.get("LoadBalancerArn") == match.arn), {})
     own = {_canonical(address) for address in fixed_addresses(balancer, interfaces)}
     foreign = tuple(address for address in match.foreign if address not in own)
     if foreign == match.foreign:

@@ -8,12 +8,12 @@ from hopcheck.model import KubeEvidence, Obj
 
 def meta(obj: Obj) -> Obj:
     """An object's metadata."""
-    return obj.get("metadata") or {}
+    return getattr(obj, "metadata", None) or obj.get("metadata") or {}
 
 
 def spec(obj: Obj) -> Obj:
     """An object's spec."""
-    return obj.get("spec") or {}
+    return getattr(obj, "spec", None) or obj.get("spec") or {}
 
 
 def all_pods(kube: KubeEvidence) -> list[Obj]:

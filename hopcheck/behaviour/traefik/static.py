@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, to_builtins
 
 from hopcheck.behaviour.kubernetes.objects import containers
 from hopcheck.behaviour.traefik.discovery import traefik_container
@@ -386,7 +386,7 @@ def entry_points_of_api(entries: Iterable[Obj]) -> dict[str, EntryPoint]:
     for entry in entries:
         name = str(entry.get("name", ""))
         names[name.lower()] = name
-        parts = {key: value for key, value in entry.items() if key != "name"}
+        parts = {key: value for key, value in to_builtins(entry).items() if key != "name"}
         flatten(f"entrypoints.{name.lower()}", parts, values)
     return _entry_points(_Values(values), names) if names else {}
 

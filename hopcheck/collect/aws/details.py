@@ -12,35 +12,6 @@ from hopcheck.model.redact import redact_obj
 
 MAX_IDS = 200  # values of one EC2 filter
 
-_INSTANCE_FIELDS = (
-    "InstanceId",
-    "State",
-    "StateReason",
-    "Placement",
-    "PrivateDnsName",
-    "PrivateIpAddress",
-    "PublicIpAddress",
-    "Ipv6Address",
-    "SecurityGroups",
-    "SubnetId",
-    "VpcId",
-    "NetworkInterfaces",
-)
-INTERFACE_FIELDS = (
-    "NetworkInterfaceId",
-    "InterfaceType",
-    "Description",
-    "Status",
-    "AvailabilityZone",
-    "SubnetId",
-    "VpcId",
-    "Groups",
-    "PrivateIpAddress",
-    "PrivateIpAddresses",
-    "Ipv6Addresses",
-    "Association",
-)
-
 
 def node_addresses(node: Obj) -> set[str]:
     """The internal addresses of a Kubernetes node."""
@@ -99,7 +70,7 @@ class Details:
     def _type_of(self, arn: str) -> str | None:
         for balancer in self._balancers:
             if balancer.get("LoadBalancerArn") == arn:
-                return balancer.get("Type")
+                return str(balancer.get("Type") or "") or None
         return None
 
     async def _rules_of(self, listener: str) -> None:
@@ -162,7 +133,7 @@ class Details:
         if not found.seen:
             return found
         flat = tuple(entry for group in found.get() for entry in group.get("Instances", []))
-        return pruned(_with_value(found, flat, len(ids) > MAX_IDS), _INSTANCE_FIELDS)
+        return _with_value(found, flat, len(ids) > MAX_IDS)
 
     async def security_groups(self, instances: Iterable[Obj]) -> Collected[tuple[Obj, ...]]:
         """The groups of the load balancers looked at and of their target instances."""
@@ -200,17 +171,6 @@ def _with_value(
         started_s=found.started_s,
         duration_s=found.duration_s,
         truncated=found.truncated or truncated,
-    )
-
-
-def pruned(
-    found: Collected[tuple[Obj, ...]], fields: tuple[str, ...]
-) -> Collected[tuple[Obj, ...]]:
-    """The same items with these of their fields alone."""
-    if not found.seen:
-        return found
-    return _with_value(
-        found, tuple({k: item[k] for k in fields if k in item} for item in found.get())
     )
 
 

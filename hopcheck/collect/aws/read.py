@@ -19,7 +19,7 @@ from hopcheck.behaviour.aws.loadbalancer import (
 )
 from hopcheck.collect.ask import Run
 from hopcheck.collect.aws.api import Api, Credentials, classify, find_credentials, patience, settled
-from hopcheck.collect.aws.details import INTERFACE_FIELDS, Details, node_addresses, pruned
+from hopcheck.collect.aws.details import Details, node_addresses
 from hopcheck.model import AwsEvidence, Collected, DnsEvidence, KubeEvidence, Obj, Target, Why
 
 Names = dict[str, Collected[tuple[str, ...]]]
@@ -216,13 +216,12 @@ class _Reader:
         # Addresses that the name does not give now may still be its own.
         if (match.arn is not None and not match.foreign) or front_of(chain):
             return match
-        found = await self._api.items(
+        self._interfaces = await self._api.items(
             "ec2",
             "describe_network_interfaces",
             "NetworkInterfaces",
             Filters=[{"Name": "description", "Values": ["ELB *"]}],
         )
-        self._interfaces = pruned(found, INTERFACE_FIELDS)
         seen = self._interfaces.or_else(())
         return match_load_balancer(chain, addresses, self._balancers, self.names, seen)
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hopcheck import __version__
 from hopcheck.collect.ask import Run, Unavailable, in_thread
@@ -24,7 +25,7 @@ from hopcheck.collect.kubernetes.http1 import Answer, HttpClient
 from hopcheck.collect.kubernetes.kubeconfig import KubeAccess, load_access
 from hopcheck.collect.kubernetes.proxy import proxy_for
 from hopcheck.model import Obj, Why
-from hopcheck.model.kubernetes import kubernetes_object
+from hopcheck.model.kubernetes import Object, kubernetes_object
 from hopcheck.model.redact import redact_text
 
 PAGE = 500
@@ -113,7 +114,7 @@ class KubeClient:
         raise AssertionError  # the loop returns or raises
 
     async def _pages(self, path: str, params: dict[str, str | int], max_pages: int) -> Listing:
-        items: list[Obj] = []
+        items: list[Object] = []
         params.setdefault("limit", PAGE)
         for _ in range(max_pages):
             page = await self.get(path, params)
@@ -121,13 +122,19 @@ class KubeClient:
             no_list = listed is None and not str(page.get("kind", "")).endswith("List")
             if no_list or not isinstance(listed or [], list):
                 raise Unavailable(Why.INVALID, "the answer is no list")
-            kind, version = str(page.get("kind", "")).removesuffix("List"), page.get("apiVersion")
+            kind, version = (
+                str(page.get("kind", "")).removesuffix("List"),
+                str(page.get("apiVersion", "")),
+            )
             for given in listed or ():
                 item = kubernetes_object(path.rpartition("/")[2], given)
                 if item is not None:
-                    item.setdefault("kind", kind)
-                    item.setdefault("apiVersion", version)
-                    items.append(self._kept(path, item))
+                    named = replace(
+                        item,
+                        kind=item.kind or kind,
+                        api_version=item.api_version or version,
+                    )
+                    items.append(self._kept(named))
             head = page.get("metadata")
             following = head.get("continue") if isinstance(head, dict) else None
             if not following:
@@ -135,8 +142,8 @@ class KubeClient:
             params["continue"] = str(following)
         return Listing(tuple(items), truncated=True)
 
-    def _kept(self, path: str, item: Obj) -> Obj:  # noqa: ARG002  # for those that keep less
-        """What a list of `path` holds of one object."""
+    def _kept(self, item: Object) -> Object:
+        """What a list holds of one object."""
         return item
 
     async def log(

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from hopcheck.behaviour.kubernetes.graph import backends_of, hosts_of
@@ -301,7 +302,7 @@ def _fronts(services: Iterable[Obj]) -> dict[str, dict[Key, Obj]]:
 def _references(obj: Obj, known: dict[Key, Obj]) -> list[tuple[str, str, object]]:
     """Services that a route, a TraefikService or an errors middleware names."""
     errors = ((obj.get("spec") or {}).get("errors") or {}).get("service")
-    if isinstance(errors, dict) and errors.get("name"):
+    if errors and errors.get("name"):
         return [(str(errors.get("namespace") or _key(obj)[0]), str(errors["name"]), None)]
     return list(backends_of(obj, known))
 
@@ -309,6 +310,7 @@ def _references(obj: Obj, known: dict[Key, Obj]) -> list[tuple[str, str, object]
 def _namespaces_in(value: object) -> set[str]:
     """Namespaces that references within `value` name."""
     found: set[str] = set()
+    value = msgspec.to_builtins(value)
     if isinstance(value, dict):
         if isinstance(value.get("namespace"), str):
             found.add(value["namespace"])

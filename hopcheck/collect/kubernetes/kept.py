@@ -1,269 +1,214 @@
 """What is kept of Kubernetes objects: what a judge can need, and nothing that is secret (pure).
 
-Applied before redaction: less to store, less to search for secrets.
+What an object's type does not declare is gone already (`hopcheck.model.kubernetes`). Here goes what
+is bulky or nobody's business: applied before redaction, there is less to search for secrets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from hopcheck.behaviour.traefik.discovery import traefik_container
-from hopcheck.model import Obj
+from hopcheck.model.kubernetes import (
+    ConfigMap,
+    Container,
+    Event,
+    HTTPRoute,
+    HTTPRouteSpec,
+    Ingress,
+    IngressRoute,
+    IngressRouteSpec,
+    IngressRouteTCP,
+    IngressSpec,
+    Manager,
+    Meta,
+    Node,
+    Object,
+    Pod,
+    PodSpec,
+    PodTemplate,
+    Secret,
+    Service,
+    ServiceSpec,
+    Workload,
+)
 from hopcheck.model.redact import redact_obj
 
-_META = (
-    "name",
-    "namespace",
-    "uid",
-    "labels",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "generation",
-    "resourceVersion",
-    "ownerReferences",
-)
-_POD_SPEC = (
-    "nodeName",
-    "hostNetwork",
-    "serviceAccountName",
-    "terminationGracePeriodSeconds",
-    "volumes",
-    "readinessGates",
-    "nodeSelector",
-    "restartPolicy",
-)
-_CONTAINER = (
-    "name",
-    "image",
-    "args",
-    "command",
-    "ports",
-    "livenessProbe",
-    "readinessProbe",
-    "startupProbe",
-    "volumeMounts",
-)
-_NODE_SPEC = ("podCIDR", "podCIDRs", "providerID", "taints", "unschedulable")
-_WORKLOAD_SPEC = ("replicas", "selector", "strategy", "updateStrategy", "minReadySeconds", "paused")
-_SLIM_SERVICE = ("type", "ports", "selector", "clusterIP", "externalName", "externalTrafficPolicy")
-_EVENT = (
-    "involvedObject",
-    "reason",
-    "message",
-    "type",
-    "count",
-    "firstTimestamp",
-    "lastTimestamp",
-    "eventTime",
-    "series",
-)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _ANNOTATION_CHARS = 4_096
+_SLIM_CHARS = 200
+_SLIM_ANNOTATIONS = ("ingress.class", "router.entrypoints", "router.priority")
 _FIELDS_BYTES = 8_192
 _WRITERS = 20
 _CONFIG_CHARS = 65_536
 
-
-def _only(obj: Mapping[str, Any], keys: Iterable[str]) -> Obj:
-    return {key: obj[key] for key in keys if key in obj}
+K = TypeVar("K", bound=Object)
 
 
-def _managed_fields(meta: Obj, *, with_fields: bool) -> list[Obj]:
-    """Who wrote when, and which fields where asked for; the status and its writers are left out.
-
-    `fields` is FieldsV1 without what nobody decides; absent where even that is long.
-    """
-    kept = []
-    for entry in (meta.get("managedFields") or ())[-_WRITERS:]:  # the latest stand last
-        if entry.get("subresource") == "status":
-            continue
-        slim = _only(entry, ("manager", "operation", "time", "subresource"))
-        fields = _decided(entry.get("fieldsV1") or {}) if with_fields else {}
-        if fields and len(msgspec.json.encode(fields)) <= _FIELDS_BYTES:
-            slim["fields"] = fields
-        kept.append(slim)
-    return kept
+def _manager(entry: Manager, *, with_fields: bool) -> Manager:
+    """Who wrote when, and which fields where asked for, if they are not many."""
+    if entry.fields_v1 is None:
+        return entry
+    fields = _decided(entry.fields_v1 or {}) if with_fields else {}
+    few = bool(fields) and len(msgspec.json.encode(fields)) <= _FIELDS_BYTES
+    return replace(entry, fields_v1=None, fields=fields if few else None)
 
 
-def _decided(fields: Obj) -> Obj:
+def _decided(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """FieldsV1 without what nobody decides."""
     kept = {key: value for key, value in fields.items() if key not in ("f:status", "f:metadata")}
-    meta = _only(fields.get("f:metadata") or {}, ("f:labels", "f:annotations"))
-    if "f:annotations" in meta:
-        own = {k: v for k, v in meta["f:annotations"].items() if k != f"f:{_LAST_APPLIED}"}
-        meta["f:annotations"] = own
+    decided = _mapping(fields.get("f:metadata"))
+    meta = {key: _mapping(decided.get(key)) for key in ("f:labels", "f:annotations")}
+    meta["f:annotations"].pop(f"f:{_LAST_APPLIED}", None)
     meta = {key: value for key, value in meta.items() if value}
     # An empty one would mean all of it (FieldsV1).
     return kept | ({"f:metadata": meta} if meta else {})
 
 
-def metadata(obj: Obj, *, with_fields: bool = False) -> Obj:
-    """The object's metadata without last-applied-configuration and bulky managedFields."""
-    meta = obj.get("metadata") or {}
-    kept = _only(meta, _META)
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def metadata(meta: Meta, *, with_fields: bool = False) -> Meta:
+    """Metadata without last-applied-configuration, long annotations and bulky managedFields.
+
+    Of the writers the latest are kept (they stand last), without those of the status.
+    """
     annotations = {
-        key: str(value)[:_ANNOTATION_CHARS]
-        for key, value in (meta.get("annotations") or {}).items()
+        key: text[:_ANNOTATION_CHARS]
+        for key, text in meta.annotations.items()
         if key != _LAST_APPLIED
     }
-    if annotations:
-        kept["annotations"] = annotations
-    managers = _managed_fields(meta, with_fields=with_fields)
-    if managers:
-        kept["managedFields"] = managers
-    return kept
-
-
-def _head(obj: Obj, *, with_fields: bool = False) -> Obj:
-    head = _only(obj, ("apiVersion", "kind"))
-    head["metadata"] = metadata(obj, with_fields=with_fields)
-    return head
-
-
-def whole(obj: Obj) -> Obj:
-    """Everything but bulky metadata: routes, Services, slices, policies, middlewares."""
-    return redact_obj({**obj, "metadata": metadata(obj, with_fields=True)})  # type: ignore[no-any-return]
-
-
-def _variables(container: Obj, *, traefik: bool) -> list[Obj]:
-    """Names of environment variables; values only of Traefik's own static configuration."""
-    return [
-        _only(item, ("name", "value", "valueFrom"))
-        if traefik and str(item.get("name", "")).startswith("TRAEFIK_")
-        else _only(item, ("name",))
-        for item in container.get("env") or ()
-    ]
-
-
-def _pod_spec(pod: Obj) -> Obj:
-    spec = pod.get("spec") or {}
-    kept = _only(spec, _POD_SPEC)
-    traefik = traefik_container(pod)
-    for group in ("containers", "initContainers"):
-        slim = []
-        for container in spec.get(group) or ():
-            entry = _only(container, _CONTAINER)
-            if container.get("env"):
-                entry["env"] = _variables(container, traefik=container is traefik)
-            slim.append(entry)
-        if slim:
-            kept[group] = slim
-    return kept
-
-
-def pod(obj: Obj) -> Obj:
-    """A pod: where it runs, its containers, its state."""
-    kept = {**_head(obj), "spec": _pod_spec(obj), "status": obj.get("status") or {}}
-    return redact_obj(kept)  # type: ignore[no-any-return]
-
-
-def workload(obj: Obj) -> Obj:
-    """A Deployment, DaemonSet, StatefulSet or ReplicaSet, its pod template included."""
-    spec = obj.get("spec") or {}
-    kept = _only(spec, _WORKLOAD_SPEC)
-    template = spec.get("template") or {}
-    if template:
-        labels = _only(template.get("metadata") or {}, ("labels", "annotations"))
-        kept["template"] = {"metadata": labels, "spec": _pod_spec(template)}
-    status = obj.get("status") or {}
-    return redact_obj({**_head(obj, with_fields=True), "spec": kept, "status": status})  # type: ignore[no-any-return]
-
-
-def node(obj: Obj) -> Obj:
-    """A node: labels, addresses, conditions; neither images nor annotations."""
-    status = _only(obj.get("status") or {}, ("addresses", "conditions"))
-    spec = _only(obj.get("spec") or {}, _NODE_SPEC)
-    meta = _only(obj.get("metadata") or {}, _META)
-    # Not searched for secrets: nothing kept is free text, and clusters have thousands of nodes.
-    return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": spec, "status": status}
-
-
-def event(obj: Obj) -> Obj:
-    """An event: what happened to which object, how often and when."""
-    meta = _only(obj.get("metadata") or {}, ("name", "namespace", "creationTimestamp"))
-    return redact_obj({"kind": "Event", "metadata": meta, **_only(obj, _EVENT)})  # type: ignore[no-any-return]
-
-
-def event_time(obj: Obj) -> str:
-    """When the event was last seen, RFC 3339, "" where it does not say."""
-    series = obj.get("series") or {}
-    meta = obj.get("metadata") or {}
-    times = (
-        series.get("lastObservedTime"),
-        obj.get("lastTimestamp"),
-        obj.get("eventTime"),
-        meta.get("creationTimestamp"),
+    managers = tuple(
+        _manager(entry, with_fields=with_fields)
+        for entry in meta.managed_fields[-_WRITERS:]
+        if entry.subresource != "status"
     )
-    return next((str(time) for time in times if time), "")
+    return replace(meta, annotations=annotations, managed_fields=managers)
 
 
-def config_map(obj: Obj) -> Obj:
-    """A ConfigMap's texts, cut where they are very long."""
-    data = {key: str(text)[:_CONFIG_CHARS] for key, text in (obj.get("data") or {}).items()}
-    return redact_obj({**_head(obj, with_fields=True), "data": data})  # type: ignore[no-any-return]
+def _variables(container: Container, *, traefik: bool) -> Container:
+    """Names of environment variables; values only of Traefik's own static configuration."""
+    if not container.env:
+        return container
+    env = tuple(
+        one
+        if traefik and one.name.startswith("TRAEFIK_")
+        else replace(one, value="", value_from=None)
+        for one in container.env
+    )
+    return replace(container, env=env)
 
 
-def secret(obj: Obj) -> Obj:
-    """A Secret's metadata, never its data, whatever the server sent.
-
-    `keys` are the names of its entries as managedFields tell them, absent where these do not.
-    """
-    kept: Obj = redact_obj(_head(obj, with_fields=True))
-    keys: set[str] = set()
-    for entry in (obj.get("metadata") or {}).get("managedFields") or ():
-        fields = (entry.get("fieldsV1") or {}).get("f:data") or {}
-        keys |= {name[2:] for name in fields if name.startswith("f:")}
-    if keys:
-        kept["keys"] = sorted(keys)
-    return kept
+def _pod_spec(pod: Pod | PodTemplate) -> PodSpec:
+    traefik = traefik_container(pod)
+    return replace(
+        pod.spec,
+        containers=tuple(_variables(c, traefik=c is traefik) for c in pod.spec.containers),
+        init_containers=tuple(_variables(c, traefik=False) for c in pod.spec.init_containers),
+    )
 
 
-def slim_route(obj: Obj, hosts: Iterable[str]) -> Obj:
+def prune(obj: K) -> K:
+    """What is kept of an object, redacted."""
+    changed: dict[str, Any] = {}
+    match obj:
+        case Node():
+            # Not searched for secrets: nothing kept is free text, and there are thousands.
+            bare = replace(obj.metadata, annotations={}, managed_fields=())
+            return replace(obj, metadata=bare)
+        case Event():
+            meta = obj.metadata
+            changed["metadata"] = Meta(
+                name=meta.name,
+                namespace=meta.namespace,
+                creation_timestamp=meta.creation_timestamp,
+            )
+        case Pod():
+            changed |= {"metadata": metadata(obj.metadata), "spec": _pod_spec(obj)}
+        case Workload():
+            template = replace(obj.spec.template, spec=_pod_spec(obj.spec.template))
+            changed["spec"] = replace(obj.spec, template=template)
+        case ConfigMap():
+            changed["data"] = {key: text[:_CONFIG_CHARS] for key, text in obj.data.items()}
+            changed["binary_data"] = {}
+        case Secret():
+            changed["entries"] = _entries(obj.metadata)
+    changed.setdefault("metadata", metadata(obj.metadata, with_fields=True))
+    return redact_obj(replace(obj, **changed))  # type: ignore[no-any-return]
+
+
+def _entries(meta: Meta) -> tuple[str, ...] | None:
+    """The names of a Secret's entries as managedFields tell them; None where these do not."""
+    found: set[str] = set()
+    for entry in meta.managed_fields:
+        data = _mapping((entry.fields_v1 or {}).get("f:data"))
+        found |= {name[2:] for name in data if name.startswith("f:")}
+    return tuple(sorted(found)) or None
+
+
+def event_time(event: Event) -> str:
+    """When the event was last seen, RFC 3339, "" where it does not say."""
+    observed = event.series.last_observed_time if event.series else ""
+    created = event.metadata.creation_timestamp
+    return observed or event.last_timestamp or event.event_time or created
+
+
+def slim_route(obj: K, hosts: Iterable[str]) -> K:
     """A route of other hosts, with what is needed to see which instance reads it.
 
-    Marked by ``slim: true``: what is absent from it may well be there.
+    Marked as `slim`: what is absent from it may well be there.
     """
-    meta = obj.get("metadata") or {}
+    meta = obj.metadata
     annotations = {
-        key: str(value)[:200]
-        for key, value in (meta.get("annotations") or {}).items()
-        if key.endswith(("ingress.class", "router.entrypoints", "router.priority"))
+        key: text[:_SLIM_CHARS]
+        for key, text in meta.annotations.items()
+        if key.endswith(_SLIM_ANNOTATIONS)
     }
-    spec: Obj = _only(obj.get("spec") or {}, ("ingressClassName", "entryPoints"))
-    return {
-        **_only(obj, ("apiVersion", "kind")),
-        "slim": True,
-        "metadata": {**_only(meta, ("namespace", "name")), "annotations": annotations},
-        "spec": {**spec, "hosts": list(hosts)},
-    }
+    spec: Any = None
+    match obj:
+        case Ingress():
+            name = obj.spec.ingress_class_name
+            spec = IngressSpec(ingress_class_name=name, hosts=tuple(hosts))
+        case IngressRoute() | IngressRouteTCP():
+            spec = IngressRouteSpec(
+                ingress_class_name=obj.spec.ingress_class_name,
+                entry_points=obj.spec.entry_points,
+                hosts=tuple(hosts),
+            )
+        case HTTPRoute():
+            spec = HTTPRouteSpec(hosts=tuple(hosts))
+    made: Any = type(obj)
+    return made(  # type: ignore[no-any-return]
+        api_version=obj.api_version,
+        kind=obj.kind,
+        slim=True,
+        metadata=Meta(namespace=meta.namespace, name=meta.name, annotations=annotations),
+        spec=spec,
+    )
 
 
-def slim_service(obj: Obj) -> Obj:
-    """A Service of another namespace: what a reference to it or a node port needs (`slim: true`).
+def slim_service(service: Service) -> Service:
+    """A Service of another namespace: what a reference to it or a node port needs (`slim`).
 
     Not searched for secrets: it has names and numbers alone.
     """
-    return {
-        **_only(obj, ("apiVersion", "kind")),
-        "slim": True,
-        "metadata": _only(obj.get("metadata") or {}, ("namespace", "name", "labels")),
-        "spec": _only(obj.get("spec") or {}, _SLIM_SERVICE),
-    }
-
-
-PRUNERS: Mapping[str, Callable[[Obj], Obj]] = {
-    "pods": pod,
-    "nodes": node,
-    "events": event,
-    "deployments": workload,
-    "daemonsets": workload,
-    "statefulsets": workload,
-    "replicasets": workload,
-}
-
-
-def prune(resource: str, obj: Obj) -> Obj:
-    """What is kept of an object of `resource` (its plural), redacted."""
-    return PRUNERS.get(resource, whole)(obj)
+    meta, spec = service.metadata, service.spec
+    return Service(
+        api_version=service.api_version,
+        kind=service.kind,
+        slim=True,
+        metadata=Meta(namespace=meta.namespace, name=meta.name, labels=meta.labels),
+        spec=ServiceSpec(
+            type=spec.type,
+            ports=spec.ports,
+            selector=spec.selector,
+            cluster_ip=spec.cluster_ip,
+            external_name=spec.external_name,
+            external_traffic_policy=spec.external_traffic_policy,
+        ),
+    )

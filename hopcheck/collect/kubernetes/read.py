@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -33,7 +34,7 @@ from hopcheck.collect.kubernetes.wanted import (
     wanted,
 )
 from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Obj, Target, Why
-from hopcheck.model.kubernetes import kubernetes_object
+from hopcheck.model.kubernetes import KINDS, Event, ReplicaSet, kubernetes_object
 
 Progress = Callable[[str], None]
 
@@ -73,7 +74,7 @@ class Collector:
         self._run = run
         self._client = client
         self._tell = on_progress
-        self._lists: dict[str, Collected[tuple[Obj, ...]]] = {}
+        self._lists: dict[str, Collected[tuple[Any, ...]]] = {}
         self._objects: dict[str, Collected[Obj]] = {}
         self._totals: dict[str, int] = {}
         self._rights: dict[str, bool] = {}
@@ -99,7 +100,7 @@ class Collector:
         self._keep_relevant()
         return KubeEvidence(
             server=self._server,
-            lists={key: self._pruned(key, found) for key, found in self._lists.items()},
+            lists={key: self._pruned(found) for key, found in self._lists.items()},
             objects=self._objects,
             totals=self._totals,
             rights=self._rights,
@@ -132,7 +133,7 @@ class Collector:
         resource, _, namespace = key.partition("@")
         path = path_of(resource, namespace or None, LEGACY_PREFIX)
 
-        async def ask() -> tuple[Obj, ...]:
+        async def ask() -> tuple[Any, ...]:
             return (await self._client.list(path)).items
 
         found = await self._run.ask(f"GET {path}", ask, timeout=self._run.remaining())
@@ -170,7 +171,7 @@ class Collector:
         if resource == "pods" and namespace is None and max_pages == MAX_PAGES:
             self._searched = True
 
-        async def ask() -> tuple[Obj, ...]:
+        async def ask() -> tuple[Any, ...]:
             nonlocal truncated
             listing = await self._client.list(path, params, max_pages=max_pages)
             truncated = listing.truncated
@@ -189,11 +190,12 @@ class Collector:
         path = f"{path_of(resource, namespace)}/{name}"
         accept = METADATA_ONLY if resource == "secrets" else "application/json"
 
-        async def ask() -> Obj:
-            obj = kubernetes_object(resource, await self._client.get(path, accept=accept)) or {}
-            if resource == "secrets":
-                return pruning.secret({**obj, "kind": "Secret", "apiVersion": "v1"})
-            return pruning.config_map(obj)
+        async def ask() -> Any:
+            answer = await self._client.get(path, accept=accept)
+            obj = kubernetes_object(resource, answer) or KINDS[resource]()
+            if resource == "secrets":  # the answer is a PartialObjectMetadata
+                obj = replace(obj, kind="Secret", api_version="v1")
+            return pruning.prune(obj)
 
         self._objects[f"{resource}@{namespace}/{name}"] = await self._settle(f"GET {path}", ask)
 
@@ -212,14 +214,13 @@ class Collector:
         ]
         await asyncio.gather(*(self._list(resource, namespace) for resource in denied))
 
-    def _seen(self, resource: str) -> tuple[Obj, ...]:
+    def _seen(self, resource: str) -> tuple[Any, ...]:
         """All objects of `resource` read so far, cluster-wide or by namespace."""
-        items: dict[tuple[str, str], Obj] = {}
+        items: dict[tuple[str, str], Any] = {}
         for key, found in self._lists.items():
             if found.seen and key.partition("@")[0] == resource:
                 for item in found.get():
-                    meta = item.get("metadata") or {}
-                    items[(meta.get("namespace", ""), meta.get("name", ""))] = item
+                    items[item.key] = item
         return tuple(items.values())
 
     def _wanted(self) -> Wanted:
@@ -299,16 +300,14 @@ class Collector:
         for key, found in self._lists.items():
             if not found.seen:
                 continue
-            items: Sequence[Obj] = found.get()
+            items: Sequence[Any] = found.get()
             resource = key.partition("@")[0]
             self._totals[key] = len(items)
             if resource in ROUTES:
                 items = _slimmed(items, self._target.host)
             elif resource == "services" and len(items) > KEEP_ALL:
                 items = [
-                    item
-                    if item["metadata"].get("namespace") in self._done
-                    else pruning.slim_service(item)
+                    item if item.namespace in self._done else pruning.slim_service(item)
                     for item in items
                 ]
             elif resource == "events":
@@ -320,18 +319,17 @@ class Collector:
             # By namespace from here on: narrowing this one would find no pod where none was kept.
             del self._lists["pods"]
 
-    def _pruned(self, key: str, found: Collected[tuple[Obj, ...]]) -> Collected[tuple[Obj, ...]]:
+    def _pruned(self, found: Collected[tuple[Any, ...]]) -> Collected[tuple[Any, ...]]:
         if not found.seen:
             return found
-        resource = key.partition("@")[0]
         kept = tuple(
-            item if item.get("slim") or self._client.pruned else pruning.prune(resource, item)
+            item if item.slim or self._client.pruned else pruning.prune(item)
             for item in found.get()
         )
         return replace(found, value=kept)
 
 
-def _slimmed(routes: Sequence[Obj], host: str) -> list[Obj]:
+def _slimmed(routes: Sequence[Any], host: str) -> list[Any]:
     chosen = relevant(routes, host)
     whole = {*chosen.matched, *chosen.near}
     kept = [routes[index] for index in (*chosen.matched, *chosen.near)]
@@ -343,11 +341,11 @@ def _slimmed(routes: Sequence[Obj], host: str) -> list[Obj]:
     return kept + slim
 
 
-def _wants_pods(replica_set: Obj) -> bool:
+def _wants_pods(replica_set: ReplicaSet) -> bool:
     """Whether it is in use: Deployments keep ten of the past, scaled to zero."""
-    return any((replica_set.get(part) or {}).get("replicas") for part in ("spec", "status"))
+    return bool(replica_set.spec.replicas or replica_set.status.replicas)
 
 
-def _last_warnings(events: Iterable[Obj]) -> list[Obj]:
-    warnings = [event for event in events if event.get("type") == "Warning"]
+def _last_warnings(events: Iterable[Event]) -> list[Event]:
+    warnings = [event for event in events if event.type == "Warning"]
     return sorted(warnings, key=pruning.event_time)[-_EVENTS:]

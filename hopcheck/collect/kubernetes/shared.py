@@ -26,6 +26,7 @@ from hopcheck.collect.kubernetes.wanted import (
     may_be_v2,
 )
 from hopcheck.model import KubeEvidence, Obj, Target, Why
+from hopcheck.model.kubernetes import Object
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class SharedCluster(KubeClient):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._once = Once()
-        self._spaces: dict[str, dict[str, tuple[Obj, ...]]] = {}
+        self._spaces: dict[str, dict[str, tuple[Object, ...]]] = {}
 
     async def get(
         self, path: str, params: Params | None = None, accept: str = "application/json"
@@ -111,16 +112,16 @@ class SharedCluster(KubeClient):
         key = ("list", path, wanted.get("fieldSelector"))
         return await self._once.get(key, lambda: make(path, wanted, max_pages=MAX_PAGES))
 
-    def _of_namespace(self, path: str, whole: Listing, namespace: str) -> tuple[Obj, ...]:
+    def _of_namespace(self, path: str, whole: Listing, namespace: str) -> tuple[Object, ...]:
         if path not in self._spaces:
-            grouped: dict[str, list[Obj]] = {}
+            grouped: dict[str, list[Object]] = {}
             for item in whole.items:
-                grouped.setdefault(str(item["metadata"].get("namespace", "")), []).append(item)
+                grouped.setdefault(item.namespace, []).append(item)
             self._spaces[path] = {name: tuple(items) for name, items in grouped.items()}
         return self._spaces[path].get(namespace, ())
 
-    def _kept(self, path: str, item: Obj) -> Obj:
-        return pruning.prune(path.rpartition("/")[2], item)
+    def _kept(self, item: Object) -> Object:
+        return pruning.prune(item)
 
     async def evidence(self) -> KubeEvidence:
         """Everything that hosts may need but events and Secrets, as whole lists; asked once."""

@@ -180,7 +180,7 @@ def _tls_secrets(routes: Iterable[Obj]) -> list[tuple[str, str]]:
     found = []
     for route in routes:
         tls = (route.get("spec") or {}).get("tls") or ()
-        names = [entry.get("secretName") for entry in ([tls] if isinstance(tls, dict) else tls)]
+        names = [entry.get("secretName") for entry in (tls if isinstance(tls, tuple) else [tls])]
         found += [(_space(route), str(name)) for name in names if name]
     return found
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from hopcheck.history.changes.fields import changed
 from hopcheck.history.changes.way import Side
 from hopcheck.model import Change, Collected, Obj, ObjectRef
@@ -76,6 +78,7 @@ def _groups(side: Side) -> Iterator[str]:
 
 
 def _named_groups(value: Any) -> Iterator[str]:
+    value = msgspec.to_builtins(value)
     if isinstance(value, Mapping):
         for key, item in value.items():
             if key == "TargetGroupArn":
@@ -193,6 +196,7 @@ def _compared(ref: ObjectRef, old: Any, new: Any) -> Iterator[Change]:
 
 def _plain(value: Any) -> Any:
     """The value without what names or dates the object, other objects by their names."""
+    value = msgspec.to_builtins(value)
     if isinstance(value, Mapping):
         kept = {key: item for key, item in value.items() if key not in _OWN}
         if "TargetGroupArn" in value:

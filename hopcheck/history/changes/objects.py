@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from hopcheck.behaviour.kubernetes.graph import hosts_of
 from hopcheck.history.changes.fields import Difference, Path, differences, in_words, owned
 from hopcheck.history.changes.way import Key, Side
 from hopcheck.model import Change, Collected, KubeEvidence, Obj, ObjectRef, Why
+from hopcheck.model.kubernetes import Manager
 
 KINDS = {
     "ingresses": "Ingress",
@@ -87,7 +90,7 @@ def _controlled(found: Collected[Obj]) -> bool:
 
 def _created(key: Key, obj: Obj) -> Change:
     at = _meta(obj).get("creationTimestamp")
-    first = min(_writers(obj), key=lambda entry: str(entry.get("time")), default={})
+    first: Manager = min(_writers(obj), key=lambda entry: str(entry.get("time")), default=Manager())
     by = first.get("manager") if _within(at, first.get("time"), _CREATING) else None
     return Change(reference(key, obj), "exists", False, True, at, by)
 
@@ -131,8 +134,9 @@ def _of_secret(old: Obj, new: Obj) -> Iterator[Difference]:
 
 def _content(resource: str, obj: Obj) -> Obj:
     """What somebody decided, of an object: no status, no book-keeping."""
-    body: Obj = {key: value for key, value in obj.items() if key not in _NOT_SPEC}
-    meta = _meta(obj)
+    plain: Obj = msgspec.to_builtins(obj)
+    body: Obj = {key: value for key, value in plain.items() if key not in _NOT_SPEC}
+    meta = _meta(plain)
     body["metadata"] = {
         "labels": dict(meta.get("labels") or {}),
         "annotations": {
@@ -143,13 +147,13 @@ def _content(resource: str, obj: Obj) -> Obj:
         "deletionTimestamp": meta.get("deletionTimestamp"),
     }
     if resource == "services":
-        spec = _spec(obj)
+        spec = _spec(plain)
         # A headless Service is one by its clusterIP.
         headless = {"clusterIP": "None"} if spec.get("clusterIP") == "None" else {}
         body["spec"] = {k: v for k, v in spec.items() if k not in _SPEC_NOISE} | headless
     if resource == "nodes":
         return {
-            "spec": {key: _spec(obj).get(key) for key in ("unschedulable", "taints")},
+            "spec": {key: _spec(plain).get(key) for key in ("unschedulable", "taints")},
             "status": {"Ready": _ready(obj)},
         }
     if resource == "namespaces":
@@ -158,7 +162,7 @@ def _content(resource: str, obj: Obj) -> Obj:
         labels = {k: v for k, v in body["metadata"]["labels"].items() if k not in _POD_LABELS}
         body["metadata"] = body["metadata"] | {"labels": labels}
         if _meta(obj).get("ownerReferences"):
-            del body["spec"]  # the workload's template has it
+            body.pop("spec", None)  # the workload's template has it
     return body
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from hopcheck.behaviour.kubernetes.graph import backends_of, relevant, workload_of
 from hopcheck.model import Collected, KubeEvidence, Obj, Snapshot, Why
 from hopcheck.scene.scene import Scene, all_pods
@@ -138,7 +140,7 @@ def _referred(side: Side) -> Iterator[Key]:
     candidates = [
         (key_of(resource, item), item) for resource in _REFERRED for item in side.listed(resource)
     ]
-    names = set(_texts([route.get("spec") for _, route in side.routes]))
+    names = set(_texts([route["spec"] for _, route in side.routes]))
     for _, route in side.routes:
         for value in (meta(route).get("annotations") or {}).values():
             names |= {part.strip().partition("@")[0] for part in str(value).split(",")}
@@ -155,6 +157,7 @@ def _referred(side: Side) -> Iterator[Key]:
 
 
 def _texts(value: Any) -> Iterator[str]:
+    value = msgspec.to_builtins(value)
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

@@ -9,6 +9,7 @@ from hopcheck.behaviour.traefik.routes import listed
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Why
 from hopcheck.model import Evidence as Proof
+from hopcheck.model.kubernetes import ClientAuth
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.outcome import CertificateProblem, certificate_problem
 from hopcheck.scene.scene import Scene, meta, spec
@@ -123,9 +124,9 @@ def invalid(scene: Scene, route: Route, error: str) -> Finding | None:
 
 def _plain(value: object) -> str:
     """A setting's value in one line."""
-    if isinstance(value, dict):
-        return " ".join(_plain(part) for part in value.values())
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, ClientAuth):
+        return " ".join((*value.secret_names, value.client_auth_type)).strip()
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _options_of(scene: Scene, route: Route) -> list[Obj]:

@@ -147,7 +147,7 @@ def _flag(scene: Scene, name: str, node: str) -> str:
     """The argument that the error names; the error's own word where no argument holds it."""
     if not node:
         return text("said", "error_names")
-    pod = next((p for p in scene.pods if meta(p).get("name") == name), {})
+    pod: Obj = next((p for p in scene.pods if meta(p).get("name") == name), {})
     arguments = [str(a) for a in (traefik_container(pod) or {}).get("args") or ()]
     wanted = node.lower().rpartition(".")[2]
     return next((a for a in arguments if wanted in re.split(r"[.=]", a.lower().lstrip("-"))), node)
