@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hopcheck.behaviour.aws.loadbalancer import front_of, region_from_name
-from hopcheck.behaviour.kubernetes.graph import RESOURCES
+from hopcheck.behaviour.kubernetes.hosts import NAMING
 from hopcheck.collect.ask import Run
 from hopcheck.collect.kubernetes.index import ClusterIndex, ReplicaIndex
 from hopcheck.collect.kubernetes.shared import Once, SharedCluster
@@ -73,7 +73,7 @@ class Shared:
         return {
             key: listed
             for key, listed in found.lists.items()
-            if key.partition("@")[0] in RESOURCES
+            if key.partition("@")[0] in NAMING
             # A namespace's list stands for the whole that may not be read.
             and not (listed.why is Why.DENIED and _in_part(found, key))
         }

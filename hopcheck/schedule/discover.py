@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
-from hopcheck.behaviour.kubernetes.graph import hosts_of, names_host
+from hopcheck.behaviour.kubernetes.hosts import hosts_of, names_host
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.target import BadTargetError, parse_target
-from hopcheck.model import Obj
+from hopcheck.model.kubernetes import Object
 from hopcheck.schedule.fleet_model import LeftOut
 
 
@@ -22,7 +22,7 @@ class Discovered(Struct, frozen=True):
 
 
 def discover(
-    routes: Iterable[Obj],
+    routes: Iterable[Object],
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -74,6 +74,5 @@ def _usable(name: str, samples: Mapping[str, str]) -> tuple[str | None, str]:
         return None, text("fleet", "no_host_name")
 
 
-def _label(route: Obj) -> str:
-    meta = route.get("metadata") or {}
-    return f"{route.get('kind', '?')} {meta.get('namespace', '')}/{meta.get('name', '')}"
+def _label(route: Object) -> str:
+    return f"{route.kind or '?'} {route.namespace}/{route.name}"

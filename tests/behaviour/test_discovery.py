@@ -2,7 +2,7 @@
 
 import pytest
 
-from hopcheck.behaviour.kubernetes.graph import backends_of, hosts_of, relevant, workload_of
+from hopcheck.behaviour.kubernetes.graph import workload_of
 from hopcheck.behaviour.traefik.discovery import (
     candidate_namespaces,
     container_port,
@@ -11,10 +11,11 @@ from hopcheck.behaviour.traefik.discovery import (
     is_traefik_container,
     traefik_services,
 )
+from hopcheck.model.kubernetes import kubernetes_object
 
 
 def service(name, namespace="edge", selector=None, ports=("http",), kind="ClusterIP", labels=None):
-    return {
+    obj = {
         "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
         "spec": {
             "type": kind,
@@ -22,11 +23,12 @@ def service(name, namespace="edge", selector=None, ports=("http",), kind="Cluste
             "ports": [{"name": port, "port": 80 + i} for i, port in enumerate(ports)],
         },
     }
+    return kubernetes_object("services", obj)
 
 
 def pod(name, namespace="edge", labels=None, image="traefik:v3.1", owner=None, **container):
     owners = [{"kind": owner[0], "name": owner[1], "controller": True}] if owner else []
-    return {
+    obj = {
         "metadata": {
             "name": name,
             "namespace": namespace,
@@ -35,6 +37,7 @@ def pod(name, namespace="edge", labels=None, image="traefik:v3.1", owner=None, *
         },
         "spec": {"containers": [{"name": "c", "image": image, **container}]},
     }
+    return kubernetes_object("pods", obj)
 
 
 @pytest.mark.parametrize(
@@ -162,108 +165,3 @@ def test_container_port_by_the_first_name_that_is_there():
     }
     assert container_port(container, ("traefik", "admin", "web")) == 9000
     assert container_port(container, ("metrics",)) is None
-
-
-def test_backends_of_an_ingress():
-    ingress = {
-        "kind": "Ingress",
-        "metadata": {"namespace": "default", "name": "i"},
-        "spec": {
-            "defaultBackend": {"service": {"name": "d", "port": {"name": "http"}}},
-            "rules": [
-                {"host": "a"},
-                {
-                    "host": "b",
-                    "http": {
-                        "paths": [
-                            {"backend": {"service": {"name": "s", "port": {"number": 80}}}},
-                            {"backend": {"service": {"name": "s", "port": {"number": 80}}}},
-                            {"backend": {"resource": {"kind": "Bucket", "name": "r"}}},
-                        ]
-                    },
-                },
-            ],
-        },
-    }
-    assert backends_of(ingress) == [("default", "d", "http"), ("default", "s", 80)]
-
-
-def test_backends_of_an_ingress_route_through_traefik_services():
-    route = {
-        "kind": "IngressRoute",
-        "metadata": {"namespace": "default", "name": "r"},
-        "spec": {
-            "routes": [
-                {
-                    "services": [
-                        {"name": "a", "port": 80},
-                        {"name": "b", "namespace": "other", "port": "http"},
-                        {"name": "w", "kind": "TraefikService"},
-                        {"name": "gone", "kind": "TraefikService"},
-                    ]
-                }
-            ]
-        },
-    }
-    weighted = {
-        "metadata": {"namespace": "default", "name": "w"},
-        "spec": {
-            "weighted": {
-                "services": [{"name": "c", "port": 81}, {"name": "w", "kind": "TraefikService"}]
-            },
-            "mirroring": {"name": "m", "port": 82, "mirrors": [{"name": "n", "port": 83}]},
-        },
-    }
-    assert backends_of(route, {("default", "w"): weighted}) == [
-        ("default", "a", 80),
-        ("other", "b", "http"),
-        ("default", "c", 81),
-        ("default", "m", 82),
-        ("default", "n", 83),
-    ]
-
-
-def ingress(host, namespace="default", **spec):
-    rules = [{"host": host}] if host is not None else []
-    return {
-        "kind": "Ingress",
-        "metadata": {"namespace": namespace, "name": host or "any"},
-        "spec": {"rules": rules, **spec},
-    }
-
-
-@pytest.mark.parametrize(
-    ("rule", "hosts"),
-    [
-        ("Host(`A.example.com`) && PathPrefix(`/x`)", ["a.example.com"]),
-        ("Host(`a`, `b`) || Host('c')", ["a", "b", "c"]),
-        ("PathPrefix(`/`)", [""]),
-        ("HostRegexp(`^.+$`)", [""]),
-        ("HostSNI(`*`)", [""]),
-    ],
-)
-def test_hosts_of_a_rule(rule, hosts):
-    route = {"kind": "IngressRoute", "metadata": {}, "spec": {"routes": [{"match": rule}]}}
-    assert hosts_of(route) == hosts
-
-
-def test_relevant_keeps_everything_in_a_small_cluster():
-    routes = [ingress("x.org"), ingress("*.example.com"), ingress("a.example.com"), ingress("")]
-    found = relevant(routes, "a.example.com")
-    assert found.matched == (1, 2, 3)
-    assert found.near == (0,)
-
-
-def test_relevant_in_a_large_cluster():
-    many = [ingress(f"h{i}.org", namespace=f"n{i}") for i in range(300)]
-    typo = ingress("myap.example.net", namespace="typo")
-    sibling = ingress("other.example.com", namespace="sibling")
-    backend = {"service": {"name": "d"}}
-    default = ingress(None, namespace="fallback", defaultBackend=backend)
-    routes = [*many, typo, sibling, default]
-    found = relevant(routes, "myapp.example.com")
-    assert found.matched == (302,)
-    assert set(found.near) == {300, 301}
-    exact = relevant([*routes, ingress("myapp.example.com", namespace="n7")], "myapp.example.com")
-    assert exact.matched == (303, 302)
-    assert set(exact.near) == {7, 301}

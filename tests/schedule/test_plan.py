@@ -8,6 +8,7 @@ import pytest
 from hopcheck.config.file import UsageError, load_config
 from hopcheck.config.options import Options
 from hopcheck.model import Collected, Obj, Why
+from hopcheck.model.kubernetes import kubernetes_object
 from hopcheck.schedule.discover import discover
 from hopcheck.schedule.fleet_model import FleetPlan
 from hopcheck.schedule.fleet_shards import Shard
@@ -15,19 +16,21 @@ from hopcheck.schedule.plan import plan
 
 
 def ingress(name: str, *hosts: str | None) -> Obj:
-    return {
+    obj = {
         "kind": "Ingress",
         "metadata": {"namespace": "default", "name": name},
         "spec": {"rules": [{"host": host} if host else {} for host in hosts]},
     }
+    return kubernetes_object("ingresses", obj)
 
 
 def route(name: str, *rules: str, kind: str = "IngressRoute") -> Obj:
-    return {
+    obj = {
         "kind": kind,
         "metadata": {"namespace": "default", "name": name},
         "spec": {"routes": [{"match": rule} for rule in rules]},
     }
+    return kubernetes_object(f"{kind.lower()}s", obj)
 
 
 ROUTES = (

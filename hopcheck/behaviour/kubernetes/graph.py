@@ -1,204 +1,204 @@
-"""Which routes of a large cluster matter for one host (pure).
+"""The objects of a cluster as one graph: what is on the way of a host is a walk over it (pure).
 
-Generous on purpose: what is left out here can be judged by nobody. Rules are not evaluated, hosts
-are only looked for in them.
+Forwards it follows what objects name (`hopcheck.behaviour.kubernetes.references`); backwards it
+finds by labels what stands behind a Service: slices, pods, workloads. What else to read, what a
+host of many is shown, what changed and which reference leads nowhere are all asked of it.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
 
-from msgspec import Struct
+from hopcheck.behaviour.kubernetes.hosts import ROUTES, RouteIndex
+from hopcheck.behaviour.kubernetes.references import Key, Reference, joined_name, references
+from hopcheck.model.evidence import KubeEvidence
+from hopcheck.model.kubernetes import (
+    EndpointSlice,
+    Meta,
+    Object,
+    Pod,
+    Service,
+    TemplateMeta,
+    Workload,
+)
 
-from hopcheck.behaviour.kubernetes.objects import key_of, meta
-from hopcheck.model import Obj
-
-# In a cluster with no more routes than this of one kind, all are kept whole.
-KEEP_ALL = 100
-_NEIGHBOURS = 50
-_NEAR = 10
-_COMPARED = 3_000
-
-_HOST_CALL = re.compile(r"\b(?:Host|HostHeader|HostSNI)\(([^()]*)\)")
-_HOST_WORD = re.compile(r"\bHost(?:Header|SNI)?(?:Regexp)?\(")
-_QUOTED = re.compile(r"[`\"']([^`\"']*)[`\"']")
-
-
-class Relevant(Struct, frozen=True):
-    """Indices into the routes given: `matched` may serve the host, `near` are kept with them."""
-
-    matched: tuple[int, ...]
-    near: tuple[int, ...]
-
-
-def hosts_of(route: Obj) -> list[str]:
-    """Hosts that a route names, in lower case; "" stands for any host.
-
-    Of an Ingress its rules' hosts ("" for a rule without one and for a default backend); of an
-    IngressRoute those in Host, HostHeader and HostSNI; HTTPRoutes' hostnames. A regular
-    expression counts as any host.
-    """
-    spec = route.get("spec") or {}
-    if "routes" in spec:
-        return _hosts_in_rules([str(item.get("match") or "") for item in spec["routes"] or ()])
-    if "hostnames" in spec or route.get("kind") == "HTTPRoute":
-        return [str(host).lower() for host in spec.get("hostnames") or ()] or [""]
-    hosts = [str(rule.get("host") or "").lower() for rule in spec.get("rules") or ()]
-    if spec.get("defaultBackend"):
-        hosts.append("")
-    return list(dict.fromkeys(hosts))
+SERVICE_NAME = "kubernetes.io/service-name"
+WORKLOADS = {
+    "Deployment": "deployments",
+    "DaemonSet": "daemonsets",
+    "StatefulSet": "statefulsets",
+    "ReplicaSet": "replicasets",
+}
+_JOINED = ("middlewares", "tlsoptions", "serverstransports")
 
 
-def _hosts_in_rules(rules: Sequence[str]) -> list[str]:
-    hosts: dict[str, None] = {}
-    for rule in rules:
-        if not _HOST_WORD.search(rule) or "Regexp(" in rule or "{" in rule:
-            hosts[""] = None
-        for call in _HOST_CALL.finditer(rule):
-            for host in _QUOTED.findall(call.group(1)):
-                hosts["" if host == "*" else host.lower()] = None
-    return list(hosts)
-
-
-def names_host(pattern: str, host: str) -> bool:
-    """Whether a route's host is `host`: equal, or a wildcard for exactly one label."""
-    if pattern.startswith("*."):
-        first, dot, rest = host.partition(".")
-        return bool(first and dot) and rest == pattern[2:]
-    return pattern == host
-
-
-def relevant(routes: Sequence[Obj], host: str) -> Relevant:
-    """Which of `routes` to keep whole for `host`.
-
-    Matched: those that name the host or any host, those that name it first. Near: those in the
-    same namespaces, hosts spelled alike, hosts under the same parent domain.
-    """
-    hosts = [hosts_of(route) for route in routes]
-    exact = [i for i, named in enumerate(hosts) if any(names_host(name, host) for name in named)]
-    known = set(exact)
-    anyhost = [i for i, named in enumerate(hosts) if "" in named and i not in known]
-    matched = (*exact, *anyhost)
-    if len(routes) <= KEEP_ALL:
-        return Relevant(matched, tuple(i for i in range(len(routes)) if i not in {*matched}))
-    parent = host.partition(".")[2]
-    spaces = {(routes[i].get("metadata") or {}).get("namespace") for i in exact}
-    near: dict[int, None] = dict.fromkeys([] if exact else _alike(hosts, host))
-    neighbours = [
-        i
-        for i, route in enumerate(routes)
-        if (route.get("metadata") or {}).get("namespace") in spaces
-        or (parent and any(name.endswith(f".{parent}") or name == parent for name in hosts[i]))
-    ]
-    near.update(dict.fromkeys(neighbours[:_NEIGHBOURS]))
-    return Relevant(matched, tuple(i for i in near if i not in {*matched}))
-
-
-def _alike(hosts: Sequence[Sequence[str]], host: str) -> list[int]:
-    """Routes whose hosts are spelled much like `host`, the likest first."""
-    places: dict[str, list[int]] = {}
-    for index, named in enumerate(hosts[:_COMPARED]):
-        for name in named:
-            if name:
-                places.setdefault(name, []).append(index)
-    close = difflib.get_close_matches(host, places, n=_NEAR, cutoff=0.75)
-    return [index for name in close for index in places[name][:_NEAR]]
-
-
-Port = int | str | None
-
-
-Backend = tuple[str, str, Port]  # namespace, Service, port by number or name (None: not given)
-
-
-def selects(service: Obj, pod: Obj) -> bool:
+def selects(service: Service, pod: Pod) -> bool:
     """Whether the Service's selector picks the pod (an empty selector picks none)."""
-    selector = (service.get("spec") or {}).get("selector") or {}
-    if not selector or key_of(service)[0] != key_of(pod)[0]:
+    selector = service.spec.selector
+    if not selector or service.namespace != pod.namespace:
         return False
-    labels = meta(pod).get("labels") or {}
+    labels = pod.metadata.labels
     return all(labels.get(key) == value for key, value in selector.items())
 
 
-def workload_of(pod: Obj) -> tuple[str, str]:
+def workload_of(pod: Pod) -> tuple[str, str]:
     """(kind, name) of what made the pod: a ReplicaSet's Deployment rather than the ReplicaSet.
 
     The Deployment's name is the ReplicaSet's without the pod-template-hash it ends with.
     """
-    own = meta(pod)
-    owners = own.get("ownerReferences") or ()
-    owner = next((o for o in owners if o.get("controller")), None)
+    owner = next((one for one in pod.metadata.owner_references if one.controller), None)
     if owner is None:
-        return "Pod", own.get("name", "")
-    kind, name = str(owner.get("kind", "")), str(owner.get("name", ""))
-    suffix = (own.get("labels") or {}).get("pod-template-hash")
-    if kind == "ReplicaSet" and suffix and name.endswith(f"-{suffix}"):
-        return "Deployment", name[: -len(suffix) - 1]
-    return kind, name
+        return "Pod", pod.name
+    suffix = pod.metadata.labels.get("pod-template-hash")
+    if owner.kind == "ReplicaSet" and suffix and owner.name.endswith(f"-{suffix}"):
+        return "Deployment", owner.name[: -len(suffix) - 1]
+    return owner.kind, owner.name
 
 
-def backends_of(
-    route: Obj, traefik_services_by_name: Mapping[tuple[str, str], Obj] | None = None
-) -> list[Backend]:
-    """The Services a route leads to: (namespace, Service, port), in order, without repeats.
+class Labelled:
+    """Objects by namespace and by each of their labels (a workload's: its pods'), for selectors."""
 
-    `route` is an Ingress, IngressRoute, IngressRouteTCP or TraefikService. A reference to a
-    TraefikService is followed where it is found in `traefik_services_by_name`.
-    """
-    namespace = key_of(route)[0]
-    spec = route.get("spec") or {}
-    if route.get("kind") == "Ingress" or "defaultBackend" in spec or "rules" in spec:
-        found = _ingress_backends(spec, namespace)
-    else:
+    def __init__(self, objects: Iterable[Any]) -> None:
+        self.spaces: dict[str, list[Any]] = {}
+        self._by_label: dict[tuple[str, str, str], list[Any]] = {}
+        for obj in objects:
+            self.spaces.setdefault(obj.namespace, []).append(obj)
+            for key, value in self._labels(obj).items():
+                self._by_label.setdefault((obj.namespace, key, value), []).append(obj)
+
+    def _labels(self, obj: Any) -> Mapping[str, str]:
+        found: Meta | TemplateMeta = obj.metadata
+        if isinstance(obj, Workload):
+            found = obj.spec.template.metadata
+        return found.labels
+
+    def selected(self, namespace: str, selector: Mapping[str, str]) -> list[Any]:
+        """What the selector picks; nothing for an empty one."""
+        if not selector:
+            return []
+        sets = [self._by_label.get((namespace, k, v), []) for k, v in selector.items()]
+        return [
+            obj
+            for obj in min(sets, key=len)
+            if all(self._labels(obj).get(key) == value for key, value in selector.items())
+        ]
+
+
+class Graph:
+    """The objects of some lists by resource (plural); each index is made when it is asked for."""
+
+    def __init__(self, objects: Mapping[str, Iterable[Any]]) -> None:
+        self._lists: dict[str, dict[tuple[str, str], Any]] = {
+            resource: {obj.key: obj for obj in listed} for resource, listed in objects.items()
+        }
+        self._indexed: dict[str, RouteIndex[Any]] = {}
+        self._labelled: dict[str, Labelled] = {}
+
+    @classmethod
+    def of(cls, kube: KubeEvidence) -> Graph:
+        """The graph of all that was listed, or read alone."""
+        objects: dict[str, list[Any]] = {}
+        for held in (kube.lists, kube.objects):
+            for key, found in held.items():
+                if found.seen and found.value:
+                    many = found.value if isinstance(found.value, tuple) else (found.value,)
+                    objects.setdefault(key.partition("@")[0], []).extend(many)
+        return cls(objects)
+
+    def all(self, resource: str) -> list[Any]:
+        """Every object of a resource, each once."""
+        return list(self._lists.get(resource, {}).values())
+
+    def get(self, resource: str, namespace: str, name: str) -> Any | None:
+        """One object."""
+        return self._lists.get(resource, {}).get((namespace, name))
+
+    @cached_property
+    def _joined(self) -> dict[tuple[str, str], Object]:
+        return {
+            (resource, joined_name(*obj.key)): obj
+            for resource in _JOINED
+            for obj in self._lists.get(resource, {}).values()
+        }
+
+    def target(self, reference: Reference) -> Any | None:
+        """The object that is named, None where there is none here."""
+        if reference.joined:
+            return self._joined.get((reference.resource, reference.name))
+        return self.get(*reference.key)
+
+    # --- the way of a host
+
+    def routes(self, host: str) -> list[Any]:
+        """Routes that may serve `host`, by kind; of those that are kept in part none."""
         found = []
-        _follow(_references(spec), namespace, traefik_services_by_name or {}, found, set())
-    return list(dict.fromkeys(found))
+        for resource in ROUTES:
+            if resource not in self._indexed:
+                whole = [obj for obj in self.all(resource) if not obj.slim]
+                self._indexed[resource] = RouteIndex(whole)
+            found += self._indexed[resource].of(host)
+        return found
 
+    def walk(self, starts: Iterable[Object]) -> dict[Key, Any | None]:
+        """What `starts` name, and what that names in turn, in the order met, each once.
 
-def _ingress_backends(spec: Obj, namespace: str) -> list[Backend]:
-    backends = [spec.get("defaultBackend") or {}]
-    for rule in spec.get("rules") or ():
-        paths = (rule.get("http") or {}).get("paths") or ()
-        backends += [path.get("backend") or {} for path in paths]
-    found: list[Backend] = []
-    for backend in backends:
-        service = backend.get("service") or {}
-        if service.get("name"):
-            port = service.get("port") or {}
-            found.append((namespace, service["name"], port.get("number") or port.get("name")))
-    return found
+        None where the object is not among these (then by the namespace "" and "ns-name" where its
+        namespace cannot be told).
+        """
+        found: dict[Key, Any | None] = {}
+        waiting = list(starts)
+        while waiting:
+            for reference in references(waiting.pop(0)):
+                obj = self.target(reference)
+                key = reference.key if obj is None else (reference.resource, *obj.key)
+                if key not in found:
+                    found[key] = obj
+                    if obj is not None:
+                        waiting.append(obj)
+        return found
 
+    def services(self, starts: Iterable[Object]) -> list[tuple[str, str]]:
+        """The Services behind `starts` as (namespace, name), whether they exist or not."""
+        return [(space, name) for kind, space, name in self.walk(starts) if kind == "services"]
 
-def _references(spec: Obj) -> list[Obj]:
-    """Every Service reference of an IngressRoute's or a TraefikService's spec."""
-    references: list[Obj] = []
-    for route in spec.get("routes") or ():
-        references += route.get("services") or ()
-    references += (spec.get("weighted") or {}).get("services") or ()
-    mirroring = spec.get("mirroring") or {}
-    if mirroring.get("name"):
-        references.append(mirroring)
-    references += mirroring.get("mirrors") or ()
-    return references
+    # --- behind a Service
 
+    def labelled(self, resource: str) -> Labelled:
+        """The objects of a resource by their labels."""
+        if resource not in self._labelled:
+            self._labelled[resource] = Labelled(self.all(resource))
+        return self._labelled[resource]
 
-def _follow(
-    references: Iterable[Obj],
-    namespace: str,
-    known: Mapping[tuple[str, str], Obj],
-    found: list[Backend],
-    seen: set[tuple[str, str]],
-) -> None:
-    for reference in references:
-        key = (reference.get("namespace") or namespace, str(reference.get("name", "")))
-        if reference.get("kind") != "TraefikService":
-            found.append((*key, reference.get("port")))
-        elif key in known and key not in seen:
-            seen.add(key)
-            _follow(_references(known[key].get("spec") or {}), key[0], known, found, seen)
+    @cached_property
+    def _slices(self) -> dict[tuple[str, str], list[EndpointSlice]]:
+        found: dict[tuple[str, str], list[EndpointSlice]] = {}
+        for one in self.all("endpointslices"):
+            name = one.metadata.labels.get(SERVICE_NAME, "")
+            found.setdefault((one.namespace, name), []).append(one)
+        return found
 
+    def slices_of(self, service: Service) -> list[EndpointSlice]:
+        """The EndpointSlices of a Service."""
+        return self._slices.get(service.key, [])
 
-# The lists that discovery reads, in this order.
-RESOURCES = ("ingresses", "ingressroutes", "ingressroutetcps")
+    def pods_of(self, service: Service) -> list[Pod]:
+        """Pods that the Service selects, and those that its slices name."""
+        selected = self.labelled("pods").selected(service.namespace, service.spec.selector)
+        found = {pod.key: pod for pod in selected}
+        for one in self.slices_of(service):
+            for endpoint in one.endpoints:
+                if endpoint.target_ref is not None:
+                    pod = self.get("pods", service.namespace, endpoint.target_ref.name)
+                    if pod is not None:
+                        found[pod.key] = pod
+        return list(found.values())
+
+    def workloads_of(self, service: Service) -> list[Workload]:
+        """Workloads whose pods the Service selects, whether these exist or not."""
+        return [
+            one
+            for resource in WORKLOADS.values()
+            for one in self.labelled(resource).selected(service.namespace, service.spec.selector)
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hopcheck.behaviour.kubernetes.hosts import names_host
 from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.model import KubeEvidence, Obj, Replica
@@ -104,9 +105,7 @@ def _listeners(kube: KubeEvidence, route: Obj, ref: Obj) -> list[Obj] | None:
 
 
 def _means(name: str, host: str) -> bool:
-    """Gateway API: a wildcard stands for one or more labels."""
-    own, wanted = name.lower().rstrip("."), host.lower().rstrip(".")
-    return wanted == own or (own.startswith("*.") and wanted.endswith(own[1:]))
+    return names_host(name.lower().rstrip("."), host.lower().rstrip("."), labels=None)
 
 
 def _refusals(route: Obj) -> Iterable[str]:

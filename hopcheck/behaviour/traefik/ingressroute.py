@@ -6,10 +6,10 @@ github.com/traefik/traefik, v2.11 to v3.7.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from hopcheck.behaviour.kubernetes.references import joined_name
 from hopcheck.behaviour.traefik import version as versions
 from hopcheck.behaviour.traefik.ingress import CLASS_ANNOTATION, filter_exclusions
 from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Route, View, entry_points
@@ -24,14 +24,10 @@ _SETTING = "providers.kubernetescrd"
 
 
 def reference(namespace: str, name: str) -> str:
-    """The name under which routers refer to a Traefik object: ``ns-name@kubernetescrd``.
-
-    provider.Normalize: whatever is neither letter nor digit becomes one dash.
-    """
+    """The name under which routers refer to a Traefik object: ``ns-name@kubernetescrd``."""
     if "@" in name:
         return name
-    parts = (part for part in re.split(r"[\W_]+", f"{namespace}-{name}") if part)
-    return f"{'-'.join(parts)}@kubernetescrd"
+    return f"{joined_name(namespace, name)}@kubernetescrd"
 
 
 def _class_exclusion(obj: Obj, provider: Provider, view: View) -> Exclusion | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopcheck.behaviour.kubernetes.graph import KEEP_ALL, hosts_of, relevant
+from hopcheck.behaviour.kubernetes.hosts import KEEP_ALL, ROUTES, RouteIndex
 from hopcheck.behaviour.traefik.discovery import traefik_pods
 from hopcheck.collect.ask import Run
 from hopcheck.collect.kubernetes import kept as pruning
@@ -26,7 +26,6 @@ from hopcheck.collect.kubernetes.wanted import (
     LEGACY_PREFIX,
     LISTED_BY_NAMESPACE,
     LISTED_IN_ALL,
-    ROUTES,
     Wanted,
     config_maps,
     may_be_v2,
@@ -330,13 +329,14 @@ class Collector:
 
 
 def _slimmed(routes: Sequence[Any], host: str) -> list[Any]:
-    chosen = relevant(routes, host)
+    index = RouteIndex(routes)
+    chosen = index.relevant(host)
     whole = {*chosen.matched, *chosen.near}
-    kept = [routes[index] for index in (*chosen.matched, *chosen.near)]
-    others = (route for index, route in enumerate(routes) if index not in whole)
+    kept = [routes[place] for place in (*chosen.matched, *chosen.near)]
+    others = (place for place in range(len(routes)) if place not in whole)
     slim = [
-        pruning.slim_route(route, hosts_of(route))
-        for route, _ in zip(others, range(_SLIM_ROUTES), strict=False)
+        pruning.slim_route(routes[place], index.hosts[place])
+        for place, _ in zip(others, range(_SLIM_ROUTES), strict=False)
     ]
     return kept + slim
 

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-from hopcheck.behaviour.kubernetes.graph import backends_of
+from hopcheck.behaviour.kubernetes.graph import Graph
+from hopcheck.behaviour.kubernetes.hosts import ROUTES
 from hopcheck.behaviour.traefik.discovery import candidate_namespaces, traefik_pods
 from hopcheck.collect.ask import Run, Unavailable
 from hopcheck.collect.kubernetes import kept as pruning
@@ -21,7 +22,6 @@ from hopcheck.collect.kubernetes.wanted import (
     LEGACY,
     LISTED_BY_NAMESPACE,
     LISTED_IN_ALL,
-    ROUTES,
     config_maps,
     may_be_v2,
 )
@@ -184,14 +184,9 @@ class _Everything(Collector):
         ]
         if not denied:
             return
-        known = {
-            (str(item["metadata"].get("namespace")), str(item["metadata"]["name"])): item
-            for item in self._seen("traefikservices")
-        }
-        spaces: dict[str, None] = {}
-        for resource in ROUTES:
-            for route in self._seen(resource):
-                spaces.update((namespace, None) for namespace, _, _ in backends_of(route, known))
+        graph = Graph({resource: self._seen(resource) for resource in LISTED_IN_ALL})
+        routes = [route for resource in ROUTES for route in graph.all(resource)]
+        spaces = {space: None for space, _ in graph.services(routes)}
         spaces.update((space, None) for space in _homes(self._seen("services"), self._seen("pods")))
         await asyncio.gather(*(self._list(r, space) for r in denied for space in spaces))
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from hopcheck.behaviour.kubernetes.graph import hosts_of
+from hopcheck.behaviour.kubernetes.hosts import hosts_of
+from hopcheck.behaviour.kubernetes.references import Key
 from hopcheck.history.changes.fields import Difference, Path, differences, in_words, owned
-from hopcheck.history.changes.way import Key, Side
+from hopcheck.history.changes.way import Side
 from hopcheck.model import Change, Collected, KubeEvidence, Obj, ObjectRef, Why
 from hopcheck.model.kubernetes import Manager
 
@@ -120,7 +121,7 @@ def _edited(key: Key, old: Obj, new: Obj) -> Iterator[Change]:
 
 
 def _hosts(route: Obj) -> list[str]:
-    return list(_spec(route).get("hosts") or ()) if route.get("slim") else hosts_of(route)
+    return hosts_of(route)
 
 
 def _of_secret(old: Obj, new: Obj) -> Iterator[Difference]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from hopcheck.behaviour.kubernetes.references import Key
 from hopcheck.history.changes.fields import changed
-from hopcheck.history.changes.way import Key, Side
+from hopcheck.history.changes.way import Side
 from hopcheck.model import Certificate, Change, DnsAnswer, Obj, ObjectRef, Snapshot
 
 _WORKLOADS = {"deployments": "Deployment", "daemonsets": "DaemonSet", "statefulsets": "StatefulSet"}
