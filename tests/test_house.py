@@ -56,7 +56,7 @@ PURE = [
 COMPUTE = {
     "__future__", "typing", "collections", "enum", "functools", "re", "json", "tomllib", "yaml",
     "ipaddress", "difflib", "fnmatch", "hashlib", "posixpath", "shlex", "datetime", "msgspec",
-    "itertools", "math", "base64", "binascii", "string", "unicodedata",
+    "itertools", "math", "base64", "binascii", "string", "unicodedata", "re2",
 }  # fmt: skip
 # hopcheck's own: the pure ones, the vocabulary, the texts.
 OWN = ("steps", "behaviour", "scene", "verdict", "history.changes", "model", "catalogue",

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import sys
 import time
 
 import pytest
@@ -63,6 +64,11 @@ def test_same_as_the_oracle(pattern: str) -> None:
         (r"^.$", "\n", False),
         (r"(?m)^b$", "a\nb", True),
         (r"^(?:(?i)a)b$", "AB", False),
+        (r"^\pL+$", "aé", True),
+        (r"^[^\p{Greek}]$", "\u03b1", False),
+        (r"(?i)^k$", "\u212a", True),
+        (r"^\Q\C\E$", r"\C", True),
+        ("a$", "a\n", False),
     ],
 )
 def test_go_only(pattern: str, text: str, expected: bool) -> None:
@@ -72,17 +78,25 @@ def test_go_only(pattern: str, text: str, expected: bool) -> None:
 @pytest.mark.parametrize(
     "pattern",
     ["(?!x)a", "(?=x)", "(?<=a)b", "(?<!a)b", r"(a)\1", "a**", "a{2}{3}", "*a", "(a", "a)", "[a",
-     "[b-a]", r"\y", "a{1001}", "a{3,2}", "(?>a)", "(?P<n", "[[:nope:]]", "a\\", r"\x4"],
+     "[b-a]", r"\y", "a{1001}", "a{3,2}", "(?>a)", "(?P<n", "[[:nope:]]", "a\\", r"\x4",
+     r"a\C", "(?P<é>a)", r"a\Z", "((a{100}){100}){100}", "(" * 300],
 )  # fmt: skip
 def test_go_refuses(pattern: str) -> None:
     with pytest.raises(RegexpError):
         Regexp(pattern)
 
 
-@pytest.mark.parametrize("pattern", [r"\p{Greek}", r"[\pL]", "((a{100}){100}){100}", "(" * 300])
+@pytest.mark.parametrize("pattern", [r"\p{Letter}", r"[\P{Nope}]", r"(\pL{1,60}){1,10}", "\ud800"])
 def test_not_told(pattern: str) -> None:
     with pytest.raises(UnsupportedError):
         Regexp(pattern)
+
+
+def test_without_the_package_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "re2", None)
+    for pattern in ("a", "("):
+        with pytest.raises(UnsupportedError):
+            Regexp(pattern)
 
 
 def test_hostile_pattern_is_quick() -> None:
@@ -93,8 +107,9 @@ def test_hostile_pattern_is_quick() -> None:
 
 
 def test_too_much_work_is_not_told() -> None:
-    with pytest.raises(UnsupportedError):
-        Regexp("(a?){500}").search("a" * 10_000)
+    for text in ("a" * 100_000, "\ud800"):
+        with pytest.raises(UnsupportedError):
+            Regexp("(a?){500}").search(text)
 
 
 def test_quote_meta() -> None:

@@ -35,6 +35,9 @@ GOOD: list[tuple[Syntax, str]] = [
     ("v3", "HostRegexp(`{sub:[a-z]+}.wild.com`)"),
     ("v3", "PathRegexp(`^/(api|v[0-9]{1,2})/?$`)"),
     ("v3", "PathRegexp(`(?i)/API`)"),
+    ("v3", "PathRegexp(`^/\\pL\\p{N}+(/|$)`)"),
+    ("v3", "PathRegexp(`^/(?<name>[[:alpha:]]+)\\z`)"),
+    ("v3", "PathRegexp(`^/\\Qv1/\\E`)"),
     ("v3", "Path(`/a b`)"),
     ("v3", "PathPrefix(`/a%2Fb`)"),
     ("v3", "Method(`get`) && Host(`a.com`)"),
@@ -71,6 +74,10 @@ BAD: list[tuple[Syntax, str]] = [
     ("v3", "Host(`a.com`) == Host(`b.com`)"),
     ("v3", "HostRegexp(`^(?!x)foo`)"),
     ("v3", "HostRegexp(`(`)"),
+    ("v3", "HostRegexp(`a\\C`)"),
+    ("v3", "HostRegexp(`((a{100}){100}){100}`)"),
+    ("v3", "PathRegexp(`(?P<é>a)`)"),
+    ("v3", "PathRegexp(`a\\Z`)"),
     ("v3", "Host(`a.com`)\n && Path(`/`)"),
     ("v3", "PathPrefix(`api`)"),
     ("v3", "pathPrefix(`/odd`)"),
@@ -162,7 +169,7 @@ def test_what_cannot_be_told() -> None:
     assert matches("Host(`a.com`) && Header(`x`,`y`)", "b.com", "/") is False
     assert matches("Host(`a.com`) || Header(`x`,`y`)", "a.com", "/") is True
     assert matches("!Header(`x`,`y`)", "a.com", "/") is None
-    assert matches("HostRegexp(`^\\p{L}+$`)", "a", "/") is None
+    assert matches("HostRegexp(`^\\p{Letter}+$`)", "a", "/") is None
     assert matches("Host('broken", "a", "/") is None
 
 

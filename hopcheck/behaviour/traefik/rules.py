@@ -102,7 +102,7 @@ def _check(match: Match, syntax: Syntax, protocol: Protocol) -> None:
         return  # Traefik may well accept it; matching it then tells nothing
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Regexp:
     return Regexp(pattern)
 
