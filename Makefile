@@ -62,11 +62,13 @@ day: $(STAMP)
 versions: $(STAMP)
 	@$(BIN)/python -m tests.versions --write docs/versions.md
 
-# The reference pages: examples from the tests' scenarios, then docs/findings and docs/runbook.md.
+# The reference pages: examples from the tests' scenarios, then docs/findings and docs/runbook.md,
+# and the README's list of options.
 pages: $(STAMP)
 	@$(BIN)/python -m tests.examples
 	@$(BIN)/python -m hopcheck.report.explain docs/findings
 	@$(BIN)/python -m hopcheck.schedule.runbook docs/runbook.md
+	@$(BIN)/python -m tests.config.readme
 
 screenshots: $(STAMP)
 	@$(BIN)/python -m tests.report.screenshots

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,8 +16,9 @@ from click.shell_completion import CompletionItem
 from hopcheck import __version__
 from hopcheck.app import diagnose as running
 from hopcheck.catalogue.catalogue import text
-from hopcheck.catalogue.language import LANGUAGES, speak
-from hopcheck.config.file import UsageError, host_runs, load_config
+from hopcheck.catalogue.language import speak
+from hopcheck.config.file import host_runs, load_config
+from hopcheck.config.options import Option, UsageError, options_at
 from hopcheck.model import Step
 
 USAGE = 2
@@ -30,20 +31,11 @@ def _speak(_context: click.Context, _parameter: click.Parameter, code: str | Non
     speak(code)
 
 
-_lang = click.option(
-    "--lang",
-    type=click.Choice(LANGUAGES),
-    callback=_speak,
-    expose_value=False,
-    is_eager=True,
-    help="language of what people read  [default: the locale's, else en]",
-)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="hopcheck")
 def cli() -> None:
     """Say which hop between a host name and its Pod is broken, what to fix, how to see it."""
+    speak(None)
 
 
 def _codes(
@@ -60,70 +52,55 @@ def _steps(_context: click.Context, _parameter: click.Parameter, begun: str) -> 
     return [step.value for step in Step if step.value.startswith(begun)]
 
 
-@cli.command(context_settings={"max_content_width": 100})
+# What an option of the table is on this command line beside it.
+_MORE: dict[str, dict[str, Any]] = {
+    "skip": {"shell_complete": _codes},
+    "require_step": {"shell_complete": _steps},
+    "watch": {"is_flag": False, "flag_value": ""},
+    "shards": {"type": click.IntRange(1, 1000), "required": True},
+    "wait": {"type": click.FloatRange(0, 86_400), "default": 0},
+    "lang": {"callback": _speak, "expose_value": False, "is_eager": True},
+}
+
+
+class _Option(click.Option):
+    """An option of the table; its help is in the language in use when it is shown."""
+
+    # click sets its own, which is none.
+    help = property(lambda self: self._row.help(), lambda _self, _given: None)
+
+    def __init__(self, row: Option) -> None:
+        self._row = row
+        made: dict[str, Any] = {"metavar": row.metavar or None, "multiple": row.repeated}
+        if row.kind == "flag":  # where the file may say it, one that is not given says nothing
+            made |= {"is_flag": True, "default": None if "file" in row.at else False}
+        elif row.choices:
+            made["type"] = click.Choice(row.choices)
+        elif row.kind == "count":
+            made["type"] = int
+        spelled = row.flags or (f"--{row.flag}",)
+        super().__init__((*spelled, row.key), **made | _MORE.get(row.key, {}))
+
+
+def _command(**more: Any) -> Callable[[Callable[..., None]], click.Command]:
+    """A command of this program, with the options that the table has for it."""
+
+    def made(function: Callable[..., None]) -> click.Command:
+        command = cli.command(**more)(function)
+        command.params += [_Option(row) for row in options_at(str(command.name))]
+        return command
+
+    return made
+
+
+@_command()
 @click.argument("hosts", nargs=-1, metavar="HOST-or-URL…")
-@click.option("--json", "as_json", is_flag=True, help="report.json alone on standard output")
-@click.option("--reports", metavar="DIR", help="where reports go  [default: reports]")
-@click.option("--base-url", metavar="URL", help="where DIR is served: the link in summary.md")
-@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
-@click.option("--kubeconfig", metavar="FILE")
-@click.option("--context", metavar="NAME", help="kubeconfig context")
-@click.option("--namespace", metavar="NS", help="look in this namespace only")
-@click.option("--traefik-service", metavar="NS/NAME")
-@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]", help="instead of the system's")
-@click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT", help="as curl's")
-@click.option("--ca-file", metavar="FILE", help="additional certificate authorities")
-@click.option("--path", metavar="PATH")
-@click.option("--scheme", type=click.Choice(["http", "https"]))
-@click.option("--expect-status", metavar="CODES", help="[default: 200-399,401,403,405,429]")
-@click.option("--timeout", metavar="SECONDS", help="for one call  [default: 5]")
-@click.option("--deadline", metavar="SECONDS", help="for one host  [default: 30]")
-@click.option(
-    "--direct-probes/--no-direct-probes",
-    default=None,
-    help="send requests to node and pod addresses from here  [default: only in the cluster]",
-)
-@click.option(
-    "--skip",
-    multiple=True,
-    metavar="CODE[=object]",
-    help="leave a finding out (object: * and ? allowed)",
-    shell_complete=_codes,
-)
-@click.option(
-    "--require-step",
-    multiple=True,
-    metavar="ID",
-    help="it may not stay unknown",
-    shell_complete=_steps,
-)
-@click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
-@click.option("--redact", type=click.Choice(["default", "strict"]))
-@click.option("--quiet", "-q", is_flag=True, help="one line for each host")
-@click.option("-v", "--verbose", is_flag=True, help="all findings, evidence, facts and changes")
-@click.option(
-    "--watch",
-    is_flag=False,
-    flag_value="",
-    metavar="[SECONDS]",
-    help="again every SECONDS until verdict or fingerprint changes  [default: 10]",
-)
-@click.option(
-    "--from",
-    "stored",
-    multiple=True,
-    metavar="FILE",
-    help="judge a run's evidence.json again: no network; written only with --reports",
-)
-@_lang
 def diagnose(
     hosts: tuple[str, ...],
-    as_json: bool,
     config: str | None,
     quiet: bool,
     verbose: bool,
     watch: str | None,
-    stored: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Walk the way to each HOST and say what is broken.
@@ -131,7 +108,8 @@ def diagnose(
     Exit code: 0 healthy, 1 broken, 4 degraded, 3 it could not be told, 2 usage, 70 a defect of
     hopcheck, 130 interrupted. With --watch it is that of the last run.
     """
-    look = running.Look(as_json=as_json, quiet=quiet, verbose=verbose)
+    look = running.Look(as_json=options.pop("json"), quiet=quiet, verbose=verbose)
+    stored = options.pop("from")
     try:
         hosts, every_s = _watching(hosts, watch)
         file = load_config(config, Path.cwd())
@@ -160,29 +138,8 @@ def _watching(hosts: tuple[str, ...], watch: str | None) -> tuple[tuple[str, ...
     return hosts, every_s
 
 
-@cli.command(context_settings={"max_content_width": 100})
-@click.option("--json", "as_json", is_flag=True, help="the run's summary on standard output")
-@click.option("--reports", metavar="DIR", help="where reports go  [default: reports]")
-@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
-@click.option("--shard", metavar="I/N", help="only this part of the hosts, I from 0 to N-1")
-@click.option("--concurrency", type=int, help="hosts asked at the same time  [default: 50]")
-@click.option("--write", type=click.Choice(["all", "nothing"]), help="[default: all]")
-@click.option("--kubeconfig", metavar="FILE")
-@click.option("--context", metavar="NAME", help="kubeconfig context")
-@click.option("--namespace", metavar="NS", help="look in this namespace only")
-@click.option("--traefik-service", metavar="NS/NAME")
-@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]", help="instead of the system's")
-@click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT", help="as curl's")
-@click.option("--ca-file", metavar="FILE", help="additional certificate authorities")
-@click.option("--timeout", metavar="SECONDS", help="for one call  [default: 5]")
-@click.option("--deadline", metavar="SECONDS", help="for one host  [default: 30]")
-@click.option("--direct-probes/--no-direct-probes", default=None)
-@click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
-@click.option("--redact", type=click.Choice(["default", "strict"]))
-@click.option("--quiet", "-q", is_flag=True, help="only hosts that are not healthy")
-@click.option("--exit-zero", is_flag=True, help="0 for every verdict (defects and usage are not)")
-@_lang
-def run(as_json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
+@_command()
+def run(json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     """Diagnose every host of the configuration in one process, sharing what they share.
 
     Hosts are those of hopcheck.toml's [[host]] tables, or with hosts = "discover" every host that
@@ -191,18 +148,13 @@ def run(as_json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     from hopcheck.schedule import command
 
     try:
-        sys.exit(command.run(options, as_json=as_json, quiet=quiet, exit_zero=exit_zero))
+        sys.exit(command.run(options, as_json=json, quiet=quiet, exit_zero=exit_zero))
     except UsageError as error:
         _usage(str(error))
 
 
-@cli.command(context_settings={"max_content_width": 100})
-@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
-@click.option("--reports", metavar="DIR", help="where reports are  [default: reports]")
-@click.option("--shards", "count", type=click.IntRange(1, 1000), required=True, metavar="N")
-@click.option("--wait", "wait_s", type=click.FloatRange(0, 86_400), default=0, metavar="SECONDS")
-@_lang
-def merge(config: str | None, reports: str | None, count: int, wait_s: float) -> None:
+@_command()
+def merge(config: str | None, reports: str | None, shards: int, wait: float) -> None:
     """Merge what N shards (run --shard I/N) have published into one index, and notify.
 
     Exit code 3 where a shard published nothing new within --wait.
@@ -210,22 +162,12 @@ def merge(config: str | None, reports: str | None, count: int, wait_s: float) ->
     from hopcheck.schedule.outlets import commands
 
     try:
-        sys.exit(commands.merge(config, reports, count, wait_s))
+        sys.exit(commands.merge(config, reports, shards, wait))
     except UsageError as error:
         _usage(str(error))
 
 
-@cli.command(context_settings={"max_content_width": 100})
-@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
-@click.option("--reports", metavar="DIR", help="where reports are  [default: reports]")
-@click.option("--listen", metavar="[ADDRESS]:PORT", help="[default: 127.0.0.1:9115]")
-@click.option("--kubeconfig", metavar="FILE")
-@click.option("--context", metavar="NAME", help="kubeconfig context")
-@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]", help="instead of the system's")
-@click.option("--connect-to", multiple=True, metavar="HOST:PORT:ADDR:PORT", help="as curl's")
-@click.option("--ca-file", metavar="FILE", help="additional certificate authorities")
-@click.option("--direct-probes/--no-direct-probes", default=None)
-@_lang
+@_command()
 def serve(listen: str | None, **options: Any) -> None:
     """Serve /metrics, /probe?target=HOST, /healthz and the published reports over HTTP."""
     from hopcheck.schedule.outlets import commands
@@ -236,11 +178,7 @@ def serve(listen: str | None, **options: Any) -> None:
         _usage(str(error))
 
 
-@cli.command(context_settings={"max_content_width": 100})
-@click.option("--config", metavar="FILE", help="configuration file  [default: hopcheck.toml]")
-@click.option("--kubeconfig", metavar="FILE")
-@click.option("--context", metavar="NAME", help="kubeconfig context")
-@_lang
+@_command()
 def runbook(**options: Any) -> None:
     """Print the runbook with the configured hosts and their links, as Markdown for a wiki."""
     from hopcheck.schedule.outlets import commands
@@ -256,17 +194,15 @@ def _usage(message: str) -> NoReturn:
     sys.exit(USAGE)
 
 
-@cli.command()
+@_command()
 @click.argument("a", metavar="A", type=click.Path(path_type=Path))
 @click.argument("b", metavar="B", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="the difference as JSON")
-@_lang
-def diff(a: Path, b: Path, as_json: bool) -> None:
+def diff(a: Path, b: Path, json: bool) -> None:
     """Compare two runs: directories, evidence.json or report.json.
 
     Exit code: 0 the same, 1 different, 2 usage.
     """
-    import json
+    from json import dumps
 
     from hopcheck.app import diff as differ
     from hopcheck.report.evidence import BadEvidenceError
@@ -276,8 +212,8 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
         found = differ.diff(differ.read(a), differ.read(b))
     except BadEvidenceError as error:
         _usage(str(error))
-    if as_json:
-        click.echo(json.dumps(differ.to_dict(found), indent=2, ensure_ascii=False))
+    if json:
+        click.echo(dumps(differ.to_dict(found), indent=2, ensure_ascii=False))
     else:
         for line in differ.lines(found, make_console().width):
             click.echo(line)
@@ -297,8 +233,7 @@ def completion(shell: str) -> None:
     click.echo(ShellComplete.source(found(cli, {}, "hopcheck", "_HOPCHECK_COMPLETE")))
 
 
-@cli.command(context_settings={"ignore_unknown_options": True})
-@click.option("--fault", metavar="NAME", help="inject this fault first (see: hopcheck faults)")
+@_command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(fault: str | None, arguments: tuple[str, ...]) -> None:
     """Start the embedded lab, diagnose myapp.example.com on it, stop the lab."""
@@ -321,9 +256,8 @@ def _lab(*arguments: str) -> NoReturn:
     os.execv(command[0], command)  # noqa: S606  # this very interpreter, no shell
 
 
-@cli.command()
+@_command()
 @click.argument("code", shell_complete=_codes)
-@_lang
 def explain(code: str) -> None:
     """Print the page of a finding's CODE, in either case (Markdown where it is piped)."""
     from hopcheck.report.explain import page, plain, show
@@ -338,17 +272,11 @@ def explain(code: str) -> None:
         click.echo(words)
 
 
-@cli.command()
-@click.option("--kubeconfig", metavar="FILE")
-@click.option("--context", metavar="NAME")
-@click.option("--namespace", metavar="NS")
-@click.option("--resolver", multiple=True, metavar="ADDR[:PORT]")
-@click.option("--timeout", metavar="SECONDS")
-@_lang
+@_command()
 def doctor(**options: Any) -> None:
     """Tell which credentials, rights and parties are there, and what each step will see."""
     from hopcheck.app.doctor import run_doctor
-    from hopcheck.config.file import build_options
+    from hopcheck.config.options import build_options
 
     try:
         sys.exit(run_doctor(build_options(options)))

@@ -13,8 +13,8 @@ import click
 
 from hopcheck import __version__
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.file import Config, UsageError, replay_options
-from hopcheck.config.options import HostRun
+from hopcheck.config.file import Config, replay_options
+from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report, Verdict
 
 if TYPE_CHECKING:

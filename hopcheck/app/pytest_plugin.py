@@ -26,40 +26,13 @@ from hopcheck.app.fixtures import (  # noqa: F401  # pytest finds fixtures in th
 from hopcheck.catalogue.catalogue import text
 from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config
+from hopcheck.config.options import options_at
 from hopcheck.engine.host import HostSession, Session
 from hopcheck.engine.write import write
 from hopcheck.model import Step
 from hopcheck.steps import PARTIES, READS
 
 REPORTS_WRITTEN = pytest.StashKey[list[HostSession]]()
-
-_VALUES = (
-    ("config", "FILE", "configuration file"),
-    ("kubeconfig", "FILE", "kubeconfig file"),
-    ("context", "NAME", "kubeconfig context"),
-    ("namespace", "NS", "look in this namespace only"),
-    ("traefik-service", "NS/NAME", "Traefik's Service"),
-    ("ca-file", "FILE", "additional certificate authorities"),
-    ("path", "PATH", "path of the request"),
-    ("scheme", "http|https", "scheme of the request"),
-    ("expect-status", "CODES", "statuses that are a success (200-399,401,403,405,429)"),
-    ("timeout", "SECONDS", "for one call (5)"),
-    ("deadline", "SECONDS", "for one host (30)"),
-    ("redact", "strict", "also redact account ids and internal addresses"),
-    ("reports", "DIR", "where reports go (reports)"),
-    ("base-url", "URL", "where that directory is served"),
-    ("lang", "en|ko", "language of what people read (the locale's, else en)"),
-)
-_LISTS = (
-    ("resolver", "ADDR[:PORT]", "resolver to ask instead of the system's"),
-    ("connect-to", "HOST:PORT:ADDR:PORT", "connect elsewhere, as curl's option does"),
-    ("skip", "CODE[=object]", "leave a finding out"),
-    ("require-step", "ID", "unknown is not enough for this step"),
-)
-_FLAGS = (
-    ("direct-probes", "send requests to node and pod addresses from here"),
-    ("strict", "every unknown step fails the run"),
-)
 
 
 class Handover:
@@ -76,14 +49,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hopcheck", "hopcheck: the way of a request, hop by hop")
     group.addoption("--host", action="append", default=[], metavar="HOST", help="diagnose HOST")
     group.addoption("--url", action="append", default=[], metavar="URL", help="diagnose URL")
-    for name, metavar, words in _VALUES:
-        group.addoption(f"--hop-{name}", default=None, metavar=metavar, help=words)
-    for name, metavar, words in _LISTS:
-        group.addoption(
-            f"--hop-{name}", action="append", default=[], metavar=metavar, help=f"{words} (repeat)"
-        )
-    for name, words in _FLAGS:
-        group.addoption(f"--hop-{name}", action="store_true", default=None, help=words)
+    for row in options_at("pytest"):
+        more: dict[str, Any] = {"metavar": row.metavar or "|".join(row.choices)}
+        if row.kind == "flag":
+            more = {"action": "store_true"}
+        elif row.repeated:
+            more["action"] = "append"
+        dest = f"hop_{row.key}"
+        group.addoption(f"--hop-{row.flag}", dest=dest, default=None, help=row.help(), **more)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -97,10 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if handed is not None:
         config.stash[SESSION] = handed.session
         return
-    given: dict[str, Any] = {
-        name.replace("-", "_"): config.getoption(f"hop_{name.replace('-', '_')}")
-        for name, *_ in (*_VALUES, *_LISTS, *_FLAGS)
-    }
+    given = {row.key: config.getoption(f"hop_{row.key}") for row in options_at("pytest")}
     try:
         speak(given.pop("lang"))
         file = load_config(given.pop("config"), Path.cwd())

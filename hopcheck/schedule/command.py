@@ -13,7 +13,8 @@ import click
 import msgspec
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.file import Config, UsageError, build_options, load_config
+from hopcheck.config.file import Config, load_config
+from hopcheck.config.options import UsageError, build_options, given
 from hopcheck.engine.host import HostSession
 from hopcheck.schedule.fleet_model import FleetResult
 from hopcheck.schedule.fleet_shards import BadShardError, Shard, parse_shard
@@ -34,7 +35,7 @@ class Settings:
 
     def __init__(self, config: Config, options: Mapping[str, Any], shard: Shard | None) -> None:
         self.config = config
-        self.options = {k: v for k, v in options.items() if v not in (None, (), [])}
+        self.options = given(options)
         self.shard = shard
         self.concurrency = concurrency(config)
         self.mode = write_mode(config)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.file import Config, UsageError, build_options, host_runs
-from hopcheck.config.options import HostRun, Options
+from hopcheck.config.file import Config, host_runs
+from hopcheck.config.options import HostRun, Options, UsageError, build_options, given
 from hopcheck.model import Collected, Obj, Why
 from hopcheck.schedule.discover import Discovered, discover, is_sample
 from hopcheck.schedule.fleet_model import FleetHost, FleetPlan, LeftOut
@@ -84,8 +84,7 @@ def _discovered(
     config: Config, command_line: Mapping[str, Any], read: Reader, samples: Mapping[str, str]
 ) -> tuple[Discovered, tuple[str, ...]]:
     """What the routes name, and which routes could not be read ('no such API': there are none)."""
-    given = {key: value for key, value in command_line.items() if value not in (None, (), [])}
-    lists = read(build_options({**config.defaults, **given}))
+    lists = read(build_options({**config.defaults, **given(command_line)}))
     routes = [route for listed in lists.values() if listed.seen for route in listed.get()]
     found = discover(
         routes,

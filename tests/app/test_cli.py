@@ -59,7 +59,8 @@ def application() -> Iterator[str]:
     "arguments",
     [[], ["; rm -rf /"], ["http://u:p@h/"], ["a.example", "--timeout", "x"], ["--nope"],
      ["a.example", "--scheme", "ftp"], ["a.example", "--config", "none.toml"],
-     ["a.example", "--skip", "ING999"], ["a.example", "--kubeconfig"]],
+     ["a.example", "--skip", "ING999"], ["a.example", "--kubeconfig"],
+     ["a.example", "--checks", "none"]],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_2(tmp_path: Path, arguments: list[str]) -> None:
     done = run(tmp_path, "diagnose", *arguments)
@@ -243,3 +244,19 @@ def test_korean_on_a_terminal_that_has_no_hangul(tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert "Kubernetes" in done.stdout
     assert not (tmp_path / "hopcheck-error.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "words"),
+    [
+        ([], {}, "kubeconfig context"),
+        (["--lang", "ko"], {}, "kubeconfig의 컨텍스트"),
+        ([], {"LANG": "ko_KR.UTF-8"}, "kubeconfig의 컨텍스트"),
+    ],
+)
+def test_help_is_in_the_language_in_use(
+    tmp_path: Path, arguments: list[str], env: dict[str, str], words: str
+) -> None:
+    done = run(tmp_path, "doctor", *arguments, "--help", **{"PYTHONUTF8": "1"} | env)
+    assert done.returncode == 0
+    assert words in done.stdout

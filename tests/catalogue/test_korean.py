@@ -242,7 +242,7 @@ LITERALS = {
     "schedule/guard.py": "a defect's words, for developers",
     "history/database.py": "SQL",
     "app/diagnose.py": "a defect's words, for developers",
-    "app/pytest_plugin.py": "help of options",
+    "app/pytest_plugin.py": "what the mark takes, for developers",
 }
 FOLDERS = (
     "steps",
@@ -259,7 +259,7 @@ THREE = re.compile(r"(?<![\w./:@=-])[a-z]{2,}(?:[ ,;:]+[a-z]{2,}){2,}")
 
 
 def literals(file: Path) -> Iterator[tuple[int, str]]:
-    """The string literals of a module, f-strings whole; no docstrings and no options' help."""
+    """The string literals of a module, f-strings whole; no docstrings."""
     tree = ast.parse(file.read_text("utf-8"))
     parts = {
         id(part)
@@ -268,11 +268,6 @@ def literals(file: Path) -> Iterator[tuple[int, str]]:
         for part in node.values
     }
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    docs |= {
-        id(node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.keyword) and node.arg == "help"
-    }
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             texts = [

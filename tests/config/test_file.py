@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hopcheck.config.file import UsageError, build_options, host_runs, load_config, parse_connect_to
+from hopcheck.config.file import host_runs, load_config
+from hopcheck.config.options import UsageError, build_options, parse_connect_to
 
 
 def config(tmp_path: Path, text: str, name: str = "hopcheck.toml") -> Path:
@@ -39,6 +40,9 @@ def test_pyproject(tmp_path: Path) -> None:
         ("timeout = true", "timeout must be"),
         ('timeout = "5"', "timeout must be"),
         ("[[host]]\npath = '/'", "needs a name"),
+        ('[[host]]\nname = "a"\nchecks = "mine"', "unknown key 'checks'"),
+        ("checks = 1", "checks must be of type text or list"),
+        ("http1 = 1", "http1 must be of type bool"),
         ("= 1", "configuration"),
     ],
 )
@@ -116,3 +120,35 @@ def test_how_long_runs_are_kept_and_where_they_are_served(tmp_path: Path) -> Non
 def test_keeping_that_cannot_be(values: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         host_runs(["a.example"], values, load_config(None, Path("/nonexistent")))
+
+
+@pytest.mark.parametrize("said", ['"mine"', '["mine", "more/of_them"]'])
+def test_checks_are_relative_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    directory = tmp_path / "etc"
+    for name in ("mine", "more/of_them"):
+        (directory / name).mkdir(parents=True)
+    config(directory, f"checks = {said}\n")
+    file = load_config(str(directory / "hopcheck.toml"), tmp_path)
+    (a,) = host_runs(["a.example"], {"checks": ()}, file)
+    assert a.checks == tuple(
+        str(directory / name) for name in ("mine", "more/of_them") if name in said
+    )
+    (tmp_path / "typed").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (b,) = host_runs(["a.example"], {"checks": ("typed",)}, file)
+    assert b.checks == ("typed",)
+
+
+def test_a_directory_of_checks_must_exist(tmp_path: Path) -> None:
+    file = load_config(None, config(tmp_path, 'checks = "none"\n'))
+    with pytest.raises(UsageError, match=r"--checks .*/none: no such directory"):
+        host_runs(["a.example"], {}, file)
+
+
+def test_http1_of_one_host(tmp_path: Path) -> None:
+    file = load_config(None, config(tmp_path, '[[host]]\nname = "a.example"\nhttp1 = true\n'))
+    a, b = host_runs(["a.example", "b.example"], {"http1": None}, file)
+    assert (a.options.http1, b.options.http1) == (True, False)
+    assert host_runs(["b.example"], {"http1": True}, file)[0].options.http1

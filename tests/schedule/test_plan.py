@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from hopcheck.config.file import UsageError, load_config
-from hopcheck.config.options import Options
+from hopcheck.config.file import load_config
+from hopcheck.config.options import Options, UsageError
 from hopcheck.model import Collected, Obj, Why
 from hopcheck.model.kubernetes import kubernetes_object
 from hopcheck.schedule.discover import discover

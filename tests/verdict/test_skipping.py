@@ -11,8 +11,8 @@ from rich.console import Console
 
 import hopcheck
 from hopcheck.catalogue.catalogue import make
-from hopcheck.config.file import UsageError, build_options, host_runs, load_config
-from hopcheck.config.options import Options
+from hopcheck.config.file import host_runs, load_config
+from hopcheck.config.options import Options, UsageError, build_options
 from hopcheck.engine.replay import replay
 from hopcheck.model import Finding, ObjectRef, Report, Status, Verdict
 from hopcheck.report.evidence import load

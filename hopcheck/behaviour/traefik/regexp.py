@@ -44,8 +44,7 @@ class Regexp:
         except UnicodeEncodeError as error:
             raise UnsupportedError("no Unicode text") from error
         except re2.error as error:
-            words = error.args[0]
-            said = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
+            said = error.args[0].decode("utf-8", "replace")
             refused = UnsupportedError if said.startswith(_GO_MAY_KNOW) else RegexpError
             raise refused(said) from error
         if any(found[1] == "C" for found in _ESCAPES.finditer(pattern)):

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.file import Config, UsageError, build_options, load_config
+from hopcheck.config.file import Config, load_config
+from hopcheck.config.options import UsageError, build_options, given
 from hopcheck.model import Report
 from hopcheck.report.store import slug
 from hopcheck.schedule.fleet_model import FleetHost, FleetPlan
@@ -39,11 +40,6 @@ async def planned(config: Config, options: Mapping[str, Any]) -> FleetPlan:
         finally:
             await shared.close()
     return plan(config, options, lambda _options: lists)
-
-
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given."""
-    return {key: value for key, value in options.items() if value not in (None, (), [])}
 
 
 # --- merge ---------------------------------------------------------------------------------

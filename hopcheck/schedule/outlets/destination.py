@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.file import UsageError
+from hopcheck.config.options import UsageError
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.file import Config, UsageError
-from hopcheck.config.options import KEEP_DAYS, KEEP_RUNS
+from hopcheck.config.file import Config
+from hopcheck.config.options import KEEP_DAYS, KEEP_RUNS, UsageError
 from hopcheck.history.database import History, HistoryError
 from hopcheck.history.index import update_index
 from hopcheck.history.with_past import Fetch

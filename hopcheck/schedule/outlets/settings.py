@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.file import UsageError
+from hopcheck.config.options import UsageError
 from hopcheck.schedule.outlets.incidents import Rules
 
 _NOTIFY: Mapping[str, type] = {"after": int, "recover_after": int, "sink": list}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hopcheck.config.file import UsageError
+from hopcheck.config.options import UsageError
 from hopcheck.schedule.outlets.destination import (
     Bucket,
     ChangedMeanwhileError,

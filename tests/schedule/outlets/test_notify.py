@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from hopcheck.catalogue import language
-from hopcheck.config.file import UsageError
+from hopcheck.config.options import UsageError
 from hopcheck.model import Verdict
 from hopcheck.schedule.outlets.incidents import Cause, Kind, Observation, Rules
 from hopcheck.schedule.outlets.notify import Memory, Told, dump_memory, load_memory, notify
