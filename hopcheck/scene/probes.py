@@ -17,6 +17,15 @@ from hopcheck.scene.scene import Scene, ServicePort, meta, pod_ready
 _MOST = 12  # members of one hop
 
 
+def probes_at(scene: Scene, hop: Hop) -> list[Probe]:
+    """The probes that were really sent to members of a hop."""
+    return [
+        c.get()
+        for c in scene.snapshot.http.hops
+        if c.seen and c.get().hop is hop and c.get().exchanges
+    ]
+
+
 def hop_targets(
     kube: KubeEvidence, target: Target, instance: Instance | None = None
 ) -> list[HopTarget]:

@@ -21,8 +21,9 @@ from hopcheck.scene.outcome import (
     requests_made,
     succeeded,
 )
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, meta, spec
-from hopcheck.steps.bounds import probes_at, said
+from hopcheck.steps.bounds import said
 from hopcheck.steps.names import route_ref
 
 _REDIRECT = range(300, 400)

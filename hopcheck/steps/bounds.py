@@ -7,19 +7,11 @@ from collections.abc import Sequence
 from hopcheck.catalogue.catalogue import listing, make
 from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe
 from hopcheck.scene.outcome import Producer, outcomes, producer, requests_made, succeeded
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import failure
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE)
-
-
-def probes_at(scene: Scene, hop: Hop) -> list[Probe]:
-    """The probes that were really sent to members of a hop."""
-    return [
-        c.get()
-        for c in scene.snapshot.http.hops
-        if c.seen and c.get().hop is hop and c.get().exchanges
-    ]
 
 
 def works(scene: Scene, probes: Sequence[Probe]) -> list[Probe]:

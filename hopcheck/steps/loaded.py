@@ -8,8 +8,8 @@ from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.model import Hop, Obj, Replica
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.outcome import Producer, application_404, outcomes, producer
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.bounds import probes_at
 
 
 class Loaded(StrEnum):

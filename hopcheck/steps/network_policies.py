@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopcheck.behaviour.kubernetes.graph import selects
-from hopcheck.catalogue.catalogue import make, text
-from hopcheck.model import Finding, Obj, ObjectRef
+from hopcheck.model import Obj
 from hopcheck.scene.scene import Scene, meta, spec
 
 
@@ -29,42 +27,36 @@ def matches_labels(selector: Obj | None, labels: dict[str, Any]) -> bool:
     return True
 
 
-def blocking_policy(scene: Scene, service: Obj, used: list[tuple[str, int, Obj]]) -> Finding | None:
-    """The policy that selects the pods while none admits Traefik on the port; None if admitted."""
-    namespace = str(meta(service).get("namespace"))
+def shut_in(scene: Scene, pod: Obj, port: int) -> list[Obj]:
+    """The policies that hold for `pod` while none admits Traefik on the port; [] if one does."""
     instance = scene.instance
-    policies = scene.kube.list("networkpolicies", namespace).or_else(()) or ()
-    pods = [p for p in scene.kube.list("pods", namespace).or_else(()) or () if selects(service, p)]
-    if not policies or not pods or instance is None or not instance.pods:
-        return None
-    selecting = _selecting(scene, namespace, pods[0], "Ingress")
-    if not selecting:
-        return None
-    port = used[0][1]
-    peer = instance.pods[0]
-    if any(
-        _admits(scene, rule, namespace, peer, instance.namespace, port, pods[0])
+    if instance is None or not instance.pods:
+        return []
+    return _shut(scene, "Ingress", pod, instance.pods[0], pod, port)
+
+
+def shut_out(scene: Scene, pod: Obj, port: int) -> list[Obj]:
+    """The policies that hold for Traefik's pods while none lets them out to `pod`; [] if one does.
+
+    The first pod stands for all: what one Service selects is alike.
+    """
+    instance = scene.instance
+    if instance is None or not instance.pods:
+        return []
+    return _shut(scene, "Egress", instance.pods[0], pod, pod, port)
+
+
+def _shut(scene: Scene, way: str, holder: Obj, peer: Obj, asked: Obj, port: int) -> list[Obj]:
+    """The policies that hold for `holder`, where none lets `peer` through to a port of `asked`."""
+    here, there = str(meta(holder).get("namespace")), str(meta(peer).get("namespace"))
+    selecting = _selecting(scene, here, holder, way)
+    key = "from" if way == "Ingress" else "to"
+    admitted = any(
+        _admits(scene, rule, here, peer, there, port, asked, key)
         for policy in selecting
-        for rule in spec(policy).get("ingress") or ()
-    ):
-        return None
-    name = str(meta(selecting[0])["name"])
-    rules = sum(len(spec(policy).get("ingress") or ()) for policy in selecting)
-    return make(
-        "END010",
-        ObjectRef("NetworkPolicy", name, namespace),
-        policy=f"{namespace}/{name}",
-        service=f"{namespace}/{meta(service)['name']}",
-        traefik_ns=instance.namespace,
-        port=port,
-        admits=text("said", "policy", count=rules, namespace=instance.namespace),
-        ns=namespace,
-        name=name,
-        related=(
-            ObjectRef("Service", str(meta(service)["name"]), namespace),
-            *(ObjectRef("NetworkPolicy", str(meta(p)["name"]), namespace) for p in selecting[1:3]),
-        ),
+        for rule in spec(policy).get(way.lower()) or ()
     )
+    return [] if admitted else selecting
 
 
 def _selecting(scene: Scene, namespace: str, pod: Obj, direction: str) -> list[Obj]:
@@ -78,43 +70,6 @@ def _selecting(scene: Scene, namespace: str, pod: Obj, direction: str) -> list[O
         if direction in types and matches_labels(spec(policy).get("podSelector"), labels):
             found.append(policy)
     return found
-
-
-def egress_policy(scene: Scene, service: Obj, used: list[tuple[str, int, Obj]]) -> Finding | None:
-    """The policy that holds for Traefik's pods while none lets them out to these; None if one does.
-
-    The first pod stands for all: what one Service selects is alike.
-    """
-    namespace, instance = str(meta(service).get("namespace")), scene.instance
-    pods = [p for p in scene.kube.list("pods", namespace).or_else(()) or () if selects(service, p)]
-    if instance is None or not instance.pods or not pods:
-        return None
-    selecting = _selecting(scene, instance.namespace, instance.pods[0], "Egress")
-    port, peer = used[0][1], pods[0]
-    if not selecting or any(
-        _admits(scene, rule, instance.namespace, peer, namespace, port, peer, "to")
-        for policy in selecting
-        for rule in spec(policy).get("egress") or ()
-    ):
-        return None
-    name = str(meta(selecting[0])["name"])
-    rules = sum(len(spec(policy).get("egress") or ()) for policy in selecting)
-    return make(
-        "END010",
-        ObjectRef("NetworkPolicy", name, instance.namespace),
-        variant="egress",
-        policy=f"{instance.namespace}/{name}",
-        service=f"{namespace}/{meta(service)['name']}",
-        traefik_ns=instance.namespace,
-        port=port,
-        admits=text("said", "egress", count=rules, namespace=namespace),
-        ns=instance.namespace,
-        name=name,
-        related=(
-            ObjectRef("Service", str(meta(service)["name"]), namespace),
-            ObjectRef(instance.kind, instance.name, instance.namespace),
-        ),
-    )
 
 
 def closed_entrance(scene: Scene, port: int) -> Obj | None:
@@ -144,7 +99,7 @@ def _admits(
     peer_namespace: str,
     port: int,
     pod: Obj,
-    key: str = "from",
+    key: str,
 ) -> bool:
     ports = rule.get("ports") or ()
     if ports and not any(_port(one, port, pod) for one in ports):

@@ -7,111 +7,98 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.behaviour.traefik.upstream import transport_of
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, LogLine, ObjectRef, Probe, Replica
-from hopcheck.scene.chosen_route import Routing
+from hopcheck.model import ErrorKind, Finding, LogLine, ObjectRef, Replica
+from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer, says_tls
 from hopcheck.scene.scene import Scene, meta
-from hopcheck.steps.names import last_exchanges, route_refs, workloads_of
+from hopcheck.scene.upstream import Upstream
+from hopcheck.steps.bounds import requests_reach_pods
+from hopcheck.steps.endpoints.judged import traefik_statuses
+from hopcheck.steps.names import last_exchanges, route_refs, workload_refs
 
 _NO_TLS_LOGGED = "first record does not look like a TLS handshake"
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 _TLS_ALERT = "\x15\x03"  # a TLS record's first bytes: content type alert, version 3.x
 
 
-class Asked(Struct, frozen=True):
-    """A Service's pods: what Traefik speaks to them, and how they answered when asked.
+class Mixed(Struct, frozen=True):
+    """What the pods speak, where Traefik speaks something else."""
 
-    `addresses` are those of the endpoints that Traefik uses. `own` were asked in the scheme that
-    Traefik speaks, `turned` in the other one, by address and
-    port.
-    """
-
-    backend: Backend
-    scheme: str
-    port: int
-    addresses: frozenset[str]
-    own: list[Probe]
-    turned: dict[tuple[str, int], Probe]
+    spoken: str  # "HTTP", "HTTPS", or the first words of another protocol
+    sent: str  # "HTTP" or "HTTPS"
+    variant: str | None = None  # "other" where it is neither
 
 
-def mixed_up(scene: Scene, routing: Routing, asked: Asked, statuses: set[int]) -> Finding | None:
-    """Why Traefik and the pods do not understand each other; None where that is not known.
+class Untrusted(Struct, frozen=True):
+    """Why Traefik does not trust the pods' certificate, and where its log says so."""
 
-    `statuses` are those that Traefik itself answered with.
-    """
+    error: str
+    namespace: str
+    pod: str
+
+
+def misunderstood(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
+    """Why Traefik and the pods do not understand each other; None where that is not known."""
     through = [e for e in last_exchanges(scene) if producer(e) is Producer.APPLICATION]
-    if asked.scheme != "https" and any(says_tls(e) for e in through):
-        return _mismatch(routing, asked, "HTTPS", "HTTP")
+    if one.scheme != "https" and any(says_tls(e) for e in through):
+        return Mixed("HTTPS", "HTTP")
+    # What the pods speak is seen directly, where another fault keeps requests from them as well.
+    statuses = traefik_statuses(scene) if requests_reach_pods(scene) else {502}
     if not statuses & {500, 502}:
         return None
-    for probe in asked.own:
+    for probe in one.probes:
         last = probe.exchanges[-1]
-        other = asked.turned.get((probe.address, probe.port))
+        other = one.turned.get((probe.address, probe.port))
         if probe.scheme == "http" and (
             says_tls(last)
             or last.error_text.startswith(_TLS_ALERT)
             or (other is not None and other.exchanges[-1].tls is not None)
         ):
-            return _mismatch(routing, asked, "HTTPS", "HTTP")
+            return Mixed("HTTPS", "HTTP")
         if probe.scheme == "https" and last.error is ErrorKind.TLS_PROTOCOL:
-            return _mismatch(routing, asked, "HTTP", "HTTPS")
+            return Mixed("HTTP", "HTTPS")
         if last.error is ErrorKind.PROTOCOL:
-            return _mismatch(routing, asked, last.error_text or "", "HTTP", variant="other")
-    if 500 not in statuses or asked.scheme != "https":
+            return Mixed(last.error_text or "", "HTTP", "other")
+    if 500 not in statuses or one.scheme != "https":
         return None
-    return _logged(scene, routing, asked) or _presented(scene, routing, asked)
+    return _logged(scene, one) or _presented(scene, one)
 
 
-def _mismatch(
-    routing: Routing, asked: Asked, spoken: str, sent: str, variant: str | None = None
-) -> Finding:
-    backend = asked.backend
-    return make(
-        "END008",
-        ObjectRef("Service", backend.name, backend.namespace),
-        variant=variant,
-        service=f"{backend.namespace}/{backend.name}",
-        port=asked.port,
-        spoken=spoken,
-        sent=sent,
-        scheme="https" if variant else spoken.lower(),
-        ns=backend.namespace,
-        svc=backend.name,
-        related=(
-            *route_refs(routing),
-            *workloads_of(routing.scene, backend.namespace, backend.name),
-        ),
-    )
-
-
-def _logged(scene: Scene, routing: Routing, asked: Asked) -> Finding | None:
+def _logged(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
     """A 500 of Traefik's own, and the newest reason that its log gives for one (v3.3 on)."""
+    addresses = {address for address, _, _ in one.used}
     for replica, line in _failures(scene):
         words = line.fields.get("error") or line.message or line.raw
         named = set(_ADDRESS.findall(words))
-        if named and not named & asked.addresses:
+        if named and not named & addresses:
             continue  # another application's pods
         if _NO_TLS_LOGGED in words:
-            return _mismatch(routing, asked, "HTTP", "HTTPS")
+            return Mixed("HTTP", "HTTPS")
         if "x509" in words or "failed to verify certificate" in words:
             start = words.find("x509")
             said = words[start:] if start >= 0 else words
-            return _untrusted(routing, asked, said, replica.namespace, replica.pod)
+            return Untrusted(said, replica.namespace, replica.pod)
     return None
 
 
-def _presented(scene: Scene, routing: Routing, asked: Asked) -> Finding | None:
+def _failures(scene: Scene) -> Iterator[tuple[Replica, LogLine]]:
+    """Lines on TLS towards the pods, each replica's newest first."""
+    for replica in scene.snapshot.traefik.replicas:
+        for line in reversed(replica.log.or_else(()) or ()):
+            if line.kind == "traefik" and ("tls:" in line.raw or "x509" in line.raw):
+                yield replica, line
+
+
+def _presented(scene: Scene, one: Upstream) -> Untrusted | None:
     """The pods answer over TLS if nobody verifies; their certificate, as Traefik verifies it.
 
     Without a ServersTransport Traefik asks for the address and trusts the system's authorities.
     """
-    service = scene.service(asked.backend.namespace, asked.backend.name)
-    if service is None or transport_of(routing.winner, asked.backend, service):
+    if _transport(one):
         return None
-    for probe in asked.own:
+    for probe in one.probes:
         last = probe.exchanges[-1]
         if last.status is None or last.tls is None or not last.tls.chain:
             continue
@@ -121,40 +108,42 @@ def _presented(scene: Scene, routing: Routing, asked: Asked) -> Finding | None:
         key = "self_signed" if leaf.self_signed else "name"
         names = listing(leaf.names) or leaf.subject
         said = text("backend_certificate", key, names=names, address=probe.address)
-        pods = scene.instance.pods if scene.instance else ()
-        pod = str(meta(pods[0]).get("name")) if pods else ""
-        namespace = scene.instance.namespace if scene.instance else ""
-        return _untrusted(routing, asked, said, namespace, pod)
+        instance = scene.instance
+        pod = str(meta(instance.pods[0]).get("name")) if instance and instance.pods else ""
+        return Untrusted(said, instance.namespace if instance else "", pod)
     return None
 
 
-def _untrusted(routing: Routing, asked: Asked, error: str, namespace: str, pod: str) -> Finding:
-    backend = asked.backend
+def _transport(one: Upstream) -> str:
+    return transport_of(routing_of(one.scene).winner, one.backend, one.service)
+
+
+def mixed_up(scene: Scene, one: Upstream, found: Mixed) -> Finding:
+    """Traefik speaks one thing to the pods, and they another."""
     return make(
-        "END009",
-        ObjectRef("Service", backend.name, backend.namespace),
-        service=f"{backend.namespace}/{backend.name}",
-        error=error,
-        ns=backend.namespace,
-        svc=backend.name,
-        traefik_ns=namespace,
-        pod=pod,
-        related=(*route_refs(routing), *_transport(routing, asked)),
+        "END008",
+        one.ref,
+        variant=found.variant,
+        port=one.used[0][1],
+        spoken=found.spoken,
+        sent=found.sent,
+        scheme="https" if found.variant else found.spoken.lower(),
+        related=(*route_refs(routing_of(scene)), *workload_refs(one.selected, one.namespace)),
+        **one.words,
     )
 
 
-def _transport(routing: Routing, asked: Asked) -> tuple[ObjectRef, ...]:
-    """The ServersTransport by which Traefik verifies the pods: its authorities may be missing."""
-    backend = asked.backend
-    service = routing.scene.service(backend.namespace, backend.name) or {}
-    name = transport_of(routing.winner, backend, service)
-    bare = name.removesuffix("@kubernetescrd").removeprefix(f"{backend.namespace}-")
-    return (ObjectRef("ServersTransport", bare, backend.namespace),) if name else ()
-
-
-def _failures(scene: Scene) -> Iterator[tuple[Replica, LogLine]]:
-    """Lines on TLS towards the pods, each replica's newest first."""
-    for replica in scene.snapshot.traefik.replicas:
-        for line in reversed(replica.log.or_else(()) or ()):
-            if line.kind == "traefik" and ("tls:" in line.raw or "x509" in line.raw):
-                yield replica, line
+def untrusted(scene: Scene, one: Upstream, found: Untrusted) -> Finding:
+    """Traefik refuses the pods' certificate; a ServersTransport's authorities may be missing."""
+    name = _transport(one)
+    bare = name.removesuffix("@kubernetescrd").removeprefix(f"{one.namespace}-")
+    transport = (ObjectRef("ServersTransport", bare, one.namespace),) if name else ()
+    return make(
+        "END009",
+        one.ref,
+        error=found.error,
+        traefik_ns=found.namespace,
+        pod=found.pod,
+        related=(*route_refs(routing_of(scene)), *transport),
+        **one.words,
+    )

@@ -18,9 +18,9 @@ from hopcheck.model import Evidence as Proof
 from hopcheck.model import Finding, Hop, Obj, ObjectRef, Severity, Why
 from hopcheck.scene.chosen_route import Routing, port_of
 from hopcheck.scene.outcome import Producer, producer
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, meta, spec
 from hopcheck.steps import middlewares
-from hopcheck.steps.bounds import probes_at
 from hopcheck.steps.ingress import route_tls
 from hopcheck.steps.names import last_exchanges, route_ref, route_words, traefik_refs
 

@@ -12,8 +12,8 @@ from hopcheck.model import Evidence as Proof
 from hopcheck.model.kubernetes import ClientAuth
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.outcome import CertificateProblem, certificate_problem
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, meta, spec
-from hopcheck.steps.bounds import probes_at
 from hopcheck.steps.names import last_exchanges, route_ref, route_words, traefik_refs
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from hopcheck.catalogue.catalogue import make
 from hopcheck.model import ErrorKind, Finding, ObjectRef, Probe, Severity
-from hopcheck.scene.chosen_route import port_of, routing_of
-from hopcheck.scene.probes import endpoint_addresses
-from hopcheck.scene.scene import Scene, spec
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.scene import Scene
+from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.bounds import requests_reach_pods
 from hopcheck.steps.names import workloads_of
-from hopcheck.steps.pod_probes import probes_of
 
 
 def judge(scene: Scene) -> list[Finding]:
@@ -68,13 +67,9 @@ def _asked(scene: Scene) -> list[tuple[str, str, str, list[Probe]]]:
     """Namespace, name and selector of each Service behind the route, with its pods' probes."""
     found = []
     for backend, service in routing_of(scene).services():
-        port = port_of(service, backend.port)
-        if port is None:
-            continue
-        own = endpoint_addresses(scene.kube, service, port)
-        probes = probes_of(scene, backend, service, own)
-        labels = sorted((spec(service).get("selector") or {}).items())
-        if probes and len(probes) == len(own):
-            words = ",".join(f"{key}={value}" for key, value in labels)
-            found.append((backend.namespace, backend.name, words, probes))
+        one = Upstream(scene, backend, service)
+        probes = one.asked(one.endpoints)
+        if probes and len(probes) == len(one.endpoints):
+            words = ",".join(f"{key}={value}" for key, value in sorted(one.selector.items()))
+            found.append((one.namespace, one.name, words, probes))
     return found

@@ -30,8 +30,8 @@ from hopcheck.scene.outcome import (
     succeeded,
     tried,
 )
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, scene_of
-from hopcheck.steps.bounds import probes_at
 from hopcheck.steps.names import failure, traefik_refs
 from hopcheck.steps.request import application, certificates, direct
 from hopcheck.steps.request.application import host_ref, proof_of

@@ -26,9 +26,10 @@ from hopcheck.model import (
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.hairpin import hairpinned, preserving_group
 from hopcheck.scene.outcome import Producer, certificate_problem, outcomes, producer, requests_made
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, scene_of, standard_port
 from hopcheck.steps import middlewares
-from hopcheck.steps.bounds import between_balancer_and_nodes, probes_at
+from hopcheck.steps.bounds import between_balancer_and_nodes
 from hopcheck.steps.target_health import security_groups, targets
 from hopcheck.steps.target_health.groups import ports_in
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hopcheck.catalogue.catalogue import listing, make
 from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef
 from hopcheck.scene.outcome import requests_made
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, ServicePort, meta
-from hopcheck.steps.bounds import probes_at
 from hopcheck.steps.network_policies import closed_entrance
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.RESET)

@@ -1,0 +1,147 @@
+"""The Services behind the host's route: port, endpoints, pods, and what these answered."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from hopcheck.behaviour.kubernetes import pod_state
+from hopcheck.behaviour.kubernetes.graph import selects
+from hopcheck.behaviour.traefik.route import Backend
+from hopcheck.behaviour.traefik.upstream import scheme_to
+from hopcheck.behaviour.traefik.version import uses_endpoint
+from hopcheck.model import Hop, Obj, ObjectRef, Probe
+from hopcheck.scene.chosen_route import port_of, routing_of, share_of
+from hopcheck.scene.memo import Memo
+from hopcheck.scene.probes import endpoint_addresses, probes_at
+from hopcheck.scene.scene import Scene, meta, spec
+
+Endpoint = tuple[str, int, Obj]  # address, port, the entry of the EndpointSlice
+
+_upstreams: Memo[list[Upstream]] = Memo(4)
+
+
+def upstreams(scene: Scene) -> list[Upstream]:
+    """Each existing Service behind the host's route, in the route's order."""
+    return _upstreams.get((scene,), lambda: _made(scene))
+
+
+def _made(scene: Scene) -> list[Upstream]:
+    routing = routing_of(scene)
+    backends = routing.backends(routing.winner)[0] if routing.winner is not None else []
+    found = []
+    for backend in backends:
+        service = scene.kube.one("services", backend.namespace, backend.name)
+        if service.seen:
+            share = share_of(backend, backends)
+            found.append(Upstream(scene, backend, service.get(), share))
+    return found
+
+
+class Upstream:
+    """One Service behind the route; `share` is the part of the requests that it gets."""
+
+    def __init__(
+        self, scene: Scene, backend: Backend, service: Obj, share: float | None = None
+    ) -> None:
+        self.scene, self.backend, self.service, self.share = scene, backend, service, share
+        self.namespace, self.name = backend.namespace, backend.name
+        self.full = f"{self.namespace}/{self.name}"
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The Service."""
+        return ObjectRef("Service", self.name, self.namespace)
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """The catalogue's parameters that name it."""
+        return {"service": self.full, "ns": self.namespace, "svc": self.name}
+
+    @property
+    def external(self) -> bool:
+        """Whether it is but a name for a host outside."""
+        return spec(self.service).get("type") == "ExternalName"
+
+    @cached_property
+    def port(self) -> Obj | None:
+        """The Service's port that the route names."""
+        return port_of(self.service, self.backend.port)
+
+    @cached_property
+    def selector(self) -> dict[str, str]:
+        """The labels that it looks for; {} where somebody else keeps its endpoints."""
+        return spec(self.service).get("selector") or {}
+
+    @cached_property
+    def slices(self) -> list[Obj] | None:
+        """Its EndpointSlices; None where they could not be read."""
+        listed = self.scene.kube.list("endpointslices", self.namespace)
+        if not listed.seen:
+            return None
+        key = "kubernetes.io/service-name"
+        return [s for s in listed.get() if (meta(s).get("labels") or {}).get(key) == self.name]
+
+    @cached_property
+    def endpoints(self) -> list[Endpoint]:
+        """What the slices name for the port, in whatever condition."""
+        port = self.port
+        return endpoint_addresses(self.scene.kube, self.service, port) if port is not None else []
+
+    @cached_property
+    def used(self) -> list[Endpoint]:
+        """Those to which this version of Traefik sends requests."""
+        version = routing_of(self.scene).view.version
+        return [e for e in self.endpoints if uses_endpoint(version, e[2].get("conditions"))]
+
+    @property
+    def pods_listed(self) -> bool:
+        """Whether the pods of its namespace could be read."""
+        return self.scene.kube.list("pods", self.namespace).seen
+
+    @cached_property
+    def selected(self) -> list[Obj]:
+        """The pods that it selects, those included that have ended."""
+        listed = self.scene.kube.list("pods", self.namespace).or_else(()) or ()
+        return [pod for pod in listed if selects(self.service, pod)]
+
+    @cached_property
+    def pods(self) -> list[Obj]:
+        """The pods that it selects and that have not ended."""
+        return [pod for pod in self.selected if not pod_state.terminal(pod)]
+
+    @cached_property
+    def scheme(self) -> str:
+        """What Traefik speaks to the pods: "http", "https" or "h2c"."""
+        route = routing_of(self.scene).winner
+        return scheme_to(route, self.backend, self.service, self.port or {})
+
+    @cached_property
+    def _answers(self) -> tuple[dict[tuple[str, int], Probe], dict[tuple[str, int], Probe]]:
+        own: dict[tuple[str, int], Probe] = {}
+        turned: dict[tuple[str, int], Probe] = {}
+        for probe in probes_at(self.scene, Hop.POD):
+            if probe.namespace == self.namespace:
+                same = (probe.scheme == "https") == (self.scheme == "https")
+                (own if same else turned)[probe.address, probe.port] = probe
+        return own, turned
+
+    @property
+    def turned(self) -> dict[tuple[str, int], Probe]:
+        """Probes in the scheme that Traefik does not speak, by address and port."""
+        return self._answers[1]
+
+    def asked(self, endpoints: list[Endpoint]) -> list[Probe]:
+        """The probes of those endpoints in Traefik's scheme; pods on their way out do not count."""
+        own = self._answers[0]
+        return [
+            own[address, number]
+            for address, number, endpoint in endpoints
+            if (address, number) in own
+            and (endpoint.get("conditions") or {}).get("terminating") is not True
+        ]
+
+    @cached_property
+    def probes(self) -> list[Probe]:
+        """What the endpoints that are used answered when they were asked directly."""
+        return self.asked(self.used)

@@ -1,0 +1,309 @@
+"""What the pods answer when they are asked directly, held against what Traefik answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hopcheck.behaviour.kubernetes.objects import containers
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.probes import endpoint_addresses, probes_at
+from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.upstream import Upstream
+from hopcheck.steps.bounds import said
+from hopcheck.steps.endpoints.judged import State, judged, traefik_statuses, troubled
+from hopcheck.steps.endpoints.outside import gap_to
+from hopcheck.steps.endpoints.policies import kept_out
+from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, misunderstood, mixed_up, untrusted
+from hopcheck.steps.endpoints.selection import missing_port_name
+from hopcheck.steps.names import route_refs, workload_refs
+from hopcheck.steps.rule import BESIDE_KUBE, rule
+
+_REFUSING = (ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT)
+_SEVERAL_TIMES = 4
+# Nothing comes back from a pod that accepts connections.
+_SILENT = (ErrorKind.READ_TIMEOUT, ErrorKind.RESET)
+
+
+def _asked(scene: Scene) -> list[Upstream]:
+    """The Services with endpoints in use that no policy keeps from Traefik."""
+    return [one for one in judged(scene, State.SERVING) if not kept_out(scene, one)]
+
+
+def _alike(scene: Scene) -> list[Upstream]:
+    """Those that not every request reached, and whose endpoints all behave alike."""
+    found = _asked(scene)
+    return [one for one in found if not _reached(scene) and not _odd_ones(scene, one)]
+
+
+def _reached(scene: Scene) -> bool:
+    """Whether every request was answered by the one Service behind the route.
+
+    Then Traefik reaches the pods, though nothing from here may: a policy or a mesh can admit it
+    alone.
+    """
+    made = outcomes(scene.snapshot)
+    routing = routing_of(scene)
+    backends = routing.backends(routing.winner)[0] if routing.winner is not None else []
+    alone = sum(backend.weight != 0 for backend in backends) == 1
+    return alone and made.made > 0 and made.succeeded == made.made
+
+
+def _serves(scene: Scene, probe: Probe) -> bool:
+    """Whether a pod, asked directly, gives an answer that is no error of its own.
+
+    A 404 or a refusal of rights may be due to what Traefik's middlewares would have added.
+    """
+    last = probe.exchanges[-1]
+    if last.error is not None or last.status is None:
+        return False
+    if scene.target.path_asked and last.status == 404:
+        return False
+    return last.status < 500
+
+
+# --- some of them
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
+    """Every endpoint of the Service serves what the others do."""
+    for one in _asked(scene):
+        odd = _odd_ones(scene, one)
+        if not odd:
+            continue
+        foreign = _other_workload(one, odd)
+        hang = all(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in odd)
+        # Where no request of this run met those that hang, clients that do will wait.
+        unmet = hang and _reached(scene) and not _waited_through_traefik(scene)
+        yield make(
+            "END013",
+            ObjectRef("Service", one.name, one.namespace, "spec.selector" if foreign else None),
+            variant="selector" if foreign else None,
+            severity=Severity.WARNING if unmet else None,
+            workload=str(foreign),
+            count=len(odd),
+            total=len(one.probes),
+            endpoints=listing(said(p) for p in odd),
+            pod=odd[0].name or "",
+            share=len(odd) / len(one.probes),
+            related=(
+                *(ObjectRef("Pod", p.name or "", one.namespace) for p in odd[:3]),
+                *workload_refs(one.selected, one.namespace),
+            ),
+            **one.words,
+        )
+
+
+def _odd_ones(scene: Scene, one: Upstream) -> list[Probe]:
+    """The endpoints that do not serve, where others of the same Service do."""
+    useless = [p for p in one.probes if not _serves(scene, p)]
+    if _reached(scene):  # a pod that takes longer than a probe waits is reached all the same
+        silent = [p for p in useless if p.exchanges[-1].error is ErrorKind.READ_TIMEOUT]
+        useless = [p for p in useless if p not in silent]
+        if not useless and _hang_alone(one.probes, silent):
+            return silent
+    return useless if len(useless) < len(one.probes) else []
+
+
+def _hang_alone(own: list[Probe], silent: list[Probe]) -> bool:
+    """Whether some pods were silent for several times as long as the slowest other one took."""
+    others = [p.exchanges[-1].timing.total for p in own if p not in silent]
+    waited = [p.exchanges[-1].timing.total for p in silent]
+    return bool(others and waited) and max(others) * _SEVERAL_TIMES < min(waited)
+
+
+def _waited_through_traefik(scene: Scene) -> bool:
+    """Whether the same request, sent through Traefik at a hop before the pods, waited in vain."""
+    hops = (Hop.NODE, Hop.TRAEFIK_SERVICE, Hop.TRAEFIK_POD)
+    probes = [probe for hop in hops for probe in probes_at(scene, hop)]
+    return any(probe.exchanges[-1].error is ErrorKind.READ_TIMEOUT for probe in probes)
+
+
+def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
+    """The one workload of all odd pods, where every other pod is of another Deployment."""
+    pods = {meta(pod).get("name"): pod for pod in one.selected}
+
+    def workloads(probes: list[Probe]) -> set[ObjectRef]:
+        found = [pods[p.name] for p in probes if p.name in pods]
+        return set(workload_refs(found, one.namespace))
+
+    bad, good = workloads(odd), workloads([p for p in one.probes if p not in odd])
+    refused = all(p.exchanges[-1].error in _REFUSING for p in odd)
+    return next(iter(bad)) if refused and len(bad) == 1 and good and not bad & good else None
+
+
+# --- nobody listens on the port
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def target_port_is_the_pods(scene: Scene) -> Iterator[Finding]:
+    """The Service's targetPort is a port on which its pods listen."""
+    for one in _alike(scene):
+        if _all_refuse(one):
+            yield from _wrong_port(one, one.probes)
+        elif not one.probes and 502 in traefik_statuses(scene) and not misunderstood(scene, one):
+            yield from _undeclared(one)
+    for one in judged(scene, State.EMPTY):
+        # It is wrong as well, though the endpoints are not ready for another reason.
+        own = one.asked(one.endpoints) if troubled(one) and not missing_port_name(one) else []
+        refused = own and all(p.exchanges[-1].error is ErrorKind.REFUSED for p in own)
+        if refused and _answering_elsewhere(one, own):
+            yield from _wrong_port(one, own)
+
+
+def _all_refuse(one: Upstream) -> bool:
+    return bool(one.probes) and all(p.exchanges[-1].error in _REFUSING for p in one.probes)
+
+
+def _wrong_port(one: Upstream, own: list[Probe]) -> Iterator[Finding]:
+    listens = _listening(one, own)
+    if not listens:
+        return
+    routes = route_refs(routing_of(one.scene))
+    other = _port_to(one, _answering_elsewhere(one, own) or [])
+    yield make(
+        "END003",
+        ObjectRef("Service", one.name, one.namespace, "spec.ports"),
+        variant="other_port" if other is not None else None,
+        other=other,
+        route=str(next(iter(routes), "")),
+        target=own[0].port,
+        listens=listing(listens),
+        found=text("near", "refused"),
+        related=(
+            *workload_refs(one.selected, one.namespace),
+            *(routes if other is not None else ()),
+        ),
+        **one.words,
+    )
+
+
+def _undeclared(one: Upstream) -> Iterator[Finding]:
+    """Without probes: 502 from Traefik and a port that no container declares is a strong hint."""
+    ports, target = _container_ports(one), one.used[0][1]
+    if ports and target not in ports:
+        yield make(
+            "END003",
+            ObjectRef("Service", one.name, one.namespace, "spec.ports"),
+            target=target,
+            listens=listing(ports),
+            found=text("near", "declared", ports=listing(ports)),
+            other="",
+            route="",
+            related=workload_refs(one.selected, one.namespace),
+            **one.words,
+        )
+
+
+def _container_ports(one: Upstream) -> list[int]:
+    ports = [p for pod in one.selected for c in containers(pod) for p in c.get("ports") or ()]
+    return sorted({int(p["containerPort"]) for p in ports if p.get("containerPort")})
+
+
+def _listening(one: Upstream, own: list[Probe]) -> list[int]:
+    """The pods' other ports on which they listen, as far as asked, where this one is not theirs."""
+    declared, asked = _container_ports(one), {p.port for p in own}
+    if own[0].port in declared:
+        return []
+    answering = _answering_elsewhere(one, own)
+    return [n for n in declared if n not in asked] if answering is None else answering
+
+
+def _answering_elsewhere(one: Upstream, own: list[Probe]) -> list[int] | None:
+    """Other ports of the same pods that answered HTTP; None where none was tried."""
+    addresses, asked = {p.address for p in own}, {p.port for p in own}
+    probes = probes_at(one.scene, Hop.POD)
+    tried = [p for p in probes if p.address in addresses and p.port not in asked]
+    if not tried:
+        return None
+    return sorted({p.port for p in tried if p.exchanges[-1].status is not None})
+
+
+def _port_to(one: Upstream, numbers: list[int]) -> int | None:
+    """The Service's port that leads to one of these ports of its pods."""
+    for port in spec(one.service).get("ports") or ():
+        found = endpoint_addresses(one.scene.kube, one.service, port)
+        if any(n in numbers for _, n, _ in found):
+            return int(port["port"])
+    return None
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def application_listens(scene: Scene) -> Iterator[Finding]:
+    """The application listens on the port that its pods declare."""
+    for one in _alike(scene):
+        refused = _all_refuse(one) and one.probes[0].exchanges[-1].error is ErrorKind.REFUSED
+        if refused and not _listening(one, one.probes):
+            yield make(
+                "REQ015",
+                ObjectRef("Application", one.name, one.namespace),
+                port=one.probes[0].port,
+                endpoints=listing(p.member for p in one.probes),
+                pod=one.probes[0].name or "",
+                related=(
+                    one.ref,
+                    *workload_refs(one.selected, one.namespace),
+                    *route_refs(routing_of(scene)),
+                ),
+                **one.words,
+            )
+
+
+# --- they accept, or answer
+
+
+def _understood(scene: Scene) -> Iterator[tuple[Upstream, Mixed | Untrusted | None]]:
+    """Services whose endpoints do not all refuse, and what Traefik and they misunderstand."""
+    for one in _alike(scene):
+        if not _all_refuse(one):
+            yield one, misunderstood(scene, one)
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def traefik_speaks_what_the_pods_speak(scene: Scene) -> Iterator[Finding]:
+    """Traefik speaks to the pods what they speak: HTTP or HTTPS."""
+    for one, why in _understood(scene):
+        if isinstance(why, Mixed):
+            yield mixed_up(scene, one, why)
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def traefik_trusts_the_pods(scene: Scene) -> Iterator[Finding]:
+    """Traefik trusts the certificate of pods that speak HTTPS."""
+    for one, why in _understood(scene):
+        if isinstance(why, Untrusted):
+            yield untrusted(scene, one, why)
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def application_answers(scene: Scene) -> Iterator[Finding]:
+    """A pod that accepts a connection answers, to Traefik and to us."""
+    for one, why in _understood(scene):
+        silent = one.probes and all(p.exchanges[-1].error in _SILENT for p in one.probes)
+        if why is not None or not silent or not traefik_statuses(scene) & {502, 504}:
+            continue
+        first = one.probes[0].exchanges[-1]
+        yield make(
+            "REQ003",
+            ObjectRef("Application", one.name, one.namespace),
+            variant="closed" if first.error is ErrorKind.RESET else None,
+            url=scene.target.url,
+            tls="",
+            seconds=round(first.timing.total, 1),
+            evidence=tuple(Evidence(p.member, said(p)) for p in one.probes[:3]),
+            selector=",".join(f"{k}={v}" for k, v in sorted(one.selector.items())),
+            related=(one.ref, *workload_refs(one.selected, one.namespace)),
+            **one.words,
+        )
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE, silent_when="any_succeeded")
+def traefik_reaches_the_pods(scene: Scene) -> Iterator[Finding]:
+    """Pods that answer when asked directly answer Traefik as well."""
+    answers = sorted(traefik_statuses(scene) & {500, 502, 503, 504})
+    for one, why in _understood(scene) if answers else ():
+        if why is None and one.probes and all(_serves(scene, probe) for probe in one.probes):
+            yield gap_to(scene, one, answers)

@@ -1,0 +1,66 @@
+"""Which Services the rules speak of, and in which state each of them is."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from hopcheck.behaviour.kubernetes import pod_state
+from hopcheck.behaviour.kubernetes.pod_state import PodState
+from hopcheck.model import ErrorKind
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.outcome import Producer, outcomes, producer
+from hopcheck.scene.scene import Scene
+from hopcheck.scene.upstream import Upstream, upstreams
+from hopcheck.steps.names import last_exchanges
+
+
+class State(Enum):
+    """How far a Service leads."""
+
+    EXTERNAL = auto()  # an ExternalName: to a host outside
+    NO_PORT = auto()  # it lacks the port that the route names
+    UNSEEN = auto()  # its EndpointSlices could not be read
+    SERVING = auto()  # to endpoints that Traefik uses
+    EMPTY = auto()  # to none that Traefik uses
+
+
+def state_of(one: Upstream) -> State:
+    """The state of one Service."""
+    if one.external:
+        return State.EXTERNAL
+    if one.port is None:
+        return State.NO_PORT
+    if one.slices is None:
+        return State.UNSEEN
+    return State.SERVING if one.used else State.EMPTY
+
+
+def of_interest(scene: Scene) -> list[Upstream]:
+    """The Services behind the route; where requests succeed, without those that get none."""
+    works = outcomes(scene.snapshot).succeeded > 0
+    return [one for one in upstreams(scene) if not (works and one.backend.weight == 0)]
+
+
+def judged(scene: Scene, *states: State) -> list[Upstream]:
+    """Those of `states` of which something may be said.
+
+    Where requests succeed and the route is a guess, another may be the one that serves them.
+    """
+    if outcomes(scene.snapshot).succeeded and routing_of(scene).selection.winner is None:
+        return []
+    return [one for one in of_interest(scene) if state_of(one) in states]
+
+
+def traefik_statuses(scene: Scene) -> set[int]:
+    """Statuses that Traefik itself answered with."""
+    return {e.status for e in last_exchanges(scene) if e.status and producer(e) is Producer.TRAEFIK}
+
+
+def waits(scene: Scene) -> bool:
+    """Whether a request to the host was accepted and never answered."""
+    return any(e.error is ErrorKind.READ_TIMEOUT for e in last_exchanges(scene))
+
+
+def troubled(one: Upstream) -> list[PodState]:
+    """The states of its pods that are not ready."""
+    return [state for state in map(pod_state.state_of, one.pods) if state.reason]
