@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from msgspec import Struct
+
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.routes import listed
-from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, Obj, ObjectRef, Probe
+from hopcheck.model import ErrorKind, Exchange, Hop, Obj, Probe
 from hopcheck.scene.outcome import (
     Producer,
     expected,
@@ -23,8 +24,6 @@ from hopcheck.scene.outcome import (
 )
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, meta, spec
-from hopcheck.steps.bounds import said
-from hopcheck.steps.names import route_ref
 
 _REDIRECT = range(300, 400)
 _ANY = range(100, 600)
@@ -53,50 +52,35 @@ _CHANGES = (
 )
 
 
-def judge(
+class Blame(Struct, frozen=True):
+    """The bad answer that clients get, and the middlewares that are left as who did it."""
+
+    answer: Exchange
+    middlewares: list[Obj]
+    pods: list[Probe]  # what the application answers where it is asked directly
+
+
+def blame(
     scene: Scene, route: Route, names: Iterable[str], known: Mapping[str, Obj]
-) -> list[Finding]:
-    """At most one finding: the middleware that is left as the one who did it, or all that are.
+) -> Blame | None:
+    """Which middlewares of these names are to blame; None where none is, or nobody can tell.
 
     `names` are those of the route and of the entryPoint.
     """
     bad = _bad_answer(scene)
     if bad is None or bad.status is None:
-        return []
+        return None
     asked = origin_answered(scene.snapshot, bad.status)
     # Where they were asked, or nobody can tell, only the pods' own word shows that they serve.
     if asked is not False and not _pods_serve(scene, route):
-        return []
-    named = _flat(names, known)
+        return None
     suspects = [
         obj
-        for obj in named
+        for obj in _flat(names, known)
         if (asked is not True and _answers(obj, bad.status))
         or (asked is not False and _alters(obj))
     ]
-    if not suspects:
-        return []
-    refs = [ObjectRef("Middleware", meta(o)["name"], meta(o).get("namespace")) for o in suspects]
-    names = listing(f"{ref.namespace}/{ref.name}" for ref in refs)
-    owner = route_ref(route)
-    alone = len(refs) == 1
-    key = "loop" if bad.error is ErrorKind.TOO_MANY_REDIRECTS else "between"
-    words = {"status": bad.status, "location": bad.header("location") or ""}
-    return [
-        make(
-            "ING014",
-            refs[0] if alone else owner,
-            variant=None if alone else "several",
-            middleware=names,
-            route=str(owner),
-            reason=text("middleware", key, **words),
-            advice=text("middleware_advice", key, **words),
-            ns=refs[0].namespace or "",
-            name=refs[0].name,
-            evidence=[Evidence(p.member, said(p)) for p in _pods(scene, route)[:3]],
-            related=(*((owner,) if alone else refs),),
-        )
-    ]
+    return Blame(bad, suspects, _pods(scene, route)) if suspects else None
 
 
 def may_answer(scene: Scene, route: Route, status: int) -> bool:

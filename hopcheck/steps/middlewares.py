@@ -1,29 +1,44 @@
-"""The middlewares of the route: do they exist, and does Traefik take and run them."""
+"""The middlewares of the route: which it names, which are missing, what is wrong with others."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
-from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import about_object, overtaken
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.routes import listed
-from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Evidence as Proof
-from hopcheck.model import Finding, Obj, ObjectRef, Why
-from hopcheck.scene.chosen_route import Routing
+from hopcheck.model import Obj, ObjectRef, Why
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.memo import Memo
 from hopcheck.scene.outcome import Producer, producer, refused_by_middleware
 from hopcheck.scene.scene import Scene, meta, spec
 from hopcheck.steps import between
-from hopcheck.steps.names import last_exchanges, route_ref, route_words
+from hopcheck.steps.names import last_exchanges
 
-_OWN = "@kubernetescrd"
+OWN = "@kubernetescrd"
+_faults: Memo[list[Fault]] = Memo(4)
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong with an existing Middleware; `key` names the texts that say it.
+
+    "secret", "chain", "plugin", "auth_missing", "auth_down": seen at its source. "refused" and
+    "absent": Traefik's own word, where nothing of that is seen.
+    """
+
+    middleware: ObjectRef
+    key: str
+    words: dict[str, Any]
+    related: tuple[ObjectRef, ...] = ()
+    evidence: tuple[Proof, ...] = ()
 
 
 def by_reference(scene: Scene) -> dict[str, Obj]:
@@ -34,29 +49,36 @@ def by_reference(scene: Scene) -> dict[str, Obj]:
     }
 
 
-def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
-    """Judge each Middleware that the route names, and those that these chain."""
-    known = by_reference(scene)
-    readable = scene.kube.list("middlewares")
+def of_entry_point(scene: Scene) -> tuple[str, ...]:
+    """The middlewares that Traefik's arguments add to every route of the entryPoint."""
+    routing = routing_of(scene)
     entry = routing.view.static.entry_points.get(routing.entry_point)
-    shared = entry.middlewares if entry is not None and routing.view.static.known else ()
-    found: list[Finding] = []
-    for written in (*route.middlewares, *shared):
-        # A name without a provider is one of the router's own (provider.GetQualifiedName).
-        name = written if "@" in written else f"{written}@{route.provider}"
-        owner = None if written in route.middlewares else scene.instance
-        obj = known.get(name)
-        if obj is not None:
-            found += _Judged(scene, routing, route, obj).findings(known)
-        elif name.endswith(_OWN):
+    return entry.middlewares if entry is not None and routing.view.static.known else ()
+
+
+def names_of(scene: Scene, route: Route) -> dict[str, str]:
+    """The route's and its entryPoint's middlewares: the name in full, by the one written."""
+    written = (*route.middlewares, *of_entry_point(scene))
+    # A name without a provider is one of the router's own (provider.GetQualifiedName).
+    return {name: name if "@" in name else f"{name}@{route.provider}" for name in written}
+
+
+def missing(scene: Scene, route: Route) -> list[str]:
+    """Names of middlewares that do not exist: the route's first, then the entryPoint's."""
+    known, readable = by_reference(scene), scene.kube.list("middlewares")
+    found = []
+    for written, name in names_of(scene, route).items():
+        if name in known:
+            continue
+        if name.endswith(OWN):
             if readable.seen or readable.why is Why.NOT_FOUND:
-                found.append(_missing(route, name, known, owner))
-        elif _never_there(scene, routing, name):
-            found.append(_missing(route, written, known, owner))
-    return found or between.judge(scene, route, (*route.middlewares, *shared), known)
+                found.append(written)
+        elif _never_there(scene, name):
+            found.append(written)
+    return found
 
 
-def _never_there(scene: Scene, routing: Routing, name: str) -> bool:
+def _never_there(scene: Scene, name: str) -> bool:
     """Whether no provider brings the middleware: by Traefik's API, else by its arguments."""
     provider = name.rpartition("@")[2]
     shown = [r.middlewares.get() for r in scene.snapshot.traefik.replicas if r.middlewares.seen]
@@ -64,164 +86,138 @@ def _never_there(scene: Scene, routing: Routing, name: str) -> bool:
         return not any(str(m.get("name")) == name for own in shown for m in own)
     if provider == "kubernetes":
         return True  # Ingresses bring routers and services alone
-    static = routing.view.static
+    static = routing_of(scene).view.static
     return static.known and provider == "file" and not static.file_provider
 
 
-def _missing(route: Route, name: str, known: Mapping[str, Obj], owner: Instance | None) -> Finding:
-    """A Middleware that does not exist; `owner`: Traefik's arguments name it, not the route."""
-    full = name if name.endswith(_OWN) else f"{name.partition('@')[0]}{_OWN}"
-    close = difflib.get_close_matches(full, known, n=1)
-    ref = route_ref(route)
-    return make(
-        "ING013",
-        ObjectRef(owner.kind, owner.name, owner.namespace) if owner else ref,
-        variant="entry_point" if owner else None,
-        middleware=name,
-        near=text("near", "there_is", name=close[0]) if close else "",
-        related=(*((ref,) if owner else ()), *_middleware_ref(route, name, known, close)),
-        **route_words(route),
-    )
+def faults(scene: Scene, route: Route) -> list[Fault]:
+    """What is wrong with each Middleware that the route names, and with those that these chain."""
+    return _faults.get((scene, route), lambda: _all_faults(scene, route))
 
 
-def _middleware_ref(
-    route: Route, name: str, known: Mapping[str, Obj], close: Sequence[str]
-) -> tuple[ObjectRef, ...]:
-    """The one that is missing, as far as "namespace-name" can be taken apart, and a near one."""
-    bare = name.partition("@")[0]
-    prefix = f"{route.namespace}-"
-    inside = bare.startswith(prefix)
-    missing = (
-        ObjectRef("Middleware", bare.removeprefix(prefix), route.namespace)
-        if inside
-        else ObjectRef("Middleware", bare)
-    )
-    if not close:
-        return (missing,)
-    obj = known[close[0]]
-    return (ObjectRef("Middleware", meta(obj)["name"], meta(obj).get("namespace")), missing)
+def _all_faults(scene: Scene, route: Route) -> list[Fault]:
+    known = by_reference(scene)
+    names = [name for name in names_of(scene, route).values() if name in known]
+    return [fault for name in names for fault in _of_one(scene, name, known, ())]
 
 
-class _Judged:
-    """One existing Middleware of a route."""
+def culprits(scene: Scene, route: Route) -> between.Blame | None:
+    """Those that answer clients themselves, where no more precise fault of them is known."""
+    if missing(scene, route) or faults(scene, route):
+        return None
+    return between.blame(scene, route, names_of(scene, route), by_reference(scene))
 
-    def __init__(self, scene: Scene, routing: Routing, route: Route, obj: Obj) -> None:
-        self.scene, self.routing, self.route, self.obj = scene, routing, route, obj
-        self.namespace, self.name = str(meta(obj).get("namespace")), str(meta(obj)["name"])
 
-    def findings(self, known: Mapping[str, Obj]) -> list[Finding]:
-        """What is wrong with it; of several reasons the one that is seen at its source."""
-        found = [*self._secrets(), *self._chain(known), *self._plugins(), *self._forward_auth()]
-        return found or self._refused()
+def sound(scene: Scene, route: Route) -> bool:
+    """Whether nothing is wrong with the route's middlewares, as far as that can be seen."""
+    return not (missing(scene, route) or faults(scene, route) or culprits(scene, route))
 
-    def _broken(
-        self,
-        key: str,
-        *related: ObjectRef,
-        advice: str = "",
-        evidence: Sequence[Proof] = (),
-        **words: Any,
-    ) -> Finding:
-        return make(
-            "ING014",
-            ObjectRef("Middleware", self.name, self.namespace),
-            middleware=f"{self.namespace}/{self.name}",
-            route=f"{self.route.kind} {self.route.namespace}/{self.route.name}",
-            reason=text("middleware", key, **words),
-            advice=text("middleware_advice", advice or key, **words),
-            ns=self.namespace,
-            name=self.name,
-            evidence=tuple(evidence),
-            related=(*related, route_ref(self.route)),
-        )
 
-    def _secret_names(self) -> list[str]:
-        own = spec(self.obj)
-        found = [(own.get(kind) or {}).get("secret") for kind in ("basicAuth", "digestAuth")]
-        tls = (own.get("forwardAuth") or {}).get("tls") or {}
-        found += [tls.get(key) for key in ("caSecret", "certSecret")]
-        return [str(name) for name in found if name]
+def _of_one(
+    scene: Scene, name: str, known: Mapping[str, Obj], above: tuple[str, ...]
+) -> list[Fault]:
+    """What is wrong with one; of several reasons those that are seen at their source."""
+    obj = known[name]
+    found = [
+        *_secrets(scene, obj),
+        *_chain(scene, obj, known, (*above, name)),
+        *_plugins(scene, obj),
+        *_forward_auth(scene, obj),
+    ]
+    return found or list(_refused(scene, obj))
 
-    def _secrets(self) -> list[Finding]:
-        return [
-            self._broken("secret", ObjectRef("Secret", name, self.namespace), secret=name)
-            for name in self._secret_names()
-            if self.scene.kube.one("secrets", self.namespace, name).why is Why.NOT_FOUND
+
+def _ref(obj: Obj) -> ObjectRef:
+    return ObjectRef("Middleware", str(meta(obj)["name"]), str(meta(obj).get("namespace")))
+
+
+def _secret_refs(obj: Obj) -> list[ObjectRef]:
+    own = spec(obj)
+    found = [(own.get(kind) or {}).get("secret") for kind in ("basicAuth", "digestAuth")]
+    tls = (own.get("forwardAuth") or {}).get("tls") or {}
+    found += [tls.get(key) for key in ("caSecret", "certSecret")]
+    return [ObjectRef("Secret", str(name), _ref(obj).namespace) for name in found if name]
+
+
+def _secrets(scene: Scene, obj: Obj) -> Iterator[Fault]:
+    for ref in _secret_refs(obj):
+        if scene.kube.one("secrets", ref.namespace, ref.name).why is Why.NOT_FOUND:
+            yield Fault(_ref(obj), "secret", {"secret": ref.name}, (ref,))
+
+
+def _chain(
+    scene: Scene, obj: Obj, known: Mapping[str, Obj], above: tuple[str, ...]
+) -> Iterator[Fault]:
+    for each in (spec(obj).get("chain") or {}).get("middlewares") or ():
+        space = str(each.get("namespace") or _ref(obj).namespace)
+        link = reference(space, str(each.get("name")))
+        if link in above:
+            continue  # a chain that names itself: Traefik refuses it, and says so
+        if link in known:
+            yield from _of_one(scene, link, known, above)
+        elif scene.kube.list("middlewares").seen and link.endswith(OWN):
+            yield Fault(_ref(obj), "chain", {"name": link})
+
+
+def _plugins(scene: Scene, obj: Obj) -> Iterator[Fault]:
+    static = routing_of(scene).view.static
+    known = {name.lower() for name in static.plugins}
+    names = [name for name in spec(obj).get("plugin") or () if name.lower() not in known]
+    if static.known and names:
+        words = {"plugin": names[0], "existing": listing(static.plugins)}
+        yield Fault(_ref(obj), "plugin", words)
+
+
+def _forward_auth(scene: Scene, obj: Obj) -> Iterator[Fault]:
+    address = (spec(obj).get("forwardAuth") or {}).get("address")
+    if not address:
+        return
+    labels = (urlsplit(str(address)).hostname or "").split(".")
+    related: tuple[ObjectRef, ...] = ()
+    absent = False
+    if len(labels) >= 2 and (len(labels) == 2 or labels[2] == "svc"):
+        related = (ObjectRef("Service", labels[0], labels[1]),)
+        absent = scene.kube.one("services", labels[1], labels[0]).why is Why.NOT_FOUND
+    last = last_exchanges(scene)
+    if absent or any(refused_by_middleware(scene.snapshot, e, str(address)) for e in last):
+        key = "auth_missing" if absent else "auth_down"
+        yield Fault(_ref(obj), key, {"address": address}, related)
+
+
+def _refused(scene: Scene, obj: Obj) -> Iterator[Fault]:
+    """Traefik's API lacks it, or its log says why, while Traefik itself answers 404."""
+    last = last_exchanges(scene)
+    if not any(e.status == 404 and producer(e) is Producer.TRAEFIK for e in last):
+        return
+    ref = _ref(obj)
+    full = reference(str(ref.namespace), ref.name)
+    replicas = scene.snapshot.traefik.replicas
+    shown = [one for one in replicas if one.middlewares.seen]
+    lacking = [
+        one for one in shown if full not in {str(m.get("name")) for m in one.middlewares.get()}
+    ]
+    for one in shown:
+        for mine in one.middlewares.get():
+            if str(mine.get("name")) == full and mine.get("status") == "disabled":
+                words = listing(mine.get("error") or (text("said", "no_reason"),))
+                proof = Proof(f"API of {one.pod}", msgspec.json.encode(mine).decode())
+                yield Fault(ref, "refused", {"words": words}, evidence=(proof,))
+                return
+    if shown and not lacking:
+        return
+    for one in lacking or replicas:
+        lines = about_object(one.log.or_else(()) or (), str(ref.namespace), ref.name)
+        metrics = one.metrics.or_else({}) or {}
+        said = [
+            line
+            for line in lines
+            if line.fields.get("middlewareName")
+            and not overtaken(line, metrics, scene.static.throttle_s)
         ]
-
-    def _chain(self, known: Mapping[str, Obj]) -> list[Finding]:
-        found: list[Finding] = []
-        for each in (spec(self.obj).get("chain") or {}).get("middlewares") or ():
-            link = reference(str(each.get("namespace") or self.namespace), str(each.get("name")))
-            if link in known:
-                one = _Judged(self.scene, self.routing, self.route, known[link])
-                found += one.findings(known)
-            elif self.scene.kube.list("middlewares").seen and link.endswith(_OWN):
-                found.append(self._broken("chain", name=link))
-        return found
-
-    def _plugins(self) -> list[Finding]:
-        static = self.routing.view.static
-        known = {name.lower() for name in static.plugins}
-        names = [name for name in spec(self.obj).get("plugin") or () if name.lower() not in known]
-        if not static.known or not names:
-            return []
-        return [self._broken("plugin", plugin=names[0], existing=listing(static.plugins))]
-
-    def _forward_auth(self) -> list[Finding]:
-        address = (spec(self.obj).get("forwardAuth") or {}).get("address")
-        if not address:
-            return []
-        labels = (urlsplit(str(address)).hostname or "").split(".")
-        related: tuple[ObjectRef, ...] = ()
-        missing = False
-        if len(labels) >= 2 and (len(labels) == 2 or labels[2] == "svc"):
-            related = (ObjectRef("Service", labels[0], labels[1]),)
-            one = self.scene.kube.one("services", labels[1], labels[0])
-            missing = one.why is Why.NOT_FOUND
-        down = any(
-            refused_by_middleware(self.scene.snapshot, e, str(address))
-            for e in last_exchanges(self.scene)
-        )
-        if not missing and not down:
-            return []
-        key = "auth_missing" if missing else "auth_down"
-        return [self._broken(key, *related, advice="auth", address=address)]
-
-    def _refused(self) -> list[Finding]:
-        """Traefik's API lacks it, or its log says why, while Traefik itself answers 404."""
-        if not any(
-            e.status == 404 and producer(e) is Producer.TRAEFIK for e in last_exchanges(self.scene)
-        ):
-            return []
-        full = reference(self.namespace, self.name)
-        replicas = self.scene.snapshot.traefik.replicas
-        shown = [one for one in replicas if one.middlewares.seen]
-        lacking = [
-            one for one in shown if full not in {str(m.get("name")) for m in one.middlewares.get()}
-        ]
-        for one in shown:
-            for mine in one.middlewares.get():
-                if str(mine.get("name")) == full and mine.get("status") == "disabled":
-                    proof = Proof(f"API of {one.pod}", msgspec.json.encode(mine).decode())
-                    words = listing(mine.get("error") or (text("said", "no_reason"),))
-                    return [self._broken("refused", evidence=[proof], words=words)]
-        if shown and not lacking:
-            return []
-        for one in lacking or replicas:
-            lines = about_object(one.log.or_else(()) or (), self.namespace, self.name)
-            metrics = one.metrics.or_else({}) or {}
-            said = [
-                line
-                for line in lines
-                if line.fields.get("middlewareName")
-                and not overtaken(line, metrics, self.scene.static.throttle_s)
-            ]
-            if said:
-                words = said[-1].fields.get("error") or said[-1].message or said[-1].raw
-                proof = Proof(text("source", "log", pod=one.pod), said[-1].raw)
-                secrets = [ObjectRef("Secret", n, self.namespace) for n in self._secret_names()]
-                return [self._broken("refused", *secrets, evidence=[proof], words=words)]
-        if not lacking:
-            return []
-        return [self._broken("absent", pod=lacking[0].pod)]
+        if said:
+            words = said[-1].fields.get("error") or said[-1].message or said[-1].raw
+            proof = Proof(text("source", "log", pod=one.pod), said[-1].raw)
+            yield Fault(ref, "refused", {"words": words}, tuple(_secret_refs(obj)), (proof,))
+            return
+    if lacking:
+        yield Fault(ref, "absent", {"pod": lacking[0].pod})

@@ -1,50 +1,54 @@
-"""Everything that the serving route names: does it exist, and may it be used."""
+"""What the route refers to: Services and their ports, TraefikServices, ServersTransports."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from itertools import zip_longest
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Backend, Route
-from hopcheck.behaviour.traefik.routes import listed, mirrored
-from hopcheck.behaviour.traefik.rules import unquoted
+from hopcheck.behaviour.traefik.routes import mirrored
 from hopcheck.behaviour.traefik.upstream import transport_of
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Evidence as Proof
-from hopcheck.model import Finding, Hop, Obj, ObjectRef, Severity, Why
-from hopcheck.scene.chosen_route import Routing, port_of
-from hopcheck.scene.outcome import Producer, producer
-from hopcheck.scene.probes import probes_at
+from hopcheck.model import Finding, Obj, ObjectRef, Why
+from hopcheck.scene.chosen_route import port_of, routing_of
 from hopcheck.scene.scene import Scene, meta, spec
-from hopcheck.steps import middlewares
-from hopcheck.steps.ingress import route_tls
-from hopcheck.steps.names import last_exchanges, route_ref, route_words, traefik_refs
+from hopcheck.steps.ingress.standing import route_in_question, winner
+from hopcheck.steps.names import route_ref, route_words
+from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
-def judge(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
-    """Judge every reference of the route that serves the request."""
-    found = [
-        *_services(scene, routing, route),
-        *_entry_points(scene, routing, route),
-        *middlewares.judge(scene, routing, route),
-        *_tls_options(scene, routing, route),
-        *route_tls.judge(scene, routing, route),
-        *_redirect_port(scene, routing),
-    ]
-    return found or _disabled(scene, route)
+def lacking(
+    route: Route, what: str, holder: ObjectRef, *related: ObjectRef, **words: str
+) -> Finding:
+    """Something that `holder` names does not exist."""
+    return make(
+        "ING020",
+        holder,
+        reference=what,
+        reason=text("reference", "missing"),
+        advice=text("reference_advice", "missing", what=what),
+        related=related,
+        **(route_words(route) | words),
+    )
 
 
-# --- services
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def traefik_services_exist(scene: Scene) -> Iterator[Finding]:
+    """Every TraefikService behind the route exists."""
+    route = route_in_question(scene)
+    if route is None:
+        return
+    for backend in routing_of(scene).backends(route)[1]:
+        ref = ObjectRef("TraefikService", backend.name, backend.namespace)
+        yield lacking(route, str(ref), route_ref(route, backend.field), ref)
 
 
-def _services(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
-    """Services that do not exist: Traefik drops the whole route, whatever the others' weights."""
-    backends, lost = routing.backends(route)
-    found = [_lost(route, backend) for backend in lost]
+def _backends(scene: Scene) -> Iterator[tuple[Route, Backend]]:
+    """Every Service that has to exist: those that carry requests, and those that get copies."""
+    route = route_in_question(scene)
+    if route is None:
+        return
     copies = [
         copy
         for backend in route.backends
@@ -52,299 +56,155 @@ def _services(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
         for copy in mirrored(scene.kube, backend)
         if copy.kind == "Service"
     ]
-    for backend in (*backends, *copies):
-        if backend.name.endswith("@internal"):
-            continue
-        service = scene.service(backend.namespace, backend.name)
-        if service is None:
-            if scene.kube.one("services", backend.namespace, backend.name).why is Why.NOT_FOUND:
-                found.append(_missing_service(scene, route, backend))
-            continue
-        port = port_of(service, backend.port)
-        if port is None and not _external_without_ports(service):
-            found.append(_missing_port(scene, route, backend, service))
-        found += _transport(scene, route, backend, service)
-    return found
+    for backend in (*routing_of(scene).backends(route)[0], *copies):
+        if not backend.name.endswith("@internal"):
+            yield route, backend
 
 
-def _external_without_ports(service: Obj) -> bool:
-    # Traefik takes the port from the reference where an ExternalName Service names none.
-    return spec(service).get("type") == "ExternalName" and not spec(service).get("ports")
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def services_exist(scene: Scene) -> Iterator[Finding]:
+    """Every Service behind the route exists; Traefik drops the route for one that does not."""
+    for route, backend in _backends(scene):
+        if _absent(scene, backend):
+            yield _missing_service(scene, route, backend)
+
+
+def _absent(scene: Scene, backend: Backend) -> bool:
+    if scene.service(backend.namespace, backend.name) is not None:
+        return False
+    return scene.kube.one("services", backend.namespace, backend.name).why is Why.NOT_FOUND
 
 
 def _missing_service(scene: Scene, route: Route, backend: Backend) -> Finding:
-    elsewhere = [
-        str(meta(s).get("namespace")) for s in scene.services if meta(s).get("name") == backend.name
-    ]
-    names = [
-        str(meta(s).get("name"))
-        for s in scene.services
-        if meta(s).get("namespace") == backend.namespace
-    ]
-    close = difflib.get_close_matches(backend.name, names, n=1)
+    name, space = backend.name, backend.namespace
+    own = [(str(meta(s).get("namespace")), str(meta(s).get("name"))) for s in scene.services]
+    elsewhere = sorted(ns for ns, other in own if other == name)
+    close = difflib.get_close_matches(name, [n for ns, n in own if ns == space], n=1)
     near = ""
     related: tuple[ObjectRef, ...] = ()
     if elsewhere:
-        near = text("near", "elsewhere", namespaces=listing(sorted(elsewhere)))
-        related = tuple(ObjectRef("Service", backend.name, ns) for ns in sorted(elsewhere)[:3])
+        near = text("near", "elsewhere", namespaces=listing(elsewhere))
+        related = tuple(ObjectRef("Service", name, ns) for ns in elsewhere[:3])
     elif close:
         near = text("near", "there_is", name=close[0])
-        related = (ObjectRef("Service", close[0], backend.namespace),)
+        related = (ObjectRef("Service", close[0], space),)
     return make(
         "ING004",
         route_ref(route, backend.field),
         host=scene.target.host,
         path=scene.target.path,
-        service=backend.name,
-        svc=backend.name,
+        service=name,
+        svc=name,
         near=near,
-        related=(
-            *related,
-            ObjectRef("Service", backend.name, backend.namespace),
-            *_composites(route),
-        ),
-        **(route_words(route) | {"ns": backend.namespace}),
-    )
-
-
-def _missing_port(scene: Scene, route: Route, backend: Backend, service: Obj) -> Finding:
-    ports = [
-        f"{p.get('name')}:{p.get('port')}" if p.get("name") else str(p.get("port"))
-        for p in spec(service).get("ports") or ()
-    ]
-    return make(
-        "ING005",
-        route_ref(route, backend.field),
-        host=scene.target.host,
-        path=scene.target.path,
-        service=f"{backend.namespace}/{backend.name}",
-        svc=backend.name,
-        port=backend.port if backend.port is not None else text("said", "no_port"),
-        ports=listing(ports),
-        related=(ObjectRef("Service", backend.name, backend.namespace), *_composites(route)),
-        **(route_words(route) | {"ns": backend.namespace}),
+        related=(*related, ObjectRef("Service", name, space), *_composites(route)),
+        **(route_words(route) | {"ns": space}),
     )
 
 
 def _composites(route: Route) -> tuple[ObjectRef, ...]:
     """TraefikServices between the route and its Services: they may hold the reference."""
-    return tuple(
-        ObjectRef("TraefikService", b.name, b.namespace)
-        for b in route.backends
-        if b.kind == "TraefikService"
-    )
+    found = [b for b in route.backends if b.kind == "TraefikService"]
+    return tuple(ObjectRef("TraefikService", b.name, b.namespace) for b in found)
 
 
-def _lost(route: Route, backend: Backend) -> Finding:
-    name = f"TraefikService {backend.namespace}/{backend.name}"
-    return make(
-        "ING020",
-        route_ref(route, backend.field),
-        reference=name,
-        reason=text("reference", "missing"),
-        advice=text("reference_advice", "missing", what=name),
-        related=(ObjectRef("TraefikService", backend.name, backend.namespace),),
-        **route_words(route),
-    )
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def services_have_the_port(scene: Scene) -> Iterator[Finding]:
+    """Every Service behind the route has the port that the route names."""
+    for route, backend in _backends(scene):
+        service = scene.service(backend.namespace, backend.name)
+        if service is None or not _lacks_port(service, backend):
+            continue
+        ports = spec(service).get("ports") or ()
+        shown = [
+            f"{p['name']}:{p.get('port')}" if p.get("name") else str(p.get("port")) for p in ports
+        ]
+        ref = ObjectRef("Service", backend.name, backend.namespace)
+        yield make(
+            "ING005",
+            route_ref(route, backend.field),
+            host=scene.target.host,
+            path=scene.target.path,
+            service=f"{backend.namespace}/{backend.name}",
+            svc=backend.name,
+            port=backend.port if backend.port is not None else text("said", "no_port"),
+            ports=listing(shown),
+            related=(ref, *_composites(route)),
+            **(route_words(route) | {"ns": backend.namespace}),
+        )
 
 
-def _transport(scene: Scene, route: Route, backend: Backend, service: Obj) -> list[Finding]:
-    """A ServersTransport that does not exist, named by the IngressRoute or on the Service."""
-    wanted = transport_of(route, backend, service)
-    # A TCP route's is a ServersTransportTCP, which is another resource.
-    if not wanted or route.kind == "IngressRouteTCP":
-        return []
-    if "@" in wanted and not wanted.endswith("@kubernetescrd"):
-        return []
+def _lacks_port(service: Obj, backend: Backend) -> bool:
+    # Traefik takes the port from the reference where an ExternalName Service names none.
+    external = spec(service).get("type") == "ExternalName" and not spec(service).get("ports")
+    return not external and port_of(service, backend.port) is None
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def servers_transports_exist(scene: Scene) -> Iterator[Finding]:
+    """The ServersTransport by which Traefik is to speak to the pods exists."""
     transports = scene.kube.list("serverstransports")
-    if not transports.seen:
-        return []
-    known = {
-        reference(meta(obj).get("namespace", ""), meta(obj)["name"]) for obj in transports.get()
-    }
-    # makeServersTransportKey: the name is completed by the namespace of the Service reference.
-    if {reference(space, wanted) for space in (backend.namespace, route.namespace)} & known:
-        return []
-    what = f"ServersTransport {wanted}"
-    holder = ObjectRef("Service", backend.name, backend.namespace, "metadata.annotations")
-    ref = route_ref(route, backend.field)
-    return [
-        make(
-            "ING020",
-            ref if backend.servers_transport else holder,
-            reference=what,
-            reason=text("reference", "missing"),
-            advice=text("reference_advice", "missing", what=what),
-            related=(holder if backend.servers_transport else ref,),
-            **route_words(route),
-        )
-    ]
-
-
-# --- entryPoints
-
-
-def _entry_points(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
-    if not route.entry_points_missing or not routing.view.static.known:
-        return []
-    return [
-        make(
-            "ING010",
-            route_ref(route),
-            severity=Severity.WARNING,
-            asked=listing(route.entry_points_missing),
-            existing=listing(routing.view.static.entry_points),
-            related=traefik_refs(scene),
-            **route_words(route),
-        )
-    ]
-
-
-def _tls_options(scene: Scene, routing: Routing, route: Route) -> list[Finding]:
-    """A TLSOption that does not exist: Traefik disables the router and ends every handshake."""
-    entry = routing.view.static.entry_points.get(routing.entry_point)
-    shared = entry.tls_options if entry is not None and routing.view.static.known else None
-    written = (route.tls_options if route.tls else shared) or ""
-    options = scene.kube.list("tlsoptions")
-    # A name without a provider is one of the router's own; Ingresses bring no TLS options.
-    wanted = written if "@" in written or not written else f"{written}@{route.provider}"
-    readable = options.seen and wanted.endswith("@kubernetescrd")
-    if written in ("", "default") or not (readable or wanted.endswith("@kubernetes")):
-        return []
     known = {
         reference(meta(obj).get("namespace", ""), meta(obj)["name"])
-        for obj in listed(scene.kube, "tlsoptions")
+        for obj in transports.or_else(()) or ()
     }
-    if wanted in known:
-        return []
-    what = f"TLSOption {written}"
-    instance = scene.instance
-    owned = route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None)
-    by_traefik = not route.tls and instance is not None
-    words = route_words(route)
-    holder = owned
-    if by_traefik and instance is not None:
-        holder = ObjectRef(instance.kind, instance.name, instance.namespace)
-        words |= {
-            "route": str(holder),
-            "ns": instance.namespace,
-            "resource": instance.kind.lower(),
-            "name": instance.name,
-        }
-    return [
-        make(
-            "ING020",
-            holder,
-            reference=what,
-            reason=text("reference", "missing"),
-            advice=text("reference_advice", "missing", what=what),
-            related=(
-                ObjectRef("TLSOption", wanted.rpartition("@")[0]),
-                *((owned,) if by_traefik else ()),
-            ),
-            **words,
-        )
-    ]
+    for route, backend in _backends(scene) if transports.seen else ():
+        # A TCP route's is a ServersTransportTCP, which is another resource.
+        if route.kind == "IngressRouteTCP":
+            continue
+        service = scene.service(backend.namespace, backend.name)
+        wanted = transport_of(route, backend, service) if service is not None else ""
+        if not wanted or ("@" in wanted and not wanted.endswith("@kubernetescrd")):
+            continue
+        # makeServersTransportKey: the name is completed by the namespace of the Service reference.
+        if {reference(space, wanted) for space in (backend.namespace, route.namespace)} & known:
+            continue
+        ends = [
+            ObjectRef("Service", backend.name, backend.namespace, "metadata.annotations"),
+            route_ref(route, backend.field),
+        ]
+        holder = ends.pop(1 if backend.servers_transport else 0)
+        yield lacking(route, f"ServersTransport {wanted}", holder, *ends)
 
 
-# --- observed
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def other_rules_lead_somewhere(scene: Scene) -> Iterator[Finding]:
+    """Rules beside the one that serves the request lead somewhere, though it needs them not.
 
-
-def _redirect_port(scene: Scene, routing: Routing) -> list[Finding]:
-    """A redirect to https on the entryPoint's own port, where no client can follow."""
-    inner = {e.port for e in routing.view.static.entry_points.values()} - {443, 80}
-    probes = [c.get() for c in scene.snapshot.http.requests if c.seen]
-    if scene.snapshot.http.other_scheme.seen:
-        probes.append(scene.snapshot.http.other_scheme.get())
-    for probe in probes:
-        for exchange, following in zip_longest(probe.exchanges, probe.exchanges[1:]):
-            if following is not None and following.status is not None:
-                continue  # it was followed, and somebody answers there
-            if producer(exchange) is Producer.ALB or _pods_redirect(scene):
-                continue  # somebody else's redirect
-            location = exchange.header("location") or ""
-            parts = urlsplit(location)
-            try:
-                port = parts.port
-            except ValueError:
-                continue
-            if (
-                exchange.status in (301, 302, 303, 307, 308)
-                and parts.hostname == scene.target.host
-                and parts.scheme == "https"
-                and port in inner
-                and port != scene.target.port
-            ):
-                return [_redirects_inside(scene, routing, location, port)]
-    return []
-
-
-def _pods_redirect(scene: Scene) -> bool:
-    """Whether the application itself redirects, as its pods say when they are asked directly."""
-    return any(300 <= (p.exchanges[-1].status or 0) < 400 for p in probes_at(scene, Hop.POD))
-
-
-def _redirects_inside(scene: Scene, routing: Routing, location: str, port: int | None) -> Finding:
-    entry = next(
-        (n for n, e in routing.view.static.entry_points.items() if e.redirect_to is not None), "web"
-    )
-    instance = scene.instance
-    ref = (
-        ObjectRef(instance.kind, instance.name, instance.namespace)
-        if instance
-        else ObjectRef("Host", scene.target.host)
-    )
-    severity = Severity.ERROR if scene.target.scheme == "http" else Severity.WARNING
-    return make(
-        "ING015",
-        ref,
-        severity=severity,
-        location=location,
-        port=port,
-        entry=entry,
-        host=scene.target.host,
-        path=scene.target.path,
-    )
-
-
-def _disabled(scene: Scene, route: Route) -> list[Finding]:
-    """Traefik's own word on the router, where nothing more precise was found."""
-    for replica in scene.snapshot.traefik.replicas:
-        for router in replica.routers.or_else(()) or ():
-            if router.get("status") != "disabled" or not _same(router, route):
-                continue
-            errors: Sequence[Any] = router.get("error") or (text("said", "no_reason"),)
-            if any(producer(e) is Producer.APPLICATION and e.status for e in last_exchanges(scene)):
-                continue
-            invalid = route_tls.invalid(scene, route, listing(errors))
-            if invalid is not None:
-                return [invalid]
-            return [
-                make(
-                    "ING022",
-                    route_ref(route),
-                    error=listing(errors),
-                    related=(*_named_middlewares(scene, route, errors), *traefik_refs(scene)),
+    Those of the same object, and routes that would match were they not dropped for that.
+    """
+    serving, routing = winner(scene), routing_of(scene)
+    if serving is None:
+        return
+    own = (serving.kind, serving.namespace, serving.name)
+    told = {(b.namespace, b.name, str(b.port)) for b in serving.backends}
+    for route in routing.routes:
+        same = (route.kind, route.namespace, route.name) == own
+        if not (same or route in routing.selection.passed_over) or not route.loaded:
+            continue
+        for backend in route.backends:
+            key = (backend.namespace, backend.name, str(backend.port))
+            reason = None if key in told else _broken(scene, backend)
+            if reason is not None:
+                told.add(key)
+                yield make(
+                    "ING023",
+                    route_ref(route, backend.field),
+                    reason=reason,
+                    host=scene.target.host,
+                    path=scene.target.path,
+                    related=(ObjectRef("Service", backend.name, backend.namespace),),
                     **route_words(route),
-                    evidence=(Proof(text("source", "api", pod=replica.pod), str(router)),),
                 )
-            ]
-    return []
 
 
-def _named_middlewares(scene: Scene, route: Route, errors: Iterable[Any]) -> list[ObjectRef]:
-    """The route's Middlewares that Traefik's error names."""
-    words = " ".join(str(error) for error in errors)
-    known = middlewares.by_reference(scene)
-    return [
-        ObjectRef("Middleware", meta(known[name])["name"], meta(known[name]).get("namespace"))
-        for name in route.middlewares
-        if name in known and name in words
-    ]
-
-
-def _same(router: Obj, route: Route) -> bool:
-    named = f"{route.namespace}-{route.name}" in str(router.get("name", ""))
-    return unquoted(str(router.get("rule", ""))) == unquoted(route.rule) and (
-        named or str(router.get("provider", "")) == route.provider
-    )
+def _broken(scene: Scene, backend: Backend) -> str | None:
+    """Why a backend leads nowhere, in words; None where it leads somewhere or is not known."""
+    if backend.kind != "Service" or "@" in backend.name:
+        return None
+    service = scene.kube.one("services", backend.namespace, backend.name)
+    words = {"service": f"{backend.namespace}/{backend.name}", "port": backend.port}
+    if service.why is Why.NOT_FOUND:
+        return text("neighbour", "service", **words)
+    if service.seen and _lacks_port(service.get(), backend):
+        return text("neighbour", "port", **words)
+    return None

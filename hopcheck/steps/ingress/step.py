@@ -4,102 +4,136 @@ from __future__ import annotations
 
 from typing import Any
 
-from hopcheck.behaviour.traefik.route import Route
-from hopcheck.behaviour.traefik.rules import hosts_in, unquoted
-from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
-from hopcheck.scene.chosen_route import Routing, port_of, routing_of
-from hopcheck.scene.outcome import Producer, outcomes, producer
-from hopcheck.scene.scene import Scene, scene_of
-from hopcheck.steps.ingress import exclusions, neighbours, references
-from hopcheck.steps.loaded import loaded_somewhere
-from hopcheck.steps.names import RESOURCE, gateway_gap, last_exchanges, route_ref, route_words
+import msgspec
 
-_ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
+from hopcheck.catalogue.catalogue import listing, text
+from hopcheck.model import Gap, Judgement, Snapshot, Step, Why
+from hopcheck.scene.chosen_route import Routing, routing_of
+from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.scene import Scene, scene_of
+from hopcheck.steps.ingress import hosts, ranking, references, router, unserved
+from hopcheck.steps.ingress.standing import (
+    ROUTE_LISTS,
+    guessed,
+    hangs_on_settings,
+    obstacle,
+    only_candidate,
+    other_kinds,
+    unseen,
+)
+from hopcheck.steps.loaded import loaded_somewhere
+from hopcheck.steps.names import gateway_gap
+from hopcheck.steps.rule import Rule
+
+_OWN_WORD = (router.tls_options_are_valid, router.router_is_enabled, router.requests_meet_the_rule)
+
+RULES: tuple[Rule, ...] = (
+    # a route serves the request
+    unserved.request_arrives_where_the_route_listens,
+    unserved.path_is_routed,
+    unserved.one_entry_point_exists,
+    unserved.rule_can_be_read,
+    unserved.route_has_a_form_that_traefik_reads,
+    unserved.references_are_permitted,
+    unserved.traefik_watches_the_route,
+    unserved.ingress_class_is_traefiks,
+    hosts.rule_has_the_syntax_of_this_version,
+    hosts.host_is_routed,
+    # what it names is there
+    *router.ON_THE_ROUTE,
+    *_OWN_WORD,
+    # it is the route that was meant
+    ranking.one_route_has_the_highest_priority,
+    ranking.prefix_ends_with_a_path_element,
+    ranking.own_host_outranks_a_wildcard,
+    ranking.set_priority_leaves_the_host_its_own_route,
+    references.other_rules_lead_somewhere,
+)
 
 
 def judge(snapshot: Snapshot) -> Judgement:
-    """Judge the route that the declared objects give the host and path."""
+    """What is seen of the step, and what its rules find."""
     scene = scene_of(snapshot)
+    findings = tuple(finding for rule in RULES for finding in rule(scene))
+    return msgspec.structs.replace(sight(scene), findings=findings)
+
+
+def sight(scene: Scene) -> Judgement:
+    """Which route the declared objects give the host and path, and what could not be seen."""
     routing = routing_of(scene)
-    unseen = _unseen(scene)
-    if len(unseen) == len(_ROUTE_LISTS):
+    if len(unseen(scene)) == len(ROUTE_LISTS):
         first = scene.kube.list("ingresses")
-        gap = Gap(
-            "ingresses", first.why or Why.NOT_SELECTED, first.detail, params={"party": "kubernetes"}
-        )
-        return Judgement(Step.INGRESS, gaps=(gap,))
-    selection = routing.selection
+        why, params = first.why or Why.NOT_SELECTED, {"party": "kubernetes"}
+        return Judgement(Step.INGRESS, gaps=(Gap("ingresses", why, first.detail, params=params),))
     facts = _facts(scene, routing)
-    findings: list[Finding] = []
-    names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.order)
+    winner = routing.selection.winner
+    if winner is None:
+        return _without_winner(scene, routing, facts)
+    names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in routing.selection.order)
     undecided = Gap("undecided", Why.NOT_NEEDED, params={"names": names})
-    if selection.winner is not None and _guessed(scene, routing):
+    if guessed(scene):
         return Judgement(Step.INGRESS, gaps=(undecided,), facts=facts)
-    if selection.winner is not None:
-        findings += references.judge(scene, routing, selection.winner)
-        findings += _ambiguous(scene, routing)
-        findings += neighbours.judge(scene, routing, selection.winner)
-        gaps = _denied(scene, unseen, required=False)
-        if routing.gateway:
-            gaps = (*gaps, gateway_gap(routing, required=False))
-        if selection.winner.uncertain and not _proven(scene, routing):
-            gaps = (*gaps, undecided)
-        return Judgement(Step.INGRESS, tuple(findings), gaps, seen=True, facts=facts)
-    return _no_winner(scene, routing, unseen, facts)
+    gaps = _denied(scene, required=False)
+    if routing.gateway:
+        gaps = (*gaps, gateway_gap(routing, required=False))
+    # Whether an answer or Traefik itself shows that the route is loaded.
+    proven = outcomes(scene.snapshot).succeeded > 0 or loaded_somewhere(scene, routing)
+    if winner.uncertain and not proven:
+        gaps = (*gaps, undecided)
+    return Judgement(Step.INGRESS, gaps=gaps, seen=True, facts=facts)
 
 
-def _guessed(scene: Scene, routing: Routing) -> bool:
-    """Whether requests succeed and which of several routes serves them is not known.
+def _without_winner(scene: Scene, routing: Routing, facts: dict[str, Any]) -> Judgement:
+    selection, other = routing.selection, routing.other_provider
+    works = outcomes(scene.snapshot).succeeded > 0
+    if other is not None:
+        note = text("na", "file_provider", host=scene.target.host, provider=other)
+        facts["route.label"] = text("found", "provider", name=other)
+        return Judgement(Step.INGRESS, not_applicable=note, facts=facts)
+    if selection.redirect is not None and not selection.excluded:
+        # The entryPoint itself answers; what serves after the redirect is the other scheme's.
+        facts["route.label"] = facts["redirect"]
+        return Judgement(Step.INGRESS, seen=True, facts=facts)
+    if routing.gateway:
+        return Judgement(Step.INGRESS, gaps=(gateway_gap(routing, required=True),), facts=facts)
+    gaps = _denied(scene, required=True)
+    only = only_candidate(scene)
+    if only is not None and works:
+        # Its rule depends on what is not known here (a header, an address): the answer tells.
+        facts["route.label"] = f"{only.kind} {only.namespace}/{only.name}"
+        facts["route.detail"] = only.rule
+        return Judgement(Step.INGRESS, seen=True, facts=facts)
+    if only is not None and any(rule(scene) for rule in (*router.ON_THE_ROUTE, *_OWN_WORD)):
+        # Whatever its rule asks, it does not serve as it is.
+        return Judgement(Step.INGRESS, seen=True, facts=facts)
+    if selection.undecided or works:
+        # Something matches that cannot be evaluated from the declaration, or an answer proves it.
+        names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.undecided)
+        what = "undecided" if selection.undecided else "routed_unseen"
+        gaps = (*gaps, Gap(what, Why.NOT_NEEDED, params={"names": names}))
+        return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
+    if hangs_on_settings(scene):
+        # Which entryPoints have TLS, which classes are read: Traefik's own settings decide.
+        gaps = (*gaps, Gap("static", Why.NOT_NEEDED))
+        return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
+    if other_kinds(scene):
+        gaps = (*gaps, Gap("gateway_kinds", Why.NOT_NEEDED, params={"host": scene.target.host}))
+    seen = obstacle(scene) is not None or not gaps
+    return Judgement(Step.INGRESS, gaps=gaps, seen=seen, facts=facts)
 
-    That is so where what decides on a route (its class, a setting of Traefik) could not be seen. A
-    route that Traefik drops cannot be the one, though no other is in sight.
-    """
-    selection = routing.selection
-    if selection.winner is None or not selection.winner.uncertain:
-        return False
-    rivals = {(route.kind, route.namespace, route.name) for route in selection.order}
-    several = len(rivals) > 1 or routing.drops(selection.winner)
-    made = outcomes(scene.snapshot)
-    return several and made.made > 0 and made.succeeded == made.made
 
-
-def _proven(scene: Scene, routing: Routing) -> bool:
-    """Whether an answer or Traefik itself shows that the route is loaded."""
-    return outcomes(scene.snapshot).succeeded > 0 or loaded_somewhere(scene, routing)
-
-
-def _unseen(scene: Scene) -> list[str]:
-    """Kinds of routes that could not be read ('no such API' counts as read: there are none)."""
-    found = []
-    for resource in _ROUTE_LISTS:
-        lists = [
-            value
-            for key, value in scene.kube.lists.items()
-            if key == resource or key.startswith(f"{resource}@")
-        ]
-        if not any(one.seen or one.why is Why.NOT_FOUND for one in lists):
-            found.append(resource)
-    return found
-
-
-def _denied(scene: Scene, unseen: list[str], *, required: bool) -> tuple[Gap, ...]:
-    if not unseen:
+def _denied(scene: Scene, *, required: bool) -> tuple[Gap, ...]:
+    missing = unseen(scene)
+    if not missing:
         return ()
-    first = scene.kube.list(unseen[0])
-    return (
-        Gap(
-            "routes",
-            first.why or Why.NOT_SELECTED,
-            first.detail,
-            required=required,
-            params={
-                "host": scene.target.host,
-                "resources": ", ".join(unseen),
-                "party": "kubernetes",
-            },
-        ),
-    )
+    first = scene.kube.list(missing[0])
+    params = {
+        "host": scene.target.host,
+        "resources": ", ".join(missing),
+        "party": "kubernetes",
+    }
+    why = first.why or Why.NOT_SELECTED
+    return (Gap("routes", why, first.detail, required=required, params=params),)
 
 
 def _facts(scene: Scene, routing: Routing) -> dict[str, Any]:
@@ -125,217 +159,3 @@ def _facts(scene: Scene, routing: Routing) -> dict[str, Any]:
     if selection.redirect is not None:
         facts["redirect"] = text("found", "redirect", name=selection.redirect.name)
     return facts
-
-
-def _no_winner(
-    scene: Scene, routing: Routing, unseen: list[str], facts: dict[str, Any]
-) -> Judgement:
-    selection = routing.selection
-    gaps: tuple[Gap, ...] = ()
-    other = routing.other_provider
-    works = outcomes(scene.snapshot).succeeded > 0
-    if other is not None:
-        return Judgement(
-            Step.INGRESS,
-            not_applicable=text("na", "file_provider", host=scene.target.host, provider=other),
-            facts=facts | {"route.label": text("found", "provider", name=other)},
-        )
-    if selection.redirect is not None and not selection.excluded:
-        # The entryPoint itself answers; what serves after the redirect is the other scheme's.
-        return Judgement(Step.INGRESS, seen=True, facts=facts | {"route.label": facts["redirect"]})
-    if routing.gateway:
-        return Judgement(Step.INGRESS, gaps=(gateway_gap(routing, required=True),), facts=facts)
-    gaps = _denied(scene, unseen, required=True)
-    only = {(r.kind, r.namespace, r.name, r.rule) for r in selection.undecided}
-    if works and len(only) == 1 and not gaps:
-        # Its rule depends on what is not known here (a header, an address): the answer tells.
-        kind, namespace, name, rule = only.pop()
-        label = {"route.label": f"{kind} {namespace}/{name}", "route.detail": rule}
-        return Judgement(Step.INGRESS, seen=True, facts=facts | label)
-    if len(only) == 1 and not works and not gaps:
-        found = references.judge(scene, routing, selection.undecided[0])
-        found = found or _unmet(scene, selection.undecided)
-        if found:
-            return Judgement(Step.INGRESS, tuple(found), seen=True, facts=facts)
-    if selection.undecided or works:
-        # Something matches that cannot be evaluated from the declaration, or an answer proves it.
-        names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.undecided)
-        what = "undecided" if selection.undecided else "routed_unseen"
-        gaps = (*gaps, Gap(what, Why.NOT_NEEDED, params={"names": names}))
-        return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
-    if not routing.view.static.known and exclusions.needs_static(selection):
-        # Which entryPoints have TLS, which classes are read: Traefik's own settings decide.
-        gaps = (*gaps, Gap("static", Why.NOT_NEEDED))
-        return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
-    if routing.view.static.gateway and not selection.excluded and not _api_seen(scene):
-        # Traefik reads GRPCRoutes, TLSRoutes and TCPRoutes as well, which nobody here has read.
-        gaps = (*gaps, Gap("gateway_kinds", Why.NOT_NEEDED, params={"host": scene.target.host}))
-    finding = exclusions.judge(scene, routing, certain=not gaps)
-    if finding is None:
-        return Judgement(Step.INGRESS, gaps=gaps, seen=not gaps, facts=facts)
-    found = [finding]
-    if finding.code == "ING011" and routing.winner is not None:
-        # The route itself is read: what it names has to exist wherever the request arrives.
-        found += references.judge(scene, routing, routing.winner)
-    return Judgement(Step.INGRESS, tuple(found), gaps, seen=True, facts=facts)
-
-
-def _unmet(scene: Scene, undecided: tuple[Route, ...]) -> list[Finding]:
-    """The only route for host and path asks more of a request, and Traefik found none for ours.
-
-    What it asks (a header, a client's address) is not evaluated here: Traefik's own 404 tells,
-    where its API shows that the route is loaded.
-    """
-    route = undecided[0]
-    last = last_exchanges(scene)
-    refused = [e for e in last if e.status == 404 and producer(e) is Producer.TRAEFIK]
-    loaded = any(
-        unquoted(str(router.get("rule"))) == unquoted(route.rule)
-        and router.get("status") != "disabled"
-        for replica in scene.snapshot.traefik.replicas
-        for router in replica.routers.or_else(()) or ()
-    )
-    if not loaded or route.uncertain or not last or len(refused) < len(last):
-        return []
-    return [
-        make(
-            "ING007",
-            route_ref(route, route.field),
-            variant="condition",
-            host=scene.target.host,
-            path=scene.target.path,
-            paths=route.rule,
-            advice="",
-            **route_words(route),
-        )
-    ]
-
-
-def _api_seen(scene: Scene) -> bool:
-    return any(replica.routers.seen for replica in scene.snapshot.traefik.replicas)
-
-
-def _destinations(routing: Routing, route: Route) -> set[tuple[str, str, object]]:
-    """The Services behind a route with the ports' numbers, however a port is named."""
-    found = set()
-    for backend in routing.backends(route)[0]:
-        service = routing.scene.service(backend.namespace, backend.name) or {}
-        port = port_of(service, backend.port) or {}
-        found.add((backend.namespace, backend.name, port.get("port", backend.port)))
-    return found
-
-
-def _ambiguous(scene: Scene, routing: Routing) -> list[Finding]:
-    """Ties, and a winner that outranks the route which is plainly meant."""
-    selection, winner = routing.selection, routing.selection.winner
-    if winner is None:
-        return []
-    target = scene.target
-    own = _destinations(routing, winner)
-    rivals = [
-        r
-        for r in selection.ties
-        if (r.namespace, r.name) != (winner.namespace, winner.name)
-        and not (own and r.middlewares == winner.middlewares and _destinations(routing, r) == own)
-    ]
-    found = []
-    if rivals:
-        found.append(
-            make(
-                "ING009",
-                route_ref(winner),
-                related=tuple(route_ref(r) for r in rivals),
-                route=str(route_ref(winner)),
-                others=listing(str(route_ref(r)) for r in rivals),
-                host=target.host,
-                path=target.path,
-                priority=winner.priority,
-            )
-        )
-    proper = next((r for r in selection.shadowed if _by_element(r, winner, target.path)), None)
-    if proper is not None:
-        found.append(_overmatches(scene, winner, proper))
-    exact = next((r for r in selection.shadowed if _meant(r, winner, target.host)), None)
-    if exact is not None and not winner.priority_set:
-        found.append(_outranked(scene, winner, exact))
-    meant = next((r for r in selection.shadowed if _names_it(r, target.host)), None)
-    taken = winner.priority_set and not _names_it(winner, target.host)
-    if meant is not None and taken and not outcomes(scene.snapshot).succeeded:
-        # A priority is set on purpose; where nothing works, it is what takes the host's requests.
-        found.append(_outranked(scene, winner, meant, *_backend_refs(winner)))
-    return found
-
-
-def _names_it(route: Route, host: str) -> bool:
-    return host.lower().rstrip(".") in hosts_in(route.rule, route.syntax, route.protocol)
-
-
-def _by_element(route: Route, winner: Route, path: str) -> bool:
-    """Whether the winner's Prefix ends inside an element of the path, where `route` is meant.
-
-    Kubernetes compares a Prefix element by element, Traefik character by character.
-    """
-    if winner.kind != "Ingress" or winner.path_type != "Prefix" or not winner.path:
-        return False
-    if route.host != winner.host or route.backends == winner.backends or not route.path:
-        return False
-    return not _within(winner.path, path) and _within(route.path, path)
-
-
-def _within(prefix: str, path: str) -> bool:
-    base = prefix.rstrip("/")
-    return path == base or path.startswith(f"{base}/")
-
-
-def _overmatches(scene: Scene, winner: Route, proper: Route) -> Finding:
-    made = outcomes(scene.snapshot)
-    served = made.made > 0 and made.succeeded == made.made
-    return make(
-        "ING008",
-        route_ref(winner, winner.field),
-        variant="prefix",
-        severity=Severity.WARNING if served else None,
-        related=(route_ref(proper, proper.field), *_backend_refs(winner)),
-        winner=str(route_ref(winner)),
-        winner_rule=winner.rule,
-        winner_priority=winner.priority,
-        loser=text("said", "path_of", path=proper.path, route=route_ref(proper)),
-        loser_priority=proper.priority,
-        host=scene.target.host,
-        path=scene.target.path,
-        ns=winner.namespace,
-        resource=RESOURCE[winner.kind],
-        name=winner.name,
-    )
-
-
-def _backend_refs(route: Route) -> tuple[ObjectRef, ...]:
-    return tuple(ObjectRef(b.kind, b.name, b.namespace) for b in route.backends)
-
-
-def _meant(route: Route, winner: Route, host: str) -> bool:
-    """Whether `route` names the host itself while the winner is a wildcard or overmatches."""
-    if (route.namespace, route.name, route.field) == (winner.namespace, winner.name, winner.field):
-        return False
-    if route.backends == winner.backends or route.kind != "Ingress" or winner.kind != "Ingress":
-        return False
-    return route.host == host and winner.host not in (host, None) and winner.host.startswith("*.")
-
-
-def _outranked(scene: Scene, winner: Route, loser: Route, *related: ObjectRef) -> Finding:
-    target = scene.target
-    return make(
-        "ING008",
-        route_ref(winner),
-        related=(route_ref(loser), *related),
-        winner=str(route_ref(winner)),
-        winner_rule=winner.rule,
-        winner_priority=winner.priority,
-        loser=str(route_ref(loser)),
-        loser_priority=loser.priority,
-        host=target.host,
-        path=target.path,
-        ns=loser.namespace,
-        resource=RESOURCE[loser.kind],
-        name=loser.name,
-    )

@@ -334,7 +334,7 @@ def _told_http(scene: Scene) -> bool:
         return False
     if route.middlewares and not scene.kube.list("middlewares").seen:
         return False
-    return not middlewares.judge(scene, routing, route)
+    return middlewares.sound(scene, route)
 
 
 def _traefik_refs(scene: Scene) -> tuple[ObjectRef, ...]:

@@ -1,0 +1,125 @@
+"""The middlewares on the route: do they exist, and does Traefik take and run them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from hopcheck.behaviour.traefik.route import Route
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef
+from hopcheck.scene.scene import Scene, meta
+from hopcheck.steps.bounds import said
+from hopcheck.steps.ingress.standing import route_in_question
+from hopcheck.steps.middlewares import (
+    OWN,
+    by_reference,
+    culprits,
+    faults,
+    missing,
+    names_of,
+)
+from hopcheck.steps.names import route_ref, route_words, traefik_refs
+from hopcheck.steps.rule import BESIDE_KUBE, rule
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def middlewares_exist(scene: Scene) -> Iterator[Finding]:
+    """Every middleware that the route or its entryPoint names exists."""
+    route = route_in_question(scene)
+    if route is None:
+        return
+    known, names = by_reference(scene), names_of(scene, route)
+    for written in missing(scene, route):
+        name = names[written] if names[written].endswith(OWN) else written
+        close = difflib.get_close_matches(f"{name.partition('@')[0]}{OWN}", known, n=1)
+        near = [meta(known[one]) for one in close]
+        # Where the route does not, Traefik's arguments name it.
+        owner = () if written in route.middlewares else traefik_refs(scene)
+        yield make(
+            "ING013",
+            owner[0] if owner else route_ref(route),
+            variant="entry_point" if owner else None,
+            middleware=name,
+            near=text("near", "there_is", name=close[0]) if close else "",
+            related=(
+                *((route_ref(route),) if owner else ()),
+                *(ObjectRef("Middleware", o["name"], o.get("namespace")) for o in near),
+                _meant(route, name),
+            ),
+            **route_words(route),
+        )
+
+
+def _meant(route: Route, name: str) -> ObjectRef:
+    """The one that is missing, as far as "namespace-name" can be taken apart."""
+    bare, prefix = name.partition("@")[0], f"{route.namespace}-"
+    if not bare.startswith(prefix):
+        return ObjectRef("Middleware", bare)
+    return ObjectRef("Middleware", bare.removeprefix(prefix), route.namespace)
+
+
+def _broken(scene: Scene, *keys: str) -> Iterator[Finding]:
+    route = route_in_question(scene)
+    if route is None:
+        return
+    for fault in faults(scene, route):
+        if fault.key in keys:
+            ref, advice = fault.middleware, fault.key.partition("_")[0]
+            yield make(
+                "ING014",
+                ref,
+                middleware=f"{ref.namespace}/{ref.name}",
+                route=str(route_ref(route)),
+                reason=text("middleware", fault.key, **fault.words),
+                advice=text("middleware_advice", advice, **fault.words),
+                ns=ref.namespace,
+                name=ref.name,
+                evidence=fault.evidence,
+                related=(*fault.related, route_ref(route)),
+            )
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def what_middlewares_name_exists(scene: Scene) -> Iterator[Finding]:
+    """The Secrets, plugins and chained Middlewares that the route's middlewares name exist."""
+    yield from _broken(scene, "secret", "chain", "plugin")
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def forward_auth_answers(scene: Scene) -> Iterator[Finding]:
+    """The service that a forwardAuth asks exists and answers."""
+    yield from _broken(scene, "auth_missing", "auth_down")
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def middlewares_are_accepted(scene: Scene) -> Iterator[Finding]:
+    """Traefik accepts the route's middlewares, by its API or its log."""
+    yield from _broken(scene, "refused", "absent")
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def middlewares_let_requests_through(scene: Scene) -> Iterator[Finding]:
+    """No middleware answers clients badly where the application itself serves."""
+    route = route_in_question(scene)
+    blame = culprits(scene, route) if route is not None else None
+    if route is None or blame is None:
+        return
+    own = [meta(obj) for obj in blame.middlewares]
+    refs = [ObjectRef("Middleware", one["name"], one.get("namespace")) for one in own]
+    owner, alone, bad = route_ref(route), len(refs) == 1, blame.answer
+    key = "loop" if bad.error is ErrorKind.TOO_MANY_REDIRECTS else "between"
+    words = {"status": bad.status, "location": bad.header("location") or ""}
+    yield make(
+        "ING014",
+        refs[0] if alone else owner,
+        variant=None if alone else "several",
+        middleware=listing(f"{ref.namespace}/{ref.name}" for ref in refs),
+        route=str(owner),
+        reason=text("middleware", key, **words),
+        advice=text("middleware_advice", key, **words),
+        ns=refs[0].namespace or "",
+        name=refs[0].name,
+        evidence=[Evidence(p.member, said(p)) for p in blame.pods[:3]],
+        related=(owner,) if alone else refs,
+    )

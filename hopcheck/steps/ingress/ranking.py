@@ -1,0 +1,148 @@
+"""Which of several routes wins: ties, and a winner that outranks the one that is plainly meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.rules import hosts_in
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import Finding, ObjectRef, Severity
+from hopcheck.scene.chosen_route import Routing, port_of, routing_of
+from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.scene import Scene
+from hopcheck.steps.ingress.standing import winner
+from hopcheck.steps.names import RESOURCE, route_ref
+from hopcheck.steps.rule import BESIDE_KUBE, rule
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def one_route_has_the_highest_priority(scene: Scene) -> Iterator[Finding]:
+    """No other route with the same priority leads the request elsewhere."""
+    first, routing = winner(scene), routing_of(scene)
+    if first is None:
+        return
+    own = _destinations(routing, first)
+    rivals = [
+        r
+        for r in routing.selection.ties
+        if (r.namespace, r.name) != (first.namespace, first.name)
+        and not (own and r.middlewares == first.middlewares and _destinations(routing, r) == own)
+    ]
+    if rivals:
+        yield make(
+            "ING009",
+            route_ref(first),
+            related=tuple(route_ref(r) for r in rivals),
+            route=str(route_ref(first)),
+            others=listing(str(route_ref(r)) for r in rivals),
+            host=scene.target.host,
+            path=scene.target.path,
+            priority=first.priority,
+        )
+
+
+def _destinations(routing: Routing, route: Route) -> set[tuple[str, str, object]]:
+    """The Services behind a route with the ports' numbers, however a port is named."""
+    found = set()
+    for backend in routing.backends(route)[0]:
+        service = routing.scene.service(backend.namespace, backend.name) or {}
+        port = port_of(service, backend.port) or {}
+        found.add((backend.namespace, backend.name, port.get("port", backend.port)))
+    return found
+
+
+def _shadowed(scene: Scene) -> tuple[Route, ...]:
+    return routing_of(scene).selection.shadowed
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
+    """The winner's Prefix ends where an element of the path does.
+
+    Kubernetes compares a Prefix element by element, Traefik character by character.
+    """
+    first, path = winner(scene), scene.target.path
+    if first is None or first.kind != "Ingress" or first.path_type != "Prefix" or not first.path:
+        return
+    for route in _shadowed(scene):
+        if route.host != first.host or route.backends == first.backends or not route.path:
+            continue
+        if not _within(first.path, path) and _within(route.path, path):
+            made = outcomes(scene.snapshot)
+            served = made.made > 0 and made.succeeded == made.made
+            yield make(
+                "ING008",
+                route_ref(first, first.field),
+                variant="prefix",
+                severity=Severity.WARNING if served else None,
+                related=(route_ref(route, route.field), *_backend_refs(first)),
+                winner=str(route_ref(first)),
+                winner_rule=first.rule,
+                winner_priority=first.priority,
+                loser=text("said", "path_of", path=route.path, route=route_ref(route)),
+                loser_priority=route.priority,
+                host=scene.target.host,
+                path=path,
+                ns=first.namespace,
+                resource=RESOURCE[first.kind],
+                name=first.name,
+            )
+            return
+
+
+def _within(prefix: str, path: str) -> bool:
+    base = prefix.rstrip("/")
+    return path == base or path.startswith(f"{base}/")
+
+
+def _backend_refs(route: Route) -> tuple[ObjectRef, ...]:
+    return tuple(ObjectRef(b.kind, b.name, b.namespace) for b in route.backends)
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def own_host_outranks_a_wildcard(scene: Scene) -> Iterator[Finding]:
+    """No wildcard's route wins by its length over one that names the host itself."""
+    first, host = winner(scene), scene.target.host
+    if first is None or first.priority_set or first.kind != "Ingress":
+        return
+    if first.host is None or first.host == host or not first.host.startswith("*."):
+        return
+    for route in _shadowed(scene):
+        if route.kind == "Ingress" and route.host == host and route.backends != first.backends:
+            yield _outranked(scene, first, route)
+            return
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE, silent_when="any_succeeded")
+def set_priority_leaves_the_host_its_own_route(scene: Scene) -> Iterator[Finding]:
+    """No priority that was set takes the host's requests from the route that names the host.
+
+    A priority is set on purpose; where nothing works, it is what takes them.
+    """
+    first, host = winner(scene), scene.target.host
+    if first is not None and first.priority_set and not _names(first, host):
+        for route in [r for r in _shadowed(scene) if _names(r, host)][:1]:
+            yield _outranked(scene, first, route, *_backend_refs(first))
+
+
+def _names(route: Route, host: str) -> bool:
+    return host.lower().rstrip(".") in hosts_in(route.rule, route.syntax, route.protocol)
+
+
+def _outranked(scene: Scene, first: Route, loser: Route, *related: ObjectRef) -> Finding:
+    return make(
+        "ING008",
+        route_ref(first),
+        related=(route_ref(loser), *related),
+        winner=str(route_ref(first)),
+        winner_rule=first.rule,
+        winner_priority=first.priority,
+        loser=str(route_ref(loser)),
+        loser_priority=loser.priority,
+        host=scene.target.host,
+        path=scene.target.path,
+        ns=loser.namespace,
+        resource=RESOURCE[loser.kind],
+        name=loser.name,
+    )

@@ -1,0 +1,142 @@
+"""Traefik's own word on the route's router, where nothing more precise is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.rules import unquoted
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import Evidence as Proof
+from hopcheck.model import Finding, Obj, ObjectRef
+from hopcheck.scene.outcome import Producer, producer
+from hopcheck.scene.scene import Scene, meta
+from hopcheck.steps.ingress import entry_points, middlewares, references, tls
+from hopcheck.steps.ingress.standing import only_candidate, route_in_question
+from hopcheck.steps.middlewares import by_reference
+from hopcheck.steps.names import last_exchanges, route_ref, route_words, traefik_refs
+from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
+
+# What a route refers to: each of these rules sees the cause of a disabled router at its source.
+ON_THE_ROUTE: tuple[Rule, ...] = (
+    references.traefik_services_exist,
+    references.services_exist,
+    references.services_have_the_port,
+    references.servers_transports_exist,
+    entry_points.every_entry_point_exists,
+    middlewares.middlewares_exist,
+    middlewares.what_middlewares_name_exists,
+    middlewares.forward_auth_answers,
+    middlewares.middlewares_are_accepted,
+    middlewares.middlewares_let_requests_through,
+    tls.tls_options_exist,
+    tls.certificate_is_usable,
+    tls.certificate_resolver_exists,
+    tls.default_certificate_is_usable,
+    tls.handshakes_are_accepted,
+    entry_points.redirects_lead_to_a_port_of_clients,
+)
+
+
+class _Disabled(Struct, frozen=True):
+    """A router of Traefik's API that is disabled, and its errors in words."""
+
+    route: Route
+    pod: str
+    router: Obj
+    errors: str
+
+
+def _disabled(scene: Scene) -> _Disabled | None:
+    """The disabled router of the route in question, where no application answers."""
+    route = route_in_question(scene)
+    answers = last_exchanges(scene)
+    if route is None or any(producer(e) is Producer.APPLICATION and e.status for e in answers):
+        return None
+    for replica in scene.snapshot.traefik.replicas:
+        for router in replica.routers.or_else(()) or ():
+            if router.get("status") == "disabled" and _same(router, route):
+                errors = listing(router.get("error") or (text("said", "no_reason"),))
+                return _Disabled(route, replica.pod, router, errors)
+    return None
+
+
+def _same(router: Obj, route: Route) -> bool:
+    named = f"{route.namespace}-{route.name}" in str(router.get("name", ""))
+    return unquoted(str(router.get("rule", ""))) == unquoted(route.rule) and (
+        named or str(router.get("provider", "")) == route.provider
+    )
+
+
+def _invalid_option(scene: Scene, found: _Disabled) -> Obj | None:
+    """The one TLSOption of the route, where the error is about TLS options."""
+    options = tls.options_of(scene, found.route)
+    return options[0] if "TLS config" in found.errors and len(options) == 1 else None
+
+
+@rule(reads=("kube", "traefik"), uses=BESIDE_KUBE, unless=ON_THE_ROUTE)
+def tls_options_are_valid(scene: Scene) -> Iterator[Finding]:
+    """Traefik can use the route's TLSOption."""
+    found = _disabled(scene)
+    option = _invalid_option(scene, found) if found is not None else None
+    if found is not None and option is not None:
+        yield tls.about_option(scene, found.route, option, found.errors, "", "invalid")
+
+
+@rule(reads=("kube", "traefik"), uses=BESIDE_KUBE, unless=ON_THE_ROUTE)
+def router_is_enabled(scene: Scene) -> Iterator[Finding]:
+    """Traefik has not disabled the route's router."""
+    found = _disabled(scene)
+    if found is None or _invalid_option(scene, found) is not None:
+        return
+    route, known = found.route, by_reference(scene)
+    named = [meta(known[n]) for n in route.middlewares if n in known and n in found.errors]
+    yield make(
+        "ING022",
+        route_ref(route),
+        error=found.errors,
+        related=(
+            *(ObjectRef("Middleware", own["name"], own.get("namespace")) for own in named),
+            *traefik_refs(scene),
+        ),
+        **route_words(route),
+        evidence=(Proof(text("source", "api", pod=found.pod), str(found.router)),),
+    )
+
+
+@rule(
+    reads=("kube", "traefik"),
+    uses=BESIDE_KUBE,
+    silent_when="any_succeeded",
+    unless=(*ON_THE_ROUTE, tls_options_are_valid, router_is_enabled),
+)
+def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:
+    """The only route for host and path asks no more of a request than a client's brings.
+
+    What it asks (a header, a client's address) is not evaluated here: Traefik's own 404 tells,
+    where its API shows that the route is loaded.
+    """
+    route = only_candidate(scene)
+    if route is None or route.uncertain or route is not route_in_question(scene):
+        return
+    last = last_exchanges(scene)
+    refused = [e for e in last if e.status == 404 and producer(e) is Producer.TRAEFIK]
+    loaded = any(
+        unquoted(str(router.get("rule"))) == unquoted(route.rule)
+        and router.get("status") != "disabled"
+        for replica in scene.snapshot.traefik.replicas
+        for router in replica.routers.or_else(()) or ()
+    )
+    if loaded and last and len(refused) == len(last):
+        yield make(
+            "ING007",
+            route_ref(route, route.field),
+            variant="condition",
+            host=scene.target.host,
+            path=scene.target.path,
+            paths=route.rule,
+            advice="",
+            **route_words(route),
+        )

@@ -1,0 +1,190 @@
+"""How the route stands: which one the rules speak of, or what keeps every route from serving."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
+from hopcheck.behaviour.traefik.routes import Selection
+from hopcheck.model import Why
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.memo import Memo
+from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.scene import Scene
+
+ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
+CLASS = frozenset(
+    {
+        Excluded.CLASS_OTHER,
+        Excluded.CLASS_MISSING,
+        Excluded.CLASS_FLAG,
+        Excluded.ANNOTATION_OTHER,
+        Excluded.NO_CLASS_BUT_FLAG,
+        Excluded.CLUSTER_SCOPE_OFF,
+    }
+)
+FILTER = frozenset({Excluded.NAMESPACE_FILTERED, Excluded.LABEL_FILTERED})
+FORM = frozenset(
+    {
+        Excluded.NO_HTTP,
+        Excluded.RESOURCE_BACKEND,
+        Excluded.NO_SERVICE,
+        Excluded.DEFAULT_BACKEND_IGNORED,
+        Excluded.BAD_ANNOTATION,
+        Excluded.BAD_KIND,
+        Excluded.CHILD_ROUTE,
+    }
+)
+REFERENCE = frozenset({Excluded.CROSS_NAMESPACE, Excluded.CROSS_PROVIDER})
+# Loaded, and not where the request arrives.
+ELSEWHERE = (Excluded.NOT_TLS, Excluded.ENTRYPOINT_OTHER, Excluded.ONLY_TLS)
+# What was most likely meant to serve the host comes first.
+_ORDER = (
+    *ELSEWHERE,
+    Excluded.PATH_MISMATCH,
+    Excluded.ENTRYPOINT_MISSING,
+    Excluded.PARSE_ERROR,
+    *sorted(FORM - {Excluded.CHILD_ROUTE}),
+    *sorted(REFERENCE),
+    *sorted(FILTER),
+    Excluded.CLASS_MISSING,
+    Excluded.CLASS_FLAG,
+    Excluded.NO_CLASS_BUT_FLAG,
+    Excluded.CLUSTER_SCOPE_OFF,
+    Excluded.ANNOTATION_OTHER,
+    Excluded.CLASS_OTHER,
+    Excluded.CHILD_ROUTE,
+)
+
+
+class Obstacle(Struct, frozen=True):
+    """Why the route that was most likely meant does not serve; `why` where it is not loaded."""
+
+    route: Route
+    reason: Excluded
+    hint: str = ""
+    why: Exclusion | None = None
+
+
+def unseen(scene: Scene) -> list[str]:
+    """Kinds of routes that could not be read ('no such API' counts as read: there are none)."""
+    found = []
+    for resource in ROUTE_LISTS:
+        lists = [
+            value
+            for key, value in scene.kube.lists.items()
+            if key == resource or key.startswith(f"{resource}@")
+        ]
+        if not any(one.seen or one.why is Why.NOT_FOUND for one in lists):
+            found.append(resource)
+    return found
+
+
+def guessed(scene: Scene) -> bool:
+    """Whether requests succeed and which of several routes serves them is not known.
+
+    That is so where what decides on a route (its class, a setting of Traefik) could not be seen. A
+    route that Traefik drops cannot be the one, though no other is in sight.
+    """
+    routing = routing_of(scene)
+    selection = routing.selection
+    if selection.winner is None or not selection.winner.uncertain:
+        return False
+    rivals = {(route.kind, route.namespace, route.name) for route in selection.order}
+    several = len(rivals) > 1 or routing.drops(selection.winner)
+    made = outcomes(scene.snapshot)
+    return several and made.made > 0 and made.succeeded == made.made
+
+
+def winner(scene: Scene) -> Route | None:
+    """The route that serves the request, where that is known."""
+    return None if guessed(scene) else routing_of(scene).selection.winner
+
+
+def answered_elsewhere(scene: Scene) -> bool:
+    """Whether what answers the host is none of the objects that are evaluated here.
+
+    Another provider's router, an HTTPRoute, or the entryPoint itself, which redirects.
+    """
+    routing = routing_of(scene)
+    redirected = routing.selection.redirect is not None and not routing.selection.excluded
+    return routing.other_provider is not None or redirected or bool(routing.gateway)
+
+
+def only_candidate(scene: Scene) -> Route | None:
+    """The one route for the host whose rule asks what is not known here (a header, an address)."""
+    undecided = routing_of(scene).selection.undecided
+    one = len({(r.kind, r.namespace, r.name, r.rule) for r in undecided}) == 1
+    return undecided[0] if one and not unseen(scene) else None
+
+
+def unserved(scene: Scene) -> Selection | None:
+    """The choice, where it is plain that no route serves the request."""
+    routing = routing_of(scene)
+    selection = routing.selection
+    if selection.winner is not None or selection.undecided or answered_elsewhere(scene):
+        return None
+    return None if hangs_on_settings(scene) else selection
+
+
+def hangs_on_settings(scene: Scene) -> bool:
+    """Whether Traefik's static configuration decides that nothing serves, and is not known."""
+    routing = routing_of(scene)
+    settled = routing.view.static.known
+    return not settled and any(m.reason in ELSEWHERE for m in routing.selection.misses)
+
+
+def all_kinds_seen(scene: Scene) -> bool:
+    """Whether every kind of route could be read: without it "there is none" cannot be said."""
+    return not unseen(scene) and not other_kinds(scene)
+
+
+def other_kinds(scene: Scene) -> bool:
+    """Whether Traefik reads kinds of the Gateway API (GRPCRoute, …) that nobody here has read."""
+    routing = routing_of(scene)
+    api = any(replica.routers.seen for replica in scene.snapshot.traefik.replicas)
+    return routing.view.static.gateway and not routing.selection.excluded and not api
+
+
+_obstacles: Memo[Obstacle | None] = Memo(4)
+_routes: Memo[Route | None] = Memo(4)
+
+
+def obstacle(scene: Scene) -> Obstacle | None:
+    """What keeps the likeliest route from serving, where none serves; None where none was meant.
+
+    A disabled provider is the Traefik step's to say.
+    """
+    return _obstacles.get((scene,), lambda: _obstacle(scene))
+
+
+def _obstacle(scene: Scene) -> Obstacle | None:
+    selection = unserved(scene)
+    if selection is None:
+        return None
+    near: list[Miss] = [m for m in selection.misses if m.reason is not Excluded.HOST_MISMATCH]
+    found = [Obstacle(m.route, m.reason, m.hint) for m in near] or [
+        Obstacle(route, why.reason, why=why)
+        for route in selection.excluded
+        for why in route.excluded
+        if why.reason is not Excluded.PROVIDER_DISABLED
+    ]
+    return min(found, key=lambda o: (_ORDER.index(o.reason), not o.hint), default=None)
+
+
+def route_in_question(scene: Scene) -> Route | None:
+    """The route whose references have to be right: it serves, or would but for one thing."""
+    return _routes.get((scene,), lambda: _route(scene))
+
+
+def _route(scene: Scene) -> Route | None:
+    routing = routing_of(scene)
+    if routing.selection.winner is not None:
+        return winner(scene)
+    if outcomes(scene.snapshot).succeeded or answered_elsewhere(scene):
+        return None
+    if routing.selection.undecided:
+        return only_candidate(scene)
+    # It is read: what it names has to exist wherever the request arrives.
+    found = obstacle(scene)
+    return routing.winner if found is not None and found.reason in ELSEWHERE else None

@@ -1,0 +1,284 @@
+"""What the route says of TLS: Secret, certificate resolver, options.
+
+A Secret or a resolver is blamed only where the certificate presented is not the host's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hopcheck.behaviour.traefik.ingressroute import reference
+from hopcheck.behaviour.traefik.logs import overtaken
+from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.routes import listed
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Why
+from hopcheck.model import Evidence as Proof
+from hopcheck.model.kubernetes import ClientAuth
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.outcome import CertificateProblem, certificate_problem
+from hopcheck.scene.probes import probes_at
+from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.steps.ingress.references import lacking
+from hopcheck.steps.ingress.standing import route_in_question
+from hopcheck.steps.names import last_exchanges, route_ref, route_words, traefik_refs
+from hopcheck.steps.rule import BESIDE_KUBE, rule
+
+_INSIDE = (Hop.NODE, Hop.TRAEFIK_POD)
+# What a TLS server's alert says (RFC 8446, section 6.2), and the options that make Traefik say it.
+_BY_OPTIONS = (
+    ("certificate required", "client_certificate", ("clientAuth",)),
+    ("bad certificate", "client_certificate", ("clientAuth",)),
+    ("protocol version", "versions", ("minVersion", "maxVersion")),
+    ("handshake failure", "ciphers", ("cipherSuites", "curvePreferences", "minVersion")),
+)
+
+
+def _ended_by_traefik(scene: Scene) -> Route | None:
+    """The route in question, where Traefik ends TLS for it."""
+    route = route_in_question(scene)
+    if route is None or route.passthrough or routing_of(scene).scheme_inside != "https":
+        return None
+    return route
+
+
+def _name_refused(scene: Scene) -> bool:
+    """Whether Traefik ends handshakes since it has no certificate for the name."""
+    return any(
+        e.error is ErrorKind.TLS_ALERT and "unrecognized" in e.error_text.replace("_", " ").lower()
+        for e in last_exchanges(scene)
+    )
+
+
+def _presented(scene: Scene) -> CertificateProblem | None:
+    """The problem of the certificate that clients see; Traefik's own word where none gets there."""
+    asked = [c.get() for c in scene.snapshot.http.requests if c.seen]
+    behind = [probe for hop in _INSIDE for probe in probes_at(scene, hop)]
+    for probe in (*asked, *behind):
+        for exchange in probe.exchanges:
+            if exchange.tls is not None and exchange.tls.chain:
+                return certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
+    return None
+
+
+def _with_default_certificate(scene: Scene) -> Route | None:
+    """The route, where clients get Traefik's default certificate instead of its own."""
+    route = _ended_by_traefik(scene)
+    if route is None or _name_refused(scene):
+        return None
+    return route if _presented(scene) is CertificateProblem.DEFAULT else None
+
+
+def _unknown_resolver(scene: Scene, route: Route) -> str | None:
+    static = routing_of(scene).view.static
+    wanted = route.cert_resolver
+    return wanted if wanted and static.known and wanted not in static.cert_resolvers else None
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def tls_options_exist(scene: Scene) -> Iterator[Finding]:
+    """The TLSOption that the route or its entryPoint names exists; else no handshake is taken."""
+    route, routing = route_in_question(scene), routing_of(scene)
+    if route is None:
+        return
+    entry = routing.view.static.entry_points.get(routing.entry_point)
+    shared = entry.tls_options if entry is not None and routing.view.static.known else None
+    written = (route.tls_options if route.tls else shared) or ""
+    options = scene.kube.list("tlsoptions")
+    # A name without a provider is one of the router's own; Ingresses bring no TLS options.
+    wanted = written if "@" in written or not written else f"{written}@{route.provider}"
+    readable = options.seen and wanted.endswith("@kubernetescrd")
+    if written in ("", "default") or not (readable or wanted.endswith("@kubernetes")):
+        return
+    if wanted in {_name(option) for option in listed(scene.kube, "tlsoptions")}:
+        return
+    option = ObjectRef("TLSOption", wanted.rpartition("@")[0])
+    own = route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None)
+    instance = scene.instance
+    if route.tls or instance is None:
+        yield lacking(route, f"TLSOption {written}", own, option)
+    else:
+        holder = ObjectRef(instance.kind, instance.name, instance.namespace)
+        words = {
+            "route": str(holder),
+            "ns": instance.namespace,
+            "resource": instance.kind.lower(),
+            "name": instance.name,
+        }
+        yield lacking(route, f"TLSOption {written}", holder, option, own, **words)
+
+
+def _name(obj: Obj) -> str:
+    return reference(str(meta(obj).get("namespace", "")), meta(obj)["name"])
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def certificate_is_usable(scene: Scene) -> Iterator[Finding]:
+    """The Secret with the host's certificate exists and holds a certificate and a key."""
+    route = _with_default_certificate(scene)
+    if route is not None:
+        for secret in route.tls_secrets:
+            yield from _secret(scene, route, secret)
+        return
+    route = _ended_by_traefik(scene)
+    if route is not None and _name_refused(scene) and _strict(scene, route) is not None:
+        broken = (found for s in route.tls_secrets for found in _secret(scene, route, s))
+        yield from [*broken][:1]
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def certificate_resolver_exists(scene: Scene) -> Iterator[Finding]:
+    """The certificate resolver that the route names is one of Traefik's."""
+    route = _with_default_certificate(scene)
+    resolver = _unknown_resolver(scene, route) if route is not None else None
+    if route is not None and resolver is not None:
+        yield make(
+            "ING019",
+            route_ref(route),
+            resolver=resolver,
+            existing=listing(routing_of(scene).view.static.cert_resolvers),
+            related=traefik_refs(scene),
+            **route_words(route),
+        )
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def default_certificate_is_usable(scene: Scene) -> Iterator[Finding]:
+    """The default TLSStore's Secret exists, where the route brings no certificate itself."""
+    route = _with_default_certificate(scene)
+    if route is None or route.tls_secrets or _unknown_resolver(scene, route):
+        return
+    for store in listed(scene.kube, "tlsstores"):
+        secret = (spec(store).get("defaultCertificate") or {}).get("secretName")
+        if meta(store)["name"] == "default" and secret:
+            namespace = str(meta(store).get("namespace", ""))
+            holder = ObjectRef("TLSStore", "default", namespace, "spec.defaultCertificate")
+            yield from _secret(scene, route, f"{namespace}/{secret}", holder)
+
+
+def _secret(
+    scene: Scene, route: Route, secret: str, holder: ObjectRef | None = None
+) -> Iterator[Finding]:
+    namespace, _, name = secret.rpartition("/")
+    namespace = namespace or route.namespace
+    collected = scene.kube.one("secrets", namespace, name)
+    logged = _logged(scene, namespace, name)
+    if collected.why is Why.NOT_FOUND:
+        reason = "missing"
+    elif "missing the following" in logged:
+        reason = "keys"
+    elif "empty TLS data entries" in logged:
+        reason = "empty"
+    elif "does not exist" in logged and not collected.seen:
+        reason = "missing"
+    else:
+        return
+    words = route_words(route) | {"ns": namespace, "name": name}
+    if holder is not None:
+        words["route"] = str(holder).partition(" spec")[0]
+    proof = Proof(text("source", "log", pod="Traefik"), logged)
+    if not logged:
+        proof = Proof(collected.source or "API", text("why", "not_found"))
+    yield make(
+        "ING016",
+        holder or route_ref(route, "spec.tls"),
+        secret=f"{namespace}/{name}",
+        reason=text("secret", reason),
+        evidence=[proof],
+        related=(ObjectRef("Secret", name, namespace), *((route_ref(route),) if holder else ())),
+        **words,
+    )
+
+
+def _logged(scene: Scene, namespace: str, name: str) -> str:
+    """The newest line on the Secret that no later configuration has overtaken; "" for none."""
+    for replica in scene.snapshot.traefik.replicas:
+        metrics = replica.metrics.or_else({}) or {}
+        for line in reversed(replica.log.or_else(()) or ()):
+            words = line.raw
+            if f"{namespace}/{name}" in words and ("secret" in words.lower() or "TLS" in words):
+                old = overtaken(line, metrics, scene.static.throttle_s)
+                return "" if old else words
+    return ""
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def handshakes_are_accepted(scene: Scene) -> Iterator[Finding]:
+    """The route's TLSOption accepts the handshakes that clients make."""
+    route = _ended_by_traefik(scene)
+    if route is None:
+        return
+    if not _name_refused(scene):
+        if _presented(scene) is not CertificateProblem.DEFAULT:
+            yield from _refused(scene, route)
+        return
+    option = _strict(scene, route)
+    if option is not None and not any([*_secret(scene, route, s)] for s in route.tls_secrets):
+        secrets = [
+            ObjectRef("Secret", s.rpartition("/")[2], route.namespace) for s in route.tls_secrets
+        ]
+        yield about_option(scene, route, option, "sniStrict", "unrecognized_name", None, *secrets)
+
+
+def about_option(
+    scene: Scene,
+    route: Route,
+    option: Obj,
+    setting: str,
+    alert: str,
+    variant: str | None,
+    *related: ObjectRef,
+) -> Finding:
+    """A TLSOption keeps the host's clients out."""
+    name, namespace = meta(option)["name"], meta(option).get("namespace")
+    return make(
+        "ING018",
+        ObjectRef("TLSOption", name, namespace),
+        variant=variant,
+        option=f"{namespace}/{name}",
+        host=scene.target.host,
+        setting=setting,
+        alert=alert,
+        related=(route_ref(route), *related),
+    )
+
+
+def _strict(scene: Scene, route: Route) -> Obj | None:
+    """The TLSOption that takes no name without a certificate: the route's, else any such."""
+    options = [o for o in listed(scene.kube, "tlsoptions") if spec(o).get("sniStrict") is True]
+    wanted = [o for o in options if meta(o)["name"] in (route.tls_options or "default")]
+    return next(iter(wanted or options), None)
+
+
+def _refused(scene: Scene, route: Route) -> Iterator[Finding]:
+    """Handshakes that the route's TLS options refuse for another reason than the name."""
+    behind = [p.exchanges[-1] for hop in _INSIDE for p in probes_at(scene, hop)]
+    last = last_exchanges(scene) or behind  # where no request of a client could be made
+    errors = [e for e in last if e.error is ErrorKind.TLS_ALERT]
+    if not errors or len(errors) < len(last):
+        return
+    words = errors[0].error_text.replace("_", " ").lower()
+    for said, variant, keys in _BY_OPTIONS:
+        for option in options_of(scene, route) if said in words else ():
+            shown = [f"{key}: {_plain(spec(option)[key])}" for key in keys if spec(option).get(key)]
+            if shown:
+                alert = errors[0].error_text
+                yield about_option(scene, route, option, ", ".join(shown), alert, variant)
+                return
+
+
+def _plain(value: object) -> str:
+    """A setting's value in one line."""
+    if isinstance(value, ClientAuth):
+        return " ".join((*value.secret_names, value.client_auth_type)).strip()
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def options_of(scene: Scene, route: Route) -> list[Obj]:
+    """The TLSOption that holds for the route: its own, else that of the name "default"."""
+    wanted = route.tls_options
+    return [
+        option
+        for option in listed(scene.kube, "tlsoptions")
+        if (wanted == _name(option) if wanted else meta(option)["name"] == "default")
+    ]
