@@ -61,7 +61,7 @@ class Upstream:
     @property
     def external(self) -> bool:
         """Whether it is but a name for a host outside."""
-        return spec(self.service).get("type") == "ExternalName"
+        return bool(spec(self.service).get("type") == "ExternalName")
 
     @cached_property
     def port(self) -> Obj | None:

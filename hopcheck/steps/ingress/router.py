@@ -34,7 +34,6 @@ ON_THE_ROUTE: tuple[Rule, ...] = (
     tls.tls_options_exist,
     tls.certificate_is_usable,
     tls.certificate_resolver_exists,
-    tls.default_certificate_is_usable,
     tls.handshakes_are_accepted,
     entry_points.redirects_lead_to_a_port_of_clients,
 )
@@ -70,28 +69,17 @@ def _same(router: Obj, route: Route) -> bool:
     )
 
 
-def _invalid_option(scene: Scene, found: _Disabled) -> Obj | None:
-    """The one TLSOption of the route, where the error is about TLS options."""
-    options = tls.options_of(scene, found.route)
-    return options[0] if "TLS config" in found.errors and len(options) == 1 else None
-
-
-@rule(reads=("kube", "traefik"), uses=BESIDE_KUBE, unless=ON_THE_ROUTE)
-def tls_options_are_valid(scene: Scene) -> Iterator[Finding]:
-    """Traefik can use the route's TLSOption."""
-    found = _disabled(scene)
-    option = _invalid_option(scene, found) if found is not None else None
-    if found is not None and option is not None:
-        yield tls.about_option(scene, found.route, option, found.errors, "", "invalid")
-
-
 @rule(reads=("kube", "traefik"), uses=BESIDE_KUBE, unless=ON_THE_ROUTE)
 def router_is_enabled(scene: Scene) -> Iterator[Finding]:
     """Traefik has not disabled the route's router."""
     found = _disabled(scene)
-    if found is None or _invalid_option(scene, found) is not None:
+    if found is None:
         return
     route, known = found.route, by_reference(scene)
+    options = tls.options_of(scene, route)
+    if "TLS config" in found.errors and len(options) == 1:
+        yield tls.about_option(scene, route, options[0], found.errors, "", "invalid")
+        return
     named = [meta(known[n]) for n in route.middlewares if n in known and n in found.errors]
     yield make(
         "ING022",
@@ -110,7 +98,7 @@ def router_is_enabled(scene: Scene) -> Iterator[Finding]:
     reads=("kube", "traefik"),
     uses=BESIDE_KUBE,
     silent_when="any_succeeded",
-    unless=(*ON_THE_ROUTE, tls_options_are_valid, router_is_enabled),
+    unless=(*ON_THE_ROUTE, router_is_enabled),
 )
 def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:
     """The only route for host and path asks no more of a request than a client's brings.

@@ -13,48 +13,33 @@ from hopcheck.scene.outcome import outcomes
 from hopcheck.scene.scene import Scene
 
 ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
-CLASS = frozenset(
-    {
-        Excluded.CLASS_OTHER,
-        Excluded.CLASS_MISSING,
-        Excluded.CLASS_FLAG,
-        Excluded.ANNOTATION_OTHER,
-        Excluded.NO_CLASS_BUT_FLAG,
-        Excluded.CLUSTER_SCOPE_OFF,
-    }
-)
-FILTER = frozenset({Excluded.NAMESPACE_FILTERED, Excluded.LABEL_FILTERED})
-FORM = frozenset(
-    {
-        Excluded.NO_HTTP,
-        Excluded.RESOURCE_BACKEND,
-        Excluded.NO_SERVICE,
-        Excluded.DEFAULT_BACKEND_IGNORED,
-        Excluded.BAD_ANNOTATION,
-        Excluded.BAD_KIND,
-        Excluded.CHILD_ROUTE,
-    }
-)
-REFERENCE = frozenset({Excluded.CROSS_NAMESPACE, Excluded.CROSS_PROVIDER})
-# Loaded, and not where the request arrives.
-ELSEWHERE = (Excluded.NOT_TLS, Excluded.ENTRYPOINT_OTHER, Excluded.ONLY_TLS)
-# What was most likely meant to serve the host comes first.
-_ORDER = (
-    *ELSEWHERE,
-    Excluded.PATH_MISMATCH,
-    Excluded.ENTRYPOINT_MISSING,
-    Excluded.PARSE_ERROR,
-    *sorted(FORM - {Excluded.CHILD_ROUTE}),
-    *sorted(REFERENCE),
-    *sorted(FILTER),
-    Excluded.CLASS_MISSING,
-    Excluded.CLASS_FLAG,
-    Excluded.NO_CLASS_BUT_FLAG,
-    Excluded.CLUSTER_SCOPE_OFF,
-    Excluded.ANNOTATION_OTHER,
-    Excluded.CLASS_OTHER,
-    Excluded.CHILD_ROUTE,
-)
+# What a route's own trouble is told as; what was most likely meant to serve the host comes first.
+TOLD_AS = {
+    Excluded.NOT_TLS: "ING011",
+    Excluded.ENTRYPOINT_OTHER: "ING011",
+    Excluded.ONLY_TLS: "ING011",
+    Excluded.PATH_MISMATCH: "ING007",
+    Excluded.ENTRYPOINT_MISSING: "ING010",
+    Excluded.PARSE_ERROR: "ING021",
+    Excluded.BAD_ANNOTATION: "ING006",
+    Excluded.BAD_KIND: "ING006",
+    Excluded.DEFAULT_BACKEND_IGNORED: "ING006",
+    Excluded.NO_HTTP: "ING006",
+    Excluded.NO_SERVICE: "ING006",
+    Excluded.RESOURCE_BACKEND: "ING006",
+    Excluded.CROSS_NAMESPACE: "ING020",
+    Excluded.CROSS_PROVIDER: "ING020",
+    Excluded.LABEL_FILTERED: "ING003",
+    Excluded.NAMESPACE_FILTERED: "ING003",
+    Excluded.CLASS_MISSING: "ING002",
+    Excluded.CLASS_FLAG: "ING002",
+    Excluded.NO_CLASS_BUT_FLAG: "ING002",
+    Excluded.CLUSTER_SCOPE_OFF: "ING002",
+    Excluded.ANNOTATION_OTHER: "ING002",
+    Excluded.CLASS_OTHER: "ING002",
+    Excluded.CHILD_ROUTE: "ING006",
+}
+_ORDER = tuple(TOLD_AS)
 
 
 class Obstacle(Struct, frozen=True):
@@ -64,6 +49,11 @@ class Obstacle(Struct, frozen=True):
     reason: Excluded
     hint: str = ""
     why: Exclusion | None = None
+
+    @property
+    def code(self) -> str:
+        """The finding that tells it."""
+        return TOLD_AS[self.reason]
 
 
 def unseen(scene: Scene) -> list[str]:
@@ -131,7 +121,8 @@ def hangs_on_settings(scene: Scene) -> bool:
     """Whether Traefik's static configuration decides that nothing serves, and is not known."""
     routing = routing_of(scene)
     settled = routing.view.static.known
-    return not settled and any(m.reason in ELSEWHERE for m in routing.selection.misses)
+    misses = [m for m in routing.selection.misses if m.reason is not Excluded.HOST_MISMATCH]
+    return not settled and any(TOLD_AS[m.reason] == "ING011" for m in misses)
 
 
 def all_kinds_seen(scene: Scene) -> bool:
@@ -187,4 +178,4 @@ def _route(scene: Scene) -> Route | None:
         return only_candidate(scene)
     # It is read: what it names has to exist wherever the request arrives.
     found = obstacle(scene)
-    return routing.winner if found is not None and found.reason in ELSEWHERE else None
+    return routing.winner if found is not None and found.code == "ING011" else None

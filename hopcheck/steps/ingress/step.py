@@ -25,7 +25,7 @@ from hopcheck.steps.loaded import loaded_somewhere
 from hopcheck.steps.names import gateway_gap
 from hopcheck.steps.rule import Rule
 
-_OWN_WORD = (router.tls_options_are_valid, router.router_is_enabled, router.requests_meet_the_rule)
+_OWN_WORD = (router.router_is_enabled, router.requests_meet_the_rule)
 
 RULES: tuple[Rule, ...] = (
     # a route serves the request

@@ -61,14 +61,6 @@ def _presented(scene: Scene) -> CertificateProblem | None:
     return None
 
 
-def _with_default_certificate(scene: Scene) -> Route | None:
-    """The route, where clients get Traefik's default certificate instead of its own."""
-    route = _ended_by_traefik(scene)
-    if route is None or _name_refused(scene):
-        return None
-    return route if _presented(scene) is CertificateProblem.DEFAULT else None
-
-
 def _unknown_resolver(scene: Scene, route: Route) -> str | None:
     static = routing_of(scene).view.static
     wanted = route.cert_resolver
@@ -115,22 +107,34 @@ def _name(obj: Obj) -> str:
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def certificate_is_usable(scene: Scene) -> Iterator[Finding]:
     """The Secret with the host's certificate exists and holds a certificate and a key."""
-    route = _with_default_certificate(scene)
-    if route is not None:
-        for secret in route.tls_secrets:
-            yield from _secret(scene, route, secret)
-        return
     route = _ended_by_traefik(scene)
-    if route is not None and _name_refused(scene) and _strict(scene, route) is not None:
-        broken = (found for s in route.tls_secrets for found in _secret(scene, route, s))
-        yield from [*broken][:1]
+    if route is None:
+        return
+    broken = (found for name in route.tls_secrets for found in _secret(scene, route, name))
+    if _name_refused(scene):
+        yield from [*broken][:1] if _strict(scene, route) else ()
+    elif _presented(scene) is CertificateProblem.DEFAULT:
+        yield from broken
+        if not route.tls_secrets and not _unknown_resolver(scene, route):
+            yield from _default_store(scene, route)
+
+
+def _default_store(scene: Scene, route: Route) -> Iterator[Finding]:
+    """The default TLSStore's Secret is missing, where the route brings no certificate itself."""
+    for store in listed(scene.kube, "tlsstores"):
+        secret = (spec(store).get("defaultCertificate") or {}).get("secretName")
+        if meta(store)["name"] == "default" and secret:
+            namespace = str(meta(store).get("namespace", ""))
+            holder = ObjectRef("TLSStore", "default", namespace, "spec.defaultCertificate")
+            yield from _secret(scene, route, f"{namespace}/{secret}", holder)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def certificate_resolver_exists(scene: Scene) -> Iterator[Finding]:
     """The certificate resolver that the route names is one of Traefik's."""
-    route = _with_default_certificate(scene)
-    resolver = _unknown_resolver(scene, route) if route is not None else None
+    route = _ended_by_traefik(scene)
+    shown = not _name_refused(scene) and _presented(scene) is CertificateProblem.DEFAULT
+    resolver = _unknown_resolver(scene, route) if route is not None and shown else None
     if route is not None and resolver is not None:
         yield make(
             "ING019",
@@ -140,20 +144,6 @@ def certificate_resolver_exists(scene: Scene) -> Iterator[Finding]:
             related=traefik_refs(scene),
             **route_words(route),
         )
-
-
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def default_certificate_is_usable(scene: Scene) -> Iterator[Finding]:
-    """The default TLSStore's Secret exists, where the route brings no certificate itself."""
-    route = _with_default_certificate(scene)
-    if route is None or route.tls_secrets or _unknown_resolver(scene, route):
-        return
-    for store in listed(scene.kube, "tlsstores"):
-        secret = (spec(store).get("defaultCertificate") or {}).get("secretName")
-        if meta(store)["name"] == "default" and secret:
-            namespace = str(meta(store).get("namespace", ""))
-            holder = ObjectRef("TLSStore", "default", namespace, "spec.defaultCertificate")
-            yield from _secret(scene, route, f"{namespace}/{secret}", holder)
 
 
 def _secret(

@@ -5,7 +5,7 @@ At most one of these rules speaks, of the likeliest object, and none where a req
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Route
@@ -14,25 +14,18 @@ from hopcheck.catalogue.catalogue import has_text, listing, make, text
 from hopcheck.model import Finding, ObjectRef
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.ingress.standing import (
-    CLASS,
-    ELSEWHERE,
-    FILTER,
-    FORM,
-    REFERENCE,
-    obstacle,
-)
+from hopcheck.steps.ingress.standing import obstacle
 from hopcheck.steps.names import route_ref, route_words, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
-_NAMES_A_CLASS = CLASS - {Excluded.ANNOTATION_OTHER, Excluded.NO_CLASS_BUT_FLAG}
+_NAMES_NO_CLASS = (Excluded.ANNOTATION_OTHER, Excluded.NO_CLASS_BUT_FLAG)
 _Left = tuple[Route, Exclusion, dict[str, Any]]
 
 
-def _left_out(scene: Scene, reasons: Collection[Excluded]) -> Iterator[_Left]:
-    """The route that was meant and is left out for one of `reasons`, and the words for that."""
+def _left_out(scene: Scene, code: str) -> Iterator[_Left]:
+    """The route that was meant and is left out for what `code` tells, and the words for that."""
     found = obstacle(scene)
-    if found is not None and found.why is not None and found.reason in reasons:
+    if found is not None and found.why is not None and found.code == code:
         why, route = found.why, found.route
         words = {
             "value": why.value or "-",
@@ -50,8 +43,8 @@ def _left_out(scene: Scene, reasons: Collection[Excluded]) -> Iterator[_Left]:
 @rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
 def ingress_class_is_traefiks(scene: Scene) -> Iterator[Finding]:
     """The class of the host's route is one that Traefik reads."""
-    for route, why, words in _left_out(scene, CLASS):
-        named = why.value and why.reason in _NAMES_A_CLASS
+    for route, why, words in _left_out(scene, "ING002"):
+        named = why.value and why.reason not in _NAMES_NO_CLASS
         yield make(
             "ING002",
             route_ref(route, why.field),
@@ -68,7 +61,7 @@ def ingress_class_is_traefiks(scene: Scene) -> Iterator[Finding]:
 @rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
 def traefik_watches_the_route(scene: Scene) -> Iterator[Finding]:
     """Traefik watches the namespace and the labels of the host's route."""
-    for route, why, words in _left_out(scene, FILTER):
+    for route, why, words in _left_out(scene, "ING003"):
         yield make(
             "ING003",
             route_ref(route, why.field),
@@ -81,14 +74,14 @@ def traefik_watches_the_route(scene: Scene) -> Iterator[Finding]:
 @rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
 def route_has_a_form_that_traefik_reads(scene: Scene) -> Iterator[Finding]:
     """The host's route has paths, a Service, and annotations that Traefik can read."""
-    for route, why, words in _left_out(scene, FORM):
+    for route, why, words in _left_out(scene, "ING006"):
         yield make("ING006", route_ref(route, why.field), host=scene.target.host, **words)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
 def one_entry_point_exists(scene: Scene) -> Iterator[Finding]:
     """An entryPoint that the host's route asks for exists."""
-    for route, why, words in _left_out(scene, {Excluded.ENTRYPOINT_MISSING}):
+    for route, why, words in _left_out(scene, "ING010"):
         yield make(
             "ING010",
             route_ref(route, why.field),
@@ -103,7 +96,7 @@ def one_entry_point_exists(scene: Scene) -> Iterator[Finding]:
 def rule_can_be_read(scene: Scene) -> Iterator[Finding]:
     """Traefik can read the route's rule."""
     version = str(routing_of(scene).view.version or "v3")
-    for route, why, words in _left_out(scene, {Excluded.PARSE_ERROR}):
+    for route, why, words in _left_out(scene, "ING021"):
         yield make(
             "ING021",
             route_ref(route, why.field),
@@ -126,7 +119,7 @@ def _problem(error: str) -> str:
 @rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
 def references_are_permitted(scene: Scene) -> Iterator[Finding]:
     """Traefik's settings permit what the route refers to in other namespaces and providers."""
-    for route, why, words in _left_out(scene, REFERENCE):
+    for route, why, words in _left_out(scene, "ING020"):
         yield make(
             "ING020",
             route_ref(route, why.field),
@@ -140,7 +133,7 @@ def references_are_permitted(scene: Scene) -> Iterator[Finding]:
 def path_is_routed(scene: Scene) -> Iterator[Finding]:
     """The host's route has the path."""
     found, target = obstacle(scene), scene.target
-    if found is not None and found.reason is Excluded.PATH_MISMATCH:
+    if found is not None and found.code == "ING007":
         misses = routing_of(scene).selection.misses
         routes = [m.route for m in misses if m.reason is Excluded.PATH_MISMATCH]
         yield make(
@@ -158,7 +151,7 @@ def path_is_routed(scene: Scene) -> Iterator[Finding]:
 def request_arrives_where_the_route_listens(scene: Scene) -> Iterator[Finding]:
     """The request arrives at an entryPoint of the host's route, with TLS or without as it asks."""
     found = obstacle(scene)
-    if found is not None and found.reason in ELSEWHERE:
+    if found is not None and found.code == "ING011":
         variants = {Excluded.NOT_TLS: "no_tls", Excluded.ONLY_TLS: "only_tls"}
         yield make(
             "ING011",
