@@ -50,9 +50,9 @@ def pods_of(scene: Scene, service: Obj, namespace: str) -> list[Obj]:
     return [p for p in scene.kube.list("pods", namespace).or_else(()) or () if selects(service, p)]
 
 
-def workload_refs(pods: list[Obj], namespace: str) -> tuple[ObjectRef, ...]:
-    """The workloads of pods, at most two."""
-    return tuple(dict.fromkeys(ObjectRef(*workload_of(p), namespace) for p in pods))[:2]
+def workload_refs(pods: list[Obj], namespace: str, most: int = 2) -> tuple[ObjectRef, ...]:
+    """The workloads of pods, at most so many."""
+    return tuple(dict.fromkeys(ObjectRef(*workload_of(p), namespace) for p in pods))[:most]
 
 
 def workloads_of(scene: Scene, namespace: str, name: str) -> tuple[ObjectRef, ...]:

@@ -16,7 +16,7 @@ from hopcheck.steps.bounds import said
 from hopcheck.steps.endpoints.judged import State, judged, traefik_statuses, troubled
 from hopcheck.steps.endpoints.outside import gap_to
 from hopcheck.steps.endpoints.policies import kept_out
-from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, misunderstood, mixed_up, untrusted
+from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, misunderstood, transport
 from hopcheck.steps.endpoints.selection import missing_port_name
 from hopcheck.steps.names import route_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
@@ -49,6 +49,10 @@ def _reached(scene: Scene) -> bool:
     backends = routing.backends(routing.winner)[0] if routing.winner is not None else []
     alone = sum(backend.weight != 0 for backend in backends) == 1
     return alone and made.made > 0 and made.succeeded == made.made
+
+
+def _workloads(one: Upstream) -> tuple[ObjectRef, ...]:
+    return workload_refs(one.selected, one.namespace)
 
 
 def _serves(scene: Scene, probe: Probe) -> bool:
@@ -91,7 +95,7 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
             share=len(odd) / len(one.probes),
             related=(
                 *(ObjectRef("Pod", p.name or "", one.namespace) for p in odd[:3]),
-                *workload_refs(one.selected, one.namespace),
+                *_workloads(one),
             ),
             **one.words,
         )
@@ -174,7 +178,7 @@ def _wrong_port(one: Upstream, own: list[Probe]) -> Iterator[Finding]:
         listens=listing(listens),
         found=text("near", "refused"),
         related=(
-            *workload_refs(one.selected, one.namespace),
+            *_workloads(one),
             *(routes if other is not None else ()),
         ),
         **one.words,
@@ -193,7 +197,7 @@ def _undeclared(one: Upstream) -> Iterator[Finding]:
             found=text("near", "declared", ports=listing(ports)),
             other="",
             route="",
-            related=workload_refs(one.selected, one.namespace),
+            related=_workloads(one),
             **one.words,
         )
 
@@ -245,7 +249,7 @@ def application_listens(scene: Scene) -> Iterator[Finding]:
                 pod=one.probes[0].name or "",
                 related=(
                     one.ref,
-                    *workload_refs(one.selected, one.namespace),
+                    *_workloads(one),
                     *route_refs(routing_of(scene)),
                 ),
                 **one.words,
@@ -267,7 +271,17 @@ def traefik_speaks_what_the_pods_speak(scene: Scene) -> Iterator[Finding]:
     """Traefik speaks to the pods what they speak: HTTP or HTTPS."""
     for one, why in _understood(scene):
         if isinstance(why, Mixed):
-            yield mixed_up(scene, one, why)
+            yield make(
+                "END008",
+                one.ref,
+                variant=why.variant,
+                port=one.used[0][1],
+                spoken=why.spoken,
+                sent=why.sent,
+                scheme="https" if why.variant else why.spoken.lower(),
+                related=(*route_refs(routing_of(scene)), *_workloads(one)),
+                **one.words,
+            )
 
 
 @rule(reads=("kube", "http"), uses=BESIDE_KUBE)
@@ -275,7 +289,19 @@ def traefik_trusts_the_pods(scene: Scene) -> Iterator[Finding]:
     """Traefik trusts the certificate of pods that speak HTTPS."""
     for one, why in _understood(scene):
         if isinstance(why, Untrusted):
-            yield untrusted(scene, one, why)
+            name = transport(one)
+            bare = name.removesuffix("@kubernetescrd").removeprefix(f"{one.namespace}-")
+            # Its authorities may be what is missing.
+            refs = (ObjectRef("ServersTransport", bare, one.namespace),) if name else ()
+            yield make(
+                "END009",
+                one.ref,
+                error=why.error,
+                traefik_ns=why.namespace,
+                pod=why.pod,
+                related=(*route_refs(routing_of(scene)), *refs),
+                **one.words,
+            )
 
 
 @rule(reads=("kube", "http"), uses=BESIDE_KUBE)
@@ -295,7 +321,7 @@ def application_answers(scene: Scene) -> Iterator[Finding]:
             seconds=round(first.timing.total, 1),
             evidence=tuple(Evidence(p.member, said(p)) for p in one.probes[:3]),
             selector=",".join(f"{k}={v}" for k, v in sorted(one.selector.items())),
-            related=(one.ref, *workload_refs(one.selected, one.namespace)),
+            related=(one.ref, *_workloads(one)),
             **one.words,
         )
 

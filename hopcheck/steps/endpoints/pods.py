@@ -11,7 +11,8 @@ from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.endpoints.judged import State, judged, troubled
-from hopcheck.steps.endpoints.selection import missing_port_name, workload_refs
+from hopcheck.steps.endpoints.selection import missing_port_name
+from hopcheck.steps.names import workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
@@ -23,57 +24,42 @@ def serves_nothing(scene: Scene) -> list[tuple[Upstream, list[PodState]]]:
     found = []
     for one in judged(scene, State.EMPTY, State.NO_PORT):
         states = troubled(one) if one.selector and one.pods_listed else []
-        fault = lacks_a_port(one)
+        fault = one.port is None or missing_port_name(one) is not None
         if states and (not fault or len(states) == len(one.pods)):
             found.append((one, states))
     return found
 
 
-def lacks_a_port(one: Upstream) -> bool:
-    """Whether the Service itself lacks the port, or names one that the pods do not."""
-    return one.port is None or missing_port_name(one) is not None
-
-
-def _ref(one: Upstream) -> ObjectRef:
-    return next(iter(workload_refs(one, one.pods)), one.ref)
+def _in_trouble(scene: Scene, code: str, *, down: bool) -> Iterator[Finding]:
+    for one, states in serves_nothing(scene):
+        worst = [state for state in states if state.down]
+        if bool(worst) is not down:
+            continue
+        first = (worst or states)[0]
+        yield make(
+            code,
+            next(iter(workload_refs(one.pods, one.namespace)), one.ref),
+            count=len(worst),
+            total=len(one.pods),
+            reason=first.words,
+            advice=first.advice,
+            pod=first.name,
+            related=(one.ref, ObjectRef("Pod", first.name, one.namespace)),
+            share=one.share,
+            **one.words,
+        )
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def pods_run(scene: Scene) -> Iterator[Finding]:
     """The containers of the Service's pods run."""
-    for one, states in serves_nothing(scene):
-        down = [state for state in states if state.down]
-        if down:
-            yield make(
-                "END005",
-                _ref(one),
-                count=len(down),
-                total=len(one.pods),
-                reason=down[0].words,
-                advice=down[0].advice,
-                pod=down[0].name,
-                related=(one.ref, ObjectRef("Pod", down[0].name, one.namespace)),
-                share=one.share,
-                **one.words,
-            )
+    yield from _in_trouble(scene, "END005", down=True)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def pods_are_ready(scene: Scene) -> Iterator[Finding]:
     """A pod of the Service is ready."""
-    for one, states in serves_nothing(scene):
-        if not any(state.down for state in states):
-            yield make(
-                "END004",
-                _ref(one),
-                total=len(one.pods),
-                reason=states[0].words,
-                advice=states[0].advice,
-                pod=states[0].name,
-                related=(one.ref, ObjectRef("Pod", states[0].name, one.namespace)),
-                share=one.share,
-                **one.words,
-            )
+    yield from _in_trouble(scene, "END004", down=False)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -86,7 +72,7 @@ def every_pod_is_ready(scene: Scene) -> Iterator[Finding]:
             first = waiting[0][1]
             yield make(
                 "END006",
-                next(iter(workload_refs(one, pods)), one.ref),
+                next(iter(workload_refs(pods, one.namespace)), one.ref),
                 severity=Severity.INFO if pod_state.stands_by(pods, waiting) else None,
                 count=len(waiting),
                 total=len(pods),

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from hopcheck.behaviour.traefik.upstream import transport_of
-from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, LogLine, ObjectRef, Replica
+from hopcheck.catalogue.catalogue import listing, text
+from hopcheck.model import ErrorKind, LogLine, Replica
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer, says_tls
 from hopcheck.scene.scene import Scene, meta
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.bounds import requests_reach_pods
 from hopcheck.steps.endpoints.judged import traefik_statuses
-from hopcheck.steps.names import last_exchanges, route_refs, workload_refs
+from hopcheck.steps.names import last_exchanges
 
 _NO_TLS_LOGGED = "first record does not look like a TLS handshake"
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
@@ -96,7 +96,7 @@ def _presented(scene: Scene, one: Upstream) -> Untrusted | None:
 
     Without a ServersTransport Traefik asks for the address and trusts the system's authorities.
     """
-    if _transport(one):
+    if transport(one):
         return None
     for probe in one.probes:
         last = probe.exchanges[-1]
@@ -114,36 +114,6 @@ def _presented(scene: Scene, one: Upstream) -> Untrusted | None:
     return None
 
 
-def _transport(one: Upstream) -> str:
+def transport(one: Upstream) -> str:
+    """The ServersTransport by which Traefik speaks to the pods; "" for none."""
     return transport_of(routing_of(one.scene).winner, one.backend, one.service)
-
-
-def mixed_up(scene: Scene, one: Upstream, found: Mixed) -> Finding:
-    """Traefik speaks one thing to the pods, and they another."""
-    return make(
-        "END008",
-        one.ref,
-        variant=found.variant,
-        port=one.used[0][1],
-        spoken=found.spoken,
-        sent=found.sent,
-        scheme="https" if found.variant else found.spoken.lower(),
-        related=(*route_refs(routing_of(scene)), *workload_refs(one.selected, one.namespace)),
-        **one.words,
-    )
-
-
-def untrusted(scene: Scene, one: Upstream, found: Untrusted) -> Finding:
-    """Traefik refuses the pods' certificate; a ServersTransport's authorities may be missing."""
-    name = _transport(one)
-    bare = name.removesuffix("@kubernetescrd").removeprefix(f"{one.namespace}-")
-    transport = (ObjectRef("ServersTransport", bare, one.namespace),) if name else ()
-    return make(
-        "END009",
-        one.ref,
-        error=found.error,
-        traefik_ns=found.namespace,
-        pod=found.pod,
-        related=(*route_refs(routing_of(scene)), *transport),
-        **one.words,
-    )

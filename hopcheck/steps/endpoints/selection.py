@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
-from hopcheck.behaviour.kubernetes.graph import workload_of
 from hopcheck.behaviour.kubernetes.objects import containers
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Finding, Obj, ObjectRef
@@ -14,6 +13,7 @@ from hopcheck.scene.probes import slice_ports
 from hopcheck.scene.scene import Scene, meta, spec
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.endpoints.judged import State, judged, troubled
+from hopcheck.steps.names import workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
@@ -21,11 +21,6 @@ def _without_pods(scene: Scene) -> list[Upstream]:
     """Services with a selector and no pod that it picks."""
     found = judged(scene, State.NO_PORT, State.EMPTY)
     return [one for one in found if one.selector and one.pods_listed and not one.pods]
-
-
-def workload_refs(one: Upstream, pods: list[Obj]) -> tuple[ObjectRef, ...]:
-    """The workloads of pods, at most four."""
-    return tuple(dict.fromkeys(ObjectRef(*workload_of(p), one.namespace) for p in pods))[:4]
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -74,7 +69,7 @@ def service_selects_pods(scene: Scene) -> Iterator[Finding]:
             selector=_joined(one.selector),
             near=words if near else text("near", "none"),
             labels=text("near", "labels", labels=shown) if near else "",
-            related=workload_refs(one, near),
+            related=workload_refs(near, one.namespace, 4),
             share=one.share,
             **one.words,
         )
@@ -131,7 +126,7 @@ def target_port_is_named_in_the_pods(scene: Scene) -> Iterator[Finding]:
                 port=(one.port or {}).get("port"),
                 target=missing[0],
                 names=listing(missing[1]),
-                related=workload_refs(one, one.pods),
+                related=workload_refs(one.pods, one.namespace, 4),
                 share=one.share,
                 **one.words,
             )

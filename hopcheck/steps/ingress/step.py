@@ -11,7 +11,7 @@ from hopcheck.model import Gap, Judgement, Snapshot, Step, Why
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcomes
 from hopcheck.scene.scene import Scene, scene_of
-from hopcheck.steps.ingress import hosts, ranking, references, router, unserved
+from hopcheck.steps.ingress import ranking, references, router, unserved
 from hopcheck.steps.ingress.standing import (
     ROUTE_LISTS,
     guessed,
@@ -37,8 +37,7 @@ RULES: tuple[Rule, ...] = (
     unserved.references_are_permitted,
     unserved.traefik_watches_the_route,
     unserved.ingress_class_is_traefiks,
-    hosts.rule_has_the_syntax_of_this_version,
-    hosts.host_is_routed,
+    unserved.host_is_routed,
     # what it names is there
     *router.ON_THE_ROUTE,
     *_OWN_WORD,
