@@ -23,9 +23,11 @@ def route_ref(route: Route, field: str | None = None) -> ObjectRef:
     return ObjectRef(route.kind, route.name, route.namespace, field)
 
 
-def route_words(route: Route) -> dict[str, Any]:
+def route_words(scene: Scene, route: Route) -> dict[str, Any]:
     """The catalogue's parameters that every finding about a route has."""
     return {
+        "host": scene.target.host,
+        "path": scene.target.path,
         "route": f"{route.kind} {route.namespace}/{route.name}",
         "ns": route.namespace,
         "resource": RESOURCE[route.kind],

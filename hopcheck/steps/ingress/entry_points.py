@@ -29,7 +29,7 @@ def every_entry_point_exists(scene: Scene) -> Iterator[Finding]:
             asked=listing(route.entry_points_missing),
             existing=listing(static.entry_points),
             related=traefik_refs(scene),
-            **route_words(route),
+            **route_words(scene, route),
         )
 
 

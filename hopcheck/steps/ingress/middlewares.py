@@ -47,7 +47,7 @@ def middlewares_exist(scene: Scene) -> Iterator[Finding]:
                 *(ObjectRef("Middleware", o["name"], o.get("namespace")) for o in near),
                 _meant(route, name),
             ),
-            **route_words(route),
+            **route_words(scene, route),
         )
 
 

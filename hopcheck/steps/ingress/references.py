@@ -19,7 +19,7 @@ from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
 def lacking(
-    route: Route, what: str, holder: ObjectRef, *related: ObjectRef, **words: str
+    scene: Scene, route: Route, what: str, holder: ObjectRef, *related: ObjectRef, **words: str
 ) -> Finding:
     """Something that `holder` names does not exist."""
     return make(
@@ -29,7 +29,7 @@ def lacking(
         reason=text("reference", "missing"),
         advice=text("reference_advice", "missing", what=what),
         related=related,
-        **(route_words(route) | words),
+        **(route_words(scene, route) | words),
     )
 
 
@@ -41,7 +41,7 @@ def traefik_services_exist(scene: Scene) -> Iterator[Finding]:
         return
     for backend in routing_of(scene).backends(route)[1]:
         ref = ObjectRef("TraefikService", backend.name, backend.namespace)
-        yield lacking(route, str(ref), route_ref(route, backend.field), ref)
+        yield lacking(scene, route, str(ref), route_ref(route, backend.field), ref)
 
 
 def _backends(scene: Scene) -> Iterator[tuple[Route, Backend]]:
@@ -91,13 +91,11 @@ def _missing_service(scene: Scene, route: Route, backend: Backend) -> Finding:
     return make(
         "ING004",
         route_ref(route, backend.field),
-        host=scene.target.host,
-        path=scene.target.path,
         service=name,
         svc=name,
         near=near,
         related=(*related, ObjectRef("Service", name, space), *_composites(route)),
-        **(route_words(route) | {"ns": space}),
+        **(route_words(scene, route) | {"ns": space}),
     )
 
 
@@ -122,14 +120,12 @@ def services_have_the_port(scene: Scene) -> Iterator[Finding]:
         yield make(
             "ING005",
             route_ref(route, backend.field),
-            host=scene.target.host,
-            path=scene.target.path,
             service=f"{backend.namespace}/{backend.name}",
             svc=backend.name,
             port=backend.port if backend.port is not None else text("said", "no_port"),
             ports=listing(shown),
             related=(ref, *_composites(route)),
-            **(route_words(route) | {"ns": backend.namespace}),
+            **(route_words(scene, route) | {"ns": backend.namespace}),
         )
 
 
@@ -163,7 +159,7 @@ def servers_transports_exist(scene: Scene) -> Iterator[Finding]:
             route_ref(route, backend.field),
         ]
         holder = ends.pop(1 if backend.servers_transport else 0)
-        yield lacking(route, f"ServersTransport {wanted}", holder, *ends)
+        yield lacking(scene, route, f"ServersTransport {wanted}", holder, *ends)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -190,10 +186,8 @@ def other_rules_lead_somewhere(scene: Scene) -> Iterator[Finding]:
                     "ING023",
                     route_ref(route, backend.field),
                     reason=reason,
-                    host=scene.target.host,
-                    path=scene.target.path,
                     related=(ObjectRef("Service", backend.name, backend.namespace),),
-                    **route_words(route),
+                    **route_words(scene, route),
                 )
 
 

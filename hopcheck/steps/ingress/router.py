@@ -89,7 +89,7 @@ def router_is_enabled(scene: Scene) -> Iterator[Finding]:
             *(ObjectRef("Middleware", own["name"], own.get("namespace")) for own in named),
             *traefik_refs(scene),
         ),
-        **route_words(route),
+        **route_words(scene, route),
         evidence=(Proof(text("source", "api", pod=found.pod), str(found.router)),),
     )
 
@@ -122,9 +122,7 @@ def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:
             "ING007",
             route_ref(route, route.field),
             variant="condition",
-            host=scene.target.host,
-            path=scene.target.path,
             paths=route.rule,
             advice="",
-            **route_words(route),
+            **route_words(scene, route),
         )

@@ -88,7 +88,7 @@ def tls_options_exist(scene: Scene) -> Iterator[Finding]:
     own = route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None)
     instance = scene.instance
     if route.tls or instance is None:
-        yield lacking(route, f"TLSOption {written}", own, option)
+        yield lacking(scene, route, f"TLSOption {written}", own, option)
     else:
         holder = ObjectRef(instance.kind, instance.name, instance.namespace)
         words = {
@@ -97,7 +97,7 @@ def tls_options_exist(scene: Scene) -> Iterator[Finding]:
             "resource": instance.kind.lower(),
             "name": instance.name,
         }
-        yield lacking(route, f"TLSOption {written}", holder, option, own, **words)
+        yield lacking(scene, route, f"TLSOption {written}", holder, option, own, **words)
 
 
 def _name(obj: Obj) -> str:
@@ -142,7 +142,7 @@ def certificate_resolver_exists(scene: Scene) -> Iterator[Finding]:
             resolver=resolver,
             existing=listing(routing_of(scene).view.static.cert_resolvers),
             related=traefik_refs(scene),
-            **route_words(route),
+            **route_words(scene, route),
         )
 
 
@@ -163,7 +163,7 @@ def _secret(
         reason = "missing"
     else:
         return
-    words = route_words(route) | {"ns": namespace, "name": name}
+    words = route_words(scene, route) | {"ns": namespace, "name": name}
     if holder is not None:
         words["route"] = str(holder).partition(" spec")[0]
     proof = Proof(text("source", "log", pod="Traefik"), logged)

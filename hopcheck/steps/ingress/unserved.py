@@ -39,7 +39,7 @@ def _left_out(scene: Scene, code: str) -> Iterator[_Left]:
             "reason": text("excluded", why.reason.value, **words),
             "advice": text("excluded_advice", why.reason.value, **words),
         }
-        yield route, why, said | route_words(route)
+        yield route, why, said | route_words(scene, route)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
@@ -77,7 +77,7 @@ def traefik_watches_the_route(scene: Scene) -> Iterator[Finding]:
 def route_has_a_form_that_traefik_reads(scene: Scene) -> Iterator[Finding]:
     """The host's route has paths, a Service, and annotations that Traefik can read."""
     for route, why, words in _left_out(scene, "ING006"):
-        yield make("ING006", route_ref(route, why.field), host=scene.target.host, **words)
+        yield make("ING006", route_ref(route, why.field), **words)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
@@ -104,7 +104,6 @@ def rule_can_be_read(scene: Scene) -> Iterator[Finding]:
             route_ref(route, why.field),
             rule=route.rule,
             version=version,
-            host=scene.target.host,
             **(words | {"reason": _problem(why.expected) or why.value or words["reason"]}),
         )
     for route in [m.route for m in _near(scene) or () if m.hint == "v2_syntax"][:1]:
@@ -116,8 +115,7 @@ def rule_can_be_read(scene: Scene) -> Iterator[Finding]:
             reason="",
             version=version,
             advice=text("excluded_advice", Excluded.PARSE_ERROR.value),
-            host=scene.target.host,
-            **route_words(route),
+            **route_words(scene, route),
         )
 
 
@@ -153,11 +151,9 @@ def path_is_routed(scene: Scene) -> Iterator[Finding]:
         yield make(
             "ING007",
             route_ref(found.route, found.route.field),
-            host=target.host,
-            path=target.path,
             paths=listing(f"{r.path_type or ''} {r.path or r.rule}".strip() for r in routes),
             advice=text("path_advice", found.hint or "none", path=target.path),
-            **route_words(found.route),
+            **route_words(scene, found.route),
         )
 
 
@@ -175,7 +171,7 @@ def request_arrives_where_the_route_listens(scene: Scene) -> Iterator[Finding]:
             scheme=scene.target.scheme,
             entry=routing_of(scene).entry_point,
             related=traefik_refs(scene),
-            **route_words(found.route),
+            **route_words(scene, found.route),
         )
 
 
@@ -200,7 +196,7 @@ def host_is_routed(scene: Scene) -> Iterator[Finding]:
     meant = [] if near else _meant_by_tls(scene) or _by_likeness(scene)
     if near:
         route, actual = near[0].route, near[0].host
-        ref, name = route_ref(route, route.field), route_words(route)["route"]
+        ref, name = route_ref(route, route.field), route_words(scene, route)["route"]
         others = tuple(dict.fromkeys(route_ref(miss.route) for miss in near[1:4]))
     elif meant:
         own, actual = meta(meant[0]), listing(_hosts(meant[0]))
