@@ -81,15 +81,9 @@ def _broken(scene: Scene, *keys: str) -> Iterator[Finding]:
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
-def what_middlewares_name_exists(scene: Scene) -> Iterator[Finding]:
-    """The Secrets, plugins and chained Middlewares that the route's middlewares name exist."""
-    yield from _broken(scene, "secret", "chain", "plugin")
-
-
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def forward_auth_answers(scene: Scene) -> Iterator[Finding]:
-    """The service that a forwardAuth asks exists and answers."""
-    yield from _broken(scene, "auth_missing", "auth_down")
+def middlewares_have_what_they_need(scene: Scene) -> Iterator[Finding]:
+    """What the middlewares name is there: Secrets, plugins, links of a chain, a forwardAuth."""
+    yield from _broken(scene, "secret", "chain", "plugin", "auth_missing", "auth_down")
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)

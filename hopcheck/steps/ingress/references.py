@@ -33,17 +33,6 @@ def lacking(
     )
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def traefik_services_exist(scene: Scene) -> Iterator[Finding]:
-    """Every TraefikService behind the route exists."""
-    route = route_in_question(scene)
-    if route is None:
-        return
-    for backend in routing_of(scene).backends(route)[1]:
-        ref = ObjectRef("TraefikService", backend.name, backend.namespace)
-        yield lacking(scene, route, str(ref), route_ref(route, backend.field), ref)
-
-
 def _backends(scene: Scene) -> Iterator[tuple[Route, Backend]]:
     """Every Service that has to exist: those that carry requests, and those that get copies."""
     route = route_in_question(scene)
@@ -63,8 +52,14 @@ def _backends(scene: Scene) -> Iterator[tuple[Route, Backend]]:
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def services_exist(scene: Scene) -> Iterator[Finding]:
-    """Every Service behind the route exists; Traefik drops the route for one that does not."""
-    for route, backend in _backends(scene):
+    """Every Service and TraefikService behind the route exists; Traefik drops the route else."""
+    route = route_in_question(scene)
+    if route is None:
+        return
+    for backend in routing_of(scene).backends(route)[1]:
+        ref = ObjectRef("TraefikService", backend.name, backend.namespace)
+        yield lacking(scene, route, str(ref), route_ref(route, backend.field), ref)
+    for _, backend in _backends(scene):
         if _absent(scene, backend):
             yield _missing_service(scene, route, backend)
 

@@ -21,14 +21,12 @@ from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 
 # What a route refers to: each of these rules sees the cause of a disabled router at its source.
 ON_THE_ROUTE: tuple[Rule, ...] = (
-    references.traefik_services_exist,
     references.services_exist,
     references.services_have_the_port,
     references.servers_transports_exist,
     entry_points.every_entry_point_exists,
     middlewares.middlewares_exist,
-    middlewares.what_middlewares_name_exists,
-    middlewares.forward_auth_answers,
+    middlewares.middlewares_have_what_they_need,
     middlewares.middlewares_are_accepted,
     middlewares.middlewares_let_requests_through,
     tls.tls_options_exist,
@@ -126,3 +124,7 @@ def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:
             advice="",
             **route_words(scene, route),
         )
+
+
+# Whatever a route asks of a request: where one of these speaks it does not serve as it is.
+OF_THE_ROUTE: tuple[Rule, ...] = (*ON_THE_ROUTE, router_is_enabled, requests_meet_the_rule)

@@ -11,7 +11,15 @@ from hopcheck.model import Gap, Judgement, Snapshot, Step, Why
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcomes
 from hopcheck.scene.scene import Scene, scene_of
-from hopcheck.steps.ingress import ranking, references, router, unserved
+from hopcheck.steps.ingress import (
+    entry_points,
+    middlewares,
+    ranking,
+    references,
+    router,
+    tls,
+    unserved,
+)
 from hopcheck.steps.ingress.standing import (
     ROUTE_LISTS,
     guessed,
@@ -25,8 +33,6 @@ from hopcheck.steps.loaded import loaded_somewhere
 from hopcheck.steps.names import gateway_gap
 from hopcheck.steps.rule import Rule
 
-_OWN_WORD = (router.router_is_enabled, router.requests_meet_the_rule)
-
 RULES: tuple[Rule, ...] = (
     # a route serves the request
     unserved.request_arrives_where_the_route_listens,
@@ -39,8 +45,21 @@ RULES: tuple[Rule, ...] = (
     unserved.ingress_class_is_traefiks,
     unserved.host_is_routed,
     # what it names is there
-    *router.ON_THE_ROUTE,
-    *_OWN_WORD,
+    references.services_exist,
+    references.services_have_the_port,
+    references.servers_transports_exist,
+    entry_points.every_entry_point_exists,
+    middlewares.middlewares_exist,
+    middlewares.middlewares_have_what_they_need,
+    middlewares.middlewares_are_accepted,
+    middlewares.middlewares_let_requests_through,
+    tls.tls_options_exist,
+    tls.certificate_is_usable,
+    tls.certificate_resolver_exists,
+    tls.handshakes_are_accepted,
+    entry_points.redirects_lead_to_a_port_of_clients,
+    router.router_is_enabled,
+    router.requests_meet_the_rule,
     # it is the route that was meant
     ranking.one_route_has_the_highest_priority,
     ranking.prefix_ends_with_a_path_element,
@@ -102,8 +121,7 @@ def _without_winner(scene: Scene, routing: Routing, facts: dict[str, Any]) -> Ju
         facts["route.label"] = f"{only.kind} {only.namespace}/{only.name}"
         facts["route.detail"] = only.rule
         return Judgement(Step.INGRESS, seen=True, facts=facts)
-    if only is not None and any(rule(scene) for rule in (*router.ON_THE_ROUTE, *_OWN_WORD)):
-        # Whatever its rule asks, it does not serve as it is.
+    if only is not None and any(rule(scene) for rule in router.OF_THE_ROUTE):
         return Judgement(Step.INGRESS, seen=True, facts=facts)
     if selection.undecided or works:
         # Something matches that cannot be evaluated from the declaration, or an answer proves it.
