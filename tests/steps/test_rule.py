@@ -1,0 +1,117 @@
+"""A rule's guards, and that the lists of steps 4 and 5 can be read as a checklist."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from hopcheck.catalogue.catalogue import make
+from hopcheck.model import Finding, ObjectRef, Snapshot
+from hopcheck.report.evidence import load
+from hopcheck.scene.scene import Scene, scene_of
+from hopcheck.steps.endpoints import step as endpoints
+from hopcheck.steps.ingress import router
+from hopcheck.steps.ingress import step as ingress
+from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
+from tests.steps.edits import Edit, collected
+from tests.steps.test_gallery import SNAPSHOTS
+
+LISTS = {"ingress": ingress.RULES, "endpoints": endpoints.RULES}
+
+
+def spoken() -> Iterator[Finding]:
+    words = {"workload": "Deployment default/x", "by": "", "ns": "default", "resource": "x"}
+    yield make("END011", ObjectRef("Deployment", "x", "default"), **words)
+
+
+@rule(reads=("kube",))
+def always(scene: Scene) -> Iterator[Finding]:
+    """Nothing is ever well."""
+    yield from spoken()
+
+
+@rule(reads=("kube",), silent_when="any_succeeded")
+def without_success(scene: Scene) -> Iterator[Finding]:
+    """Nothing succeeds."""
+    yield from spoken()
+
+
+@rule(reads=("kube",), silent_when="all_succeeded")
+def without_full_success(scene: Scene) -> Iterator[Finding]:
+    """Not everything succeeds."""
+    yield from spoken()
+
+
+@rule(reads=("kube",), unless=(without_success,))
+def second(scene: Scene) -> Iterator[Finding]:
+    """Nobody else speaks."""
+    yield from spoken()
+
+
+def snapshot(name: str) -> Snapshot:
+    return load(SNAPSHOTS / f"{name}.json.gz")
+
+
+# Every request succeeds; one of two does; none does.
+@pytest.mark.parametrize(
+    ("name", "speak"),
+    [
+        ("healthy", [True, False, False, True]),
+        ("ep-some-refuse", [True, False, True, True]),
+        ("ing-no-host", [True, True, True, False]),
+    ],
+)
+def test_the_guards(name: str, speak: list[bool]) -> None:
+    scene = scene_of(snapshot(name))
+    rules = (always, without_success, without_full_success, second)
+    assert [bool(each(scene)) for each in rules] == speak
+
+
+def test_without_requests_the_guards_do_not_hold() -> None:
+    edit = Edit()
+    edit.http["requests"] = []
+    scene = scene_of(edit.snapshot())
+    assert without_success(scene)
+    assert without_full_success(scene)
+
+
+def test_a_rule_is_its_function() -> None:
+    assert (always.name, always.sentence) == ("always", "Nothing is ever well")
+    assert always.reads == {"kube"}
+    assert without_success.unless == ()
+
+
+@pytest.mark.parametrize("step", LISTS)
+def test_the_list_reads_as_a_checklist(step: str) -> None:
+    rules: tuple[Rule, ...] = LISTS[step]
+    names = [each.name for each in rules]
+    assert len(set(names)) == len(names)
+    assert len({each.sentence for each in rules}) == len(rules)
+    for each in rules:
+        assert len(each.sentence.split()) > 4
+        assert "kube" in each.reads
+        assert each.reads | each.uses == {"kube", *BESIDE_KUBE}
+        assert set(each.unless) <= set(rules)
+
+
+def test_every_rule_of_the_route_is_in_the_list() -> None:
+    assert set(router.OF_THE_ROUTE) <= set(ingress.RULES)
+
+
+def test_no_rule_speaks_of_a_healthy_host() -> None:
+    scene = scene_of(snapshot("healthy"))
+    assert not [r.name for rules in LISTS.values() for r in rules if r(scene)]
+
+
+def _chain(edit: Edit, name: str, *links: str) -> None:
+    middlewares = [{"name": link} for link in links]
+    edit.add("middlewares", "Middleware", name, {"chain": {"middlewares": middlewares}})
+
+
+def test_a_chain_that_names_itself_ends() -> None:
+    edit = Edit()
+    edit.lists.setdefault("middlewares", collected([]))
+    edit.annotate(router__middlewares="default-outer@kubernetescrd")
+    _chain(edit, "outer", "inner")
+    _chain(edit, "inner", "outer", "missing")
+    found = ingress.judge(edit.snapshot()).findings
+    assert [(f.code, f.object.name) for f in found] == [("ING014", "inner")]
