@@ -6,7 +6,9 @@ Pure look-ups that several judges (and the composition of probes) need; nothing 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable, Hashable
 from functools import cached_property
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -51,6 +53,8 @@ from hopcheck.behaviour.traefik.version import Version
 from hopcheck.behaviour.traefik.view import config_files
 from hopcheck.model import Collected, Obj, Snapshot, Target
 from hopcheck.scene.memo import Memo
+
+T = TypeVar("T")
 
 # One host's evidence is read by seven judges and more; Traefik's pods by those of every host.
 _pods: Memo[list[Obj]] = Memo(4)
@@ -104,6 +108,14 @@ class Scene:
         self.target: Target = snapshot.target
         self.kube = snapshot.kube
         self.aws = snapshot.aws
+        self._own: dict[Hashable, Any] = {}
+
+    def once(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What several rules look at in this scene, found on the first call."""
+        if name not in self._own:
+            self._own[name] = make()
+        found: T = self._own[name]
+        return found
 
     # --- dns and load balancer
 

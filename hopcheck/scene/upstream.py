@@ -12,18 +12,15 @@ from hopcheck.behaviour.traefik.upstream import scheme_to
 from hopcheck.behaviour.traefik.version import uses_endpoint
 from hopcheck.model import Hop, Obj, ObjectRef, Probe
 from hopcheck.scene.chosen_route import port_of, routing_of, share_of
-from hopcheck.scene.memo import Memo
 from hopcheck.scene.probes import endpoint_addresses, probes_at
 from hopcheck.scene.scene import Scene, meta, spec
 
 Endpoint = tuple[str, int, Obj]  # address, port, the entry of the EndpointSlice
 
-_upstreams: Memo[list[Upstream]] = Memo(4)
-
 
 def upstreams(scene: Scene) -> list[Upstream]:
     """Each existing Service behind the host's route, in the route's order."""
-    return _upstreams.get((scene,), lambda: _made(scene))
+    return scene.once("upstreams", lambda: _made(scene))
 
 
 def _made(scene: Scene) -> list[Upstream]:

@@ -17,14 +17,12 @@ from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Evidence as Proof
 from hopcheck.model import Obj, ObjectRef, Why
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.memo import Memo
 from hopcheck.scene.outcome import Producer, producer, refused_by_middleware
 from hopcheck.scene.scene import Scene, meta, spec
 from hopcheck.steps import between
 from hopcheck.steps.names import last_exchanges
 
 OWN = "@kubernetescrd"
-_faults: Memo[list[Fault]] = Memo(4)
 
 
 class Fault(Struct, frozen=True):
@@ -92,7 +90,7 @@ def _never_there(scene: Scene, name: str) -> bool:
 
 def faults(scene: Scene, route: Route) -> list[Fault]:
     """What is wrong with each Middleware that the route names, and with those that these chain."""
-    return _faults.get((scene, route), lambda: _all_faults(scene, route))
+    return scene.once(("faults", route), lambda: _all_faults(scene, route))
 
 
 def _all_faults(scene: Scene, route: Route) -> list[Fault]:

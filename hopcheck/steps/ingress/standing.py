@@ -8,7 +8,6 @@ from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
 from hopcheck.behaviour.traefik.routes import Selection
 from hopcheck.model import Why
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.memo import Memo
 from hopcheck.scene.outcome import outcomes
 from hopcheck.scene.scene import Scene
 
@@ -137,16 +136,12 @@ def other_kinds(scene: Scene) -> bool:
     return routing.view.static.gateway and not routing.selection.excluded and not api
 
 
-_obstacles: Memo[Obstacle | None] = Memo(4)
-_routes: Memo[Route | None] = Memo(4)
-
-
 def obstacle(scene: Scene) -> Obstacle | None:
     """What keeps the likeliest route from serving, where none serves; None where none was meant.
 
     A disabled provider is the Traefik step's to say.
     """
-    return _obstacles.get((scene,), lambda: _obstacle(scene))
+    return scene.once("obstacle", lambda: _obstacle(scene))
 
 
 def _obstacle(scene: Scene) -> Obstacle | None:
@@ -165,7 +160,7 @@ def _obstacle(scene: Scene) -> Obstacle | None:
 
 def route_in_question(scene: Scene) -> Route | None:
     """The route whose references have to be right: it serves, or would but for one thing."""
-    return _routes.get((scene,), lambda: _route(scene))
+    return scene.once("route in question", lambda: _route(scene))
 
 
 def _route(scene: Scene) -> Route | None:
