@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hopcheck.behaviour.kubernetes.objects import containers
-from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.catalogue.catalogue import listing, make
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcomes
-from hopcheck.scene.probes import endpoint_addresses, probes_at
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, meta, spec
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.bounds import said
-from hopcheck.steps.endpoints.judged import State, judged, traefik_statuses, troubled
-from hopcheck.steps.endpoints.outside import gap_to
+from hopcheck.steps.endpoints.judged import (
+    State,
+    judged,
+    outside_alone,
+    traefik_statuses,
+    unanswered,
+)
 from hopcheck.steps.endpoints.policies import kept_out
 from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, misunderstood, transport
-from hopcheck.steps.endpoints.selection import missing_port_name
 from hopcheck.steps.names import route_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
@@ -32,7 +35,7 @@ def _asked(scene: Scene) -> list[Upstream]:
     return [one for one in judged(scene, State.SERVING) if not kept_out(scene, one)]
 
 
-def _alike(scene: Scene) -> list[Upstream]:
+def alike(scene: Scene) -> list[Upstream]:
     """Those that not every request reached, and whose endpoints all behave alike."""
     found = _asked(scene)
     return [one for one in found if not _reached(scene) and not _odd_ones(scene, one)]
@@ -51,7 +54,8 @@ def _reached(scene: Scene) -> bool:
     return alone and made.made > 0 and made.succeeded == made.made
 
 
-def _workloads(one: Upstream) -> tuple[ObjectRef, ...]:
+def workloads(one: Upstream) -> tuple[ObjectRef, ...]:
+    """The workloads of the pods that it selects, at most two."""
     return workload_refs(one.selected, one.namespace)
 
 
@@ -95,7 +99,7 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
             share=len(odd) / len(one.probes),
             related=(
                 *(ObjectRef("Pod", p.name or "", one.namespace) for p in odd[:3]),
-                *_workloads(one),
+                *workloads(one),
             ),
             **one.words,
         )
@@ -130,139 +134,27 @@ def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
     """The one workload of all odd pods, where every other pod is of another Deployment."""
     pods = {meta(pod).get("name"): pod for pod in one.selected}
 
-    def workloads(probes: list[Probe]) -> set[ObjectRef]:
+    def made_by(probes: list[Probe]) -> set[ObjectRef]:
         found = [pods[p.name] for p in probes if p.name in pods]
         return set(workload_refs(found, one.namespace))
 
-    bad, good = workloads(odd), workloads([p for p in one.probes if p not in odd])
+    bad, good = made_by(odd), made_by([p for p in one.probes if p not in odd])
     refused = all(p.exchanges[-1].error in _REFUSING for p in odd)
     return next(iter(bad)) if refused and len(bad) == 1 and good and not bad & good else None
 
 
-# --- nobody listens on the port
+# --- all of them
 
 
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
-def target_port_is_the_pods(scene: Scene) -> Iterator[Finding]:
-    """The Service's targetPort is a port on which its pods listen."""
-    for one in _alike(scene):
-        if _all_refuse(one):
-            yield from _wrong_port(one, one.probes)
-        elif not one.probes and 502 in traefik_statuses(scene) and not misunderstood(scene, one):
-            yield from _undeclared(one)
-    for one in judged(scene, State.EMPTY):
-        # It is wrong as well, though the endpoints are not ready for another reason.
-        own = one.asked(one.endpoints) if troubled(one) and not missing_port_name(one) else []
-        refused = own and all(p.exchanges[-1].error is ErrorKind.REFUSED for p in own)
-        if refused and _answering_elsewhere(one, own):
-            yield from _wrong_port(one, own)
-
-
-def _all_refuse(one: Upstream) -> bool:
+def all_refuse(one: Upstream) -> bool:
+    """Whether its endpoints were asked, and none takes a connection."""
     return bool(one.probes) and all(p.exchanges[-1].error in _REFUSING for p in one.probes)
-
-
-def _wrong_port(one: Upstream, own: list[Probe]) -> Iterator[Finding]:
-    listens = _listening(one, own)
-    if not listens:
-        return
-    routes = route_refs(routing_of(one.scene))
-    other = _port_to(one, _answering_elsewhere(one, own) or [])
-    yield make(
-        "END003",
-        ObjectRef("Service", one.name, one.namespace, "spec.ports"),
-        variant="other_port" if other is not None else None,
-        other=other,
-        route=str(next(iter(routes), "")),
-        target=own[0].port,
-        listens=listing(listens),
-        found=text("near", "refused"),
-        related=(
-            *_workloads(one),
-            *(routes if other is not None else ()),
-        ),
-        **one.words,
-    )
-
-
-def _undeclared(one: Upstream) -> Iterator[Finding]:
-    """Without probes: 502 from Traefik and a port that no container declares is a strong hint."""
-    ports, target = _container_ports(one), one.used[0][1]
-    if ports and target not in ports:
-        yield make(
-            "END003",
-            ObjectRef("Service", one.name, one.namespace, "spec.ports"),
-            target=target,
-            listens=listing(ports),
-            found=text("near", "declared", ports=listing(ports)),
-            other="",
-            route="",
-            related=_workloads(one),
-            **one.words,
-        )
-
-
-def _container_ports(one: Upstream) -> list[int]:
-    ports = [p for pod in one.selected for c in containers(pod) for p in c.get("ports") or ()]
-    return sorted({int(p["containerPort"]) for p in ports if p.get("containerPort")})
-
-
-def _listening(one: Upstream, own: list[Probe]) -> list[int]:
-    """The pods' other ports on which they listen, as far as asked, where this one is not theirs."""
-    declared, asked = _container_ports(one), {p.port for p in own}
-    if own[0].port in declared:
-        return []
-    answering = _answering_elsewhere(one, own)
-    return [n for n in declared if n not in asked] if answering is None else answering
-
-
-def _answering_elsewhere(one: Upstream, own: list[Probe]) -> list[int] | None:
-    """Other ports of the same pods that answered HTTP; None where none was tried."""
-    addresses, asked = {p.address for p in own}, {p.port for p in own}
-    probes = probes_at(one.scene, Hop.POD)
-    tried = [p for p in probes if p.address in addresses and p.port not in asked]
-    if not tried:
-        return None
-    return sorted({p.port for p in tried if p.exchanges[-1].status is not None})
-
-
-def _port_to(one: Upstream, numbers: list[int]) -> int | None:
-    """The Service's port that leads to one of these ports of its pods."""
-    for port in spec(one.service).get("ports") or ():
-        found = endpoint_addresses(one.scene.kube, one.service, port)
-        if any(n in numbers for _, n, _ in found):
-            return int(port["port"])
-    return None
-
-
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
-def application_listens(scene: Scene) -> Iterator[Finding]:
-    """The application listens on the port that its pods declare."""
-    for one in _alike(scene):
-        refused = _all_refuse(one) and one.probes[0].exchanges[-1].error is ErrorKind.REFUSED
-        if refused and not _listening(one, one.probes):
-            yield make(
-                "REQ015",
-                ObjectRef("Application", one.name, one.namespace),
-                port=one.probes[0].port,
-                endpoints=listing(p.member for p in one.probes),
-                pod=one.probes[0].name or "",
-                related=(
-                    one.ref,
-                    *_workloads(one),
-                    *route_refs(routing_of(scene)),
-                ),
-                **one.words,
-            )
-
-
-# --- they accept, or answer
 
 
 def _understood(scene: Scene) -> Iterator[tuple[Upstream, Mixed | Untrusted | None]]:
     """Services whose endpoints do not all refuse, and what Traefik and they misunderstand."""
-    for one in _alike(scene):
-        if not _all_refuse(one):
+    for one in alike(scene):
+        if not all_refuse(one):
             yield one, misunderstood(scene, one)
 
 
@@ -279,7 +171,7 @@ def traefik_speaks_what_the_pods_speak(scene: Scene) -> Iterator[Finding]:
                 spoken=why.spoken,
                 sent=why.sent,
                 scheme="https" if why.variant else why.spoken.lower(),
-                related=(*route_refs(routing_of(scene)), *_workloads(one)),
+                related=(*route_refs(routing_of(scene)), *workloads(one)),
                 **one.words,
             )
 
@@ -321,15 +213,37 @@ def application_answers(scene: Scene) -> Iterator[Finding]:
             seconds=round(first.timing.total, 1),
             evidence=tuple(Evidence(p.member, said(p)) for p in one.probes[:3]),
             selector=",".join(f"{k}={v}" for k, v in sorted(one.selector.items())),
-            related=(one.ref, *_workloads(one)),
+            related=(one.ref, *workloads(one)),
             **one.words,
         )
 
 
 @rule(reads=("kube", "http"), uses=BESIDE_KUBE, silent_when="any_succeeded")
-def traefik_reaches_the_pods(scene: Scene) -> Iterator[Finding]:
-    """Pods that answer when asked directly answer Traefik as well."""
+def traefik_gets_answers(scene: Scene) -> Iterator[Finding]:
+    """Traefik gets answers from hosts outside, and from pods that answer when asked directly."""
+    instance = scene.instance
+    pods = instance.pods if instance else ()
+    for one, answers, external in _silent_to_traefik(scene):
+        yield make(
+            "END014",
+            one.ref,
+            variant="external" if external else None,
+            external=external,
+            answer=listing(answers),
+            traefik_ns=instance.namespace if instance else "",
+            pod=meta(pods[0]).get("name", "") if pods else "",
+            related=route_refs(routing_of(scene)),
+            **one.words,
+        )
+
+
+def _silent_to_traefik(scene: Scene) -> Iterator[tuple[Upstream, list[int], str]]:
+    """Services, what Traefik answers in their stead, and the names of hosts outside."""
+    outside = outside_alone(scene)
+    if outside and unanswered(scene):
+        names = listing(str(spec(one.service).get("externalName")) for one in outside)
+        yield outside[0], unanswered(scene), names
     answers = sorted(traefik_statuses(scene) & {500, 502, 503, 504})
     for one, why in _understood(scene) if answers else ():
         if why is None and one.probes and all(_serves(scene, probe) for probe in one.probes):
-            yield gap_to(scene, one, answers)
+            yield one, answers, ""

@@ -61,6 +61,37 @@ def waits(scene: Scene) -> bool:
     return any(e.error is ErrorKind.READ_TIMEOUT for e in last_exchanges(scene))
 
 
+def provider_that_forbids(scene: Scene) -> str | None:
+    """The provider of the route, where Traefik's settings allow it no ExternalName."""
+    routing = routing_of(scene)
+    static = routing.view.static
+    crd = routing.winner is not None and routing.winner.kind != "Ingress"
+    allowed = (static.crd if crd else static.ingress).allow_external_name
+    if not static.known or allowed:
+        return None
+    return "kubernetescrd" if crd else "kubernetesingress"
+
+
+def outside_alone(scene: Scene) -> list[Upstream]:
+    """The ExternalNames that Traefik takes, where nothing else is behind the route."""
+    routing = routing_of(scene)
+    found = [one for one in of_interest(scene) if one.external]
+    backends = routing.backends(routing.winner)[0] if routing.winner is not None else []
+    alone = len(found) == len(backends) and provider_that_forbids(scene) is None
+    return found if alone else []
+
+
+def unanswered(scene: Scene) -> list[int]:
+    """Statuses by which Traefik itself says that what is behind it does not answer."""
+    return sorted(traefik_statuses(scene) & {502, 504})
+
+
+def serves_outside(scene: Scene) -> bool:
+    """Whether hosts outside are all there is behind the route, and nothing shows them silent."""
+    works = outcomes(scene.snapshot).succeeded > 0
+    return bool(outside_alone(scene)) and (works or not unanswered(scene))
+
+
 def troubled(one: Upstream) -> list[PodState]:
     """The states of its pods that are not ready."""
     return [state for state in map(pod_state.state_of, one.pods) if state.reason]

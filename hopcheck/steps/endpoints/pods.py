@@ -11,7 +11,7 @@ from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.endpoints.judged import State, judged, troubled
-from hopcheck.steps.endpoints.selection import missing_port_name
+from hopcheck.steps.endpoints.service import missing_port_name
 from hopcheck.steps.names import workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 

@@ -13,31 +13,37 @@ from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcomes
 from hopcheck.scene.scene import Scene, scene_of, spec
 from hopcheck.scene.upstream import Upstream
-from hopcheck.steps.endpoints import answers, outside, pods, policies, selection
-from hopcheck.steps.endpoints.judged import State, of_interest, state_of
+from hopcheck.steps.endpoints import answers, pods, policies, ports, service
+from hopcheck.steps.endpoints.judged import (
+    State,
+    of_interest,
+    outside_alone,
+    provider_that_forbids,
+    serves_outside,
+    state_of,
+)
 from hopcheck.steps.names import gateway_gap
 from hopcheck.steps.rule import Rule
 
 RULES: tuple[Rule, ...] = (
     # the Service
-    outside.external_names_are_allowed,
-    outside.outside_hosts_answer,
-    selection.workload_has_replicas,
-    selection.service_selects_pods,
-    selection.target_port_is_named_in_the_pods,
+    service.external_names_are_allowed,
+    service.workload_has_replicas,
+    service.service_selects_pods,
+    service.target_port_is_named_in_the_pods,
     # its pods
     pods.pods_run,
     pods.pods_are_ready,
-    selection.endpoints_are_listed,
+    service.endpoints_are_listed,
     pods.every_pod_is_ready,
     # what they answer
     answers.every_endpoint_serves,
-    answers.target_port_is_the_pods,
-    answers.application_listens,
+    ports.target_port_is_the_pods,
+    ports.application_listens,
     answers.traefik_speaks_what_the_pods_speak,
     answers.traefik_trusts_the_pods,
     answers.application_answers,
-    answers.traefik_reaches_the_pods,
+    answers.traefik_gets_answers,
     policies.policies_admit_traefik,
 )
 
@@ -65,22 +71,22 @@ def sight(scene: Scene) -> Judgement:
     seen = False
     known = {one.backend: one for one in of_interest(scene)}
     for backend in backends:
-        service = scene.kube.one("services", backend.namespace, backend.name)
-        if not service.seen:
-            missing = service.why is Why.NOT_FOUND
-            what, why = ("no_backend", Why.NOT_NEEDED) if missing else ("backend", service.why)
-            gaps.append(_gap(what, why, service.detail, backend))
+        found = scene.kube.one("services", backend.namespace, backend.name)
+        if not found.seen:
+            missing = found.why is Why.NOT_FOUND
+            what, why = ("no_backend", Why.NOT_NEEDED) if missing else ("backend", found.why)
+            gaps.append(_gap(what, why, found.detail, backend))
         elif backend in known:
             one = known[backend]
             gaps += _gaps(one)
             seen = seen or state_of(one) is not State.UNSEEN
-            if one.external and outside.provider_that_forbids(scene) is None:
+            if one.external and provider_that_forbids(scene) is None:
                 facts["service.label"] = one.full
             for key, value in _facts(one).items():
                 facts.setdefault(key, value)
-    if external := outside.outside_alone(scene):
+    if external := outside_alone(scene):
         facts["pod.na"] = True
-        if outside.serves_outside(scene):
+        if serves_outside(scene):
             names = listing(one.name for one in external)
             hosts = listing(str(spec(one.service).get("externalName")) for one in external)
             return _nothing(text("na", "external", service=names, external=hosts), facts)

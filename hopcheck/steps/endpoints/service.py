@@ -1,4 +1,4 @@
-"""What the Service picks: pods by its selector, their port by its name, and who lists them."""
+"""The Service itself: whether it may be used, what it selects, and who lists its endpoints."""
 
 from __future__ import annotations
 
@@ -12,9 +12,26 @@ from hopcheck.model import Finding, Obj, ObjectRef
 from hopcheck.scene.probes import slice_ports
 from hopcheck.scene.scene import Scene, meta, spec
 from hopcheck.scene.upstream import Upstream
-from hopcheck.steps.endpoints.judged import State, judged, troubled
-from hopcheck.steps.names import workload_refs
+from hopcheck.steps.endpoints.judged import State, judged, provider_that_forbids, troubled
+from hopcheck.steps.names import traefik_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def external_names_are_allowed(scene: Scene) -> Iterator[Finding]:
+    """Traefik's settings allow the ExternalName Services behind the route."""
+    flag = provider_that_forbids(scene)
+    for one in judged(scene, State.EXTERNAL) if flag else ():
+        yield make(
+            "END007",
+            one.ref,
+            flag=flag,
+            provider=flag,
+            external=spec(one.service).get("externalName"),
+            related=traefik_refs(scene),
+            share=one.share,
+            **one.words,
+        )
 
 
 def _without_pods(scene: Scene) -> list[Upstream]:
