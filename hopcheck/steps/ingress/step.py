@@ -34,16 +34,16 @@ from hopcheck.steps.names import gateway_gap
 from hopcheck.steps.rule import Rule
 
 RULES: tuple[Rule, ...] = (
-    # a route serves the request
-    unserved.request_arrives_where_the_route_listens,
-    unserved.path_is_routed,
-    unserved.one_entry_point_exists,
-    unserved.rule_can_be_read,
-    unserved.route_has_a_form_that_traefik_reads,
-    unserved.references_are_permitted,
-    unserved.traefik_watches_the_route,
-    unserved.ingress_class_is_traefiks,
+    # a route serves the request (of these rules one speaks at most)
     unserved.host_is_routed,
+    unserved.ingress_class_is_traefiks,
+    unserved.traefik_watches_the_route,
+    unserved.route_has_a_form_that_traefik_reads,
+    unserved.rule_can_be_read,
+    unserved.references_are_permitted,
+    unserved.one_entry_point_exists,
+    unserved.path_is_routed,
+    unserved.request_arrives_where_the_route_listens,
     # what it names is there
     references.services_exist,
     references.services_have_the_port,
