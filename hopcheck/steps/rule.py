@@ -39,10 +39,10 @@ class Rule(Struct, frozen=True):
 
     def __call__(self, scene: Scene) -> tuple[Finding, ...]:
         """What is wrong; nothing where all is well, or where it cannot be told."""
-        if self.silent_when is not None and _shows(scene, self.silent_when):
-            return ()
         found = tuple(self.look(scene))
-        return () if found and any(other(scene) for other in self.unless) else found
+        if not found or (self.silent_when is not None and _shows(scene, self.silent_when)):
+            return ()
+        return () if any(other(scene) for other in self.unless) else found
 
 
 def _shows(scene: Scene, what: Shown) -> bool:

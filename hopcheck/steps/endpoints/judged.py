@@ -46,9 +46,13 @@ def judged(scene: Scene, *states: State) -> list[Upstream]:
 
     Where requests succeed and the route is a guess, another may be the one that serves them.
     """
-    if outcomes(scene.snapshot).succeeded and routing_of(scene).selection.winner is None:
-        return []
-    return [one for one in of_interest(scene) if state_of(one) in states]
+    found = scene.once("judged", lambda: [(state_of(one), one) for one in _judged(scene)])
+    return [one for state, one in found if state in states]
+
+
+def _judged(scene: Scene) -> list[Upstream]:
+    guess = routing_of(scene).selection.winner is None
+    return [] if guess and outcomes(scene.snapshot).succeeded else of_interest(scene)
 
 
 def traefik_statuses(scene: Scene) -> set[int]:
