@@ -57,6 +57,10 @@ def _judged(scene: Scene) -> list[Upstream]:
 
 def traefik_statuses(scene: Scene) -> set[int]:
     """Statuses that Traefik itself answered with."""
+    return scene.once("traefik's statuses", lambda: _statuses(scene))
+
+
+def _statuses(scene: Scene) -> set[int]:
     return {e.status for e in last_exchanges(scene) if e.status and producer(e) is Producer.TRAEFIK}
 
 

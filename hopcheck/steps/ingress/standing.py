@@ -57,6 +57,10 @@ class Obstacle(Struct, frozen=True):
 
 def unseen(scene: Scene) -> list[str]:
     """Kinds of routes that could not be read ('no such API' counts as read: there are none)."""
+    return scene.once("unseen", lambda: _unseen(scene))
+
+
+def _unseen(scene: Scene) -> list[str]:
     found = []
     for resource in ROUTE_LISTS:
         lists = [
