@@ -1,9 +1,10 @@
-"""One HTTP/1.1 request and its answer, with each phase's time and failure told apart.
+"""One request and its answer, by httpx, with each phase's time and failure told apart.
 
-Not by httpx but by h11 (httpx's own HTTP/1.1 parser) over a socket, because a diagnosis needs what
-httpx cannot do: a PROXY header before the TLS handshake, the certificate and the answer of a
-session whose verification failed, and the peer's first bytes when it speaks something else. (It
-also spares httpx's 0.25 s of import.)
+httpx's transport is the seam: the one here connects to one address while it names another, sends a
+PROXY header before the TLS handshake, reads the answer of a session whose certificate does not
+verify, and keeps what the peer said where that was no HTTP. HTTP/1.1 and HTTP/2 themselves are
+httpcore's. The client above the transport is left out: redirects, cookies and proxies are judged
+here, not obeyed.
 """
 
 from __future__ import annotations
@@ -13,20 +14,36 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
 
-import h11
+import h2.errors
+import h2.events
+import h2.exceptions
+import httpcore
+import httpx
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hopcheck import __version__
 from hopcheck.collect.ask import Run, in_thread
-from hopcheck.collect.web.tls import Contexts, PlainStream, TlsStream, contexts, described, failure
+from hopcheck.collect.web.tls import (
+    HTTP1,
+    HTTP2,
+    Contexts,
+    PlainStream,
+    TlsStream,
+    contexts,
+    described,
+    failure,
+)
 from hopcheck.model import ErrorKind, Exchange, Timing, TlsInfo
 from hopcheck.model.redact import redact_headers, redact_text, redact_url
 
 BODY_BYTES = 2_048
 _HEAD_BYTES = 256 * 1024  # an answer's head beyond this is no HTTP worth the name
+_CHUNK = 16_384
 _HEADER_CHARS = 2_000
 _HEADERS = 200
 _BODY_PATIENCE = 1.0  # seconds for the first bytes of a body that announces no length
@@ -49,6 +66,7 @@ class Request(Struct, frozen=True):
     verify: bool = True
     forwarded: tuple[tuple[str, str], ...] = ()
     cookies: tuple[tuple[str, str], ...] = ()
+    http1: bool = False  # HTTP/2 is not offered
 
     @property
     def url(self) -> str:
@@ -71,6 +89,8 @@ class Progress:
         self.body = bytearray()
         self.body_bytes = 0
         self.ipv6 = False
+        self.refused: OSError | None = None  # the request could not be written to its end
+        self.ended = False  # the peer has closed
 
     def done(self, phase: str, following: Phase) -> None:
         """Note the time of `phase` and enter the one following."""
@@ -84,6 +104,8 @@ class Progress:
         self.began = self.mark = asyncio.get_running_loop().time()
         self.times.clear()
         self.phase = "connect"
+        self.version = None
+        self.refused, self.ended = None, False
 
     def header(self, name: str) -> str | None:
         """The first header of that name (in lower case), not redacted."""
@@ -155,7 +177,7 @@ async def _secure(request: Request, progress: Progress, context: ssl.SSLContext)
     """Connect and shake hands."""
     plain = await _plain(request, progress)
     try:
-        stream = TlsStream(plain, context, request.host)
+        stream = TlsStream(plain, context, request.host, HTTP1 if request.http1 else HTTP2)
         try:
             await stream.handshake()
         finally:
@@ -189,96 +211,167 @@ async def _session(
     return stream
 
 
-def _encoded(request: Request, connection: h11.Connection) -> bytes:
-    headers = [
-        ("Host", request.authority),
-        ("User-Agent", f"hopcheck/{__version__}"),
-        ("Accept", "*/*"),
-        ("Connection", "close"),
-        *request.forwarded,
-    ]
-    if request.cookies:
-        headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in request.cookies)))
-    head = h11.Request(
-        method=b"GET",
-        target=request.path.encode("ascii"),
-        headers=[(name.encode("ascii"), value.encode("utf-8")) for name, value in headers],
-    )
-    return (connection.send(head) or b"") + (connection.send(h11.EndOfMessage()) or b"")
-
-
 def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (name.decode("ascii", "replace"), value.decode("utf-8", "replace"))
+        (name.decode("ascii", "replace").lower(), value.decode("utf-8", "replace"))
         for name, value in headers[:_HEADERS]
     )
 
 
-async def _read_head(
-    stream: PlainStream | TlsStream, connection: h11.Connection, progress: Progress
-) -> None:
-    """Read until the final status and headers are there (1xx answers are passed over)."""
-    received = 0
-    start = b""
-    while True:
-        event = connection.next_event()
-        if isinstance(event, h11.Response):
-            progress.status = event.status_code
-            progress.version = f"HTTP/{event.http_version.decode('ascii', 'replace')}"
-            progress.headers = _decoded(list(event.headers))
-            progress.phase = "body"
-            return
-        if event is not h11.NEED_DATA:
-            continue
-        data = await stream.receive()
-        if received == 0 and data:
-            progress.done("first_byte", "first_byte")
-        received += len(data)
-        start = (start + data)[:64].lstrip(b"\r\n")
-        if not b"HTTP/".startswith(start[:5]):
-            heard = start.decode("utf-8", "replace").splitlines()[0]
-            raise _NotHttpError(redact_text(heard))
-        if received > _HEAD_BYTES:
+class _Wire(httpcore.AsyncNetworkStream):
+    """The session as httpcore reads and writes it; notes when the phases begin and end."""
+
+    def __init__(self, stream: PlainStream | TlsStream, progress: Progress) -> None:
+        self._stream, self._progress = stream, progress
+        self._received = 0
+        self._start = b""
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109  # the exchange's limit is enough
+        """What has arrived. Raises OSError, _ClosedError, _NotHttpError."""
+        progress = self._progress
+        if progress.phase == "send":
+            progress.mark = asyncio.get_running_loop().time()
+            progress.phase = "first_byte"
+        data = await self._stream.receive()
+        progress.ended = not data
+        if progress.phase == "first_byte":
+            self._head(data)
+        return data
+
+    def _head(self, data: bytes) -> None:
+        """Hold what comes before the status against what it may be."""
+        progress = self._progress
+        self._received += len(data)
+        if self._received > _HEAD_BYTES:
             raise _NotHttpError(f"more than {_HEAD_BYTES} bytes of headers")
+        if progress.version is None:  # HTTP/1.1: what comes is the answer
+            if self._received == len(data) > 0:
+                progress.done("first_byte", "first_byte")
+            self._start = (self._start + data)[:64].lstrip(b"\r\n")
+            if not b"HTTP/".startswith(self._start[:5]):
+                heard = self._start.decode("utf-8", "replace").splitlines()[0]
+                raise _NotHttpError(redact_text(heard))
         if not data:
             raise _ClosedError("closed by the peer before the end of the headers")
-        connection.receive_data(data)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+        """Send all of it. Raises httpcore.WriteError: the peer may have said why it closed."""
+        try:
+            await self._stream.send(buffer)
+        except (ConnectionResetError, BrokenPipeError) as error:
+            self._progress.refused = error
+            raise httpcore.WriteError(str(error)) from error
+
+    async def aclose(self) -> None:
+        """Close at once."""
+        self._stream.close()
 
 
-async def _read_body(
-    stream: PlainStream | TlsStream, connection: h11.Connection, progress: Progress
-) -> None:
+class _Http11(httpcore.AsyncHTTP11Connection):
+    MAX_INCOMPLETE_EVENT_SIZE = _HEAD_BYTES
+
+
+class _Body(httpx.AsyncByteStream):
+    """The answer's body as httpcore reads it."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async with aclosing(self._source.__aiter__()) as parts:
+            async for part in parts:
+                yield part
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """A connection of its own for one request, to where that leads; HTTP/2 where ALPN agrees."""
+
+    def __init__(self, way: Request, progress: Progress, pair: Contexts | None) -> None:
+        self._way, self._progress, self._pair = way, progress, pair
+        self._stream: PlainStream | TlsStream | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer's status and headers, its body still to be read.
+
+        Raises OSError (ssl.SSLError among them), httpcore's protocol errors, and ours.
+        """
+        progress = self._progress
+        self._stream = await _session(self._way, progress, self._pair)
+        wire = _Wire(self._stream, progress)
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme, host=request.url.raw_host, target=request.url.raw_path
+        )
+        headers = request.headers.raw
+        connection: httpcore.AsyncConnectionInterface
+        if progress.tls is not None and progress.tls.alpn == "h2":
+            progress.version = "HTTP/2"
+            connection = httpcore.AsyncHTTP2Connection(url.origin, wire)
+        else:
+            headers = [*headers, (b"Connection", b"close")]
+            connection = _Http11(url.origin, wire)
+        answer = await connection.handle_async_request(
+            httpcore.Request(
+                request.method,
+                url,
+                headers=headers,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(answer.stream),
+            extensions=answer.extensions,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connection, at once and without ceremony."""
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _message(request: Request) -> httpx.Request:
+    """The request as httpx sends it. Raises ValueError for what cannot be sent."""
+    headers = [
+        ("Host", request.authority),
+        ("User-Agent", f"hopcheck/{__version__}"),
+        ("Accept", "*/*"),
+        *request.forwarded,
+    ]
+    if request.cookies:
+        headers.append(("Cookie", "; ".join(f"{name}={value}" for name, value in request.cookies)))
+    return httpx.Request(
+        "GET",
+        f"{request.scheme}://hop/",  # where it goes and what it names, the transport knows
+        headers=[(name.encode("ascii"), value.encode("utf-8")) for name, value in headers],
+        extensions={"target": request.path.encode("ascii")},
+    )
+
+
+async def _read_body(answer: httpx.Response, progress: Progress) -> None:
     """Read the first bytes of the body.
 
     An answer without announced length may be a stream that has nothing to say yet: it gets a
     second, and silence is no failure. One with Content-Length is waited for.
     """
     silence = asyncio.timeout(None if progress.announced else _BODY_PATIENCE)
-    ended = False
+    stream: Any = answer.stream
     try:
-        async with silence:
-            while progress.body_bytes < BODY_BYTES:
-                event = connection.next_event()
-                if event is h11.NEED_DATA:
-                    data = await stream.receive()
-                    ended = not data
-                    connection.receive_data(data)
-                elif isinstance(event, h11.Data):
-                    progress.body += event.data
-                    progress.body_bytes += len(event.data)
-                else:  # EndOfMessage
+        async with silence, aclosing(aiter(stream)) as parts:
+            async for part in parts:
+                progress.body += part
+                progress.body_bytes += len(part)
+                if progress.body_bytes >= BODY_BYTES:
                     return
     except TimeoutError:
         if not silence.expired():  # the kernel's ETIMEDOUT
             raise
     except ConnectionResetError:
         # A body that lasts until the connection ends has ended; Go resets so after its own 400.
-        if progress.announced or progress.header("transfer-encoding") is not None:
+        lasting = progress.version != "HTTP/2" and not progress.announced
+        if not lasting or progress.header("transfer-encoding") is not None:
             raise
-    except h11.RemoteProtocolError as error:
-        if ended:
-            raise _ClosedError(str(error)) from error
-        raise
 
 
 def _connect_failure(error: OSError, progress: Progress) -> ErrorKind:
@@ -298,8 +391,49 @@ _TIMEOUTS: dict[Phase, ErrorKind] = {
 }
 
 
+def _said_by_http2(error: BaseException) -> Any:
+    """What ended a request by HTTP/2: h2's event or error; else None."""
+    if isinstance(error, h2.exceptions.H2Error):
+        return error
+    told = error.args[0] if error.args and isinstance(error, httpcore.ProtocolError) else None
+    return told if isinstance(told, h2.events.Event | h2.exceptions.H2Error) else None
+
+
+def _needs_http1(error: BaseException) -> bool:
+    """Whether HTTP/2 failed in a way that says nothing of the host: HTTP/1.1 is asked instead.
+
+    HTTP_1_1_REQUIRED (browsers and curl do the same), and what h2 cannot read: the answer after a
+    graceful GOAWAY, headers beyond its limit.
+    """
+    said = _said_by_http2(error)
+    if isinstance(said, h2.events.StreamReset | h2.events.ConnectionTerminated):
+        if said.error_code == h2.errors.ErrorCodes.HTTP_1_1_REQUIRED:
+            return True
+        graceful = said.error_code == h2.errors.ErrorCodes.NO_ERROR
+        return graceful and getattr(said, "last_stream_id", 0) > 0
+    if isinstance(said, h2.exceptions.DenialOfServiceError):
+        return True
+    return isinstance(said, h2.exceptions.ProtocolError) and "state ConnectionState.CLOSED" in str(
+        said
+    )
+
+
+def _protocol_failure(error: Exception, progress: Progress) -> tuple[ErrorKind, str]:
+    """How an exchange failed that no system call and no TLS failed, and the words for it."""
+    said, words = _said_by_http2(error), str(error)
+    if isinstance(said, h2.events.StreamReset | h2.events.ConnectionTerminated):
+        frame = "RST_STREAM" if isinstance(said, h2.events.StreamReset) else "GOAWAY"
+        code = said.error_code
+        return ErrorKind.RESET, f"{frame} {getattr(code, 'name', code)}"
+    if progress.ended or isinstance(error, _ClosedError | httpcore.ConnectionNotAvailable):
+        return ErrorKind.RESET, words
+    if progress.phase in ("first_byte", "body"):
+        return ErrorKind.PROTOCOL, words
+    return ErrorKind.LOCAL, words  # this cannot be sent
+
+
 def _failure(error: Exception, progress: Progress) -> tuple[ErrorKind, str]:
-    """How the exchange failed, and the words for it: the system's, OpenSSL's or h11's."""
+    """How the exchange failed, and the words for it: the system's, OpenSSL's or httpcore's."""
     words = str(error)
     if isinstance(error, OSError) and error.errno:  # asyncio's own words hide the system's
         words = os.strerror(error.errno) if error.errno > 0 else error.strerror or words
@@ -311,40 +445,43 @@ def _failure(error: Exception, progress: Progress) -> tuple[ErrorKind, str]:
         kind = _TIMEOUTS.get(progress.phase, ErrorKind.READ_TIMEOUT)
     elif isinstance(error, socket.gaierror):
         kind = ErrorKind.RESOLVE
-    elif isinstance(
-        error, _ClosedError | ConnectionResetError | ConnectionAbortedError | BrokenPipeError
-    ):
+    elif isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
         kind = ErrorKind.RESET
     elif isinstance(error, OSError):
         kind = _connect_failure(error, progress)
-    elif isinstance(error, h11.RemoteProtocolError | _NotHttpError):
-        kind = ErrorKind.PROTOCOL
-    else:  # h11.LocalProtocolError, ValueError: this cannot be sent
-        kind = ErrorKind.LOCAL
+    else:
+        kind, words = _protocol_failure(error, progress)
     return kind, words
 
 
+_FAILURES = (
+    OSError,
+    ValueError,  # not to be sent, or a :status that is no number
+    httpcore.ProtocolError,
+    httpcore.ConnectionNotAvailable,
+    httpcore.WriteError,
+    h2.exceptions.H2Error,
+    _NotHttpError,
+    _ClosedError,
+)
+
+
 async def _send_and_read(request: Request, progress: Progress, pair: Contexts | None) -> None:
-    stream = await _session(request, progress, pair)
-    try:
-        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
-        refused: OSError | None = None
+    async with Transport(request, progress, pair) as transport:
         try:
-            await stream.send(_encoded(request, connection))
-        except (ConnectionResetError, BrokenPipeError) as error:
-            refused = error  # the peer may have said why before it closed
-        progress.mark = asyncio.get_running_loop().time()
-        progress.phase = "first_byte"
-        try:
-            await _read_head(stream, connection, progress)
-        except (ConnectionError, _ClosedError):
-            if refused is None:
+            answer = await transport.handle_async_request(_message(request))
+        except (ConnectionError, _ClosedError, httpcore.WriteError):
+            if progress.refused is None:
                 raise
             progress.phase = "send"
-            raise refused from None
-        await _read_body(stream, connection, progress)
-    finally:
-        stream.close()
+            raise progress.refused from None
+        progress.status = answer.status_code
+        progress.version = answer.http_version
+        progress.headers = _decoded(answer.headers.raw)
+        if progress.version == "HTTP/2":
+            progress.done("first_byte", "body")
+        progress.phase = "body"
+        await _read_body(answer, progress)
 
 
 async def send(
@@ -357,8 +494,14 @@ async def send(
     words = ""
     try:
         async with asyncio.timeout_at(deadline):
-            await _send_and_read(request, progress, pair)
-    except (OSError, h11.ProtocolError, ValueError, _NotHttpError, _ClosedError) as error:
+            try:
+                await _send_and_read(request, progress, pair)
+            except _FAILURES as error:
+                if progress.version != "HTTP/2" or not _needs_http1(error):
+                    raise
+                progress = Progress()
+                await _send_and_read(replace(request, http1=True), progress, pair)
+    except _FAILURES as error:
         if not (isinstance(error, TimeoutError) and progress.phase == "body") or progress.announced:
             kind, words = _failure(error, progress)
     total = asyncio.get_running_loop().time() - progress.began

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _CHUNK = 16_384
 HOSTNAME_MISMATCH = 62  # X509_V_ERR_HOSTNAME_MISMATCH
 ADDRESS_MISMATCH = 64  # X509_V_ERR_IP_ADDRESS_MISMATCH
+HTTP1, HTTP2 = ("http/1.1",), ("h2", "http/1.1")  # what ALPN offers, the preferred first
 
 
 class Contexts(Struct, frozen=True):
@@ -84,8 +85,6 @@ def contexts(run: Run) -> Contexts:
     unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE
-    for context in (verifying, unverified):
-        context.set_alpn_protocols(["http/1.1"])
     made[run.options.ca_file] = pair = Contexts(verifying, unverified)
     return pair
 
@@ -117,11 +116,14 @@ class PlainStream:
 class TlsStream:
     """A TLS session over a `PlainStream`."""
 
-    def __init__(self, plain: PlainStream, context: ssl.SSLContext, host: str) -> None:
+    def __init__(
+        self, plain: PlainStream, context: ssl.SSLContext, host: str, protocols: Sequence[str]
+    ) -> None:
         """Prepare the session with SNI = `host` (none for an address, as RFC 6066 asks).
 
-        Raises ValueError where `host` can be no server name.
+        `protocols` is what ALPN offers. Raises ValueError where `host` can be no server name.
         """
+        context.set_alpn_protocols(list(protocols))  # copied into the session that is made next
         self._plain = plain
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.session = context.wrap_bio(self._in, self._out, server_hostname=host)
