@@ -127,8 +127,7 @@ class Collection:
         started = self.run.now()
         addresses, seconds = addresses_of(self.target, self.dns)
         if addresses:
-            made, other = await request_host(self.target, self.run, addresses, seconds, both=False)
-            self.http = HttpEvidence(requests=made, other_scheme=other)
+            self.http = await request_host(self.target, self.run, addresses, seconds, both=False)
         self.durations["http"] = self.run.now() - started
 
     async def join(self) -> None:
@@ -241,8 +240,8 @@ class Collection:
         async def requests() -> None:
             addresses, seconds = addresses_of(self.target, await asyncio.shield(dns))
             if addresses:
-                made, other = await request_host(self.target, self.run, addresses, seconds)
-                self.http = msgspec.structs.replace(self.http, requests=made, other_scheme=other)
+                made = await request_host(self.target, self.run, addresses, seconds)
+                self.http = msgspec.structs.replace(made, hops=self.http.hops)
 
         await asyncio.gather(requests(), self._hops(kube, aws))
 

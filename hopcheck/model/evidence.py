@@ -478,6 +478,9 @@ class HttpEvidence(Struct, frozen=True):
     requests: tuple[Collected[Probe], ...] = ()
     # The other scheme (http where https was asked or assumed), one probe, first address.
     other_scheme: Collected[Probe] = NOT_SELECTED
+    # Where the two versions of HTTP were compared: the requests of one address in the order sent
+    # (hopcheck.scene.http_versions); of several addresses one after the other.
+    versions: tuple[Collected[Probe], ...] = ()
     # Nodes, Traefik pods, Service, application pods.
     hops: tuple[Collected[Probe], ...] = ()
 

@@ -548,7 +548,8 @@ def test_http_to_https_on_the_same_host_by_connect_to(tmp_path: Path) -> None:
             rules = (ConnectTo(port=443, to_port=secure), ConnectTo(port=80, to_port=plain))
             options = replace(options, connect_to=rules)
             target = Target(HOST)
-            requests, other = await request_host(target, Run(options), ["127.0.0.1"], 0.1)
+            made = await request_host(target, Run(options), ["127.0.0.1"], 0.1)
+            requests, other = made.requests, made.other_scheme
         assert [exchange.status for exchange in requests[0].get().exchanges] == [200]
         assert requests[0].get().exchanges[0].timing.dns == 0.1
         first, second = other.get().exchanges
@@ -640,7 +641,8 @@ def test_every_address_is_asked_and_one_bad_one_seen() -> None:
         async with serving(answering(OK), host="127.0.0.1") as port:
             target = Target(HOST, scheme="http", port=port)
             addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.1"]
-            requests, other = await request_host(target, Run(Options()), addresses, None)
+            made = await request_host(target, Run(Options()), addresses, None)
+            requests, other = made.requests, made.other_scheme
         assert [each.get().member for each in requests] == ["127.0.0.1", "127.0.0.2"]
         assert [each.get().exchanges[-1].error for each in requests] == [None, ErrorKind.REFUSED]
         assert {each.get().hop for each in requests} == {Hop.LOAD_BALANCER}
@@ -653,7 +655,7 @@ def test_more_than_eight_addresses() -> None:
     async def test() -> None:
         target = Target(HOST, scheme="http", port=9)
         addresses = [f"127.0.0.{last}" for last in range(1, 12)]
-        requests, _ = await request_host(target, Run(Options()), addresses, None)
+        requests = (await request_host(target, Run(Options()), addresses, None)).requests
         assert [each.truncated for each in requests] == [False] * 7 + [True]
 
     go(test())
@@ -661,14 +663,14 @@ def test_more_than_eight_addresses() -> None:
 
 def test_no_address() -> None:
     async def test() -> None:
-        requests, other = await request_host(Target(HOST), Run(Options()), [], None)
-        assert requests == ()
-        assert other.why is Why.UNREACHABLE
+        made = await request_host(Target(HOST), Run(Options()), [], None)
+        assert made.requests == ()
+        assert made.other_scheme.why is Why.UNREACHABLE
         async with serving(answering(OK)) as port:
             rule = ConnectTo(host=HOST, to_host="127.0.0.1", to_port=port)
             run = Run(Options(timeout=0.3, connect_to=(rule,)))
-            requests, _ = await request_host(Target(HOST, "http", 80), run, [], None)
-        assert requests[0].get().exchanges[-1].status == 200
+            made = await request_host(Target(HOST, "http", 80), run, [], None)
+        assert made.requests[0].get().exchanges[-1].status == 200
 
     go(test())
 

@@ -8,20 +8,30 @@ A `Collected` without value means only that it could not be tried or not be fini
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec.structs import replace
 
 from hopcheck.collect.ask import Run
 from hopcheck.collect.web.exchange import Progress, Request, Scheme, send
-from hopcheck.model import Collected, ErrorKind, Exchange, Hop, Probe, Target, Why
+from hopcheck.model import (
+    Collected,
+    ErrorKind,
+    Exchange,
+    Hop,
+    HttpEvidence,
+    Probe,
+    Target,
+    Why,
+)
 from hopcheck.model.redact import redact_url
+from hopcheck.scene import http_versions
 from hopcheck.scene.hop_target import HopTarget
 
 MAX_ADDRESSES = 8
 MAX_CONCURRENT_HOPS = 20
-HOP_TIMEOUT = 2.0
+HOP_TIMEOUT = 2.0  # also of a request that compares the versions of HTTP
 MAX_REQUESTS = 10  # of one probe, redirects included
 _PORTS: dict[str, int] = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -157,13 +167,15 @@ async def probe(
     forwarded: tuple[tuple[str, str], ...] = (),
     dns_s: float | None = None,
     timeout: float | None = None,  # noqa: ASYNC109  # seconds for one exchange
+    http1: bool | None = None,
 ) -> Collected[Probe]:
     """Send the request for `host` and `path` to `address`:`port`; never raises.
 
     SNI is `host`; the Host header is `authority` (default: `host`, with the port where it is not
     the scheme's). `connect_override`: --connect-to applies as for a client's connection; without
     it only rules for this very address do. `verify` False: the certificate is shown, not judged.
-    `forwarded`: further headers. `timeout` defaults to --timeout.
+    `forwarded`: further headers. `timeout` defaults to --timeout, `http1` (HTTP/2 is not offered)
+    to --http1.1.
     """
     limit = run.options.timeout if timeout is None else timeout
     request = Request(
@@ -177,6 +189,7 @@ async def probe(
         proxy_protocol=proxy_protocol,
         verify=verify,
         forwarded=forwarded,
+        http1=run.options.http1 if http1 is None else http1,
     )
 
     async def call() -> Probe:
@@ -201,6 +214,32 @@ async def probe(
     return await run.ask(source, call, timeout=2 * limit + 1)
 
 
+Ask = Callable[[bool], Awaitable[Collected[Probe]]]
+
+
+async def _compared(first: Collected[Probe], ask: Ask) -> tuple[Collected[Probe], ...]:
+    """The requests at one address by the two versions of HTTP in turns, `first` among them.
+
+    They end with the one that shows that it is not the version. `ask` sends one, by HTTP/1.1 alone
+    where it is given True.
+    """
+    made = [first]
+    http2 = http_versions.by_http2(first.get())
+    for other in http_versions.TURNS[1:]:
+        made.append(await ask(http2 == other))
+        if not made[-1].seen or not http_versions.told([one.get() for one in made]):
+            break
+    return tuple(made)
+
+
+def _settled(made: Sequence[Collected[Probe]]) -> Collected[Probe]:
+    """The request to say of the address: by the version that works, where only one does."""
+    seen = [one.get() for one in made if one.seen]
+    if http_versions.only_version(seen) and not http_versions.first_works(seen):
+        return made[1]
+    return made[0]
+
+
 async def request_host(
     target: Target,
     run: Run,
@@ -208,14 +247,16 @@ async def request_host(
     dns_s: float | None,
     *,
     both: bool = True,
-) -> tuple[tuple[Collected[Probe], ...], Collected[Probe]]:
-    """HttpEvidence.requests and .other_scheme: the host's request to each of its addresses.
+) -> HttpEvidence:
+    """The host's request to each of its addresses: HttpEvidence without hops.
 
-    `both` False: the other scheme is not asked (NOT_NEEDED).
+    `both` False: the other scheme is not asked (NOT_NEEDED), nor HTTP/1.1 where HTTP/2 works.
 
     At most 8 addresses are asked (the last result is then marked truncated). `dns_s` is the time
     that resolving took, counted into each first exchange. The other scheme is asked at the first
-    address on its own default port, where the URL has its default port; else NOT_NEEDED.
+    address on its own default port, where the URL has its default port; else NOT_NEEDED. Where the
+    request fails by one version of HTTP and works by the other, the one that works is the
+    address's.
     """
     wanted = list(dict.fromkeys(addresses))
     if not wanted:
@@ -224,10 +265,17 @@ async def request_host(
             missing: Collected[Probe] = Collected(
                 why=Why.UNREACHABLE, source=f"GET {redact_url(target.url)}"
             )
-            return (), missing
+            return HttpEvidence(other_scheme=missing)
         wanted = [instead]  # as with curl, --connect-to needs no record
 
-    async def one(address: str, scheme: Scheme, port: int) -> Collected[Probe]:
+    async def one(
+        address: str,
+        scheme: Scheme,
+        port: int,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109  # seconds for one exchange
+        http1: bool | None = None,
+    ) -> Collected[Probe]:
         return await probe(
             run,
             hop=Hop.LOAD_BALANCER,
@@ -239,7 +287,23 @@ async def request_host(
             path=target.path,
             follow=True,
             dns_s=dns_s,
+            timeout=timeout,
+            http1=http1,
         )
+
+    async def by_versions(number: int, address: str) -> tuple[Collected[Probe], ...]:
+        first = await one(address, target.scheme, target.port)
+        if not first.seen:
+            return (first,)
+        http2 = http_versions.by_http2(first.get())
+        works = http_versions.works(first.get(), http2=http2)
+        if works is False or (works and http2 and both and number == 0):
+            limit = min(HOP_TIMEOUT, run.options.timeout)
+            return await _compared(
+                first,
+                lambda http1: one(address, target.scheme, target.port, timeout=limit, http1=http1),
+            )
+        return (first,)
 
     other: Scheme = "http" if target.scheme == "https" else "https"
 
@@ -248,13 +312,16 @@ async def request_host(
             return Collected(why=Why.NOT_NEEDED, source=f"GET {other}://{target.host}")
         return await one(wanted[0], other, _PORTS[other])
 
-    *requests, second = await asyncio.gather(
-        *(one(address, target.scheme, target.port) for address in wanted[:MAX_ADDRESSES]),
-        alternative(),
-    )
+    asked = (by_versions(*each) for each in enumerate(wanted[:MAX_ADDRESSES]))
+    second, made = await asyncio.gather(alternative(), asyncio.gather(*asked))
+    requests = [_settled(group) for group in made]
     if len(wanted) > MAX_ADDRESSES:
         requests[-1] = replace(requests[-1], truncated=True)
-    return tuple(requests), second
+    return HttpEvidence(
+        requests=tuple(requests),
+        other_scheme=second,
+        versions=tuple(each for group in made if len(group) > 1 for each in group),
+    )
 
 
 async def probe_hops(
