@@ -244,13 +244,15 @@ class _Wire(httpcore.AsyncNetworkStream):
         self._received += len(data)
         if self._received > _HEAD_BYTES:
             raise _NotHttpError(f"more than {_HEAD_BYTES} bytes of headers")
-        if progress.version is None:  # HTTP/1.1: what comes is the answer
-            if self._received == len(data) > 0:
-                progress.done("first_byte", "first_byte")
-            self._start = (self._start + data)[:64].lstrip(b"\r\n")
-            if not b"HTTP/".startswith(self._start[:5]):
-                heard = self._start.decode("utf-8", "replace").splitlines()[0]
-                raise _NotHttpError(redact_text(heard))
+        http2 = progress.version is not None
+        if not http2 and self._received == len(data) > 0:  # HTTP/1.1: what comes is the answer
+            progress.done("first_byte", "first_byte")
+        self._start = (self._start + data)[:64].lstrip(b"\r\n")
+        # Who agrees to HTTP/2 and answers so has something behind it that does not speak it.
+        http1 = self._start.startswith(b"HTTP/1") if http2 else b"HTTP/".startswith(self._start[:5])
+        if http1 == http2:
+            heard = self._start.decode("utf-8", "replace").splitlines()[0]
+            raise _NotHttpError(redact_text(heard))
         if not data:
             raise _ClosedError("closed by the peer before the end of the headers")
 
