@@ -10,6 +10,7 @@ import msgspec
 
 from hopcheck.model import Snapshot
 from hopcheck.report.evidence import load
+from hopcheck.scene.http_versions import TURNS
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 LB = "arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:loadbalancer/net/myapp-nlb/"
@@ -234,6 +235,21 @@ class Edit:
 
     def no_other_scheme(self) -> None:
         self.http["other_scheme"] = {"value": None, "why": "not_needed"}
+
+    def versions(self, *, works: str, **failure: Any) -> None:
+        """At every address both versions of HTTP were asked, and one alone works."""
+        made = []
+        for probe in self.probes("client"):
+            for other in TURNS:
+                asked = copy.deepcopy(probe)
+                version = "HTTP/2" if (works == "HTTP/2") == (not other) else "HTTP/1.1"
+                exchange = asked["exchanges"][-1]
+                exchange["http_version"] = version
+                if version != works:
+                    exchange |= {"status": None, "headers": [], "body": "", "body_bytes": 0}
+                    exchange |= {"error_phase": "first_byte", **failure}
+                made.append(collected(asked))
+        self.http["versions"] = made
 
     def only_pods(self) -> None:
         """Of the hops behind the load balancer only the application's pods were asked."""

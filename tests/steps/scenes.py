@@ -795,6 +795,27 @@ def unexpected_status() -> Edit:
     return e
 
 
+@scene("degraded", "*REQ017")
+def http2_breaks() -> Edit:
+    e = Edit()
+    e.versions(works="HTTP/1.1", error="reset", error_text="GOAWAY PROTOCOL_ERROR")
+    return e
+
+
+@scene("degraded", "*REQ017")
+def http1_breaks() -> Edit:
+    e = Edit()
+    e.versions(works="HTTP/2", error="read_timeout")
+    return e
+
+
+@scene("healthy", "REQ017w")
+def http2_alone_by_design() -> Edit:
+    e = Edit()
+    e.versions(works="HTTP/2", status=464)
+    return e
+
+
 @scene("healthy", "REQ016i")
 def default_path_404() -> Edit:
     e = Edit()

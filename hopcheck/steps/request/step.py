@@ -33,7 +33,7 @@ from hopcheck.scene.outcome import (
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, scene_of
 from hopcheck.steps.names import failure, traefik_refs
-from hopcheck.steps.request import application, certificates, direct
+from hopcheck.steps.request import application, certificates, direct, versions
 from hopcheck.steps.request.application import host_ref, proof_of
 from hopcheck.steps.request.certificates import share_of
 
@@ -58,6 +58,7 @@ def judge(snapshot: Snapshot) -> Judgement:
         *_connections(scene, made),
         *certificates.judge(scene, made),
         *_answers(scene, [p for p in made if p not in good], len(made)),
+        *versions.judge(scene, len(made)),
         *direct.judge(scene),
         *application.default_path(scene, good),
         *_slow(scene, good),
@@ -117,6 +118,8 @@ def _facts(scene: Scene, probes: list[Probe]) -> dict[str, Any]:
             }
         )
     facts["answers"] = rows
+    if spoken := {e.http_version for p in probes for e in p.exchanges if e.http_version}:
+        facts["http"] = listing(sorted(spoken))
     facts["timings"] = [
         {
             "address": probe.address,
