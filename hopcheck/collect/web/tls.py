@@ -53,7 +53,8 @@ class Contexts(Struct, frozen=True):
 _contexts: WeakKeyDictionary[Run, dict[str | None, Contexts]] = WeakKeyDictionary()
 
 
-def _system_cas(context: ssl.SSLContext) -> None:
+def system_cas(context: ssl.SSLContext) -> None:
+    """Let `context` trust what the system trusts."""
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     paths = ssl.get_default_verify_paths()
     empty = paths.capath is None or not any(Path(paths.capath).iterdir())
@@ -76,7 +77,7 @@ def contexts(run: Run) -> Contexts:
     verifying = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     verifying.check_hostname = False
     verifying.verify_mode = ssl.CERT_REQUIRED
-    _system_cas(verifying)
+    system_cas(verifying)
     if run.options.ca_file is not None:
         try:
             verifying.load_verify_locations(Path(run.options.ca_file).expanduser())

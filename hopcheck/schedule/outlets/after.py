@@ -6,11 +6,12 @@ Nothing here changes a verdict or raises for a party that fails: it is a line in
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from hopcheck.collect.web.deliver import deliver
 from hopcheck.model import Report
 from hopcheck.report.store import slug
 from hopcheck.schedule.fleet_model import FleetResult, HostResult
@@ -98,6 +99,23 @@ def tell(
     return told.messages, failures
 
 
+def _pushed(
+    url: str,
+    method: str,
+    timeout: float | None,
+    headers: Sequence[tuple[str, str]],
+    data: bytes,
+) -> Callable[[], None]:
+    """prometheus_client's handler, whose own knows no limit for the whole. Raises OSError."""
+
+    def push() -> None:
+        reason = deliver(method, url, data, dict(headers), limit_s=timeout or 10.0)
+        if reason is not None:
+            raise OSError(reason)
+
+    return push
+
+
 def expose(
     outcome: Outcome,
     outlets: Outlets,
@@ -139,6 +157,7 @@ def expose(
                 job=outlets.job,
                 registry=made,
                 timeout=10,
+                handler=_pushed,
                 grouping_key={"instance": instance} if instance else None,
             )
         except (OSError, ValueError) as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from hopcheck.catalogue.catalogue import text
+from hopcheck.collect.web.deliver import deliver
 from hopcheck.schedule.outlets.incidents import Kind, Message
 from hopcheck.schedule.outlets.settings import SinkSettings
 from hopcheck.schedule.outlets.wording import body, title
@@ -54,20 +53,9 @@ class AppriseSink:
 
 def post_alerts(url: str, alerts: Sequence[dict[str, Any]]) -> str | None:
     """Tell Alertmanager once; why it did not accept, or None."""
-    request = urllib.request.Request(  # noqa: S310  # the settings allow http and https alone
-        f"{url.rstrip('/')}/api/v2/alerts",
-        data=json.dumps(alerts).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    # A proxy of the environment is for the way out, not for the cluster's own parties.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=_LIMIT_S):
-            return None
-    except urllib.error.HTTPError as error:
-        return f"HTTP {error.code}"
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", error)) or type(error).__name__
+    where = f"{url.rstrip('/')}/api/v2/alerts"
+    body = json.dumps(alerts).encode()
+    return deliver("POST", where, body, {"Content-Type": "application/json"}, limit_s=_LIMIT_S)
 
 
 def persist(
