@@ -60,7 +60,7 @@ def answers(raw: bytes) -> Talk:
 
 def trickle(client: socket.socket) -> None:
     client.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
-    for _ in range(200):
+    for _ in range(40):
         client.sendall(b"a")
         time.sleep(0.05)
 

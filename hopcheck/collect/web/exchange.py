@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
+import anyio
 import h2.errors
 import h2.events
 import h2.exceptions
@@ -490,7 +491,9 @@ async def send(
     run: Run, request: Request, deadline: float, dns_s: float | None
 ) -> tuple[Exchange, Progress]:
     """Send one request by `deadline` (the loop's clock); what was seen, as evidence and raw."""
-    pair = contexts(run) if request.scheme == "https" else None  # not on the exchange's clock
+    # Not on the exchange's clock: the authorities, and the half of anyio that httpcore loads late.
+    pair = contexts(run) if request.scheme == "https" else None
+    anyio.current_time()
     progress = Progress()
     kind: ErrorKind | None = None
     words = ""
