@@ -22,6 +22,7 @@ import anyio
 import h2.errors
 import h2.events
 import h2.exceptions
+import h2.settings
 import httpcore
 import httpx
 from msgspec import Struct
@@ -274,6 +275,17 @@ class _Http11(httpcore.AsyncHTTP11Connection):
     MAX_INCOMPLETE_EVENT_SIZE = _HEAD_BYTES
 
 
+class _Http2(httpcore.AsyncHTTP2Connection):
+    """One stream: httpcore else takes 99 locks for those that the peer has not allowed yet."""
+
+    async def _send_connection_init(self, request: httpcore.Request) -> None:
+        await super()._send_connection_init(request)
+        codes = h2.settings.SettingCodes
+        own = {codes(code): value for code, value in self._h2_state.local_settings.items()}
+        own[codes.MAX_CONCURRENT_STREAMS] = 1
+        self._h2_state.local_settings = h2.settings.Settings(client=True, initial_values=own)
+
+
 class _Body(httpx.AsyncByteStream):
     """The answer's body as httpcore reads it."""
 
@@ -308,7 +320,7 @@ class Transport(httpx.AsyncBaseTransport):
         connection: httpcore.AsyncConnectionInterface
         if progress.tls is not None and progress.tls.alpn == "h2":
             progress.version = "HTTP/2"
-            connection = httpcore.AsyncHTTP2Connection(url.origin, wire)
+            connection = _Http2(url.origin, wire)
         else:
             headers = [*headers, (b"Connection", b"close")]
             connection = _Http11(url.origin, wire)
