@@ -37,6 +37,11 @@ def works(probe: Probe, *, http2: bool) -> bool | None:
     return False if refused or last.error in _UNANSWERED else None
 
 
+def unanswered_by_http2(probe: Probe) -> bool:
+    """Whether HTTP/2 was agreed to and brought no answer."""
+    return by_http2(probe) and probe.exchanges[-1].error in _UNANSWERED
+
+
 def told(probes: Sequence[Probe]) -> bool:
     """Whether these requests, in turns, all say the same so far: one works, the other does not."""
     first = by_http2(probes[0])

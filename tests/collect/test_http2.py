@@ -19,9 +19,10 @@ from msgspec.structs import replace
 
 from hopcheck import __version__
 from hopcheck.collect.ask import Run
-from hopcheck.collect.web.probe import request_host
+from hopcheck.collect.web.probe import probe_hops, request_host
 from hopcheck.config.options import ConnectTo, Options
-from hopcheck.model import ErrorKind, Exchange, HttpEvidence, Target
+from hopcheck.model import ErrorKind, Exchange, Hop, HttpEvidence, Target
+from hopcheck.scene.hop_target import HopTarget
 from hopcheck.scene.http_versions import TURNS, only_version
 from tests.collect.test_http import HOST, OK, answering, asked, authority, failed, go, serving
 
@@ -346,3 +347,17 @@ def test_a_rotation_of_pods_is_not_the_version(pods: str, tmp_path: Path) -> Non
     evidence, _ = request(tmp_path, http2, http1)
     assert only(evidence) is None
     assert last(evidence).error is ErrorKind.RESET
+
+
+@pytest.mark.parametrize(("http1", "error"), [(OK, None), (b"", ErrorKind.RESET)])
+def test_a_hop_that_http2_alone_breaks_is_reached(
+    http1: bytes, error: ErrorKind | None, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        async with both(tmp_path, closed, answering(http1)) as (server, port, options):
+            hop = HopTarget(Hop.TRAEFIK_POD, "traefik-1", "127.0.0.1", port, "https")
+            (made,) = await probe_hops(Target(HOST), Run(options), [hop])
+        assert made.get().exchanges[-1].error is error
+        assert server.asked == ["2", "1"]
+
+    go(test())

@@ -329,9 +329,10 @@ async def probe_hops(
 ) -> tuple[Collected[Probe], ...]:
     """HttpEvidence.hops: the same request to each member, in order; at most 20 at once.
 
-    Each gets at most 2 s, and redirects are not followed. To the application (Service, pod) it is
-    sent as Traefik would: with X-Forwarded-* headers, and the certificate is not verified, which a
-    ServersTransport may well not do either.
+    Each gets at most 2 s, and redirects are not followed. A hop that HTTP/2 alone breaks counts as
+    reached: which version fails is said of the host's own request. To the application (Service,
+    pod) it is sent as Traefik would: with X-Forwarded-* headers, and the certificate is not
+    verified, which a ServersTransport may well not do either.
     """
     slots = asyncio.Semaphore(MAX_CONCURRENT_HOPS)
     authority = _authority(target.host, target.port, target.scheme)
@@ -341,26 +342,35 @@ async def probe_hops(
         ("X-Forwarded-Proto", target.scheme),
     )
 
-    async def one(hop: HopTarget) -> Collected[Probe]:
+    async def ask(hop: HopTarget, *, http1: bool | None = None) -> Collected[Probe]:
         application = hop.hop in (Hop.SERVICE, Hop.POD)
+        return await probe(
+            run,
+            hop=hop.hop,
+            member=hop.member,
+            address=hop.address,
+            port=hop.port,
+            scheme=hop.scheme,
+            host=target.host,
+            path=target.path,
+            authority=authority,
+            namespace=hop.namespace,
+            name=hop.name,
+            proxy_protocol=hop.proxy_protocol,
+            connect_override=False,
+            verify=not application,
+            forwarded=behind if application or hop.forwarded else (),
+            timeout=min(HOP_TIMEOUT, run.options.timeout),
+            http1=http1,
+        )
+
+    async def one(hop: HopTarget) -> Collected[Probe]:
         async with slots:
-            return await probe(
-                run,
-                hop=hop.hop,
-                member=hop.member,
-                address=hop.address,
-                port=hop.port,
-                scheme=hop.scheme,
-                host=target.host,
-                path=target.path,
-                authority=authority,
-                namespace=hop.namespace,
-                name=hop.name,
-                proxy_protocol=hop.proxy_protocol,
-                connect_override=False,
-                verify=not application,
-                forwarded=behind if application or hop.forwarded else (),
-                timeout=min(HOP_TIMEOUT, run.options.timeout),
-            )
+            first = await ask(hop)
+            if not first.seen or not http_versions.unanswered_by_http2(first.get()):
+                return first
+            again = await ask(hop, http1=True)
+        answered = again.seen and again.get().exchanges[-1].error is None
+        return again if answered else first
 
     return tuple(await asyncio.gather(*(one(hop) for hop in hops)))

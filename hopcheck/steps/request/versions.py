@@ -17,7 +17,7 @@ def judge(scene: Scene, total: int) -> list[Finding]:
     """
     groups: dict[str | None, list[Probe]] = {}
     for one in scene.snapshot.http.versions:
-        if one.seen:
+        if one.seen and one.get().exchanges:
             groups.setdefault(one.get().address, []).append(one.get())
     failing: dict[str, list[tuple[Probe, Probe]]] = {}
     for probes in groups.values():
