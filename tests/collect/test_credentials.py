@@ -179,7 +179,7 @@ def test_in_a_pod_the_account_is_used(tmp_path, monkeypatch):
     assert "in_cluster" not in found(account=account)
     monkeypatch.setenv("HOME", str(account))
     (account / "ca.crt").unlink()
-    with pytest.raises(Refused, match="the pod's account: .* does not exist"):
+    with pytest.raises(Refused, match=r"the pod's account: .* does not exist"):
         found(account=account)
 
 

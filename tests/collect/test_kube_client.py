@@ -390,7 +390,7 @@ def test_the_tls_server_name_is_asked_for_and_verified(tmp_path, proxied):
     with pytest.raises(Unavailable, match="not valid for 'other'") as caught:
         serving_tls(tmp_path, "kubernetes", **{"tls-server-name": "other"}, **proxied)
     assert caught.value.why is Why.UNREACHABLE
-    with pytest.raises(Unavailable, match="not valid for '127.0.0.1'"):
+    with pytest.raises(Unavailable, match=r"not valid for '127\.0\.0\.1'"):
         serving_tls(tmp_path, "kubernetes", **proxied)
 
 
