@@ -250,10 +250,7 @@ def _impersonation(user: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _found(configuration: Any, proxy: str | None) -> dict[str, Any]:
     """What the client found. Files are named, not read."""
-    # Named "authorization" up to release 35 of the client, "BearerToken" since; a token that was
-    # read from a file may end in a newline.
-    keys = configuration.api_key
-    scheme, _, token = (keys.get("BearerToken") or keys.get("authorization") or "").partition(" ")
+    scheme, _, token = configuration.api_key.get("BearerToken", "").partition(" ")
     return {
         "server": configuration.host,
         "ca": configuration.ssl_ca_cert,
@@ -261,6 +258,7 @@ def _found(configuration: Any, proxy: str | None) -> dict[str, Any]:
         "client_key": configuration.key_file,
         "insecure": not configuration.verify_ssl,
         "server_name": configuration.tls_server_name,
+        # A token that was read from a file may end in a newline.
         "authorization": f"{scheme.capitalize()} {token.strip()}" if token.strip() else None,
         "proxy": proxy,
     }
