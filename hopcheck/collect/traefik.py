@@ -25,8 +25,7 @@ from hopcheck.behaviour.traefik.discovery import (
 )
 from hopcheck.behaviour.traefik.logs import parse_log
 from hopcheck.collect.ask import Run, Unavailable
-from hopcheck.collect.kubernetes.client import KubeClient
-from hopcheck.collect.kubernetes.http1 import Answer, HttpClient
+from hopcheck.collect.kubernetes.client import Answer, KubeClient
 from hopcheck.collect.traefik_pruning import chosen_series, used
 from hopcheck.collect.traefik_pruning import of_host as routers_of_host
 from hopcheck.model import (
@@ -304,7 +303,7 @@ class _Asking:
         except Unavailable as failure:
             if failure.why is not Why.DENIED or not self._client.direct_probes:
                 raise
-            answer = await self._direct(port, path, params)
+            answer = await self._client.direct(str(self._address), port, path, params=params)
         if answer.status == 200:
             return answer
         text = redact_text(" ".join(answer.body[:200].decode("utf-8", "replace").split()))
@@ -317,21 +316,6 @@ class _Asking:
             504: Why.TIMED_OUT,
         }.get(answer.status, Why.ERROR)
         raise Unavailable(why, f"HTTP {answer.status}: {text}")
-
-    async def _direct(self, port: int, path: str, params: dict[str, int] | None) -> Answer:
-        host = f"[{self._address}]" if ":" in str(self._address) else self._address
-        http = HttpClient(f"http://{host}:{port}")
-        limit = min(self._run.options.timeout, self._run.remaining())
-        try:
-            async with asyncio.timeout(limit):
-                answer = await http.get(path, params)
-        except TimeoutError:
-            raise
-        except OSError as error:
-            raise Unavailable(Why.UNREACHABLE, redact_text(str(error))) from error
-        finally:
-            await http.aclose()
-        return replace(answer, relayed=True)
 
     # --- metrics and log ---------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The Kubernetes collector against the lab's API server over TLS, and against odd servers."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -404,10 +405,18 @@ def kubeconfig(directory: Path, server: str, **user) -> str:
 
 
 def away(directory: Path, server: str, **options) -> tuple[KubeEvidence, float]:
-    run = Run(Options(kubeconfig=kubeconfig(directory, server), **options))
-    began = time.monotonic()
-    evidence = asyncio.run(collect_kube(TARGET, run))
-    return evidence, time.monotonic() - began
+    """What is found of a server, and the seconds that its answers took."""
+
+    async def main():
+        run = Run(Options(kubeconfig=kubeconfig(directory, server), **options))
+        async with KubeClient(run) as client:
+            with contextlib.suppress(Unavailable):
+                await client._ready()  # to load the credentials is not the server's time
+            began = time.monotonic()
+            evidence = await collect_kube(TARGET, run, client)
+            return evidence, time.monotonic() - began
+
+    return asyncio.run(main())
 
 
 def test_refused(tmp_path):

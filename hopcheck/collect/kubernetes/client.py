@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
+import zlib
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hopcheck import __version__
-from hopcheck.collect.ask import Run, Unavailable, in_thread
-from hopcheck.collect.kubernetes.credentials import credentials_of, identity_headers, tls_context
-from hopcheck.collect.kubernetes.http1 import Answer, HttpClient
-from hopcheck.collect.kubernetes.kubeconfig import KubeAccess, load_access
-from hopcheck.collect.kubernetes.proxy import proxy_for
+from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.kubernetes.credentials import Access, client_of, open_api
 from hopcheck.model import Obj, Why
 from hopcheck.model.kubernetes import Object, kubernetes_object
 from hopcheck.model.redact import redact_text
+
+if TYPE_CHECKING:
+    import httpx
 
 PAGE = 500
 MAX_PAGES = 40
@@ -34,8 +35,8 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 _BODY_BYTES = 64 * 1024 * 1024
 _RETRIES = 3
-_CONNECTIONS = 12
 _WORDS = 400
+_GZIP = 31  # zlib's window bits for a gzip header
 
 Params = Mapping[str, str | int]
 
@@ -45,6 +46,22 @@ class Listing(Struct, frozen=True):
 
     items: tuple[Obj, ...]
     truncated: bool = False
+
+
+class Answer(Struct, frozen=True):
+    """One HTTP answer. `relayed`: it came from the pod or Service behind the API's proxy."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    relayed: bool = False
+
+    def json(self) -> Any:
+        """The body as JSON. Raises Unavailable(INVALID)."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Unavailable(Why.INVALID, f"the answer is no JSON: {error}") from error
 
 
 class KubeClient:
@@ -58,14 +75,17 @@ class KubeClient:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.requests = 0  # sent so far
-        self._http: HttpClient | None = None
-        self._access: KubeAccess | None = None
+        self._http: httpx.AsyncClient | None = None
+        self._plain: httpx.AsyncClient | None = None
+        self._access: Access | None = None
         self._broken: Unavailable | None = None
         self._answered = False
+        self._accepted = True  # what was loaded last: until a 401 says otherwise
+        self._renounced: list[httpx.AsyncClient] = []  # calls may still be under way
         self._opening = asyncio.Lock()
 
     @property
-    def access(self) -> KubeAccess | None:
+    def access(self) -> Access | None:
         """Where the API is, once it is known."""
         return self._access
 
@@ -84,9 +104,10 @@ class KubeClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._http is not None:
-            await self._http.aclose()
-            self._http = None
+        for client in (self._http, self._plain, *self._renounced):
+            if client is not None:
+                await client.aclose()
+        self._http = self._plain = None
 
     async def get(
         self, path: str, params: Params | None = None, accept: str = "application/json"
@@ -192,6 +213,22 @@ class KubeClient:
         base = f"/api/v1/namespaces/{quote(namespace)}/{resource}/{quote(where, safe=':')}/proxy"
         return await self._ask(base + path, params, "*/*", relayed=True)
 
+    async def direct(
+        self, address: str, port: int, path: str, *, params: Params | None = None
+    ) -> Answer:
+        """GET `path` of a pod's own address, by plain HTTP and no proxy. Raises Unavailable."""
+        if self._plain is None:
+            self._plain = client_of(Access("http://pod"), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        host = f"[{address}]" if ":" in address else address
+        limit = min(self.run.options.timeout, self.run.remaining())
+        try:
+            async with asyncio.timeout(limit):
+                url = f"http://{host}:{port}{path}"
+                answer = await _fetch(self._plain, url, params, "*/*")
+        except TimeoutError:
+            raise Unavailable(Why.TIMED_OUT, f"no answer within {limit:.1f} s") from None
+        return msgspec.structs.replace(answer, relayed=True)
+
     async def _ask(
         self, path: str, params: Params | None, accept: str, *, relayed: bool = False
     ) -> Answer:
@@ -207,14 +244,18 @@ class KubeClient:
             status = _status(answer)
             if relayed and status is None:
                 return msgspec.structs.replace(answer, relayed=True)
-            if answer.status == 429 and attempt + 1 < _RETRIES:
+            last = attempt + 1 == _RETRIES
+            if answer.status == 401:
+                if not last and await self._renewed(http):
+                    continue
+                raise self._note(Why.UNAUTHENTICATED, _words(answer, status))
+            self._accepted = True
+            if answer.status == 429 and not last:
                 # Spread: all calls of a wave are refused at once, and would be once more.
                 wait = _retry_after(answer) + random.random()  # noqa: S311
                 if wait < min(self.run.options.timeout, self.run.remaining()):
                     await asyncio.sleep(wait)
                     continue
-            if answer.status == 401:
-                raise self._note(Why.UNAUTHENTICATED, _words(answer, status))
             self._answered = True
             if 200 <= answer.status < 300:
                 return answer
@@ -228,12 +269,12 @@ class KubeClient:
             self._broken = self._broken or failure
         return failure
 
-    async def _ready(self) -> HttpClient:
+    async def _ready(self) -> httpx.AsyncClient:
         if self._broken is None and self._http is None:
             async with self._opening:
                 if self._broken is None and self._http is None:
                     try:
-                        self._http = await self._open()
+                        self._access, self._http = await open_api(self.run)
                     except Unavailable as failure:
                         self._broken = failure
         if self._broken is not None:
@@ -242,40 +283,45 @@ class KubeClient:
             raise AssertionError  # opened above, or broken
         return self._http
 
-    async def _open(self) -> HttpClient:
-        run = self.run
-        limit = min(run.options.timeout, run.remaining())
-        try:
-            async with asyncio.timeout(limit):
-                access = await in_thread(load_access, run.options)
-        except TimeoutError:
-            raise Unavailable(Why.TIMED_OUT, "the kubeconfig could not be read in time") from None
-        self._access = access
-        limit = min(run.options.timeout, run.remaining())
-        credentials = await credentials_of(access, limit)
-        return HttpClient(
-            access.server,
-            headers=[
-                ("User-Agent", f"hopcheck/{__version__}"),
-                *identity_headers(access, credentials),
-            ],
-            tls=tls_context(access, credentials),
-            server_name=access.server_name,
-            proxy=access.proxy_url or proxy_for(access.server),
-            connections=_CONNECTIONS,
-        )
+    async def _renewed(self, refused: httpx.AsyncClient) -> bool:
+        """Whether there is something else to show than what `refused` showed.
+
+        A token may expire within the run of many hosts: what was accepted is loaded again, once.
+        """
+        async with self._opening:
+            if self._http is not refused:
+                return self._http is not None
+            if not self._accepted:
+                return False
+            self._accepted = False
+            try:
+                access, http = await open_api(self.run)
+            except Unavailable:
+                return False  # the 401 is the reason
+            same = self._access is not None and self._access.authorization == access.authorization
+            if same and access.client_cert is None:
+                await http.aclose()
+                return False
+            self._renounced.append(refused)
+            self._access, self._http = access, http
+            return True
 
     async def _send(
-        self, http: HttpClient, path: str, params: Params | None, accept: str
+        self, http: httpx.AsyncClient, path: str, params: Params | None, accept: str
     ) -> Answer:
         try:
-            return await http.get(path, params, accept=accept, max_bytes=_BODY_BYTES)
+            return await _fetch(http, path, params, accept)
+        except _Dropped as failure:
+            if not self._answered:
+                raise self._note(failure.why, failure.detail) from failure
         except Unavailable as failure:
-            raise self._note(failure.why, redact_text(failure.detail)) from failure
-        except TimeoutError:  # also the system's own, which is an OSError
-            raise
-        except OSError as error:
-            raise self._note(Why.UNREACHABLE, _cause(error)) from error
+            raise self._note(failure.why, failure.detail) from failure
+        # A server may close a connection as it is used again: a fresh one will do.
+        return await _fetch(http, path, params, accept)
+
+
+class _Dropped(Unavailable):
+    """The server closed the connection before the answer was whole."""
 
 
 class _Expired(Unavailable):
@@ -324,8 +370,60 @@ def _refusal(answer: Answer, status: Obj | None, *, relayed: bool) -> Unavailabl
     return Unavailable(why, words)
 
 
-def _cause(error: OSError) -> str:
-    words = error.strerror or str(error) or type(error).__name__
+async def _fetch(http: httpx.AsyncClient, url: str, params: Params | None, accept: str) -> Answer:
+    """One answer, whatever its status. Raises Unavailable; a TimeoutError is the caller's."""
+    import httpx
+
+    try:
+        async with http.stream(
+            "GET", url, params=params or None, headers={"Accept": accept}
+        ) as response:
+            body = await _body(response)
+    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise Unavailable(Why.MISCONFIGURED, f"no valid request: {error}") from error
+    except httpx.ProxyError as error:
+        detail = f"the proxy refused the connection: HTTP {error}"
+        raise Unavailable(Why.UNREACHABLE, redact_text(detail)) from error
+    except httpx.RemoteProtocolError as error:
+        if "disconnected" in str(error):  # before the first byte
+            raise _Dropped(Why.UNREACHABLE, str(error)) from error
+        raise Unavailable(Why.INVALID, redact_text(f"not HTTP: {error}")[:_WORDS]) from error
+    except httpx.TransportError as error:
+        cause = _cause(error)
+        if isinstance(cause, TimeoutError):  # the system's own
+            raise TimeoutError from error
+        dropped = isinstance(error, httpx.ReadError | httpx.WriteError)
+        raise (_Dropped if dropped else Unavailable)(Why.UNREACHABLE, _said(cause)) from error
+    return Answer(response.status_code, dict(response.headers), body)
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """The body, unpacked and bounded. Raises Unavailable(INVALID) where it is longer or broken."""
+    packed = response.headers.get("content-encoding") == "gzip"
+    unpack = zlib.decompressobj(_GZIP) if packed else None
+    body = bytearray()
+    async for data in response.aiter_raw():
+        try:
+            body += unpack.decompress(data, _BODY_BYTES + 1 - len(body)) if unpack else data
+        except zlib.error as error:
+            raise Unavailable(Why.INVALID, f"broken gzip: {error}") from error
+        if len(body) > _BODY_BYTES:
+            detail = f"the answer is larger than {_BODY_BYTES >> 20} MiB"
+            raise Unavailable(Why.INVALID, detail)
+    return bytes(body)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The system's or OpenSSL's error, below those of the libraries in between."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+        if isinstance(error, BaseExceptionGroup):  # several addresses: the first one's
+            error = error.exceptions[0]
+    return error
+
+
+def _said(error: BaseException) -> str:
+    words = getattr(error, "strerror", None) or str(error) or "the connection was closed"
     if isinstance(error, ConnectionRefusedError):
         words = f"connection refused: {words}"
     return redact_text(str(words))[:_WORDS]
