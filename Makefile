@@ -16,7 +16,7 @@ override SETUP := $(value SETUP)
 export HOST URL ARGS FAULT SETUP
 MAKEOVERRIDES :=
 
-.PHONY: demo diagnose day synthetic faults setups test lint bench accuracy versions pages screenshots clean
+.PHONY: demo diagnose day synthetic faults setups test lint bench accuracy versions pages screenshots lock clean
 
 demo: $(STAMP)
 	@set -f; $(BIN)/python -m hopcheck.lab demo $${FAULT:+--fault "$$FAULT"} \
@@ -71,12 +71,20 @@ pages: $(STAMP)
 screenshots: $(STAMP)
 	@$(BIN)/python -m tests.report.screenshots
 
+# The lock, from pyproject.toml; what it holds stays as it is but for ARGS=--upgrade.
+lock:
+	@$(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@set -f; build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --custom-compile-command "make lock" --all-extras --group dev pyproject.toml \
+	  --output-file requirements-dev.txt $$ARGS
+
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
 
 $(STAMP): requirements-dev.txt pyproject.toml
 	@echo "setting up $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
