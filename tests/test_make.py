@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST, SAMPLED
+
 ROOT = Path(__file__).parent.parent
 HOSTILE = [
     "$(shell touch owned)", "; touch owned", "`touch owned`", "$$(touch owned)", "a; touch owned #",
@@ -52,3 +54,27 @@ def test_several_hosts_and_arguments(checkout: Path) -> None:
 
 def test_an_empty_host_is_left_to_the_program(checkout: Path) -> None:
     assert make(checkout, "diagnose", "HOST=") == ["diagnose", "--"]
+
+
+def test_make_alone_prints_what_there_is(checkout: Path) -> None:
+    done = subprocess.run(["make"], cwd=checkout, capture_output=True, text=True, timeout=30)
+    makefile = (checkout / "Makefile").read_text()
+    targets = makefile.partition(".PHONY: ")[2].partition("\n\n")[0].replace("\\\n", "").split()
+    assert [line.split()[1] for line in done.stdout.splitlines()] == targets
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (checkout / "arguments").exists()
+
+
+def test_the_lock_installs_by_its_hashes() -> None:
+    makefile, lock = (ROOT / "Makefile").read_text(), (ROOT / "requirements-dev.txt").read_text()
+    assert "--require-hashes -r requirements-dev.txt" in makefile
+    pinned = [line for line in lock.splitlines() if line[:1].isalnum()]
+    assert len(pinned) > 80
+    assert all("==" in line and line.endswith("\\") for line in pinned)
+    assert not any(word in lock for word in ("://", "--index-url", "--find-links"))
+
+
+def test_what_make_test_leaves_out_exists() -> None:
+    for name in (*SAMPLED, *LONGEST):
+        file, _, function = name.partition("::")
+        assert f"def {function}" in (ROOT / "tests" / file).read_text("utf-8"), name

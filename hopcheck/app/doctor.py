@@ -172,7 +172,7 @@ async def _aws(run: Run, seen: _Seen) -> None:
         listed = await api.items("elbv2", operation, key)
         seen.aws[name] = _allowed(listed)
         for item in listed.or_else(()) or ():
-            arns |= {k: str(v) for k, v in item.items() if k in _ARNS and k not in arns}
+            arns |= {key: item[key] for key in _ARNS if key in item and key not in arns}
     for name, (operation, key, parameter) in _AWS_OF_ONE.items():
         if parameter in arns:
             found_one = await api.items("elbv2", operation, key, **{parameter: arns[parameter]})

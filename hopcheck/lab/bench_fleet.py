@@ -24,7 +24,7 @@ HEAD = (
     "|---|---|---|---|---|---|---|---|",
 )
 TARGETS = (
-    "ratio at most 3 for 1,000 hosts, 15 ms a host written, requests and calls that do not grow "
+    "ratio at most 2.0 for 1,000 hosts, 15 ms a host written, requests and calls that do not grow "
     "(pages aside), 400 MB, 1,000 hosts in at most 11 times the time of 100"
 )
 

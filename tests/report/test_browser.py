@@ -118,7 +118,7 @@ AXE_PAGES = [
 
 def violations(browser: Chromium) -> list[tuple[str, str, str]]:
     """What axe-core finds, as (rule, element, how to mend it)."""
-    axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+    axe = (resources.files("axe_core_python") / "axe.min.js").read_text("utf-8")
     browser.evaluate(axe + ";0")
     result = browser.evaluate("axe.run(document, {resultTypes: ['violations']})")
     assert len(result["passes"]) > 10
