@@ -1,14 +1,11 @@
-"""A route that Traefik reads matches host and path, and all it names exists.
+"""Step 4 (`ingress`), describe ingress: what holds when all is well, in order."""
 
-Step 4 of the checklist (`ingress`); judged by `hopcheck.steps.ingress.step`.
-"""
+from hopcheck.steps.ingress import step
+from hopcheck.steps.rule import Checklist
 
-import pytest
-
-from hopcheck.app.fixtures import Conclusion
+RULES = step.RULES
 
 
-@pytest.mark.hop(step="ingress", reads=("dns", "aws", "kube", "traefik", "http"))
-def test_ingress(checklist_step: Conclusion) -> None:
+def test_ingress(checklist: Checklist) -> None:
     """A route that Traefik reads matches host and path, and all it names exists."""
-    checklist_step.conclude()
+    checklist.conclude()

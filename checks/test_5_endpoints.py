@@ -1,14 +1,11 @@
-"""The application's Service has ready endpoints that listen on its targetPort.
+"""Step 5 (`endpoints`), get endpoints: what holds when all is well, in order."""
 
-Step 5 of the checklist (`endpoints`); judged by `hopcheck.steps.endpoints.step`.
-"""
+from hopcheck.steps.endpoints import step
+from hopcheck.steps.rule import Checklist
 
-import pytest
-
-from hopcheck.app.fixtures import Conclusion
+RULES = step.RULES
 
 
-@pytest.mark.hop(step="endpoints", reads=("dns", "aws", "kube", "traefik", "http"))
-def test_endpoints(checklist_step: Conclusion) -> None:
+def test_endpoints(checklist: Checklist) -> None:
     """The application's Service has ready endpoints that listen on its targetPort."""
-    checklist_step.conclude()
+    checklist.conclude()

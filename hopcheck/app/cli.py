@@ -97,6 +97,9 @@ def _steps(_context: click.Context, _parameter: click.Parameter, begun: str) -> 
     help="it may not stay unknown",
     shell_complete=_steps,
 )
+@click.option(
+    "--checks", multiple=True, metavar="DIR", help="checks of your own, run after the seven steps"
+)
 @click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
 @click.option("--redact", type=click.Choice(["default", "strict"]))
 @click.option("--quiet", "-q", is_flag=True, help="one line for each host")
@@ -177,6 +180,9 @@ def _watching(hosts: tuple[str, ...], watch: str | None) -> tuple[tuple[str, ...
 @click.option("--timeout", metavar="SECONDS", help="for one call  [default: 5]")
 @click.option("--deadline", metavar="SECONDS", help="for one host  [default: 30]")
 @click.option("--direct-probes/--no-direct-probes", default=None)
+@click.option(
+    "--checks", multiple=True, metavar="DIR", help="checks of your own, run after the seven steps"
+)
 @click.option("--strict", is_flag=True, default=None, help="no step may stay unknown")
 @click.option("--redact", type=click.Choice(["default", "strict"]))
 @click.option("--quiet", "-q", is_flag=True, help="only hosts that are not healthy")
@@ -188,10 +194,19 @@ def run(as_json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     Hosts are those of hopcheck.toml's [[host]] tables, or with hosts = "discover" every host that
     the cluster's routes name. Exit code: the worst host's, as with diagnose.
     """
+    from hopcheck.app import checking
     from hopcheck.schedule import command
 
     try:
-        sys.exit(command.run(options, as_json=as_json, quiet=quiet, exit_zero=exit_zero))
+        sys.exit(
+            command.run(
+                options,
+                as_json=as_json,
+                quiet=quiet,
+                exit_zero=exit_zero,
+                own_checks=checking.own_checks,
+            )
+        )
     except UsageError as error:
         _usage(str(error))
 

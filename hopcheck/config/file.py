@@ -55,6 +55,7 @@ DEFAULTS: Mapping[str, type | tuple[type, ...]] = {
     "aws_profile": str,
     "aws_region": str,
     "maintenance": list,
+    "checks": (str, list),
     "certificate_days": int,
     "slow_seconds": (int, float),
 }
@@ -229,6 +230,7 @@ def build_options(values: Mapping[str, Any]) -> Options:
             made[key] = _seconds(key, given[key])
     made["resolvers"] = tuple(_resolver(text) for text in given.get("resolver", ()))
     made["connect_to"] = tuple(parse_connect_to(text) for text in given.get("connect_to", ()))
+    made["checks"] = tuple(_directory(name) for name in _several(given.get("checks", ())))
     made["skip"] = tuple(_skip(text) for text in given.get("skip", ()))
     made["require_steps"] = tuple(_step(text) for text in given.get("require_step", ()))
     if "traefik_service" in given:
@@ -254,6 +256,17 @@ def _seconds(key: str, value: object) -> float:
     if not 0 < seconds <= 3600:
         raise UsageError(catalogue.text("usage", "seconds", key=key, value=value))
     return seconds
+
+
+def _several(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _directory(name: str) -> str:
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        raise UsageError(catalogue.text("usage", "checks", directory=name))
+    return str(path.resolve())
 
 
 def _skip(text: str) -> str:

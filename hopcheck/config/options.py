@@ -41,6 +41,7 @@ class Options(Struct, frozen=True):
     aws_profile: str | None = None
     aws_region: str | None = None
     owner: str | None = None
+    checks: tuple[str, ...] = ()  # directories of the user's own checks
 
     def connection(self, host: str, address: str, port: int) -> tuple[str, int]:
         """The (address or name, port) to connect to for `host` resolved to `address`."""

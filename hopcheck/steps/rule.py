@@ -7,7 +7,7 @@ the healthy condition; what it finds is what is wrong on its link of the way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -43,3 +43,10 @@ def rule(
         )
 
     return made
+
+
+class Checklist(Protocol):
+    """The fixture of the shipped checks: the step, judged by the RULES of its check file."""
+
+    def conclude(self) -> None:
+        """Fail, warn, skip or pass as the step came out, each rule a subtest."""

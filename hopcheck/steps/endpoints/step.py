@@ -12,18 +12,18 @@ from hopcheck.behaviour.kubernetes.objects import containers
 from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.behaviour.traefik.version import uses_endpoint
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Severity, Snapshot, Step, Why
+from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Severity, Step, Why
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of, share_of
 from hopcheck.scene.outcome import outcomes
 from hopcheck.scene.probes import endpoint_addresses, slice_ports
-from hopcheck.scene.scene import Scene, meta, scene_of, spec
+from hopcheck.scene.scene import Scene, meta, spec
 from hopcheck.steps.endpoints import reach
 from hopcheck.steps.names import gateway_gap, route_refs
+from hopcheck.steps.rule import rule
 
 
-def judge(snapshot: Snapshot) -> Judgement:
+def judge(scene: Scene) -> Judgement:
     """Judge each Service behind the host's route."""
-    scene = scene_of(snapshot)
     routing = routing_of(scene)
     route = routing.winner
     if route is None:
@@ -480,3 +480,17 @@ class _Backend:
 
 def _labels(labels: dict[str, Any]) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def sight(scene: Scene) -> Judgement:
+    """What was seen of the step."""
+    return msgspec.structs.replace(judge(scene), findings=())
+
+
+@rule(reads=("dns", "aws", "kube", "traefik"), uses=("http",))
+def the_service_has_ready_endpoints(scene: Scene) -> tuple[Finding, ...]:
+    """The application's Service has ready endpoints that listen on its targetPort."""
+    return judge(scene).findings
+
+
+RULES = (the_service_has_ready_endpoints,)

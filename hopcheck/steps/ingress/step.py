@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import hosts_in, unquoted
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
+from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Step, Why
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
 from hopcheck.scene.outcome import Producer, outcomes, producer
-from hopcheck.scene.scene import Scene, scene_of
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress import exclusions, neighbours, references
 from hopcheck.steps.loaded import loaded_somewhere
 from hopcheck.steps.names import RESOURCE, gateway_gap, last_exchanges, route_ref, route_words
+from hopcheck.steps.rule import rule
 
 _ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
 
 
-def judge(snapshot: Snapshot) -> Judgement:
+def judge(scene: Scene) -> Judgement:
     """Judge the route that the declared objects give the host and path."""
-    scene = scene_of(snapshot)
     routing = routing_of(scene)
     unseen = _unseen(scene)
     if len(unseen) == len(_ROUTE_LISTS):
@@ -339,3 +341,17 @@ def _outranked(scene: Scene, winner: Route, loser: Route, *related: ObjectRef) -
         resource=RESOURCE[loser.kind],
         name=loser.name,
     )
+
+
+def sight(scene: Scene) -> Judgement:
+    """What was seen of the step."""
+    return msgspec.structs.replace(judge(scene), findings=())
+
+
+@rule(reads=("dns", "aws", "kube", "traefik"), uses=("http",))
+def a_route_matches(scene: Scene) -> tuple[Finding, ...]:
+    """A route that Traefik reads matches host and path, and all it names exists."""
+    return judge(scene).findings
+
+
+RULES = (a_route_matches,)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.behaviour.aws.loadbalancer import front_of
 from hopcheck.catalogue.catalogue import listing, make, text
@@ -19,25 +21,24 @@ from hopcheck.model import (
     Obj,
     ObjectRef,
     Severity,
-    Snapshot,
     Step,
     Why,
 )
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.hairpin import hairpinned, preserving_group
 from hopcheck.scene.outcome import Producer, certificate_problem, outcomes, producer, requests_made
-from hopcheck.scene.scene import Scene, scene_of, standard_port
+from hopcheck.scene.scene import Scene, standard_port
 from hopcheck.steps import middlewares
 from hopcheck.steps.bounds import between_balancer_and_nodes, probes_at
+from hopcheck.steps.rule import rule
 from hopcheck.steps.target_health import security_groups, targets
 from hopcheck.steps.target_health.groups import ports_in
 
 _TERMINATES = ("TLS", "HTTPS")
 
 
-def judge(snapshot: Snapshot) -> Judgement:
+def judge(scene: Scene) -> Judgement:
     """Judge the load balancer that the name leads to; without one, say why there is none."""
-    scene = scene_of(snapshot)
     balancer = scene.balancer
     if balancer is None:
         return _without_balancer(scene)
@@ -479,3 +480,17 @@ def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
             related=(lb_ref(balancer),),
         )
     ]
+
+
+def sight(scene: Scene) -> Judgement:
+    """What was seen of the step."""
+    return msgspec.structs.replace(judge(scene), findings=())
+
+
+@rule(reads=("dns", "aws", "kube"), uses=("traefik", "http"))
+def the_load_balancer_leads_to_healthy_targets(scene: Scene) -> tuple[Finding, ...]:
+    """The load balancer listens on the port and its targets are healthy on Traefik's nodePort."""
+    return judge(scene).findings
+
+
+RULES = (the_load_balancer_leads_to_healthy_targets,)

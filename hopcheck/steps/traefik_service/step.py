@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
 from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import containers
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Severity, Snapshot, Step, Why
+from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Severity, Step, Why
 from hopcheck.scene.outcome import Producer, outcomes, producer
-from hopcheck.scene.scene import Scene, ServicePort, meta, pod_ready, scene_of, spec
+from hopcheck.scene.scene import Scene, ServicePort, meta, pod_ready, spec
 from hopcheck.steps.bounds import between_nodes_and_pods
+from hopcheck.steps.rule import rule
 from hopcheck.steps.traefik_service import entrance
 from hopcheck.steps.traefik_service import pods as traefik_state
 
 
-def judge(snapshot: Snapshot) -> Judgement:
+def judge(scene: Scene) -> Judgement:
     """Judge the Traefik installation that the host's requests reach."""
-    scene = scene_of(snapshot)
     listed = scene.kube.list("services")
     if not listed.seen and not scene.services:
         gap = Gap(
@@ -456,3 +458,17 @@ def _local(scene: Scene, instance: Instance | None, service: Obj) -> list[Findin
             related=(instance_ref(instance), *_groups(scene)),
         )
     ]
+
+
+def sight(scene: Scene) -> Judgement:
+    """What was seen of the step."""
+    return msgspec.structs.replace(judge(scene), findings=())
+
+
+@rule(reads=("dns", "aws", "kube", "traefik"), uses=("http",))
+def the_service_leads_to_ready_pods(scene: Scene) -> tuple[Finding, ...]:
+    """Traefik's Service leads to ready pods whose entryPoints listen where it sends."""
+    return judge(scene).findings
+
+
+RULES = (the_service_leads_to_ready_pods,)
