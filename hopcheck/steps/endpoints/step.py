@@ -482,15 +482,19 @@ def _labels(labels: dict[str, Any]) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
+def _judged(scene: Scene) -> Judgement:
+    return scene.once(Step.ENDPOINTS, lambda: judge(scene))
+
+
 def sight(scene: Scene) -> Judgement:
     """What was seen of the step."""
-    return msgspec.structs.replace(judge(scene), findings=())
+    return msgspec.structs.replace(_judged(scene), findings=())
 
 
 @rule(reads=("dns", "aws", "kube", "traefik"), uses=("http",))
 def the_service_has_ready_endpoints(scene: Scene) -> tuple[Finding, ...]:
     """The application's Service has ready endpoints that listen on its targetPort."""
-    return judge(scene).findings
+    return _judged(scene).findings
 
 
 RULES = (the_service_has_ready_endpoints,)

@@ -343,15 +343,19 @@ def _outranked(scene: Scene, winner: Route, loser: Route, *related: ObjectRef) -
     )
 
 
+def _judged(scene: Scene) -> Judgement:
+    return scene.once(Step.INGRESS, lambda: judge(scene))
+
+
 def sight(scene: Scene) -> Judgement:
     """What was seen of the step."""
-    return msgspec.structs.replace(judge(scene), findings=())
+    return msgspec.structs.replace(_judged(scene), findings=())
 
 
 @rule(reads=("dns", "aws", "kube", "traefik"), uses=("http",))
 def a_route_matches(scene: Scene) -> tuple[Finding, ...]:
     """A route that Traefik reads matches host and path, and all it names exists."""
-    return judge(scene).findings
+    return _judged(scene).findings
 
 
 RULES = (a_route_matches,)

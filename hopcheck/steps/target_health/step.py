@@ -482,15 +482,19 @@ def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
     ]
 
 
+def _judged(scene: Scene) -> Judgement:
+    return scene.once(Step.TARGET_HEALTH, lambda: judge(scene))
+
+
 def sight(scene: Scene) -> Judgement:
     """What was seen of the step."""
-    return msgspec.structs.replace(judge(scene), findings=())
+    return msgspec.structs.replace(_judged(scene), findings=())
 
 
 @rule(reads=("dns", "aws", "kube"), uses=("traefik", "http"))
 def the_load_balancer_leads_to_healthy_targets(scene: Scene) -> tuple[Finding, ...]:
     """The load balancer listens on the port and its targets are healthy on Traefik's nodePort."""
-    return judge(scene).findings
+    return _judged(scene).findings
 
 
 RULES = (the_load_balancer_leads_to_healthy_targets,)

@@ -460,15 +460,19 @@ def _local(scene: Scene, instance: Instance | None, service: Obj) -> list[Findin
     ]
 
 
+def _judged(scene: Scene) -> Judgement:
+    return scene.once(Step.TRAEFIK_SERVICE, lambda: judge(scene))
+
+
 def sight(scene: Scene) -> Judgement:
     """What was seen of the step."""
-    return msgspec.structs.replace(judge(scene), findings=())
+    return msgspec.structs.replace(_judged(scene), findings=())
 
 
 @rule(reads=("dns", "aws", "kube", "traefik"), uses=("http",))
 def the_service_leads_to_ready_pods(scene: Scene) -> tuple[Finding, ...]:
     """Traefik's Service leads to ready pods whose entryPoints listen where it sends."""
-    return judge(scene).findings
+    return _judged(scene).findings
 
 
 RULES = (the_service_leads_to_ready_pods,)
