@@ -104,11 +104,13 @@ class _WhereTheRunGoes(httpx.HTTPTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         port = url.port or (443 if url.scheme == "https" else 80)
-        address, port = self._options.connection(url.host, self._address(url.host), port)
+        address, to_port = self._options.connection(url.host, url.host, port)
+        if address == url.host:  # else it is led elsewhere by its name: nobody is asked for it
+            address, to_port = self._options.connection(url.host, self._address(address), port)
         return super().handle_request(
             httpx.Request(
                 request.method,
-                url.copy_with(host=address, port=port),
+                url.copy_with(host=address, port=to_port),
                 headers=request.headers,  # Host is in them
                 stream=request.stream,
                 extensions={**request.extensions, "sni_hostname": url.host},
