@@ -1,14 +1,23 @@
-"""The name resolves, on every resolver asked, to addresses of its load balancer.
+"""Step 1 (`dns`), nslookup: what holds when all is well, in order."""
 
-Step 1 of the checklist (`dns`); judged by `hopcheck.steps.dns.step`.
-"""
+from hopcheck.steps.dns import addresses, records, resolvers
+from hopcheck.steps.rule import Checklist
 
-import pytest
+RULES = (
+    records.every_resolver_answers,
+    records.no_alias_leads_nowhere,
+    records.the_name_exists,
+    records.its_zone_is_served,
+    records.the_name_has_addresses,
+    resolvers.resolvers_agree,
+    addresses.addresses_are_its_load_balancers,
+    addresses.the_load_balancer_leads_to_this_cluster,
+    addresses.its_load_balancer_can_be_reached_from_here,
+    addresses.addresses_of_both_families_are_named,
+    addresses.this_machine_resolves_it_alike,
+)
 
-from hopcheck.app.fixtures import Conclusion
 
-
-@pytest.mark.hop(step="dns", reads=("dns", "aws", "kube", "traefik", "http"))
-def test_dns(checklist_step: Conclusion) -> None:
+def test_dns(checklist: Checklist) -> None:
     """The name resolves, on every resolver asked, to addresses of its load balancer."""
-    checklist_step.conclude()
+    checklist.conclude()

@@ -1,14 +1,11 @@
-"""The load balancer listens on the port and its targets are healthy on Traefik's nodePort.
+"""Step 2 (`target-health`), target group health: what holds when all is well, in order."""
 
-Step 2 of the checklist (`target-health`); judged by `hopcheck.steps.target_health.step`.
-"""
+from hopcheck.steps.rule import Checklist
+from hopcheck.steps.target_health import step
 
-import pytest
-
-from hopcheck.app.fixtures import Conclusion
+RULES = step.RULES
 
 
-@pytest.mark.hop(step="target-health", reads=("dns", "aws", "kube", "traefik", "http"))
-def test_target_health(checklist_step: Conclusion) -> None:
+def test_target_health(checklist: Checklist) -> None:
     """The load balancer listens on the port and its targets are healthy on Traefik's nodePort."""
-    checklist_step.conclude()
+    checklist.conclude()

@@ -1,14 +1,11 @@
-"""Traefik's Service leads to ready pods whose entryPoints listen where it sends.
+"""Step 3 (`traefik-service`), get svc traefik: what holds when all is well, in order."""
 
-Step 3 of the checklist (`traefik-service`); judged by `hopcheck.steps.traefik_service.step`.
-"""
+from hopcheck.steps.rule import Checklist
+from hopcheck.steps.traefik_service import step
 
-import pytest
-
-from hopcheck.app.fixtures import Conclusion
+RULES = step.RULES
 
 
-@pytest.mark.hop(step="traefik-service", reads=("dns", "aws", "kube", "traefik", "http"))
-def test_traefik_service(checklist_step: Conclusion) -> None:
+def test_traefik_service(checklist: Checklist) -> None:
     """Traefik's Service leads to ready pods whose entryPoints listen where it sends."""
-    checklist_step.conclude()
+    checklist.conclude()

@@ -1,14 +1,52 @@
-"""A route that Traefik reads matches host and path, and all it names exists.
+"""Step 4 (`ingress`), describe ingress: what holds when all is well, in order."""
 
-Step 4 of the checklist (`ingress`); judged by `hopcheck.steps.ingress.step`.
-"""
+from hopcheck.steps.ingress import (
+    entry_points,
+    middlewares,
+    ranking,
+    references,
+    router,
+    tls,
+    unserved,
+)
+from hopcheck.steps.rule import Checklist
 
-import pytest
+RULES = (
+    # a route serves the request (of these rules one speaks at most)
+    unserved.host_is_routed,
+    unserved.ingress_class_is_traefiks,
+    unserved.traefik_watches_the_route,
+    unserved.route_has_a_form_that_traefik_reads,
+    unserved.rule_can_be_read,
+    unserved.references_are_permitted,
+    unserved.one_entry_point_exists,
+    unserved.path_is_routed,
+    unserved.request_arrives_where_the_route_listens,
+    # what it names is there
+    references.services_exist,
+    references.services_have_the_port,
+    references.servers_transports_exist,
+    entry_points.every_entry_point_exists,
+    middlewares.middlewares_exist,
+    middlewares.middlewares_have_what_they_need,
+    middlewares.middlewares_are_accepted,
+    middlewares.middlewares_let_requests_through,
+    tls.tls_options_exist,
+    tls.certificate_is_usable,
+    tls.certificate_resolver_exists,
+    tls.handshakes_are_accepted,
+    entry_points.redirects_lead_to_a_port_of_clients,
+    router.router_is_enabled,
+    router.requests_meet_the_rule,
+    # it is the route that was meant
+    ranking.one_route_has_the_highest_priority,
+    ranking.prefix_ends_with_a_path_element,
+    ranking.own_host_outranks_a_wildcard,
+    ranking.set_priority_leaves_the_host_its_own_route,
+    references.other_rules_lead_somewhere,
+)
 
-from hopcheck.app.fixtures import Conclusion
 
-
-@pytest.mark.hop(step="ingress", reads=("dns", "aws", "kube", "traefik", "http"))
-def test_ingress(checklist_step: Conclusion) -> None:
+def test_ingress(checklist: Checklist) -> None:
     """A route that Traefik reads matches host and path, and all it names exists."""
-    checklist_step.conclude()
+    checklist.conclude()

@@ -1,14 +1,31 @@
-"""The application's Service has ready endpoints that listen on its targetPort.
+"""Step 5 (`endpoints`), get endpoints: what holds when all is well, in order."""
 
-Step 5 of the checklist (`endpoints`); judged by `hopcheck.steps.endpoints.step`.
-"""
+from hopcheck.steps.endpoints import answers, pods, policies, ports, service
+from hopcheck.steps.rule import Checklist
 
-import pytest
+RULES = (
+    # the Service
+    service.external_names_are_allowed,
+    service.workload_has_replicas,
+    service.service_selects_pods,
+    service.target_port_is_named_in_the_pods,
+    # its pods
+    pods.pods_run,
+    pods.pods_are_ready,
+    service.endpoints_are_listed,
+    pods.every_pod_is_ready,
+    # what they answer
+    answers.every_endpoint_serves,
+    ports.target_port_is_the_pods,
+    ports.application_listens,
+    answers.traefik_speaks_what_the_pods_speak,
+    answers.traefik_trusts_the_pods,
+    answers.application_answers,
+    answers.traefik_gets_answers,
+    policies.policies_admit_traefik,
+)
 
-from hopcheck.app.fixtures import Conclusion
 
-
-@pytest.mark.hop(step="endpoints", reads=("dns", "aws", "kube", "traefik", "http"))
-def test_endpoints(checklist_step: Conclusion) -> None:
+def test_endpoints(checklist: Checklist) -> None:
     """The application's Service has ready endpoints that listen on its targetPort."""
-    checklist_step.conclude()
+    checklist.conclude()

@@ -1,14 +1,16 @@
-"""Every Traefik replica has loaded the route.
+"""Step 6 (`traefik-logs`), logs, grep ingress: what holds when all is well, in order."""
 
-Step 6 of the checklist (`traefik-logs`); judged by `hopcheck.steps.traefik_logs.step`.
-"""
+from hopcheck.steps.rule import Checklist
+from hopcheck.steps.traefik_logs import replicas
 
-import pytest
+RULES = (
+    replicas.every_replica_has_loaded_the_route,
+    replicas.the_declared_route_is_loaded,
+    replicas.no_replica_sends_to_addresses_of_the_past,
+    replicas.no_log_complains_of_the_route,
+)
 
-from hopcheck.app.fixtures import Conclusion
 
-
-@pytest.mark.hop(step="traefik-logs", reads=("dns", "aws", "kube", "traefik", "http"))
-def test_traefik_logs(checklist_step: Conclusion) -> None:
+def test_traefik_logs(checklist: Checklist) -> None:
     """Every Traefik replica has loaded the route."""
-    checklist_step.conclude()
+    checklist.conclude()

@@ -1,14 +1,30 @@
-"""The request is answered as expected at every address, with a valid certificate.
+"""Step 7 (`request`), curl -v: what holds when all is well, in order."""
 
-Step 7 of the checklist (`request`); judged by `hopcheck.steps.request.step`.
-"""
+from hopcheck.steps.request import (
+    answers,
+    application,
+    certificates,
+    connections,
+    direct,
+    versions,
+)
+from hopcheck.steps.rule import Checklist
 
-import pytest
+RULES = (
+    connections.no_redirect_leads_to_where_nobody_listens,
+    connections.every_address_takes_the_connection,
+    connections.every_address_keeps_the_connection,
+    certificates.the_certificate_is_valid,
+    certificates.the_certificate_is_valid_for_long_enough,
+    answers.every_address_gives_the_expected_answer,
+    versions.either_version_of_http_serves,
+    direct.pods_serve_when_asked_directly,
+    application.the_default_path_has_something,
+    answers.answers_come_in_time,
+    answers.the_asked_scheme_is_the_one_that_serves,
+)
 
-from hopcheck.app.fixtures import Conclusion
 
-
-@pytest.mark.hop(step="request", reads=("dns", "aws", "kube", "traefik", "http"))
-def test_request(checklist_step: Conclusion) -> None:
+def test_request(checklist: Checklist) -> None:
     """The request is answered as expected at every address, with a valid certificate."""
-    checklist_step.conclude()
+    checklist.conclude()

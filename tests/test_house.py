@@ -4,18 +4,22 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import pytest
 
 import hopcheck
-from hopcheck import steps as judge
-from hopcheck.model import Judgement, Snapshot, Step
+from hopcheck.engine.checklist import shipped_rules
+from hopcheck.model import Step
 from hopcheck.report.evidence import load
-from hopcheck.steps import PARTIES, READS
+from hopcheck.scene.scene import Scene
+from hopcheck.steps import PARTIES
+from hopcheck.steps.rule import Rule
 from tests.steps.scenes import SCENES
 
 PACKAGE = Path(hopcheck.__file__).parent
@@ -108,8 +112,6 @@ def test_the_house_notices_what_reaches_out(tmp_path: Path) -> None:
 AUDIT = """
 import sys
 from pathlib import Path
-from hopcheck import steps as judge
-from hopcheck.model import Step
 from hopcheck.report.evidence import load
 from hopcheck.engine.replay import replay
 
@@ -190,36 +192,68 @@ class Watching:
         return getattr(self._real, name)
 
 
-def unrestricted(step: Step) -> Callable[[Snapshot], Judgement]:
-    """The judge itself, to which the whole snapshot is shown."""
-    return import_module(f"hopcheck.steps.{step.value.replace('-', '_')}.step").judge  # type: ignore[no-any-return]
+RULES = [(step, one) for step, rules in shipped_rules().items() for one in rules]
+RECORDED = [load(path) for path in sorted(SNAPSHOTS.glob("*.gz"))]
 
 
-@pytest.mark.parametrize("step", Step)
-def test_a_judge_reads_what_it_declares_and_nothing_else(step: Step) -> None:
+@pytest.mark.parametrize(("step", "rule"), RULES, ids=[one.name for _, one in RULES])
+def test_a_rule_reads_what_it_declares_and_nothing_else(step: Step, rule: Rule) -> None:
     noted: set[str] = set()
-    recorded = [load(path) for path in sorted(SNAPSHOTS.glob("*.gz"))]
-    for real in (*recorded, *(edited().snapshot() for _, _, edited in SCENES.values())):
+    declared = rule.reads | rule.uses
+    for real in (*RECORDED, *(edited().snapshot() for _, _, edited in SCENES.values())):
         evidence: dict[str, object] = {
             party: Watching(getattr(real, party), party, noted)
-            if party in READS[step]
+            if party in declared
             else Refusing(party)
             for party in PARTIES
         }
         shown = msgspec.structs.replace(real, **evidence)
-        assert unrestricted(step)(shown).findings == judge.judge(step, real).findings
-    assert noted == READS[step]
+        assert rule(Scene(shown)) == rule(Scene(real))
+    assert rule.reads <= noted
 
 
-def test_each_check_declares_its_step_and_what_it_reads() -> None:
-    declared = {}
-    for path in sorted((PACKAGE.parent / "checks").glob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.FunctionDef):
-                (mark,) = [d for d in node.decorator_list if isinstance(d, ast.Call)]
-                given = {k.arg: ast.literal_eval(k.value) for k in mark.keywords}
-                declared[Step(given["step"])] = frozenset(given["reads"])
-    assert declared == dict(READS)
+def modules_of_checks() -> dict[Step, ModuleType]:
+    made = {}
+    for step in Step:
+        name = f"test_{step.number}_{step.value.replace('-', '_')}"
+        spec = spec_from_file_location(name, PACKAGE.parent / "checks" / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        made[step] = module_from_spec(spec)
+        spec.loader.exec_module(made[step])
+    return made
+
+
+def test_every_rule_stands_in_the_check_file_of_its_step_once() -> None:
+    for step, module in modules_of_checks().items():
+        folder = f"hopcheck.steps.{step.value.replace('-', '_')}"
+        made = {
+            id(found): found
+            for name in MODULES
+            if name.startswith(f"{folder}.")
+            for found in vars(import_module(name)).values()
+            if isinstance(found, Rule)
+        }
+        assert [id(rule) for rule in module.RULES] == list(
+            dict.fromkeys(id(rule) for rule in module.RULES)
+        )
+        assert {rule.name for rule in module.RULES} == {rule.name for rule in made.values()}
+        names = [name for name in vars(module) if name.startswith("test_")]
+        assert names == [f"test_{step.value.replace('-', '_')}"]
+
+
+def test_every_run_walks_the_list_of_the_check_files() -> None:
+    listed = {step: module.RULES for step, module in modules_of_checks().items()}
+    assert shipped_rules() == listed
+
+
+def test_every_rule_says_what_holds_when_all_is_well() -> None:
+    for step, rule in RULES:
+        assert rule.sentence, (step, rule.name)
+        assert rule.reads, (step, rule.name)
+        assert rule.reads | rule.uses <= set(PARTIES)
+    sentences = [rule.sentence for _, rule in RULES]
+    assert len(set(sentences)) == len(sentences)
 
 
 def test_only_collectors_import_the_parties_clients() -> None:

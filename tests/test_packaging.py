@@ -5,7 +5,9 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -75,6 +77,64 @@ def test_a_check_of_ones_own(installed: Path, tmp_path: Path) -> None:
                   "test_mine.py")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
+
+
+CLIENTS = """
+from kubernetes import client
+
+
+def test_kube(kube):
+    assert kube.configuration.host == "https://127.0.0.1:1"
+    assert client.CoreV1Api(kube).api_client is kube
+
+
+def test_aws(aws):
+    assert aws.client("elbv2").meta.region_name == "eu-west-1"
+
+
+def test_resolver(resolver):
+    assert [(s.address, s.port) for s in resolver.nameservers] == [("127.0.0.1", 1)]
+
+
+def test_http(http, target):
+    answer = http.get(target.url)
+    assert (answer.status_code, answer.text) == (200, "a.example:8080")
+"""
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: here
+contexts: [{name: here, context: {cluster: here, user: me}}]
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: me, user: {token: secret}}]
+"""
+
+
+class NamesItsHost(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(self.headers["host"]).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_clients_follow_the_runs_options(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_clients.py").write_text(CLIENTS)
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    (tmp_path / "hopcheck.toml").write_text('aws_region = "eu-west-1"\n')
+    with ThreadingHTTPServer(("127.0.0.1", 0), NamesItsHost) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        done = python(
+            installed, tmp_path, "pytest", "-p", "hopcheck.pytest_plugin", "-q", "test_clients.py",
+            "--url", "http://a.example:8080/", "--hop-resolver", "127.0.0.1:1",
+            "--hop-kubeconfig", "kubeconfig", "--hop-timeout", "5",
+            "--hop-connect-to", f"a.example:8080:127.0.0.1:{server.server_port}",
+        )  # fmt: skip
+        server.shutdown()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
 
 
 def test_checks_without_a_host_are_refused(installed: Path, tmp_path: Path) -> None:

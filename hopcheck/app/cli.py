@@ -145,10 +145,19 @@ def run(json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     Hosts are those of hopcheck.toml's [[host]] tables, or with hosts = "discover" every host that
     the cluster's routes name. Exit code: the worst host's, as with diagnose.
     """
+    from hopcheck.app import checking
     from hopcheck.schedule import command
 
     try:
-        sys.exit(command.run(options, as_json=json, quiet=quiet, exit_zero=exit_zero))
+        sys.exit(
+            command.run(
+                options,
+                as_json=json,
+                quiet=quiet,
+                exit_zero=exit_zero,
+                own_checks=checking.own_checks,
+            )
+        )
     except UsageError as error:
         _usage(str(error))
 

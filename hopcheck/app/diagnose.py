@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -33,13 +32,6 @@ class Look(NamedTuple):
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False
-
-
-def checks_directory() -> Path:
-    """Where the shipped checks are: in the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "checks"
-    return inside if inside.is_dir() else package.parent / "checks"
 
 
 def diagnosed(runs: Sequence[HostRun], look: Look, every_s: float | None) -> int:
@@ -87,34 +79,13 @@ class _Interrupts:
 
 
 def _checked(session: Session, progress: Progress) -> int:
-    """Run pytest in this process on the shipped checks; pytest's exit code."""
-    import pytest
+    """Run pytest in this process on the shipped checks and the user's; pytest's exit code."""
+    from hopcheck.app.checking import run_checks
+    from hopcheck.engine.checklist import checks_directory
 
-    from hopcheck.app.pytest_plugin import Handover
-
-    # Plugins and options of the surroundings belong to other test suites.
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    os.environ.pop("PYTEST_ADDOPTS", None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    checks = checks_directory()
-    arguments = [
-        "-c",
-        str(Path(__file__).with_name("checks.ini")),
-        "--rootdir",
-        str(checks),
-        "--noconftest",
-        "-s",
-    ]
-    for name in ("terminal", "cacheprovider", "doctest", "junitxml", "debugging", "logging",
-                 "unraisableexception"):  # fmt: skip
-        arguments += ["-p", f"no:{name}"]
     try:
-        return int(
-            pytest.main(
-                [*arguments, "-p", "hopcheck.pytest_plugin", str(checks)],
-                plugins=[Handover(session)],
-            )
-        )
+        return run_checks(session, [checks_directory()])
     finally:
         progress.stop()
 

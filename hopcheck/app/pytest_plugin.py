@@ -5,21 +5,28 @@ Loaded by ``-p hopcheck.pytest_plugin`` or by the root conftest, never by an ent
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hopcheck.app import own
 from hopcheck.app.fixtures import (  # noqa: F401  # pytest finds fixtures in the plugin's namespace
     SESSION,
+    aws,
     aws_evidence,
-    checklist_step,
+    checklist,
     dns_evidence,
+    hop_options,
     hop_session,
+    http,
     http_evidence,
+    kube,
     kube_evidence,
+    resolver,
     snapshot,
+    step_of,
     target,
     traefik_evidence,
 )
@@ -29,8 +36,7 @@ from hopcheck.config.file import host_runs, load_config
 from hopcheck.config.options import options_at
 from hopcheck.engine.host import HostSession, Session
 from hopcheck.engine.write import write
-from hopcheck.model import Step
-from hopcheck.steps import PARTIES, READS
+from hopcheck.steps import PARTIES
 
 REPORTS_WRITTEN = pytest.StashKey[list[HostSession]]()
 
@@ -63,12 +69,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the mark and read the options. Bad ones end the run with one line (exit 4)."""
     config.addinivalue_line(
         "markers",
-        "hop(step, reads): a check of hopcheck; `step` is one of the seven, `reads` the parties "
-        "whose evidence it needs (default: all)",
+        "hop(reads): the parties whose evidence a check needs (default: those of its fixtures)",
     )
     handed = config.pluginmanager.get_plugin("hopcheck-handover")
     if handed is not None:
         config.stash[SESSION] = handed.session
+        config.pluginmanager.register(own.Guard(handed.session), "hopcheck-guard")
         return
     given = {row.key: config.getoption(f"hop_{row.key}") for row in options_at("pytest")}
     try:
@@ -81,14 +87,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run whatever uses `target` once for each host."""
-    if "target" in metafunc.fixturenames and metafunc.definition.get_closest_marker("hop"):
-        hosts = metafunc.config.stash[SESSION].hosts
+    """Run whatever uses `target`, and what the user has added, once for each host."""
+    hosts = metafunc.config.stash[SESSION].hosts
+    named = {url for url, host in hosts.items() if own.is_below(metafunc.definition.path, host)}
+    if named and "target" not in metafunc.fixturenames:
+        metafunc.fixturenames.append("target")
+    if named or own.is_check(metafunc.fixturenames):
+        chosen = {url: host for url, host in hosts.items() if url in named or not named}
         metafunc.parametrize(
             "target",
-            list(hosts),
+            list(chosen),
             indirect=True,
-            ids=[_id(host) for host in hosts.values()],
+            ids=[_id(host) for host in chosen.values()],
             scope="session",
         )
 
@@ -100,7 +110,7 @@ def _id(host: HostSession) -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Refuse to run checks without a host, rather than skip them all and look green."""
-    checks = [item for item in items if item.get_closest_marker("hop")]
+    checks = [i for i in items if isinstance(i, pytest.Function) and own.is_check(i.fixturenames)]
     if checks and not config.stash[SESSION].hosts:
         raise pytest.UsageError(text("usage", "no_host_pytest"))
 
@@ -109,14 +119,33 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Note what the selected checks read."""
     hop = session.config.stash[SESSION]
     for item in session.items:
-        mark = item.get_closest_marker("hop")
-        if mark is None or not isinstance(item, pytest.Function):
+        if not isinstance(item, pytest.Function) or not own.is_check(item.fixturenames):
             continue
-        step = Step(mark.kwargs["step"]) if "step" in mark.kwargs else None
-        reads = frozenset(mark.kwargs.get("reads", PARTIES))
-        if step is not None and reads != READS[step]:
-            raise pytest.UsageError(f"{item.nodeid}: reads {sorted(reads)}, not what {step} needs")
-        hop.select(str(item.callspec.params["target"]), step, reads)
+        host = hop.hosts[str(item.callspec.params["target"])]
+        if "checklist" in item.fixturenames:
+            host.select({step_of(item): item.module.RULES})
+        else:
+            host.select({}, _reads(item))
+
+
+def _reads(item: pytest.Function) -> Sequence[str]:
+    """The parties whose evidence a check of one's own reads: its mark's, else its fixtures'."""
+    mark = item.get_closest_marker("hop")
+    if mark is not None and "reads" in mark.kwargs:
+        return tuple(mark.kwargs["reads"])
+    read = [party for party in PARTIES if f"{party}_evidence" in item.fixturenames]
+    return read or (PARTIES if "snapshot" in item.fixturenames else ())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note what a check of one's own says."""
+    report = yield
+    for host in own.hosts_of(item, item.config.stash[SESSION]):
+        own.note(host, item, call, report)
+    return report
 
 
 @pytest.hookimpl(trylast=True)

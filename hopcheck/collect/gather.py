@@ -64,6 +64,10 @@ class Collection:
         direct = options.direct_probes
         self.direct_probes = self.in_cluster if direct is None else direct
 
+    def seconds(self) -> float:
+        """Since the run began."""
+        return self.run.now()
+
     def snapshot(self) -> Snapshot:
         """An immutable copy of what was collected so far, redacted strictly where asked."""
         return Snapshot(

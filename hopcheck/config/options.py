@@ -60,6 +60,7 @@ class Options(Struct, frozen=True):
     aws_region: str | None = None
     owner: str | None = None
     http1: bool = False  # no HTTP/2, although a server offers it
+    checks: tuple[str, ...] = ()  # directories of the user's own checks
 
     def connection(self, host: str, address: str, port: int) -> tuple[str, int]:
         """The (address or name, port) to connect to for `host` resolved to `address`."""
@@ -82,7 +83,6 @@ class HostRun(Struct, frozen=True):
     keep_runs: int = KEEP_RUNS  # run directories of a host; 0: no limit
     keep_days: int = KEEP_DAYS  # 0: no limit
     base_url: str | None = None  # where the reports directory is served
-    checks: tuple[str, ...] = ()  # directories with checks of the user's own
 
 
 # --- from what is given to a value; each raises UsageError ---------------------------------
@@ -287,7 +287,7 @@ TABLE = (
            read=partial(_seconds, "deadline"), default="30"),
     Option("direct_probes", "flag", "diagnose|run|serve|pytest|file", becomes="options",
            flags=("--direct-probes/--no-direct-probes",)),
-    Option("checks", "text_list", "diagnose|top", "DIR", "run", read=_directory),
+    Option("checks", "text_list", "diagnose|run|top", "DIR", "options", read=_directory),
     Option("skip", "list", "diagnose|pytest|file|again", "CODE[=object]", "options", read=_skip),
     Option("require_step", "list", "diagnose|pytest|file|again", "ID", "options.require_steps",
            read=_step),

@@ -1,24 +1,58 @@
-"""One invocation: which hosts and steps were selected, their evidence, judgements and reports."""
+"""The way of a host through the suite: its evidence, its scene, its judgements, its report.
+
+Live, in a fleet, from a file and interrupted, every host goes this one way.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from hopcheck import steps as judges
+from hopcheck import steps
 from hopcheck.collect.gather import Collection
 from hopcheck.config.options import HostRun
 from hopcheck.config.target import without_query_values
-from hopcheck.model import Gap, Judgement, Report, Snapshot, Step, StepResult, Why
+from hopcheck.model import Gap, Judgement, OwnStep, Report, Snapshot, Step, StepResult, Why
+from hopcheck.scene.scene import Scene
+from hopcheck.steps.rule import Rule
 from hopcheck.verdict.assess import assess
+from hopcheck.verdict.own import with_own
 
 if TYPE_CHECKING:
     from hopcheck.history.with_past import Fetch
+
+
+class Gathered(Protocol):
+    """Evidence of one host, as it comes in or as it was recorded."""
+
+    durations: dict[str, float]  # seconds of each party that was asked to the end
+
+    def snapshot(self) -> Snapshot:
+        """The evidence so far."""
+
+    def seconds(self) -> float:
+        """Since the run began."""
+
+
+class Recorded:
+    """The evidence of an earlier run."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self.durations: dict[str, float] = {}
+
+    def snapshot(self) -> Snapshot:
+        """The evidence."""
+        return self._snapshot
+
+    def seconds(self) -> float:
+        """None: it is not a run."""
+        return 0.0
 
 
 class HostSession:
@@ -26,17 +60,30 @@ class HostSession:
 
     def __init__(self, run: HostRun) -> None:
         self.run = run
-        self.selected: set[Step] = set()
+        self.rules: dict[Step, tuple[Rule, ...]] = {}  # of the steps that were selected
         self.parties: set[str] = set()
-        self.collection: Collection | None = None
+        self.collection: Gathered | None = None
         self.collected = False
         self.judgements: dict[Step, Judgement] = {}
         self.defects: dict[Step, str] = {}
+        self.own: list[OwnStep] = []  # what the user's own checks said
         self.report: Report | None = None
         self.written: Path | None = None
         self.write_error: str | None = None
         self.fetch: Fetch | None = None  # for runs that are published elsewhere
         self.notes: list[str] = []  # what else is to be said on standard error, a line each
+        self._scene: Scene | None = None
+
+    def select(self, rules: Mapping[Step, tuple[Rule, ...]], parties: Iterable[str] = ()) -> None:
+        """Note the steps to judge, and the parties that are asked for them and besides."""
+        self.rules |= rules
+        self.parties |= {*parties, *(p for one in rules.values() for p in steps.reads(one))}
+
+    def take(self, collection: Gathered, *, collected: bool = False) -> None:
+        """Judge what this evidence shows from here on; nothing of another is kept."""
+        self.collection, self.collected, self._scene = collection, collected, None
+        self.judgements.clear()
+        self.defects.clear()
 
     def snapshot(self) -> Snapshot:
         """The evidence so far. Raises RuntimeError before anything was collected."""
@@ -44,12 +91,62 @@ class HostSession:
             raise RuntimeError("no evidence was collected yet")
         return self.collection.snapshot()
 
-    def durations(self) -> dict[Step, float]:
-        """Seconds that each step's own party took."""
-        spent = self.collection.durations if self.collection is not None else {}
-        return {step: spent.get(party, 0.0) for step, party in _OWN_PARTY.items()}
+    def scene(self) -> Scene:
+        """The scene: made once all evidence is there; before that, of what there is by now."""
+        if not self.collected:
+            return Scene(self.snapshot())
+        if self._scene is None:
+            self._scene = Scene(self.snapshot())
+        return self._scene
+
+    def judge(self, step: Step) -> None:
+        """Judge one step. What its rules raise is noted as a defect of the step, and raised."""
+        try:
+            self.judgements[step] = steps.judge(step, self.scene(), self.rules[step])
+        except Exception:
+            self.defects[step] = traceback.format_exc()
+            raise
+
+    def judge_the_rest(self) -> None:
+        """Judge whatever was selected and has its evidence; a defect is its step's alone."""
+        done = frozenset(self.collection.durations) if self.collection else frozenset()
+        for step, rules in self.rules.items():
+            read = {party for rule in rules for party in rule.reads | rule.uses}
+            if step not in self.judgements and (self.collected or read & self.parties <= done):
+                try:
+                    self.judge(step)
+                except Exception:  # noqa: BLE001, S112  # noted as a defect, the others go on
+                    continue
+
+    def assess(self) -> Report:
+        """The report by what was judged so far; also the session's from here on."""
+        judgements = self.judgements | {
+            step: Judgement(step, gaps=(Gap("defect", Why.ERROR),)) for step in self.defects
+        }
+        held = self.collection
+        spent = held.durations if held is not None else {}
+        report = assess(
+            held.snapshot()
+            if held is not None
+            else Snapshot(target=without_query_values(self.run.target)),
+            judgements,
+            self.run.options,
+            durations={step: spent.get(party, 0.0) for step, party in _OWN_PARTY.items()},
+            duration_s=held.seconds() if held is not None else 0.0,
+            complete=self.collected,
+        )
+        self.report = with_own(
+            msgspec.structs.replace(
+                report,
+                selected=tuple(step for step in Step if step in self.rules),
+                redaction="strict" if self.run.options.redact_strict else "default",
+            ),
+            self.own,
+        )
+        return self.report
 
 
+# Whose time a step's is.
 _OWN_PARTY = {
     Step.DNS: "dns",
     Step.TARGET_HEALTH: "aws",
@@ -82,102 +179,42 @@ class Session:
         self._on_step = on_step
         self.keep = keep
 
-    def select(self, url: str, step: Step | None, parties: frozenset[str]) -> None:
-        """Note that a check of `step` (None: a user's own) reads `parties` for `url`."""
-        host = self.hosts[url]
-        host.parties |= parties
-        if step is not None:
-            host.selected.add(step)
-
     def ensure_collected(self, url: str) -> HostSession:
         """Collect for every selected host at once, on the first call."""
         waiting = [h for h in self.hosts.values() if h.parties and h.collection is None]
         if waiting:
-            for host in waiting:
-                run = host.run
-                host.collection = Collection(run.target, run.options, frozenset(host.parties))
             self._on_start(", ".join(host.run.target.host for host in waiting))
             asyncio.run(self._collect(waiting))
         return self.hosts[url]
 
     async def _collect(self, hosts: list[HostSession]) -> None:
-        async def one(host: HostSession) -> None:
+        async def one(host: HostSession, collection: Collection) -> None:
             async with slots:
-                if host.collection is not None:
-                    await host.collection.collect(self._on_event)
-                    host.collected = True
+                await collection.collect(self._on_event)
+                host.collected = True
 
         slots = asyncio.Semaphore(8)
-        await asyncio.gather(*(one(host) for host in hosts))
+        made = []
+        for host in hosts:
+            run = host.run
+            collection = Collection(run.target, run.options, frozenset(host.parties))
+            host.take(collection)
+            made.append(one(host, collection))
+        await asyncio.gather(*made)
 
     def step(self, url: str, step: Step) -> StepResult:
         """Judge `step` on the host's evidence and give its result (causes not yet attributed)."""
         host = self.ensure_collected(url)
-        try:
-            host.judgements[step] = judges.judge(step, host.snapshot())
-        except Exception:
-            host.defects[step] = traceback.format_exc()
-            raise
-        result = assessed(host, complete=True).steps[step.number - 1]
+        host.judge(step)
+        result = host.assess().steps[step.number - 1]
         self._on_step(result)
         return result
 
     def finish(self) -> list[HostSession]:
         """Make the reports of all hosts; steps that were cut short become unknown."""
-        done = []
-        for host in self.hosts.values():
-            if host.collection is None and not host.selected:
-                continue
-            if not host.collected:
-                self._judge_what_is_there(host)
-            host.report = assessed(host, complete=host.collected)
-            done.append(host)
+        done = [h for h in self.hosts.values() if h.collection or h.rules or h.own]
+        for host in done:
+            if not host.collected and host.collection is not None:
+                host.judge_the_rest()
+            host.assess()
         return done
-
-    def _judge_what_is_there(self, host: HostSession) -> None:
-        if host.collection is None:
-            return
-        finished = frozenset(host.collection.durations)
-        for step in host.selected:
-            if judges.READS[step] <= finished:
-                try:
-                    host.judgements[step] = judges.judge(step, host.snapshot())
-                except Exception:  # noqa: BLE001  # recorded as a defect, the report goes on
-                    host.defects[step] = traceback.format_exc()
-
-
-def judge_all(host: HostSession) -> None:
-    """Judge every step on what was collected; a judge that fails is a defect of its step alone."""
-    snapshot = host.snapshot()
-    host.selected = set(Step)
-    host.judgements.clear()
-    host.defects.clear()
-    for step in Step:
-        try:
-            host.judgements[step] = judges.judge(step, snapshot)
-        except Exception:  # noqa: BLE001  # recorded as a defect, the other steps go on
-            host.defects[step] = traceback.format_exc()
-    host.report = assessed(host, complete=True)
-
-
-def assessed(host: HostSession, *, complete: bool) -> Report:
-    """The host's report by what was judged so far."""
-    collection = host.collection
-    judgements = dict(host.judgements)
-    for step in host.defects:
-        judgements[step] = Judgement(step, gaps=(Gap("defect", Why.ERROR),))
-    report = assess(
-        host.snapshot()
-        if collection is not None
-        else Snapshot(target=without_query_values(host.run.target)),
-        judgements,
-        host.run.options,
-        durations=host.durations(),
-        duration_s=collection.run.now() if collection is not None else 0.0,
-        complete=complete,
-    )
-    return msgspec.structs.replace(
-        report,
-        selected=tuple(step for step in Step if step in host.selected),
-        redaction="strict" if host.run.options.redact_strict else "default",
-    )

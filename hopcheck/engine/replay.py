@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from hopcheck import steps as judges
-from hopcheck.config.options import Options
-from hopcheck.model import Report, Snapshot, Step
-from hopcheck.verdict.assess import assess
+from hopcheck.config.options import HostRun, Options
+from hopcheck.engine.checklist import shipped_rules
+from hopcheck.engine.host import HostSession, Recorded
+from hopcheck.model import Report, Snapshot
 
 
 def replay(snapshot: Snapshot, options: Options | None = None) -> Report:
     """All seven steps judged on `snapshot`, as the run that recorded it did."""
-    report = assess(
-        snapshot,
-        {step: judges.judge(step, snapshot) for step in Step},
-        options or Options(),
-        durations={},
-        duration_s=0.0,
-    )
-    return msgspec.structs.replace(report, replayed=True, redaction=snapshot.redaction)
+    host = HostSession(HostRun(snapshot.target, options or Options(), reports=""))
+    host.select(shipped_rules())
+    host.take(Recorded(snapshot), collected=True)
+    for step in host.rules:
+        host.judge(step)
+    return msgspec.structs.replace(host.assess(), replayed=True, redaction=snapshot.redaction)

@@ -146,6 +146,16 @@ class StepResult(Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
+class OwnStep(Struct, frozen=True):
+    """A check of the user's own, which stands after the seven steps."""
+
+    step: str  # the check's name
+    title: str  # its docstring's first sentence
+    status: Status
+    reason: str | None  # why unknown; else the words of its failure
+    duration_s: float
+
+
 class PathMember(Struct, frozen=True, omit_defaults=True):
     """One member of a hop (an address, a node, a pod)."""
 
@@ -202,6 +212,7 @@ class Report(Struct, frozen=True):
     root_causes: tuple[Finding, ...]
     path: tuple[PathHop, ...]
     steps: tuple[StepResult, ...]
+    yours: tuple[OwnStep, ...] = ()  # checks of one's own
     skipped: tuple[Finding, ...] = ()  # left out on purpose by --skip
     selected: tuple[Step, ...] = tuple(Step)  # the steps that were asked for
     redaction: Literal["default", "strict"] = "default"

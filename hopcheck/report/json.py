@@ -55,6 +55,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "root_causes": [_finding(finding) for finding in report.root_causes],
         "path": plain["path"],
         "steps": steps,
+        **({"yours": plain["yours"]} if report.yours else {}),
         "changes": plain["changes"],
         "skipped": [_finding(finding) for finding in report.skipped],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
-from hopcheck.model import Finding, Report, Severity, Status, Step, StepResult
+from hopcheck.model import Finding, OwnStep, Report, Severity, Status, Step, StepResult
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label
 from hopcheck.report.text import command, for_xml
@@ -15,7 +15,7 @@ Defects = Mapping[tuple[str, Step], str]
 
 
 def to_junit(reports: Sequence[Report], defects: Defects | None = None) -> bytes:
-    """One <testsuites> with a <testsuite> per report and seven <testcase> in each.
+    """One <testsuites> with a <testsuite> per report and seven <testcase> in each, and the user's.
 
     `defects` names the steps in which the suite itself failed: they become <error>.
     """
@@ -52,6 +52,8 @@ def _suite(report: Report, defects: Defects) -> ET.Element:
     )
     for step in report.steps:
         suite.append(_case(report, step, defects.get((report.target.host, step.step))))
+    for own in report.yours:
+        suite.append(_own_case(report, own))
     for attribute, element in (
         ("tests", "testcase"),
         ("failures", "testcase/failure"),
@@ -88,6 +90,23 @@ def _case(report: Report, step: StepResult, defect: str | None) -> ET.Element:
         said.insert(0, step.reason)
     if said:
         ET.SubElement(case, "system-out").text = for_xml("\n\n".join(said))
+    return case
+
+
+def _own_case(report: Report, own: OwnStep) -> ET.Element:
+    """A check of the user's own: after the seven, with its name as it is."""
+    case = ET.Element(
+        "testcase",
+        classname="hopcheck.yours",
+        name=for_xml(f"{own.step}[{report.target.host}]"),
+        time=f"{own.duration_s:.3f}",
+    )
+    _properties(case, {"host": report.target.host, "step": own.step, "status": own.status.value})
+    reason = own.reason or ""
+    if own.status is Status.FAIL:
+        _result(case, "failure", "yours", own.title, reason)
+    elif own.status is not Status.PASS:
+        _result(case, "skipped", own.status.value, f"{own.status.value}: {reason}", "")
     return case
 
 

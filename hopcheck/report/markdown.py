@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hopcheck.model import Report
+from hopcheck.model import Report, Status
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label, left_out
 from hopcheck.report.since import change_words, changes_words, since_words
@@ -55,6 +55,8 @@ def to_markdown(report: Report, where: str | None = None) -> bytes:
         when.append(label("incomplete"))
     if report.skipped:  # in this line: a summary has ten
         when.append(f"{escape(label('skipped'))}: {escape(left_out(report), 200)}")
+    if failed := [own.title for own in report.yours if own.status is Status.FAIL]:
+        when.append(f"{escape(label('yours'))}: {escape('; '.join(failed), 200)}")
     lines.append(f"- {label('time')}: {', '.join(when)}")
     lines.append(f"- {label('fingerprint')}: {code(report.fingerprint)}")
     if where:

@@ -53,6 +53,7 @@ def page_of(report: Report, data: Mapping[str, Any], limits: Limits) -> dict[str
         "causes": [view.finding(one) for one in data["root_causes"][: limits.findings]],
         "more_causes": max(0, len(data["root_causes"]) - limits.findings),
         "steps": steps,
+        "yours": [map_text(one, view.shown) for one in data.get("yours", ())][: limits.findings],
         "remarks": [one for step in steps for one in step["findings"] if one["severity"] != "info"],
         "unseen": _unseen(steps),
         "skipped": [view.finding(one) for one in data["skipped"][: limits.findings]],

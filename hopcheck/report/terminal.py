@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from hopcheck.model import Finding, Report, Severity, Status, StepResult, Verdict
+from hopcheck.model import Finding, OwnStep, Report, Severity, Status, StepResult, Verdict
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import beside_path, fact, label, left_out
 from hopcheck.report.since import change_words, changes_words, since_words
@@ -96,6 +96,7 @@ def print_report(
         lines = [_one_line(report)]
     else:
         steps = [_step_line(report, step, console) for step in report.steps]
+        steps += [_own_line(own, console) for own in report.yours]
         foot = _foot(report, where, console.width)
         blanks = 1 if not report.root_causes else 2
         used = sum(line.height(console) for line in [head, *steps, *foot]) + blanks
@@ -253,12 +254,21 @@ def _follows(report: Report, step: StepResult) -> str:
     return label("caused_by", codes=", ".join(causes)) if causes else ""
 
 
-def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
-    symbol, plain, style = _STATUS_LOOK[step.status]
+def _status_line(status: Status, number: str, name: str, text: str, console: Console) -> _Line:
+    symbol, plain, style = _STATUS_LOOK[status]
     sign = plain if sayable(console, symbol) != symbol else symbol
-    column = 1 + max(width_of(label(f"status.{status.value}")) for status in Status)
-    word = pad(label(f"status.{step.status.value}"), column)
-    head = f" {sign} {step.number} {word}{step.step.value:<16}"
+    column = 1 + max(width_of(label(f"status.{one.value}")) for one in Status)
+    head = f" {sign} {number} {pad(label(f'status.{status.value}'), column)}{pad(name, 16)}"
+    return _Line((head, style), (one_line(text, console.width - width_of(head)), ""), raw=True)
+
+
+def _own_line(own: OwnStep, console: Console) -> _Line:
+    """A check of the user's own: what it says, and the words of its failure."""
+    text = f"{own.title}: {own.reason}" if own.reason else own.title
+    return _status_line(own.status, " ", label("yours"), text, console)
+
+
+def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
     first = next(
         iter(sorted(step.findings, key=lambda one: list(Severity).index(one.severity))), None
     )
@@ -267,7 +277,7 @@ def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
         text = f"{first.code} {first.title}" + (f" ({follows})" if follows else "")
     else:
         text = step.reason or step.title
-    return _Line((head, style), (one_line(text, console.width - width_of(head)), ""), raw=True)
+    return _status_line(step.status, str(step.number), step.step.value, text, console)
 
 
 def _foot(report: Report, where: str | None, width: int) -> list[_Line]:
@@ -297,6 +307,11 @@ def _all_findings(report: Report) -> Iterator[_Line]:
         for key, value in beside_path(step.facts).items():
             words = fact(_clean(key), one_line(in_words(value, fact), 400))
             yield _Line((f"  {words}", "dim"), indent=4)
+    for own in report.yours:
+        yield _Line()
+        yield _Line((f"{label('yours')}: {own.step}: {_clean(own.title)}", "bold"))
+        if own.reason:
+            yield _Line(("  ", ""), (_clean(own.reason), ""), indent=2)
     if report.changes:
         yield _Line()
         yield _Line((label("changes"), "bold"))

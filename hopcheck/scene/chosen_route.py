@@ -15,23 +15,17 @@ from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.behaviour.traefik.static import StaticConfig
 from hopcheck.behaviour.traefik.version import parse_version
 from hopcheck.model import Obj, Why
-from hopcheck.scene.memo import Memo
 from hopcheck.scene.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_routings: Memo[Routing] = Memo(4)
-_views: Memo[View] = Memo(16)
-_routes: Memo[list[Route]] = Memo(4)
-_selections: Memo[Selection] = Memo(8)
-
 ANY_VIEW = View(name="-/-", static=StaticConfig())
 
 
 def routing_of(scene: Scene) -> Routing:
-    """The choice that is made in this scene: the judges of all steps look at one."""
-    return _routings.get((scene,), lambda: Routing(scene))
+    """The choice that is made in this scene: the rules of all steps look at one."""
+    return scene.once("routing", lambda: Routing(scene))
 
 
 class Routing:
@@ -45,17 +39,14 @@ class Routing:
         """The installation that the requests reach; an unknown one where none was found."""
         scene, instance = self.scene, self.scene.instance
         if instance is not None:
-            evidence = (scene.kube, scene.snapshot.traefik, instance)
-            assumed = scene.snapshot.assumed_version
-            return _views.get(evidence, lambda: scene.view_of(instance), assumed)
+            return scene.view_of(instance)
         version = parse_version(scene.snapshot.assumed_version or "")
         return msgspec.structs.replace(ANY_VIEW, version=version)
 
     @cached_property
     def routes(self) -> list[Route]:
         """Every route as that installation would build it."""
-        kube, view = self.scene.kube, self.view
-        return _routes.get((kube, view), lambda: candidates(kube, [view]))
+        return candidates(self.scene.kube, [self.view])
 
     @property
     def entry_point(self) -> str:
@@ -106,27 +97,15 @@ class Routing:
     @cached_property
     def _selected(self) -> Selection:
         """The choice by rules and priorities alone."""
-        target, view, routes, entry_point = (
-            self.scene.target,
-            self.view,
-            self.routes,
-            self.entry_point,
-        )
+        target = self.scene.target
         scheme: Scheme = "http" if self.scheme_inside == "http" else "https"
-        return _selections.get(
-            (routes, view),
-            lambda: select(
-                routes,
-                target.host,
-                target.path,
-                view=view,
-                entry_point=entry_point,
-                scheme=scheme,
-            ),
+        return select(
+            self.routes,
             target.host,
             target.path,
-            entry_point,
-            scheme,
+            view=self.view,
+            entry_point=self.entry_point,
+            scheme=scheme,
         )
 
     @cached_property

@@ -11,7 +11,7 @@ from msgspec import Struct
 from hopcheck.behaviour.traefik.logs import moment
 from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.model import ErrorKind, Exchange, Hop, Obj, Probe, Snapshot, Target, TlsInfo
-from hopcheck.scene.memo import Memo
+from hopcheck.scene.scene import Scene
 
 
 class Producer(StrEnum):
@@ -303,20 +303,13 @@ def _no_listener_or_route(probe: Probe) -> bool:
     return last.error in _NO_WAY_IN or (last.status == 404 and producer(last) is Producer.TRAEFIK)
 
 
-_outcomes: Memo[Outcome] = Memo(4)
+def outcome_of(scene: Scene) -> Outcome:
+    """How the host's requests went, counted once a host: no version of Traefik changes it."""
+    return scene.shared.once("outcome", lambda: outcomes(scene.snapshot))
 
 
 def outcomes(snapshot: Snapshot) -> Outcome:
     """Count the host's requests, one for each address."""
-    return _outcomes.get(
-        (snapshot.http, snapshot.traefik),
-        lambda: _count(snapshot),
-        snapshot.target,
-        snapshot.taken_at,
-    )
-
-
-def _count(snapshot: Snapshot) -> Outcome:
     target = snapshot.target
     probes = requests_made(snapshot)
     good = [probe for probe in probes if succeeded(snapshot, probe, target)]

@@ -52,29 +52,21 @@ from hopcheck.behaviour.traefik.static import (
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.behaviour.traefik.view import config_files
 from hopcheck.model import Collected, Obj, Snapshot, Target
-from hopcheck.scene.memo import Memo
 
 T = TypeVar("T")
-
-# One host's evidence is read by seven judges and more; Traefik's pods by those of every host.
-_pods: Memo[list[Obj]] = Memo(4)
 __all__ = [
     "Scene",
     "ServicePort",
     "all_pods",
     "meta",
     "pod_ready",
-    "scene_of",
     "spec",
     "standard_port",
 ]
 
-_scenes: Memo[Scene] = Memo(4)
-_instances: Memo[list[Instance]] = Memo(4)
-_matches: Memo[Match] = Memo(4)
-_statics: Memo[StaticConfig] = Memo(64)
-_ports: Memo[list[ServicePort]] = Memo(32)
 NO_STATIC = StaticConfig()
+# What does not depend on the version of Traefik that is assumed.
+_OF_ANY_VERSION = ("addresses", "chain", "match", "pods", "services", "instances", "node_ids")
 
 
 class ServicePort(Struct, frozen=True):
@@ -94,28 +86,48 @@ def standard_port(scheme: str) -> int:
     return {"http": 80, "https": 443}[scheme]
 
 
-def scene_of(snapshot: Snapshot) -> Scene:
-    """The scene of this evidence: the judges of all steps look at one."""
-    parts = tuple(getattr(snapshot, name) for name in snapshot.__struct_fields__)
-    return _scenes.get(parts, lambda: Scene(snapshot))
+class Shared:
+    """What is found once for all scenes it is given to, by names that mean the same in each."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, Any] = {}
+
+    def once(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What was found under `name`; `make` finds it on the first call."""
+        if name not in self._found:
+            self._found[name] = make()
+        found: T = self._found[name]
+        return found
 
 
 class Scene:
-    """Look-ups on one snapshot, each made once."""
+    """Look-ups on one snapshot, each made once. It is made once a host and given to every rule.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    `shared`: what the scenes of one host under several versions of Traefik have in common.
+    """
+
+    def __init__(self, snapshot: Snapshot, shared: Shared | None = None) -> None:
         self.snapshot = snapshot
+        self.shared = shared or Shared()
+        self._own = Shared()
         self.target: Target = snapshot.target
         self.kube = snapshot.kube
         self.aws = snapshot.aws
-        self._own: dict[Hashable, Any] = {}
 
     def once(self, name: Hashable, make: Callable[[], T]) -> T:
         """What several rules look at in this scene, found on the first call."""
-        if name not in self._own:
-            self._own[name] = make()
-        found: T = self._own[name]
-        return found
+        return self._own.once(name, make)
+
+    def assuming(self, version: Version) -> Scene:
+        """The same host, were its Traefik of that version."""
+
+        def made() -> Scene:
+            snapshot = msgspec.structs.replace(self.snapshot, assumed_version=str(version))
+            other = Scene(snapshot, self.shared)
+            vars(other).update({name: getattr(self, name) for name in _OF_ANY_VERSION})
+            return other
+
+        return self.once(version, made)
 
     # --- dns and load balancer
 
@@ -149,16 +161,12 @@ class Scene:
     @cached_property
     def match(self) -> Match:
         """The load balancer that the name leads to."""
-        return _matches.get(
-            (self.snapshot.dns, self.aws),
-            lambda: match_load_balancer(
-                self.chain,
-                self.addresses,
-                self.load_balancers,
-                self.snapshot.dns.names,
-                self.aws.network_interfaces.or_else(()) or (),
-            ),
-            self.target.host,
+        return match_load_balancer(
+            self.chain,
+            self.addresses,
+            self.load_balancers,
+            self.snapshot.dns.names,
+            self.aws.network_interfaces.or_else(()) or (),
         )
 
     @cached_property
@@ -250,7 +258,7 @@ class Scene:
     @cached_property
     def pods(self) -> list[Obj]:
         """Every pod that was listed."""
-        return _pods.get((self.kube,), lambda: all_pods(self.kube))
+        return all_pods(self.kube)
 
     @cached_property
     def services(self) -> list[Obj]:
@@ -260,7 +268,7 @@ class Scene:
     @cached_property
     def instances(self) -> list[Instance]:
         """Traefik installations."""
-        return _instances.get((self.kube,), lambda: instances(self.services, self.pods))
+        return instances(self.services, self.pods)
 
     @cached_property
     def instance(self) -> Instance | None:
@@ -397,7 +405,8 @@ class Scene:
 
     def static_of(self, pod: Obj) -> StaticConfig:
         """Static configuration of one Traefik pod: its own, else what its API tells of it."""
-        found = _statics.get((pod, self.kube.objects), lambda: self._configured(pod))
+        name = meta(pod).get("namespace"), meta(pod).get("name")
+        found = self.shared.once(("static", *name), lambda: self._configured(pod))
         if found.known:
             return found
         for replica in self.snapshot.traefik.replicas:
@@ -433,7 +442,9 @@ class Scene:
         pods = sorted(owner.pods if owner else (), key=lambda pod: not pod_ready(pod))
         pod = pods[0] if pods else None
         static = self.static_of(pod) if pod is not None else NO_STATIC
-        return _ports.get((service, pod, static), lambda: self._followed(service, pod, static))
+        name = meta(service).get("namespace"), meta(service).get("name")
+        of = (meta(pod).get("namespace"), meta(pod).get("name")) if pod is not None else ()
+        return self.once(("ports", *name, *of), lambda: self._followed(service, pod, static))
 
     def _followed(self, service: Obj, pod: Obj | None, static: StaticConfig) -> list[ServicePort]:
         found = []

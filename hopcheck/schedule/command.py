@@ -22,7 +22,7 @@ from hopcheck.schedule.plan import concurrency, plan, write_mode
 
 if TYPE_CHECKING:
     from hopcheck.history.with_past import Fetch
-    from hopcheck.schedule.fleet_run import FleetRun
+    from hopcheck.schedule.fleet_run import FleetRun, OwnChecks
     from hopcheck.schedule.outlets.publishing import Publishing
 
 INTERRUPTED = 130
@@ -57,12 +57,17 @@ def settings(options: dict[str, Any]) -> Settings:
         raise UsageError(str(error)) from None
 
 
-async def diagnose(asked: Settings, runs: list[FleetRun], fetch: Fetch | None = None) -> None:
+async def diagnose(
+    asked: Settings,
+    runs: list[FleetRun],
+    fetch: Fetch | None = None,
+    own_checks: OwnChecks | None = None,
+) -> None:
     """Read the cluster where hosts are to be discovered, diagnose every host, write the files.
 
     `runs` receives the FleetRun, which holds the result, also after an interruption. (Returned by
     the main task, asyncio's signal handling would put it in words: 0.2 s for 1,000 hosts.) `fetch`
-    brings evidence of earlier runs that is kept elsewhere.
+    brings evidence of earlier runs that is kept elsewhere, `own_checks` runs a host's own checks.
     """
     from hopcheck.collect.shared import Shared
     from hopcheck.schedule.fleet_run import FleetRun
@@ -78,6 +83,7 @@ async def diagnose(asked: Settings, runs: list[FleetRun], fetch: Fetch | None = 
             hosts,
             shared,
             concurrency=asked.concurrency,
+            own_checks=own_checks,
             write=None if asked.mode == "nothing" else lambda host: written(host, fetch),
         )
         runs.append(run)
@@ -97,7 +103,14 @@ def written(host: HostSession, fetch: Fetch | None = None) -> tuple[str | None, 
         return None, str(error)
 
 
-def run(options: dict[str, Any], *, as_json: bool, quiet: bool, exit_zero: bool = False) -> int:
+def run(
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+    quiet: bool,
+    exit_zero: bool = False,
+    own_checks: OwnChecks | None = None,
+) -> int:
     """The command; the exit code by the contract (`exit_zero`: 0 for every verdict).
 
     Raises UsageError.
@@ -112,7 +125,7 @@ def run(options: dict[str, Any], *, as_json: bool, quiet: bool, exit_zero: bool 
     runs: list[FleetRun] = []
     try:
         publishing.before()
-        asyncio.run(diagnose(asked, runs, publishing.fetch))
+        asyncio.run(diagnose(asked, runs, publishing.fetch, own_checks))
         result = runs[0].result()
     except KeyboardInterrupt:
         if not runs:

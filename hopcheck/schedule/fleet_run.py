@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hopcheck.collect.gather import Collection
 from hopcheck.collect.shared import Shared
-from hopcheck.engine.host import HostSession, judge_all
+from hopcheck.engine.checklist import shipped_rules
+from hopcheck.engine.host import HostSession
 from hopcheck.model import Verdict
 from hopcheck.schedule.fleet_model import FleetHost, FleetPlan, FleetResult, HostResult
 from hopcheck.schedule.guard import limited
@@ -25,6 +26,9 @@ from hopcheck.steps import PARTIES
 OnResult = Callable[[HostResult], None]
 # Writes a host's files; returns where, or why not: (directory, error).
 Write = Callable[[HostSession], tuple[str | None, str | None]]
+
+# Runs a host's own checks and adds them to its report.
+OwnChecks = Callable[[HostSession], None]
 
 PROBED_AT_ONCE = 4  # their judging must not eat up the time limits of each other's probes
 VIEW_SECONDS = 60.0  # a shared view older than this accuses nobody: it is taken afresh
@@ -47,6 +51,7 @@ class FleetRun:
         *,
         concurrency: int,
         write: Write | None = None,
+        own_checks: OwnChecks | None = None,
         on_result: OnResult = lambda _result: None,
     ) -> None:
         self.plan = plan
@@ -55,6 +60,7 @@ class FleetRun:
         self._views = [_View(shared)]  # the newest last
         self._closed = (0, 0)  # requests and calls of views that are no more
         self._write = write
+        self._own_checks = own_checks
         self._on_result = on_result
         self._began = time.monotonic()
         self._started_at = _now()
@@ -102,14 +108,17 @@ class FleetRun:
     async def _answered(self, host: FleetHost, started_at: str) -> HostResult:
         """The result of a host that is asked, its files written."""
         session = HostSession(host.run)
+        session.select(shipped_rules())
         probed = False
         where: str | None = None
         problem: str | None = None
         defects: dict[str, str] = {}
         try:
             probed = await self._diagnose(session)
+            loop = asyncio.get_running_loop()
+            if self._own_checks is not None and host.run.options.checks:
+                await loop.run_in_executor(self._writers, self._own_checks, session)
             if self._write is not None:
-                loop = asyncio.get_running_loop()
                 where, problem = await loop.run_in_executor(self._writers, self._write, session)
         except Exception:  # noqa: BLE001  # a defect of this host's result, the others go on
             defects[""] = traceback.format_exc()
@@ -134,12 +143,11 @@ class FleetRun:
         limit = 2 * run.options.deadline + _NET
         async with self._slots:
             collection = Collection(run.target, run.options, frozenset(PARTIES), self._shared)
-            session.collection = collection
             async with asyncio.timeout(limit):
                 await collection.look()
         async with asyncio.timeout(limit):
             await collection.join()
-        self._judge(session)
+        self._judge(session, collection)
         if session.defects or (session.report and session.report.verdict is Verdict.HEALTHY):
             return False
         async with self._probing:
@@ -147,18 +155,18 @@ class FleetRun:
             view.users += 1
             try:
                 collection = Collection(run.target, run.options, frozenset(PARTIES), view.shared)
-                session.collection = collection
                 async with asyncio.timeout(limit):
                     await collection.collect()
             finally:
                 view.users -= 1
-        self._judge(session)
+        self._judge(session, collection)
         return True
 
-    def _judge(self, session: HostSession) -> None:
+    def _judge(self, session: HostSession, collection: Collection) -> None:
+        session.take(collection, collected=True)
         with limited(_JUDGE_SECONDS):
-            judge_all(session)
-        session.collected = True
+            session.judge_the_rest()
+            session.assess()
 
     async def _recent(self) -> _View:
         """The shared view, or another where it is too old to accuse anybody by it."""

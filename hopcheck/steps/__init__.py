@@ -1,58 +1,40 @@
-"""Pure judges: a Snapshot in, a Judgement out. No I/O, no clock.
+"""The seven steps: a scene and the check file's rules in, a Judgement out. No I/O, no clock.
 
-Each judge states what is wrong on its own hop; `hopcheck.verdict.cause` alone knows what
-explains what.
+Each rule states what is wrong on its own hop; `hopcheck.verdict.cause` alone knows what explains
+what. A step's folder holds its rules and, in `step.py`, `sight(scene)`: what was seen of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
 import msgspec
 
-from hopcheck.model import (
-    AwsEvidence,
-    DnsEvidence,
-    HttpEvidence,
-    Judgement,
-    KubeEvidence,
-    Snapshot,
-    Step,
-    TraefikEvidence,
-)
+from hopcheck.model import Judgement, Step
+from hopcheck.scene.scene import Scene
 from hopcheck.steps import any_version as versions
+from hopcheck.steps.rule import Rule
 from hopcheck.steps.unseen import denied
 
 PARTIES = ("dns", "aws", "kube", "traefik", "http")
 
-# Which parties' evidence each judge reads; nothing else is shown to it. All read all five: whether
-# a request succeeded may hang on Traefik's access log (whose 404 it was), and at which entryPoint
-# it arrives, on the load balancer that the name leads to.
-READS: Mapping[Step, frozenset[str]] = dict.fromkeys(Step, frozenset(PARTIES))
 
-_EMPTY: Mapping[str, object] = {
-    "dns": DnsEvidence(),
-    "aws": AwsEvidence(),
-    "kube": KubeEvidence(),
-    "traefik": TraefikEvidence(),
-    "http": HttpEvidence(),
-}
+def reads(rules: Iterable[Rule]) -> frozenset[str]:
+    """The parties whose evidence is collected for these rules."""
+    return frozenset[str]().union(*(rule.reads for rule in rules))
 
 
-def restricted(snapshot: Snapshot, parties: frozenset[str]) -> Snapshot:
-    """The snapshot with the evidence of `parties` alone; the rest reads as not selected."""
-    hidden = {party: _EMPTY[party] for party in PARTIES if party not in parties}
-    return msgspec.structs.replace(snapshot, **hidden)
+def judge(step: Step, scene: Scene, rules: Sequence[Rule]) -> Judgement:
+    """What was seen of the step, and what its rules find, in their order."""
+    name = step.value.replace("-", "_")
+    sight: Callable[[Scene], Judgement] = import_module(f"hopcheck.steps.{name}.step").sight
 
+    def walked(scene: Scene) -> Judgement:
+        findings = tuple(finding for rule in rules for finding in rule(scene))
+        return msgspec.structs.replace(sight(scene), findings=findings)
 
-def judge(step: Step, snapshot: Snapshot) -> Judgement:
-    """Judge one step on the evidence it declares to read."""
-    function: Callable[[Snapshot], Judgement] = import_module(
-        f"hopcheck.steps.{step.value.replace('-', '_')}.step"
-    ).judge
-    shown = restricted(snapshot, READS[step])
-    judged = versions.agreed(step, shown, function)
+    judged = versions.agreed(step, scene, walked)
     if judged.not_applicable is not None or not judged.seen:
         return judged
-    return msgspec.structs.replace(judged, gaps=(*judged.gaps, *denied(step, shown)))
+    return msgspec.structs.replace(judged, gaps=(*judged.gaps, *denied(step, scene)))

@@ -1,7 +1,7 @@
 """Traefik's version is not known: what all versions agree on is said, the rest is unknown.
 
 Image tags such as "latest" or "v3.6", a digest, a fork's own counting, and an API that is off leave
-it open. Then the judge is asked once for each behaviour that Traefik had from 2.11 to 3.7.
+it open. Then the rules are asked once for each behaviour that Traefik had from 2.11 to 3.7.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from hopcheck.behaviour.traefik.installed import possible_versions
-from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Snapshot, Step, Why
-from hopcheck.scene.scene import scene_of
+from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Step, Why
+from hopcheck.scene.scene import Scene
 
-# The steps whose judges read the route: the others have the same rules for every version.
+# The steps whose rules read the route: the others have the same rules for every version.
 DEPENDENT = frozenset({Step.TRAEFIK_SERVICE, Step.INGRESS, Step.ENDPOINTS, Step.TRAEFIK_LOGS})
 
 _Key = tuple[str, ObjectRef]
 
 
-def agreed(step: Step, snapshot: Snapshot, function: Callable[[Snapshot], Judgement]) -> Judgement:
-    """What `function` says of the snapshot under every version that may be installed."""
-    judged = function(snapshot)
+def agreed(step: Step, scene: Scene, function: Callable[[Scene], Judgement]) -> Judgement:
+    """What `function` says of the scene under every version that may be installed."""
+    judged = function(scene)
     if step not in DEPENDENT:
         return judged
-    known = scene_of(snapshot).version
     others = [
-        function(msgspec.structs.replace(snapshot, assumed_version=str(version)))
-        for version in possible_versions(known, snapshot.target.path)
+        function(scene.assuming(version))
+        for version in possible_versions(scene.version, scene.target.path)
     ]
     if all(_alike(judged, other) for other in others):
         return judged

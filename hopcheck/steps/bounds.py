@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hopcheck.catalogue.catalogue import listing, make
 from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe
-from hopcheck.scene.outcome import Producer, outcomes, producer, requests_made, succeeded
+from hopcheck.scene.outcome import Producer, outcome_of, producer, requests_made, succeeded
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import failure
@@ -132,13 +132,13 @@ def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Finding]:
     local = (service.get("spec") or {}).get("externalTrafficPolicy") == "Local"
     if not nodes or not answered or len(passing) == len(nodes) or (local and passing):
         return []
-    if not passing and outcomes(scene.snapshot).succeeded:
+    if not passing and outcome_of(scene).succeeded:
         return []  # requests pass where probes from here do not: it is the way from here
     failing = [p for p in nodes if p not in passing]
     # Waiting for an answer is beyond what kube-proxy does.
     if any(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in failing):
         return []
-    made = outcomes(scene.snapshot)
+    made = outcome_of(scene)
     if made.made and made.succeeded == made.made:
         # The load balancer may be admitted where we are not: what it finds healthy is fine.
         # And a node that is down, or taken out on purpose, is no fault of the way to it.

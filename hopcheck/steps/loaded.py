@@ -7,7 +7,7 @@ from enum import StrEnum
 from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.model import Hop, Obj, Replica
 from hopcheck.scene.chosen_route import Routing
-from hopcheck.scene.outcome import Producer, application_404, outcomes, producer
+from hopcheck.scene.outcome import Producer, application_404, outcome_of, producer
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 
@@ -40,7 +40,7 @@ def loaded(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
             if who is Producer.TRAEFIK and last.status == 404:
                 return Loaded.YES if application_404(scene.snapshot, last) else Loaded.NO
             return Loaded.YES
-    if outcomes(scene.snapshot).succeeded and len(scene.snapshot.traefik.replicas) == 1:
+    if outcome_of(scene).succeeded and len(scene.snapshot.traefik.replicas) == 1:
         return Loaded.YES
     return Loaded.UNKNOWN
 

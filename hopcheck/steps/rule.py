@@ -7,12 +7,12 @@ the healthy condition; what it finds is what is wrong on its link of the way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
 from hopcheck.model import Finding
-from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 
 Party = Literal["dns", "aws", "kube", "traefik", "http"]
@@ -46,7 +46,7 @@ class Rule(Struct, frozen=True):
 
 
 def _shows(scene: Scene, what: Shown) -> bool:
-    seen = outcomes(scene.snapshot)
+    seen = outcome_of(scene)
     least = 1 if what == "any_succeeded" else max(seen.made, 1)
     return seen.succeeded >= least
 
@@ -73,3 +73,10 @@ def rule(
         )
 
     return made
+
+
+class Checklist(Protocol):
+    """The fixture of the shipped checks: the step, judged by the RULES of its check file."""
+
+    def conclude(self) -> None:
+        """Fail, warn, skip or pass as the step came out, each rule a subtest."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hopcheck.model import Collected, Gap, KubeEvidence, Snapshot, Step, Why
-from hopcheck.scene.memo import Memo
+from hopcheck.model import Collected, Gap, KubeEvidence, Step, Why
+from hopcheck.scene.scene import Scene
 
-# Resources of the Kubernetes API whose absence a step's own judge does not already report. Secrets
+# Resources of the Kubernetes API whose absence a step's own sight does not already report. Secrets
 # are not among them: nobody should need that right, a certificate is judged as presented.
 _KUBE: Mapping[Step, tuple[str, ...]] = {
     Step.TARGET_HEALTH: ("nodes",),
@@ -40,19 +40,19 @@ _AWS = {
     "instances": "ec2:DescribeInstances",
 }
 _Refusal = tuple[Why, str]  # the reason, and what the server said
-_refusals: Memo[dict[str, _Refusal]] = Memo(4)
 _NOT_ALLOWED = (Why.DENIED, Why.UNAUTHENTICATED)
 
 
-def denied(step: Step, snapshot: Snapshot) -> tuple[Gap, ...]:
+def denied(step: Step, scene: Scene) -> tuple[Gap, ...]:
     """A gap for what the step's evidence lacks because reading it is forbidden; at most one."""
+    snapshot = scene.snapshot
     names: dict[str, _Refusal] = {}
     if step is Step.TRAEFIK_LOGS:
         for replica in snapshot.traefik.replicas:
             _note(names, ((_REPLICA[key], getattr(replica, key)) for key in _REPLICA))
     elif step is Step.TARGET_HEALTH and snapshot.aws.load_balancers.seen:
         _note(names, ((_AWS[key], getattr(snapshot.aws, key)) for key in _AWS))
-    refused = _refusals.get((snapshot.kube,), lambda: _refused(snapshot.kube))
+    refused = scene.once("refused", lambda: _refused(snapshot.kube))
     names |= {name: refused[name] for name in _KUBE.get(step, ()) if name in refused}
     if not names:
         return ()

@@ -20,10 +20,10 @@ from hopcheck.engine.write import write
 from hopcheck.model import Report, Snapshot, Step, Verdict
 from hopcheck.report.evidence import BadEvidenceError, load
 from hopcheck.report.json import to_dict
-from hopcheck.steps import judge
 from hopcheck.verdict.assess import assess
 from tests.app.test_cli import SCHEMA, run
 from tests.history.writer import session_of
+from tests.judging import judge
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 NAMES = sorted(path.name.removesuffix(".json.gz") for path in SNAPSHOTS.glob("*.json.gz"))

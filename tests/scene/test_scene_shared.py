@@ -5,10 +5,10 @@ from pathlib import Path
 import msgspec
 
 from hopcheck.behaviour.traefik.discovery import traefik_container
-from hopcheck.model import Collected, Step
+from hopcheck.model import Collected
 from hopcheck.report.evidence import load
 from hopcheck.scene.scene import Scene
-from hopcheck.steps import READS, restricted
+from tests.judging import restricted
 
 HEALTHY = Path(__file__).parents[1] / "snapshots" / "healthy.json.gz"
 
@@ -29,7 +29,7 @@ def test_entry_points_by_the_api_are_seen_by_those_who_may_read_it() -> None:
         snapshot, traefik=msgspec.structs.replace(snapshot.traefik, replicas=replicas)
     )
     blind = Scene(restricted(snapshot, frozenset({"kube"})))
-    seeing = Scene(restricted(snapshot, READS[Step.INGRESS]))
+    seeing = Scene(snapshot)
     pod = next(pod for pod in seeing.pods if traefik_container(pod) is not None)
     assert not blind.static_of(pod).known
     assert "websecure" not in blind.static_of(pod).entry_points

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from hopcheck.config.file import Config, host_runs
 from hopcheck.lab.demo import child_environment
 from hopcheck.lab.many import add_hosts, host
 from hopcheck.lab.running import RunningLab
-from hopcheck.model import Judgement, Snapshot, Step, Verdict
+from hopcheck.model import Judgement, Step, Verdict
+from hopcheck.scene.scene import Scene
 from hopcheck.schedule import fleet_run
 from hopcheck.schedule.fleet_model import FleetHost, FleetPlan, FleetResult
 from hopcheck.schedule.fleet_run import FleetRun
 from hopcheck.schedule.windows import parse_window
+from hopcheck.steps.rule import Rule
 
 MANY = 100
 LISTED_ONCE = ("/apis/networking.k8s.io/v1/ingresses", "/api/v1/services", "/api/v1/pods")
@@ -136,10 +138,10 @@ def test_a_silent_host_and_a_broken_one_leave_the_others_alone(lab: RunningLab) 
 def judge_that(host_name: str, fail: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     real = judges.judge
 
-    def judge(step: Step, snapshot: Snapshot) -> Judgement:
-        if snapshot.target.host == host_name and step is Step.INGRESS:
+    def judge(step: Step, scene: Scene, rules: Sequence[Rule]) -> Judgement:
+        if scene.target.host == host_name and step is Step.INGRESS:
             fail()
-        return real(step, snapshot)
+        return real(step, scene, rules)
 
     monkeypatch.setattr(judges, "judge", judge)
 

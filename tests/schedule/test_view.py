@@ -5,7 +5,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hopcheck import steps as judges
 from hopcheck.collect.kubernetes.index import ClusterIndex, ReplicaIndex
 from hopcheck.config.options import Options
 from hopcheck.model import (
@@ -21,6 +20,7 @@ from hopcheck.model import (
 )
 from hopcheck.report.evidence import load
 from hopcheck.verdict.assess import assess
+from tests.judging import judge
 
 SNAPSHOTS = sorted((Path(__file__).parents[1] / "snapshots").rglob("*.json.gz"))
 
@@ -41,7 +41,7 @@ def first_look(whole: Snapshot) -> Snapshot:
 
 
 def judged(snapshot: Snapshot) -> Report:
-    judgements = {step: judges.judge(step, snapshot) for step in Step}
+    judgements = {step: judge(step, snapshot) for step in Step}
     return assess(snapshot, judgements, Options(), durations={}, duration_s=0.0)
 
 

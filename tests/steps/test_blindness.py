@@ -6,7 +6,8 @@ import pytest
 from hopcheck.engine.replay import replay
 from hopcheck.model import Collected, Snapshot, Status, Step, Verdict, Why
 from hopcheck.report.evidence import load
-from hopcheck.steps import PARTIES, restricted
+from hopcheck.steps import PARTIES
+from tests.judging import restricted
 from tests.steps.test_gallery import EXPECTED, SNAPSHOTS
 
 

@@ -17,7 +17,7 @@ from hopcheck.scene.outcome import (
     says_tls,
     succeeded,
 )
-from hopcheck.steps import judge
+from tests.judging import judge
 from tests.steps.edits import Edit
 
 ADDRESS = "http://auth.default.svc:8080/verify"

@@ -24,7 +24,7 @@ from hopcheck.model import (
 )
 from hopcheck.report.evidence import load
 from hopcheck.report.json import to_json
-from hopcheck.steps import restricted
+from tests.judging import restricted
 from tests.record import SNAPSHOTS, set_ups
 from tests.steps.test_blindness import denied_aws, denied_kube, denied_list
 

@@ -7,7 +7,7 @@ import pytest
 
 from hopcheck.model import Severity, Step
 from hopcheck.report.evidence import load
-from hopcheck.steps import judge
+from tests.judging import judge
 
 HEALTHY = Path(__file__).parents[1] / "snapshots" / "healthy.json.gz"
 

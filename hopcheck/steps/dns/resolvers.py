@@ -1,60 +1,35 @@
-"""What the resolvers say beside each other, and what findings about a record have in common."""
+"""What the resolvers say beside each other."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from hopcheck.catalogue.catalogue import Raw, listing, make, text
-from hopcheck.model import DnsAnswer, Evidence, Finding, ObjectRef, Severity
+from hopcheck.catalogue.catalogue import listing, make
+from hopcheck.model import DnsAnswer, Finding, ObjectRef, Severity
 from hopcheck.scene.outcome import succeeded, tried
 from hopcheck.scene.scene import Scene
+from hopcheck.steps.dns.records import answers_of, dig_server, dns_proof, record
+from hopcheck.steps.rule import rule
 
 
-def dig_server(resolver: str) -> Raw:
-    """A resolver as dig's arguments: "@10.0.0.2 -p 5353"."""
-    address, _, port = resolver.rpartition(":")
-    address = address.strip("[]")
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return Raw("")
-    return Raw(f"@{address}" if port == "53" else f"@{address} -p {int(port)}")
-
-
-def record(host: str) -> ObjectRef:
-    """The report's name of the host's record."""
-    return ObjectRef("DNSRecord", host)
-
-
-def dns_proof(answers: Sequence[DnsAnswer]) -> tuple[Evidence, ...]:
-    """The answers as they came."""
-    return tuple(
-        Evidence(
-            f"{a.rrtype} {a.name} @{a.resolver}",
-            f"{a.rcode} {', '.join(a.addresses) or text('said', 'no_address')}"
-            + "".join(f"; {hop.owner} CNAME {hop.target}" for hop in a.chain),
-        )
-        for a in answers[:6]
-    )
-
-
-def judge(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
-    """Resolvers that name other addresses than the others, by what these addresses serve.
+@rule(reads=("dns",), uses=("aws", "kube", "traefik", "http"))
+def resolvers_agree(scene: Scene) -> Iterator[Finding]:
+    """All resolvers name the same load balancer's addresses.
 
     Rotating subsets of one load balancer's addresses overlap or are all its own; two sides that
     both serve (an internal and a public load balancer) are a design. Where one side's addresses
     serve and the other's do not, clients of the other side fail: an error.
     """
+    answers = answers_of(scene)
     by_resolver: dict[str, set[str]] = {}
     for answer in answers:
         if answer.rcode == "NOERROR" and answer.addresses:
             by_resolver.setdefault(answer.resolver, set()).update(answer.addresses)
     sets = list(by_resolver.values())
     if len(sets) < 2 or all(a & b for a in sets for b in sets):
-        return []
+        return
     if scene.match.arn is not None and not scene.match.foreign:
-        return []
+        return
     serving = serving_addresses(scene)
     bad = {r: a for r, a in by_resolver.items() if not any(serving.get(x, True) for x in a)}
     good = {r for r, a in by_resolver.items() if any(serving.get(x, False) for x in a)}
@@ -63,7 +38,12 @@ def judge(scene: Scene, answers: Sequence[DnsAnswer]) -> list[Finding]:
         severity = Severity.ERROR
     elif len(good) == len(by_resolver):
         severity = Severity.INFO
-    return [_finding(scene, answers, by_resolver, bad, severity)]
+    yield _finding(scene, answers, by_resolver, bad, severity)
+
+
+def one_side_fails(scene: Scene) -> bool:
+    """Whether resolvers differ and one side works: the record is what to mend, not addresses."""
+    return any(finding.severity is Severity.ERROR for finding in resolvers_agree(scene))
 
 
 def serving_addresses(scene: Scene) -> dict[str, bool]:

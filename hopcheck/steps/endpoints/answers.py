@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hopcheck.catalogue.catalogue import listing, make
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, meta, spec
 from hopcheck.scene.upstream import Upstream
@@ -47,7 +47,7 @@ def _reached(scene: Scene) -> bool:
     Then Traefik reaches the pods, though nothing from here may: a policy or a mesh can admit it
     alone.
     """
-    made = outcomes(scene.snapshot)
+    made = outcome_of(scene)
     routing = routing_of(scene)
     backends = routing.backends(routing.winner)[0] if routing.winner is not None else []
     alone = sum(backend.weight != 0 for backend in backends) == 1

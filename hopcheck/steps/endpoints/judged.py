@@ -8,7 +8,7 @@ from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.pod_state import PodState
 from hopcheck.model import ErrorKind
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.outcome import Producer, outcomes, producer
+from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.names import last_exchanges
@@ -37,7 +37,7 @@ def state_of(one: Upstream) -> State:
 
 def of_interest(scene: Scene) -> list[Upstream]:
     """The Services behind the route; where requests succeed, without those that get none."""
-    works = outcomes(scene.snapshot).succeeded > 0
+    works = outcome_of(scene).succeeded > 0
     return [one for one in upstreams(scene) if not (works and one.backend.weight == 0)]
 
 
@@ -52,7 +52,7 @@ def judged(scene: Scene, *states: State) -> list[Upstream]:
 
 def _judged(scene: Scene) -> list[Upstream]:
     guess = routing_of(scene).selection.winner is None
-    return [] if guess and outcomes(scene.snapshot).succeeded else of_interest(scene)
+    return [] if guess and outcome_of(scene).succeeded else of_interest(scene)
 
 
 def traefik_statuses(scene: Scene) -> set[int]:
@@ -96,7 +96,7 @@ def unanswered(scene: Scene) -> list[int]:
 
 def serves_outside(scene: Scene) -> bool:
     """Whether hosts outside are all there is behind the route, and nothing shows them silent."""
-    works = outcomes(scene.snapshot).succeeded > 0
+    works = outcome_of(scene).succeeded > 0
     return bool(outside_alone(scene)) and (works or not unanswered(scene))
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Snapshot, Step, Why
+from hopcheck.model import Gap, Judgement, Step, Why
 from hopcheck.scene.chosen_route import Routing, routing_of
-from hopcheck.scene.outcome import outcomes
-from hopcheck.scene.scene import Scene, scene_of, spec
+from hopcheck.scene.outcome import outcome_of
+from hopcheck.scene.scene import Scene, spec
 from hopcheck.scene.upstream import Upstream
-from hopcheck.steps.endpoints import answers, pods, policies, ports, service
 from hopcheck.steps.endpoints.judged import (
     State,
     of_interest,
@@ -23,36 +20,6 @@ from hopcheck.steps.endpoints.judged import (
     state_of,
 )
 from hopcheck.steps.names import gateway_gap
-from hopcheck.steps.rule import Rule
-
-RULES: tuple[Rule, ...] = (
-    # the Service
-    service.external_names_are_allowed,
-    service.workload_has_replicas,
-    service.service_selects_pods,
-    service.target_port_is_named_in_the_pods,
-    # its pods
-    pods.pods_run,
-    pods.pods_are_ready,
-    service.endpoints_are_listed,
-    pods.every_pod_is_ready,
-    # what they answer
-    answers.every_endpoint_serves,
-    ports.target_port_is_the_pods,
-    ports.application_listens,
-    answers.traefik_speaks_what_the_pods_speak,
-    answers.traefik_trusts_the_pods,
-    answers.application_answers,
-    answers.traefik_gets_answers,
-    policies.policies_admit_traefik,
-)
-
-
-def judge(snapshot: Snapshot) -> Judgement:
-    """What is seen of the step, and what its rules find."""
-    scene = scene_of(snapshot)
-    findings = tuple(finding for rule in RULES for finding in rule(scene))
-    return msgspec.structs.replace(sight(scene), findings=findings)
 
 
 def sight(scene: Scene) -> Judgement:
@@ -94,7 +61,7 @@ def sight(scene: Scene) -> Judgement:
 
 
 def _without_route(scene: Scene, routing: Routing) -> Judgement:
-    if routing.selection.redirect is not None and outcomes(scene.snapshot).succeeded:
+    if routing.selection.redirect is not None and outcome_of(scene).succeeded:
         evidence = text("said", "entry_point_redirect")
         return _nothing(text("na", "no_traefik_route", evidence=evidence))
     if routing.gateway:

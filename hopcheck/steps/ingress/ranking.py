@@ -9,7 +9,7 @@ from hopcheck.behaviour.traefik.rules import hosts_in
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
-from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import winner
 from hopcheck.steps.names import RESOURCE, route_ref
@@ -69,7 +69,7 @@ def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
         if route.host != first.host or route.backends == first.backends or not route.path:
             continue
         if not _within(first.path, path) and _within(route.path, path):
-            made = outcomes(scene.snapshot)
+            made = outcome_of(scene)
             served = made.made > 0 and made.succeeded == made.made
             yield make(
                 "ING008",

@@ -8,7 +8,7 @@ from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
 from hopcheck.behaviour.traefik.routes import Selection
 from hopcheck.model import Why
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 
 ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
@@ -85,7 +85,7 @@ def guessed(scene: Scene) -> bool:
         return False
     rivals = {(route.kind, route.namespace, route.name) for route in selection.order}
     several = len(rivals) > 1 or routing.drops(selection.winner)
-    made = outcomes(scene.snapshot)
+    made = outcome_of(scene)
     return several and made.made > 0 and made.succeeded == made.made
 
 
@@ -171,7 +171,7 @@ def _route(scene: Scene) -> Route | None:
     routing = routing_of(scene)
     if routing.selection.winner is not None:
         return winner(scene)
-    if outcomes(scene.snapshot).succeeded or answered_elsewhere(scene):
+    if outcome_of(scene).succeeded or answered_elsewhere(scene):
         return None
     if routing.selection.undecided:
         return only_candidate(scene)

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Snapshot, Step, Why
+from hopcheck.model import Gap, Judgement, Step, Why
 from hopcheck.scene.chosen_route import Routing, routing_of
-from hopcheck.scene.outcome import outcomes
-from hopcheck.scene.scene import Scene, scene_of
+from hopcheck.scene.outcome import outcome_of
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress import (
-    entry_points,
-    middlewares,
-    ranking,
-    references,
     router,
-    tls,
-    unserved,
 )
 from hopcheck.steps.ingress.standing import (
     ROUTE_LISTS,
@@ -31,49 +23,6 @@ from hopcheck.steps.ingress.standing import (
 )
 from hopcheck.steps.loaded import loaded_somewhere
 from hopcheck.steps.names import gateway_gap
-from hopcheck.steps.rule import Rule
-
-RULES: tuple[Rule, ...] = (
-    # a route serves the request (of these rules one speaks at most)
-    unserved.host_is_routed,
-    unserved.ingress_class_is_traefiks,
-    unserved.traefik_watches_the_route,
-    unserved.route_has_a_form_that_traefik_reads,
-    unserved.rule_can_be_read,
-    unserved.references_are_permitted,
-    unserved.one_entry_point_exists,
-    unserved.path_is_routed,
-    unserved.request_arrives_where_the_route_listens,
-    # what it names is there
-    references.services_exist,
-    references.services_have_the_port,
-    references.servers_transports_exist,
-    entry_points.every_entry_point_exists,
-    middlewares.middlewares_exist,
-    middlewares.middlewares_have_what_they_need,
-    middlewares.middlewares_are_accepted,
-    middlewares.middlewares_let_requests_through,
-    tls.tls_options_exist,
-    tls.certificate_is_usable,
-    tls.certificate_resolver_exists,
-    tls.handshakes_are_accepted,
-    entry_points.redirects_lead_to_a_port_of_clients,
-    router.router_is_enabled,
-    router.requests_meet_the_rule,
-    # it is the route that was meant
-    ranking.one_route_has_the_highest_priority,
-    ranking.prefix_ends_with_a_path_element,
-    ranking.own_host_outranks_a_wildcard,
-    ranking.set_priority_leaves_the_host_its_own_route,
-    references.other_rules_lead_somewhere,
-)
-
-
-def judge(snapshot: Snapshot) -> Judgement:
-    """What is seen of the step, and what its rules find."""
-    scene = scene_of(snapshot)
-    findings = tuple(finding for rule in RULES for finding in rule(scene))
-    return msgspec.structs.replace(sight(scene), findings=findings)
 
 
 def sight(scene: Scene) -> Judgement:
@@ -95,7 +44,7 @@ def sight(scene: Scene) -> Judgement:
     if routing.gateway:
         gaps = (*gaps, gateway_gap(routing, required=False))
     # Whether an answer or Traefik itself shows that the route is loaded.
-    proven = outcomes(scene.snapshot).succeeded > 0 or loaded_somewhere(scene, routing)
+    proven = outcome_of(scene).succeeded > 0 or loaded_somewhere(scene, routing)
     if winner.uncertain and not proven:
         gaps = (*gaps, undecided)
     return Judgement(Step.INGRESS, gaps=gaps, seen=True, facts=facts)
@@ -103,7 +52,7 @@ def sight(scene: Scene) -> Judgement:
 
 def _without_winner(scene: Scene, routing: Routing, facts: dict[str, Any]) -> Judgement:
     selection, other = routing.selection, routing.other_provider
-    works = outcomes(scene.snapshot).succeeded > 0
+    works = outcome_of(scene).succeeded > 0
     if other is not None:
         note = text("na", "file_provider", host=scene.target.host, provider=other)
         facts["route.label"] = text("found", "provider", name=other)

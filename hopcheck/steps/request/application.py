@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from hopcheck.behaviour.traefik.routes import listed
 from hopcheck.catalogue.catalogue import make, text
 from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.outcome import origin_answered, says_tls
+from hopcheck.scene.outcome import origin_answered, requests_made, says_tls, succeeded
 from hopcheck.scene.scene import Scene, spec
 from hopcheck.steps import between
 from hopcheck.steps.names import failure, workloads_of
+from hopcheck.steps.rule import Party, rule
+
+USES: tuple[Party, ...] = (
+    "aws",
+    "kube",
+    "traefik",
+)  # whose answer it was, what stands behind the host
+
+
+def share_of(part: int, total: int) -> float | None:
+    """The part of the addresses concerned; None where it is all of them."""
+    return part / total if part < total else None
 
 
 def host_ref(scene: Scene) -> ObjectRef:
@@ -187,13 +200,20 @@ def _forward_auth(scene: Scene) -> bool:
     )
 
 
-def default_path(scene: Scene, good: list[Probe]) -> list[Finding]:
-    """A note where the application has nothing at the path that nobody asked for."""
-    for probe in good:
+def good_requests(scene: Scene) -> list[Probe]:
+    """The requests that a client would call a success."""
+    made = requests_made(scene.snapshot)
+    return [probe for probe in made if succeeded(scene.snapshot, probe, scene.target)]
+
+
+@rule(reads=("dns", "http"), uses=USES)
+def the_default_path_has_something(scene: Scene) -> Iterator[Finding]:
+    """The application has something at the path, though nobody asked for that one."""
+    for probe in good_requests(scene):
         last = probe.exchanges[-1]
         if last.status == 404 and probe.redirected_to is None:
             ref, related = application_of(scene)
-            return [
-                make("REQ016", ref, url=scene.target.url, related=related, evidence=proof_of(probe))
-            ]
-    return []
+            yield make(
+                "REQ016", ref, url=scene.target.url, related=related, evidence=proof_of(probe)
+            )
+            return

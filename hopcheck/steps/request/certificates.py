@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 from hopcheck.behaviour.traefik.logs import unusable_certificate
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Probe, Replica
+from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Replica
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.outcome import CertificateProblem, certificate_fails, certificate_problem
+from hopcheck.scene.outcome import (
+    CertificateProblem,
+    certificate_fails,
+    certificate_problem,
+    requests_made,
+)
 from hopcheck.scene.scene import Scene
+from hopcheck.steps.request.application import USES, share_of
+from hopcheck.steps.rule import rule
 
 _SOON_DAYS = 14
 
 
-def share_of(part: int, total: int) -> float | None:
-    """The part of the addresses concerned; None where it is all of them."""
-    return part / total if part < total else None
-
-
-def judge(scene: Scene, made: list[Probe]) -> list[Finding]:
-    """One finding for each problem, with its share of the addresses; or one that expires soon."""
+def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[Exchange]], list[Exchange]]:
+    """The exchanges by the problem of their certificate, and those where it is fine."""
     by_problem: dict[CertificateProblem, list[Exchange]] = {}
     fine: list[Exchange] = []
-    for probe in made:
+    for probe in requests_made(scene.snapshot):
         for exchange in probe.exchanges:
             if exchange.tls is None or not exchange.tls.chain:
                 continue
@@ -34,11 +37,15 @@ def judge(scene: Scene, made: list[Probe]) -> list[Finding]:
             else:
                 by_problem.setdefault(problem, []).append(exchange)
                 break
-    found = [
-        _certificate(scene, problem, exchanges, len(made))
-        for problem, exchanges in by_problem.items()
-    ]
-    return [*found, *(_expiring(scene, fine) if fine and not found else [])]
+    return by_problem, fine
+
+
+@rule(reads=("dns", "http"), uses=USES)
+def the_certificate_is_valid(scene: Scene) -> Iterator[Finding]:
+    """The certificate is the host's, in date and trusted, at every address."""
+    total = len(requests_made(scene.snapshot))
+    for problem, exchanges in _presented(scene)[0].items():
+        yield _certificate(scene, problem, exchanges, total)
 
 
 def _certificate(
@@ -136,26 +143,29 @@ def _when(stamp: str) -> dt.datetime:
     return dt.datetime.fromisoformat(stamp.replace("Z", "+00:00"))
 
 
-def _expiring(scene: Scene, fine: list[Exchange]) -> list[Finding]:
+@rule(reads=("dns", "http"), uses=USES)
+def the_certificate_is_valid_for_long_enough(scene: Scene) -> Iterator[Finding]:
+    """The certificate does not expire soon."""
+    by_problem, fine = _presented(scene)
+    if by_problem or not fine:
+        return
     first = min((e.tls.chain[0] for e in fine if e.tls), key=lambda leaf: leaf.not_after)
     try:
         left = _when(first.not_after) - _when(scene.snapshot.taken_at)
         whole = _when(first.not_after) - _when(first.not_before)
     except ValueError:
-        return []
+        return
     days = scene.target.certificate_days
     # Short-lived certificates (hours, days) are renewed late by design.
     if left.days >= (_SOON_DAYS if days is None else days) or (days is None and left > whole / 4):
-        return []
-    return [
-        make(
-            "REQ013",
-            ObjectRef("Certificate", scene.target.host),
-            host=scene.target.host,
-            port=scene.target.port,
-            not_after=first.not_after,
-            days=left.days,
-            threshold=_SOON_DAYS if days is None else days,
-            related=_secrets(scene),
-        )
-    ]
+        return
+    yield make(
+        "REQ013",
+        ObjectRef("Certificate", scene.target.host),
+        host=scene.target.host,
+        port=scene.target.port,
+        not_after=first.not_after,
+        days=left.days,
+        threshold=_SOON_DAYS if days is None else days,
+        related=_secrets(scene),
+    )

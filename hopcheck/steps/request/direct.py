@@ -9,11 +9,15 @@ from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.bounds import requests_reach_pods
 from hopcheck.steps.names import workloads_of
+from hopcheck.steps.request.application import USES
+from hopcheck.steps.rule import rule
 
 
-def judge(scene: Scene) -> list[Finding]:
-    """A fault of the application that another fault, nearer to the client, keeps from showing.
+@rule(reads=("dns", "http"), uses=USES)
+def pods_serve_when_asked_directly(scene: Scene) -> list[Finding]:
+    """The pods serve when they are asked directly, where no request of a client gets as far.
 
+    Else it is a fault of the application that another, nearer to the client, keeps from showing.
     Said only where every pod of a Service errs (a status of 500 and above, or silence), and where
     nothing shows that requests reach pods at all. It is a warning where what Traefik would have
     added could have changed the answer, and where a pod only took longer than a probe may.

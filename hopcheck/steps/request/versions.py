@@ -5,16 +5,16 @@ from __future__ import annotations
 from hopcheck.catalogue.catalogue import make, text
 from hopcheck.model import ErrorKind, Exchange, Finding, Probe, Severity
 from hopcheck.scene.http_versions import first_works, only_version
+from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.request.application import host_ref, proof_of
-from hopcheck.steps.request.certificates import share_of
+from hopcheck.steps.request.application import USES, host_ref, proof_of, share_of
+from hopcheck.steps.rule import rule
 
 
-def judge(scene: Scene, total: int) -> list[Finding]:
-    """One finding for each version that fails; `total` is how many addresses were asked.
-
-    Reads: HttpEvidence.versions.
-    """
+@rule(reads=("dns", "http"), uses=USES)
+def either_version_of_http_serves(scene: Scene) -> list[Finding]:
+    """The host answers by HTTP/2 as by HTTP/1.1, where it offers both."""
+    total = len(requests_made(scene.snapshot))
     groups: dict[str | None, list[Probe]] = {}
     for one in scene.snapshot.http.versions:
         if one.seen and one.get().exchanges:

@@ -7,7 +7,7 @@ from typing import Any
 from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.catalogue.catalogue import has_text, listing, make, text
 from hopcheck.model import Finding, Obj, ObjectRef, Severity
-from hopcheck.scene.outcome import Producer, outcomes, producer
+from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.scene import Scene, meta, pod_ready, spec
 from hopcheck.steps.target_health.groups import Group, reason_of, target_name
 from hopcheck.steps.target_health.zones import zone_of
@@ -61,7 +61,7 @@ def strangers(scene: Scene, balancer: Obj, listener: Obj, group: Group) -> list[
     ]
     if any(kind_of(scene, d.get("Target") or {}) for d in every):
         return []
-    made = outcomes(scene.snapshot)
+    made = outcome_of(scene)
     if made.succeeded or _application_answers(scene):
         return []
     names = listing(target_name(d) for d in group.described)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.behaviour.aws.loadbalancer import front_of
 from hopcheck.catalogue.catalogue import listing, make, text
@@ -19,26 +21,31 @@ from hopcheck.model import (
     Obj,
     ObjectRef,
     Severity,
-    Snapshot,
     Step,
     Why,
 )
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.hairpin import hairpinned, preserving_group
-from hopcheck.scene.outcome import Producer, certificate_problem, outcomes, producer, requests_made
+from hopcheck.scene.outcome import (
+    Producer,
+    certificate_problem,
+    outcome_of,
+    producer,
+    requests_made,
+)
 from hopcheck.scene.probes import probes_at
-from hopcheck.scene.scene import Scene, scene_of, standard_port
+from hopcheck.scene.scene import Scene, standard_port
 from hopcheck.steps import middlewares
 from hopcheck.steps.bounds import between_balancer_and_nodes
+from hopcheck.steps.rule import rule
 from hopcheck.steps.target_health import security_groups, targets
 from hopcheck.steps.target_health.groups import ports_in
 
 _TERMINATES = ("TLS", "HTTPS")
 
 
-def judge(snapshot: Snapshot) -> Judgement:
+def judge(scene: Scene) -> Judgement:
     """Judge the load balancer that the name leads to; without one, say why there is none."""
-    scene = scene_of(snapshot)
     balancer = scene.balancer
     if balancer is None:
         return _without_balancer(scene)
@@ -174,7 +181,7 @@ def _state(scene: Scene, balancer: Obj) -> list[Finding]:
     reason = f" ({state['Reason']})" if state.get("Reason") else ""
     impaired = code == "active_impaired"
     # One that serves all the same is no outage: a new one is ready before AWS says so.
-    mild = impaired or bool(outcomes(scene.snapshot).succeeded)
+    mild = impaired or bool(outcome_of(scene).succeeded)
     return [
         make(
             "TGT001",
@@ -243,7 +250,7 @@ def _no_listener(
 
 def _protocol(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
     """TLS ended where it must not be, or not where it must; only where requests do not work."""
-    if outcomes(scene.snapshot).succeeded:
+    if outcome_of(scene).succeeded:
         return []
     found: list[Finding] = []
     for forward in scene.forwards(listener):
@@ -480,3 +487,21 @@ def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
             related=(lb_ref(balancer),),
         )
     ]
+
+
+def _judged(scene: Scene) -> Judgement:
+    return scene.once(Step.TARGET_HEALTH, lambda: judge(scene))
+
+
+def sight(scene: Scene) -> Judgement:
+    """What was seen of the step."""
+    return msgspec.structs.replace(_judged(scene), findings=())
+
+
+@rule(reads=("dns", "aws", "kube"), uses=("traefik", "http"))
+def the_load_balancer_leads_to_healthy_targets(scene: Scene) -> tuple[Finding, ...]:
+    """The load balancer listens on the port and its targets are healthy on Traefik's nodePort."""
+    return _judged(scene).findings
+
+
+RULES = (the_load_balancer_leads_to_healthy_targets,)

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Finding, Gap, Obj, ObjectRef, Severity, Why
-from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene, meta, pod_ready, spec
 from hopcheck.steps.target_health import membership, mixed_targets, zones
 from hopcheck.steps.target_health.groups import Group, ports_in, reason_of, target_name
@@ -193,7 +193,7 @@ def _forwarded(scene: Scene, group: Group, port: int) -> bool:
     is healthy, no Service has the port, and every request succeeds. One forwarder of several may
     be down: then its target is unhealthy, and the port is right all the same.
     """
-    made = outcomes(scene.snapshot)
+    made = outcome_of(scene)
     owned = any(
         one.get("nodePort") == port
         for service in scene.services
@@ -216,7 +216,7 @@ def _proxy_protocol(scene: Scene, group: Group) -> list[Finding]:
         for p in scene.ports
         if p.entry_point is not None and (p.node_port in ports or p.container_port in ports)
     ]
-    if outcomes(scene.snapshot).succeeded:
+    if outcome_of(scene).succeeded:
         return []
     instance = scene.instance
     related = (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()

@@ -21,8 +21,7 @@ from hopcheck.behaviour.traefik.route import Excluded
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, Severity
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.memo import Memo
-from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene, meta, spec
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
@@ -39,8 +38,6 @@ _BIND = re.compile(
 # A list that is refused is tried again within a minute (client-go's reflector; the provider's own
 # retries within a minute and a half), and refused in the log each time.
 _REPEATS_S = 180.0
-
-_current: Memo[tuple[LogLine, ...]] = Memo(16)
 
 
 def judge(scene: Scene, instance: Instance) -> list[Finding]:
@@ -178,10 +175,6 @@ def _delivered(replica: Replica) -> bool | None:
     return any(str(r.get("provider", "")).startswith("kubernetes") for r in replica.routers.get())
 
 
-def _lines_now(log: tuple[LogLine, ...]) -> tuple[LogLine, ...]:
-    return _current.get((log,), lambda: after_last_reload(log))
-
-
 def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
     """The lines that may still hold: an API server that has just started forbids everything.
 
@@ -192,7 +185,7 @@ def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
     times = [time for line in log if (time := moment(line.time or "")) is not None]
     end = max(times, default=None)
     kept = []
-    for line in _lines_now(log):
+    for line in scene.shared.once(("now", replica.pod), lambda: after_last_reload(log)):
         written = moment(line.time or "")
         past = end is not None and written is not None and end - written > _REPEATS_S
         if not past and not overtaken(line, metrics, scene.static.throttle_s):
@@ -212,7 +205,7 @@ def _rights(scene: Scene, instance: Instance) -> list[Finding]:
         resources = resources or sorted(unauthenticated_kinds(lines))
         if not resources or _delivered(replica):
             continue
-        if _delivered(replica) is None and outcomes(scene.snapshot).succeeded:
+        if _delivered(replica) is None and outcome_of(scene).succeeded:
             continue
         account = str(spec(pod).get("serviceAccountName") or "default")
         said = "failed to list" if unknown else "forbidden"
@@ -257,7 +250,7 @@ def _provider(scene: Scene, instance: Instance) -> list[Finding]:
                 )
                 if on
             ]
-            if len(route.excluded) > 1 or outcomes(scene.snapshot).succeeded:
+            if len(route.excluded) > 1 or outcome_of(scene).succeeded:
                 continue
             return [
                 make(

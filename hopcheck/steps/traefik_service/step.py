@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
 from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import containers
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Severity, Snapshot, Step, Why
-from hopcheck.scene.outcome import Producer, outcomes, producer
-from hopcheck.scene.scene import Scene, ServicePort, meta, pod_ready, scene_of, spec
+from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Severity, Step, Why
+from hopcheck.scene.outcome import Producer, outcome_of, producer
+from hopcheck.scene.scene import Scene, ServicePort, meta, pod_ready, spec
 from hopcheck.steps.bounds import between_nodes_and_pods
+from hopcheck.steps.rule import rule
 from hopcheck.steps.traefik_service import entrance
 from hopcheck.steps.traefik_service import pods as traefik_state
 
 
-def judge(snapshot: Snapshot) -> Judgement:
+def judge(scene: Scene) -> Judgement:
     """Judge the Traefik installation that the host's requests reach."""
-    scene = scene_of(snapshot)
     listed = scene.kube.list("services")
     if not listed.seen and not scene.services:
         gap = Gap(
@@ -98,7 +100,7 @@ def _nothing(scene: Scene) -> Judgement:
     if scene.kube.namespace is not None or not complete or answered_by_traefik:
         gap = Gap("traefik_not_found", Why.NOT_FOUND)
         return Judgement(Step.TRAEFIK_SERVICE, gaps=(gap,))
-    if outcomes(scene.snapshot).succeeded:
+    if outcome_of(scene).succeeded:
         gap = Gap("traefik_not_found", Why.NOT_FOUND)
         return Judgement(Step.TRAEFIK_SERVICE, gaps=(gap,))
     detail = ""
@@ -205,7 +207,7 @@ def _facts(scene: Scene, instance: Instance | None, service: Obj | None) -> dict
 
 
 def _no_service(scene: Scene, instance: Instance) -> list[Finding]:
-    if scene.host_ports or outcomes(scene.snapshot).succeeded:
+    if scene.host_ports or outcome_of(scene).succeeded:
         return []
     names = listing((str(meta(pod)["name"]) for pod in instance.pods), 2)
     wanted = scene.target_ports
@@ -226,7 +228,7 @@ def _no_service(scene: Scene, instance: Instance) -> list[Finding]:
 def _service(scene: Scene, instance: Instance | None, service: Obj) -> list[Finding]:
     pods = list(instance.pods) if instance is not None else []
     selector = spec(service).get("selector")
-    made = outcomes(scene.snapshot)
+    made = outcome_of(scene)
     if made.made and made.succeeded == made.made:
         # Whatever its ports and labels are, every request arrives, by it or past it.
         return between_nodes_and_pods(scene, service)
@@ -286,7 +288,7 @@ def _type(scene: Scene, service: Obj) -> list[Finding]:
     kind = spec(service).get("type") or "ClusterIP"
     wanted = scene.wanted_port(scene.target.scheme)
     lacking = wanted is not None and wanted.node_port is None
-    if scene.host_ports or not lacking or outcomes(scene.snapshot).succeeded:
+    if scene.host_ports or not lacking or outcome_of(scene).succeeded:
         return []
     if not _targets_are_nodes(scene):
         return []
@@ -332,7 +334,7 @@ def _ports(scene: Scene, service: Obj) -> list[Finding]:
     target = scene.target
     related = (instance_ref(scene.instance),) if scene.instance else ()
     if used is None:
-        if outcomes(scene.snapshot).succeeded or not scene.ports:
+        if outcome_of(scene).succeeded or not scene.ports:
             return []
         shown = listing(f"{p.name or '-'} {p.port}" for p in scene.ports)
         return [
@@ -375,7 +377,7 @@ def _ports(scene: Scene, service: Obj) -> list[Finding]:
                 related=related,
             )
         ]
-    if not scene.static.known or outcomes(scene.snapshot).succeeded:
+    if not scene.static.known or outcome_of(scene).succeeded:
         return []
     return _entry_point(scene, service, used, selector, related)
 
@@ -456,3 +458,21 @@ def _local(scene: Scene, instance: Instance | None, service: Obj) -> list[Findin
             related=(instance_ref(instance), *_groups(scene)),
         )
     ]
+
+
+def _judged(scene: Scene) -> Judgement:
+    return scene.once(Step.TRAEFIK_SERVICE, lambda: judge(scene))
+
+
+def sight(scene: Scene) -> Judgement:
+    """What was seen of the step."""
+    return msgspec.structs.replace(_judged(scene), findings=())
+
+
+@rule(reads=("dns", "aws", "kube", "traefik"), uses=("http",))
+def the_service_leads_to_ready_pods(scene: Scene) -> tuple[Finding, ...]:
+    """Traefik's Service leads to ready pods whose entryPoints listen where it sends."""
+    return _judged(scene).findings
+
+
+RULES = (the_service_leads_to_ready_pods,)

@@ -1,0 +1,35 @@
+"""The list that every run walks: the rules of the shipped check files, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from hopcheck.model import Step
+from hopcheck.steps.rule import Rule
+
+
+def checks_directory() -> Path:
+    """Where the shipped checks are: in the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "checks"
+    return inside if inside.is_dir() else package.parent / "checks"
+
+
+@cache
+def shipped_rules() -> Mapping[Step, tuple[Rule, ...]]:
+    """The rules of each step, as its check file lists them. Raises ImportError without the file."""
+    return {step: _rules(step) for step in Step}
+
+
+def _rules(step: Step) -> tuple[Rule, ...]:
+    name = f"test_{step.number}_{step.value.replace('-', '_')}"
+    spec = spec_from_file_location(name, checks_directory() / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no check file {name}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    rules: tuple[Rule, ...] = module.RULES
+    return rules

@@ -1,0 +1,200 @@
+"""Whose addresses they are: the load balancer's that leads to this cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hopcheck.catalogue.catalogue import Raw, listing, make
+from hopcheck.model import Collected, ErrorKind, Finding, Obj, ObjectRef, Severity
+from hopcheck.scene.outcome import outcome_of
+from hopcheck.scene.scene import Scene
+from hopcheck.steps.dns.records import answers_of, dig_server, dns_proof, record
+from hopcheck.steps.dns.resolvers import one_side_fails, serving_addresses
+from hopcheck.steps.rule import Party, rule
+
+_ANY: tuple[Party, ...] = ("aws", "kube", "traefik", "http")
+
+
+def _named(scene: Scene) -> bool:
+    """Whether there are addresses to speak of, the same for all resolvers or all good."""
+    return any(answer.addresses for answer in answers_of(scene)) and not one_side_fails(scene)
+
+
+def _server(scene: Scene) -> Raw:
+    return dig_server(next(a.resolver for a in answers_of(scene) if a.addresses))
+
+
+@rule(reads=("dns",), uses=_ANY)
+def addresses_are_its_load_balancers(scene: Scene) -> Iterator[Finding]:
+    """The addresses are its load balancer's own.
+
+    Addresses that serve are another load balancer of the same site, whoever owns it.
+    """
+    if not _named(scene):
+        return
+    match, balancer = scene.match, scene.balancer
+    if balancer is None:
+        yield from _strangers(scene)
+        return
+    serving = serving_addresses(scene)
+    foreign = [address for address in match.foreign if not serving.get(address, False)]
+    if foreign:
+        own = scene.snapshot.dns.names.get(match.name or "", Collected(value=())).or_else(())
+        share = len(foreign) / max(1, len(scene.addresses))
+        yield _not_its_own(scene, balancer, foreign, own or ("?",), share)
+
+
+def _strangers(scene: Scene) -> Iterator[Finding]:
+    """Addresses of no load balancer: a fault only where this cluster's own one is elsewhere."""
+    if not scene.aws.load_balancers.seen or not scene.feeding or len(scene.chain) > 1:
+        return
+    if outcome_of(scene).succeeded or _in_cluster(scene):
+        return
+    feeding = scene.feeding[0]
+    own = scene.snapshot.dns.names.get(str(feeding.get("DNSName", "")).lower())
+    if own is None or not own.seen or set(own.get()) & set(scene.addresses):
+        return
+    yield _not_its_own(scene, feeding, scene.addresses, own.get(), None)
+
+
+def _not_its_own(
+    scene: Scene, balancer: Obj, wrong: Sequence[str], right: Sequence[str], share: float | None
+) -> Finding:
+    host, name = scene.target.host, balancer["LoadBalancerName"]
+    return make(
+        "DNS005",
+        record(host),
+        host=host,
+        wrong=listing(wrong),
+        right=listing(right),
+        lb=name,
+        lb_dns=str(balancer.get("DNSName")),
+        dig_server=_server(scene),
+        share=share,
+        related=(ObjectRef("LoadBalancer", name),),
+        evidence=dns_proof(answers_of(scene)),
+    )
+
+
+def _in_cluster(scene: Scene) -> bool:
+    """Whether the addresses are the cluster's own: nodes, or a Service's load balancer status."""
+    own = set(scene.node_ids)
+    for service in scene.services:
+        status = (service.get("status") or {}).get("loadBalancer") or {}
+        own |= {str(entry.get("ip")) for entry in status.get("ingress") or ()}
+        own |= set((service.get("spec") or {}).get("externalIPs") or ())
+    return bool(own & set(scene.addresses))
+
+
+@rule(reads=("dns",), uses=_ANY)
+def the_load_balancer_leads_to_this_cluster(scene: Scene) -> Iterator[Finding]:
+    """The load balancer that the name leads to sends to this cluster."""
+    balancer = scene.balancer
+    if balancer is None or balancer in scene.feeding or not _its_own(scene):
+        return
+    others = [other for other in scene.feeding if other is not balancer]
+    if not others or outcome_of(scene).succeeded or not _details_seen(scene, balancer):
+        return
+    host, other = scene.target.host, others[0]
+    yield make(
+        "DNS006",
+        record(host),
+        host=host,
+        lb=balancer["LoadBalancerName"],
+        lb_dns=str(balancer.get("DNSName")),
+        other=other["LoadBalancerName"],
+        other_dns=str(other.get("DNSName")),
+        dig_server=_server(scene),
+        related=(
+            ObjectRef("LoadBalancer", balancer["LoadBalancerName"]),
+            ObjectRef("LoadBalancer", other["LoadBalancerName"]),
+        ),
+    )
+
+
+def _its_own(scene: Scene) -> bool:
+    """Whether every address is the load balancer's, as far as the rule above can tell."""
+    return _named(scene) and not addresses_are_its_load_balancers(scene)
+
+
+def _details_seen(scene: Scene, balancer: Any) -> bool:
+    """Whether what stands behind the balancer was really looked at (and holds foreign targets)."""
+    listeners = scene.aws.listeners.get(balancer["LoadBalancerArn"])
+    if listeners is None or not listeners.seen or not scene.node_ids:
+        return False
+    groups = [f.target_group_arn for one in listeners.get() for f in scene.forwards(one)]
+    return (
+        bool(groups)
+        and all(scene.health(arn).seen for arn in groups)
+        and any(scene.health(arn).get() for arn in groups)
+    )
+
+
+@rule(reads=("dns",), uses=_ANY)
+def its_load_balancer_can_be_reached_from_here(scene: Scene) -> Iterator[Finding]:
+    """The load balancer is not an internal one that nobody here can reach."""
+    balancer = scene.balancer
+    if balancer is None or balancer.get("Scheme") != "internal" or not _its_own(scene):
+        return
+    if scene.snapshot.vantage.in_cluster:
+        return
+    probes = [c.get() for c in scene.snapshot.http.requests if c.seen and c.get().exchanges]
+    waits = [
+        p.exchanges[-1].error in (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE) for p in probes
+    ]
+    if waits and all(waits):
+        host, name = scene.target.host, balancer["LoadBalancerName"]
+        yield make(
+            "DNS008",
+            record(host),
+            host=host,
+            lb=name,
+            addresses=listing(scene.addresses),
+            related=(ObjectRef("LoadBalancer", name),),
+        )
+
+
+@rule(reads=("dns",), uses=("aws",))
+def addresses_of_both_families_are_named(scene: Scene) -> Iterator[Finding]:
+    """A load balancer that has IPv4 addresses is named by them too: either family suffices."""
+    answers = answers_of(scene)
+    own = scene.snapshot.dns.names.get(scene.match.name or "")
+    if not any(a.addresses for a in answers) or own is None or not own.seen:
+        return
+    lacking = [address for address in own.get() if ":" not in address]
+    if lacking and all(":" in address for address in scene.addresses):
+        host = scene.target.host
+        first = next(a for a in answers if a.addresses)
+        yield make(
+            "DNS003",
+            record(host),
+            variant="family",
+            severity=Severity.INFO,
+            host=host,
+            resolver=first.resolver,
+            has="AAAA",
+            lacks="A",
+            right=listing(lacking),
+            dig_server=dig_server(first.resolver),
+            evidence=dns_proof(answers),
+        )
+
+
+@rule(reads=("dns",))
+def this_machine_resolves_it_alike(scene: Scene) -> Iterator[Finding]:
+    """What this machine resolves the name to is what DNS says (no hosts file, no VPN)."""
+    answers, local = answers_of(scene), scene.snapshot.dns.getaddrinfo
+    if not any(a.addresses for a in answers) or not local.seen or not local.get():
+        return
+    if set(local.get()) & set(scene.addresses):
+        return
+    host = scene.target.host
+    yield make(
+        "DNS009",
+        record(host),
+        host=host,
+        local=listing(local.get()),
+        dns=listing(scene.addresses),
+        dig_server=dig_server(answers[0].resolver),
+    )

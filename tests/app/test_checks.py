@@ -1,0 +1,213 @@
+"""The checks as pytest runs them: what they read, a line for each rule, and checks of one's own."""
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import hopcheck
+from hopcheck.engine.checklist import shipped_rules
+from hopcheck.lab.demo import child_environment
+from hopcheck.lab.running import RunningLab
+from hopcheck.model import HttpEvidence, Step
+from hopcheck.report.evidence import load
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((Path(hopcheck.__file__).parent / "report/report.schema.json").read_text())
+HOST = "myapp.example.com"
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[RunningLab]:
+    with RunningLab() as running:
+        running.settle()
+        yield running
+
+
+@pytest.fixture
+def faulty(lab: RunningLab) -> Iterator[RunningLab]:
+    lab.inject("svc-selector")
+    yield lab
+    lab.heal()
+
+
+def python(lab: RunningLab, cwd: Path, *arguments: str) -> Done:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=cwd, capture_output=True, text=True, timeout=60,
+        env={**child_environment(lab.lab), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def plain(lab: RunningLab, cwd: Path, *arguments: str) -> Done:
+    """Plain pytest on the shipped checks."""
+    words = [word.replace("--", "--hop-", 1) for word in lab.arguments()]
+    return python(
+        lab, cwd, "pytest", "-p", "hopcheck.pytest_plugin", "--noconftest", "--rootdir", str(cwd),
+        "-c", str(ROOT / "hopcheck/app/checks.ini"), str(ROOT / "checks"), "--host", HOST,
+        *words, *arguments,
+    )  # fmt: skip
+
+
+def report_of(cwd: Path) -> dict[str, Any]:
+    (path,) = (cwd / "reports" / HOST).glob("2*/report.json")
+    report: dict[str, Any] = json.loads(path.read_text())
+    jsonschema.validate(report, SCHEMA)
+    return report
+
+
+def test_the_first_step_alone_reads_dns_alone(lab: RunningLab, tmp_path: Path) -> None:
+    for party in (lab.lab.server, lab.lab.cloud):
+        lab.call(party.requests.clear)
+    done = plain(lab, tmp_path, "-k", "dns")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lab.call(lambda: list(lab.lab.server.requests)) == []
+    assert lab.call(lambda: list(lab.lab.cloud.requests)) == []
+    report = report_of(tmp_path)
+    assert report["selected"] == ["dns"]
+    statuses = {step["step"]: step["status"] for step in report["steps"]}
+    assert statuses.pop("dns") == "pass"
+    assert set(statuses.values()) == {"unknown"}
+    (path,) = (tmp_path / "reports" / HOST).glob("2*/evidence.json")
+    evidence = load(path)
+    assert evidence.dns.answers
+    assert evidence.http == HttpEvidence()
+    assert not (tmp_path / "reports" / HOST / "latest").exists()
+
+
+def test_every_rule_has_a_line_and_every_step_one_case(lab: RunningLab, tmp_path: Path) -> None:
+    done = plain(lab, tmp_path, "-v", "--junitxml", "junit.xml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rules in shipped_rules().values():
+        for rule in rules:
+            assert f"SUBPASSED[{rule.sentence}]" in done.stdout, rule.name
+    suite = ET.parse(tmp_path / "junit.xml").getroot()[0]
+    assert suite.get("tests") == "7"
+    assert len(suite.findall("testcase")) == 7
+    assert not suite.findall("testcase/*[@message]")
+
+
+def test_the_rule_that_does_not_hold_is_named(faulty: RunningLab, tmp_path: Path) -> None:
+    done = plain(faulty, tmp_path, "-v", "--junitxml", "junit.xml")
+    assert done.returncode == 1
+    names = {rule.sentence for rule in shipped_rules()[Step.ENDPOINTS]}
+    broken = [line for line in done.stdout.splitlines() if "test_endpoints" in line]
+    assert any(f"SUBFAILED[{name}]" in line for name in names for line in broken)
+    suite = ET.parse(tmp_path / "junit.xml").getroot()[0]
+    assert suite.get("tests") == "7"
+    (case,) = [c for c in suite if "test_endpoints" in str(c.get("name"))]
+    assert [failure.tag for failure in case.findall("failure")] == ["failure"]
+    assert "END" in str(case.find("failure").get("message"))  # type: ignore[union-attr]
+
+
+OWN = '''
+from kubernetes import client
+
+
+def test_the_service_has_an_owner(kube, target):
+    """The Service says who owns it. Else nobody is called."""
+    assert target.host == "myapp.example.com"
+    listed = client.CoreV1Api(kube).list_service_for_all_namespaces().items
+    named = [service.metadata.name for service in listed]
+    assert "traefik" in named
+    print("to standard error")
+    assert "nobody" in named, "nobody owns it"
+
+
+def test_the_host_answers(http, target):
+    """The host answers the suite's user."""
+    answer = http.get(target.url)
+    assert answer.status_code == 200
+    assert str(answer.request.url).startswith("https://myapp.example.com")
+
+
+def test_the_name_resolves(resolver, target):
+    assert list(resolver.resolve(target.host, "A"))
+
+
+def test_there_is_one_load_balancer(aws):
+    found = aws.client("elbv2").describe_load_balancers()["LoadBalancers"]
+    assert found
+
+
+def test_what_is_not_here():
+    import pytest
+    pytest.skip("not_applicable: there is no such thing")
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/test_own.py").write_text(OWN)
+    return tmp_path
+
+
+def test_checks_of_ones_own_stand_after_the_seven(lab: RunningLab, own: Path) -> None:
+    done = python(lab, own, "hopcheck", "diagnose", HOST, *lab.arguments(),
+                  "--checks", "mine", "--json")  # fmt: skip
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, SCHEMA)
+    assert [(one["step"], one["status"]) for one in report["yours"]] == [
+        ("test_the_service_has_an_owner", "fail"),
+        ("test_the_host_answers", "pass"),
+        ("test_the_name_resolves", "pass"),
+        ("test_there_is_one_load_balancer", "pass"),
+        ("test_what_is_not_here", "not_applicable"),
+    ], report["yours"]
+    first = report["yours"][0]
+    assert first["title"] == "The Service says who owns it"
+    assert first["reason"].startswith("nobody owns it")
+    assert [step["status"] for step in report["steps"]] == ["pass"] * 7
+    assert report["coverage"] == {"seen": 7, "of": 7}
+    assert report["verdict"] == "degraded"
+    assert "The Service says who owns it" in report["headline"]
+    assert done.returncode == 4
+    assert "to standard error" in done.stderr
+    (html,) = (own / "reports" / HOST).glob("2*/report.html")
+    assert "nobody owns it" in html.read_text()
+
+
+def test_checks_of_the_file_run_in_a_fleet(lab: RunningLab, own: Path) -> None:
+    (own / "hopcheck.toml").write_text(f'checks = "mine"\n[[host]]\nname = "{HOST}"\n')
+    done = python(lab, own, "hopcheck", "run", *lab.arguments(), "--json")
+    assert done.returncode == 4, done.stdout + done.stderr
+    report = report_of(own)
+    assert [one["status"] for one in report["yours"]] == [
+        "fail", "pass", "pass", "pass", "not_applicable",
+    ]  # fmt: skip
+    assert report["coverage"]["seen"] == 7
+
+
+def test_a_check_of_ones_own_takes_no_run_along(lab: RunningLab, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/test_bad.py").write_text("import nothing_of_that_name\n")
+    (tmp_path / "mine/conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef broken():\n    raise OSError('gone')\n"
+    )
+    (tmp_path / "mine/test_slow.py").write_text(
+        "import time\n"
+        "def test_for_ever():\n    while True: time.sleep(0.01)\n"
+        "def test_fixture(broken): pass\n"
+    )
+    done = python(lab, tmp_path, "hopcheck", "diagnose", HOST, *lab.arguments(),
+                  "--checks", "mine", "--deadline", "4")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {one["step"]: one for one in report_of(tmp_path)["yours"]}
+    assert {one["status"] for one in found.values()} == {"unknown"}
+    assert set(found) == {"test_bad", "test_for_ever", "test_fixture"}
+    assert "nothing_of_that_name" in found["test_bad"]["reason"]
+    assert "gone" in found["test_fixture"]["reason"]
+
+
+def test_a_directory_that_is_not_there_is_a_usage_error(lab: RunningLab, tmp_path: Path) -> None:
+    done = python(lab, tmp_path, "hopcheck", "diagnose", HOST, "--checks", "nowhere")
+    assert done.returncode == 2
+    assert done.stderr == "hopcheck: --checks nowhere: no such directory\n"
+    assert not list(tmp_path.iterdir())
