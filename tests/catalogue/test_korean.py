@@ -230,13 +230,14 @@ ROOT = Path(language.__file__).parents[1]
 # developers and programs.
 LITERALS = {
     "steps/endpoints/protocols.py": "words of Go's TLS in Traefik's log",
-    "steps/ingress/route_tls.py": "words of Traefik's log",
+    "steps/ingress/tls.py": "words of Traefik's log",
     "steps/traefik_service/pods.py": "words of Traefik's log",
     "steps/request/certificates.py": "a ValueError for developers",
     "catalogue/catalogue.py": "a KeyError for developers",
     "schedule/outlets/metrics.py": "HELP lines of Prometheus",
     "schedule/outlets/serve.py": "HELP lines of Prometheus, bodies of HTTP errors",
     "engine/host.py": "a RuntimeError for developers",
+    "engine/checklist.py": "an ImportError for developers",
     "engine/write.py": "a RuntimeError for developers",
     "scene/outcome.py": "answers of servers",
     "schedule/guard.py": "a defect's words, for developers",

@@ -132,13 +132,13 @@ def test_checks_are_relative_to_the_file(
     config(directory, f"checks = {said}\n")
     file = load_config(str(directory / "hopcheck.toml"), tmp_path)
     (a,) = host_runs(["a.example"], {"checks": ()}, file)
-    assert a.checks == tuple(
+    assert a.options.checks == tuple(
         str(directory / name) for name in ("mine", "more/of_them") if name in said
     )
     (tmp_path / "typed").mkdir()
     monkeypatch.chdir(tmp_path)
     (b,) = host_runs(["a.example"], {"checks": ("typed",)}, file)
-    assert b.checks == ("typed",)
+    assert b.options.checks == ("typed",)
 
 
 def test_a_directory_of_checks_must_exist(tmp_path: Path) -> None:

@@ -5,17 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from hopcheck.catalogue.catalogue import make
-from hopcheck.model import Finding, ObjectRef, Snapshot
+from hopcheck.engine.checklist import shipped_rules
+from hopcheck.model import Finding, ObjectRef, Snapshot, Step
 from hopcheck.report.evidence import load
-from hopcheck.scene.scene import Scene, scene_of
-from hopcheck.steps.endpoints import step as endpoints
+from hopcheck.scene.scene import Scene
+from hopcheck.steps import judge
 from hopcheck.steps.ingress import router
-from hopcheck.steps.ingress import step as ingress
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 from tests.steps.edits import Edit, collected
 from tests.steps.test_gallery import SNAPSHOTS
 
-LISTS = {"ingress": ingress.RULES, "endpoints": endpoints.RULES}
+RULES = shipped_rules()
+LISTS = {step.value: RULES[step] for step in (Step.INGRESS, Step.ENDPOINTS)}
 
 
 def spoken() -> Iterator[Finding]:
@@ -61,7 +62,7 @@ def snapshot(name: str) -> Snapshot:
     ],
 )
 def test_the_guards(name: str, speak: list[bool]) -> None:
-    scene = scene_of(snapshot(name))
+    scene = Scene(snapshot(name))
     rules = (always, without_success, without_full_success, second)
     assert [bool(each(scene)) for each in rules] == speak
 
@@ -69,7 +70,7 @@ def test_the_guards(name: str, speak: list[bool]) -> None:
 def test_without_requests_the_guards_do_not_hold() -> None:
     edit = Edit()
     edit.http["requests"] = []
-    scene = scene_of(edit.snapshot())
+    scene = Scene(edit.snapshot())
     assert without_success(scene)
     assert without_full_success(scene)
 
@@ -94,11 +95,11 @@ def test_the_list_reads_as_a_checklist(step: str) -> None:
 
 
 def test_every_rule_of_the_route_is_in_the_list() -> None:
-    assert set(router.OF_THE_ROUTE) <= set(ingress.RULES)
+    assert set(router.OF_THE_ROUTE) <= set(LISTS["ingress"])
 
 
 def test_no_rule_speaks_of_a_healthy_host() -> None:
-    scene = scene_of(snapshot("healthy"))
+    scene = Scene(snapshot("healthy"))
     assert not [r.name for rules in LISTS.values() for r in rules if r(scene)]
 
 
@@ -113,5 +114,6 @@ def test_a_chain_that_names_itself_ends() -> None:
     edit.annotate(router__middlewares="default-outer@kubernetescrd")
     _chain(edit, "outer", "inner")
     _chain(edit, "inner", "outer", "missing")
-    found = ingress.judge(edit.snapshot()).findings
+    scene = Scene(edit.snapshot())
+    found = judge(Step.INGRESS, scene, LISTS["ingress"]).findings
     assert [(f.code, f.object.name) for f in found] == [("ING014", "inner")]

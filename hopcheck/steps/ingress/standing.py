@@ -164,7 +164,7 @@ def _obstacle(scene: Scene) -> Obstacle | None:
 
 def route_in_question(scene: Scene) -> Route | None:
     """The route whose references have to be right: it serves, or would but for one thing."""
-    return scene.once("route in question", lambda: _route(scene))
+    return scene.once(route_in_question, lambda: _route(scene))
 
 
 def _route(scene: Scene) -> Route | None:
