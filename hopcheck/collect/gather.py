@@ -19,6 +19,7 @@ from hopcheck.model import (
     DnsEvidence,
     HttpEvidence,
     KubeEvidence,
+    Obj,
     Snapshot,
     Target,
     TraefikEvidence,
@@ -103,7 +104,7 @@ class Collection:
         kube = asyncio.ensure_future(self._timed("kube", self._kube(), progress))
         aws = asyncio.ensure_future(self._timed("aws", self._aws(dns, kube), progress))
         rest = (
-            self._timed("traefik", self._traefik(kube), progress),
+            self._timed("traefik", self._traefik(kube, aws), progress),
             self._timed("http", self._http(dns, kube, aws), progress),
         )
         try:
@@ -220,16 +221,23 @@ class Collection:
         self.aws, names = await collect_aws(self.target, self.run, dns, kube, resolve)
         self.dns = msgspec.structs.replace(self.dns, names=names)
 
-    async def _traefik(self, kube: asyncio.Future[KubeEvidence]) -> None:
+    async def _traefik(self, kube: asyncio.Future[KubeEvidence], aws: asyncio.Future[None]) -> None:
         if "traefik" not in self.parties:
             return
         evidence = await asyncio.shield(kube)
         if self.shared is not None:
             self.traefik = await self.shared.traefik(self.run.options, evidence, self.target.host)
             return
-        from hopcheck.collect.traefik import collect_traefik
+        from hopcheck.collect.traefik import MAX_REPLICAS, collect_traefik
 
-        self.traefik = await collect_traefik(self.target, self.run, evidence, self._client)
+        first: tuple[Obj, ...] = ()
+        instances = Scene(self.snapshot()).instances
+        if len(instances) > 1 and sum(len(one.pods) for one in instances) > MAX_REPLICAS:
+            # Not all can be asked: those on the way of this host, which the targets tell.
+            await asyncio.shield(aws)
+            instance = Scene(self.snapshot()).instance
+            first = instance.pods if instance is not None else ()
+        self.traefik = await collect_traefik(self.target, self.run, evidence, self._client, first)
 
     async def _http(
         self,

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from hopcheck.behaviour.kubernetes.graph import selects
+from hopcheck.behaviour.kubernetes.objects import key_of
 from hopcheck.behaviour.traefik.discovery import (
     container_port,
     entry_point_port,
@@ -55,16 +56,23 @@ _METRICS_ENTRY = re.compile(r"(?i)--metrics\.prometheus\.entrypoint=(\S+)")
 
 
 async def collect_traefik(
-    target: Target, run: Run, kube: KubeEvidence, client: KubeClient | None = None
+    target: Target,
+    run: Run,
+    kube: KubeEvidence,
+    client: KubeClient | None = None,
+    first: Iterable[Obj] = (),
 ) -> TraefikEvidence:
     """Ask every Traefik pod of `kube` at once; at most MAX_REPLICAS, ready ones of Services first.
+
+    Before these come the pods `first`: those known to be on the host's way.
 
     `client` is best the one that read `kube`: without it the kubeconfig is read again, and an
     exec plugin asked again. Never raises but for cancellation. Pods beyond the limit are listed
     with the reason NOT_SELECTED and a detail that says how many were asked. A target without a
     host asks for all hosts: nothing is left out of the answers but metrics of single hosts.
     """
-    pods = _pods(kube)
+    wanted = {key_of(pod) for pod in first}
+    pods = sorted(_pods(kube), key=lambda pod: key_of(pod) not in wanted)
     if not pods:
         return TraefikEvidence()
     if client is not None:

@@ -53,6 +53,8 @@ class Lab:
         self.plan = topology.plan(self._addresses)
         self.directory = Path(tempfile.mkdtemp(prefix="hopcheck-lab-"))
         names = {pod.address for pod in self.plan.traefik} | {self.plan.api_address, "127.0.0.1"}
+        # Traefiks that a set-up adds reach the API server by their own address too.
+        names |= {self._addresses.host(number) for number in topology.GUESTS}
         self.certificates = Certificates.make(
             self.directory, {*names, "kubernetes.default.svc"}, topology.HOST
         )

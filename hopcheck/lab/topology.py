@@ -29,6 +29,7 @@ SECRET = "myapp-tls"  # noqa: S105  # the name of a Secret
 LOAD_BALANCER = "myapp-nlb"
 TARGETS_HTTP = "myapp-web"
 TARGETS_HTTPS = "myapp-websecure"
+GUESTS = range(52, 60)  # addresses of the Traefiks that set-ups add
 TRAEFIK_PODS = ("traefik-7d9f8b6c5d-2xk4q", "traefik-7d9f8b6c5d-w8zjp")
 APP_PODS = ("my-app-6f7c9d5b84-5mnlt", "my-app-6f7c9d5b84-hq2vd")
 _APP_REPLICA_SET = "my-app-6f7c9d5b84"

@@ -39,7 +39,7 @@ class Routing:
         """The installation that the requests reach; an unknown one where none was found."""
         scene, instance = self.scene, self.scene.instance
         if instance is not None:
-            return scene.view_of(instance)
+            return scene.view_of(instance, scene.lead)
         version = parse_version(scene.snapshot.assumed_version or "")
         return msgspec.structs.replace(ANY_VIEW, version=version)
 
@@ -60,14 +60,9 @@ class Routing:
     def scheme_inside(self) -> str:
         """Http where the load balancer has ended TLS and sends plain text on; else as asked."""
         scene = self.scene
-        if scene.target.scheme == "http" or scene.balancer is None:
+        if scene.target.scheme == "http" or scene.way is None or not scene.way.ends_tls:
             return scene.target.scheme
-        listener = scene.listener(scene.balancer, scene.target.port)
-        if listener is None or listener.get("Protocol") not in ("TLS", "HTTPS"):
-            return "https"
-        groups = [scene.group(f.target_group_arn) for f in scene.forwards(listener)]
-        plain = any(group.get("Protocol") in ("TCP", "HTTP") for group in groups)
-        return "http" if plain else "https"
+        return "http" if any(group.sends_plain for group in scene.way.groups) else "https"
 
     @cached_property
     def selection(self) -> Selection:

@@ -8,23 +8,18 @@ its own node depends on the target that the NLB chooses, so such a time-out prov
 from __future__ import annotations
 
 from hopcheck.model import ErrorKind, Hop, Snapshot
+from hopcheck.scene.chain import GroupLink
 from hopcheck.scene.scene import Scene
 
 
-def preserving_group(scene: Scene) -> str | None:
-    """The ARN of a target group on the host's way that keeps client addresses on cluster nodes."""
-    if scene.balancer is None or scene.balancer.get("Type") != "network":
+def preserving_group(scene: Scene) -> GroupLink | None:
+    """A target group on the host's way that keeps client addresses on cluster nodes."""
+    if scene.way is None or scene.way.balancer.get("Type") != "network":
         return None
-    listener = scene.listener(scene.balancer, scene.target.port)
-    for forward in scene.forwards(listener) if listener else ():
-        arn = forward.target_group_arn
-        if scene.attribute(arn, "preserve_client_ip.enabled") != "true":
-            continue
-        if any(
-            scene.leads_here(described.get("Target") or {})
-            for described in scene.health(arn).or_else(()) or ()
-        ):
-            return arn
+    for group in scene.way.groups:
+        kept = group.attributes.get("preserve_client_ip.enabled") == "true"
+        if kept and any(target.kind is not None for target in group.targets):
+            return group
     return None
 
 

@@ -10,9 +10,10 @@ from hopcheck.behaviour.kubernetes.objects import containers
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.behaviour.traefik.upstream import scheme_to
 from hopcheck.model import Collected, ErrorKind, Hop, KubeEvidence, Obj, Probe, Snapshot, Target
+from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.chosen_route import Routing, port_of
 from hopcheck.scene.hop_target import HopTarget
-from hopcheck.scene.scene import Scene, ServicePort, meta, pod_ready
+from hopcheck.scene.scene import Scene, meta, pod_ready
 
 _MOST = 12  # members of one hop
 
@@ -61,13 +62,11 @@ def plain_targets(scene: Scene) -> list[HopTarget]:
     """
     if scene.instance is None or Routing(scene).scheme_inside == scene.target.scheme:
         return []
-    listener = scene.listener(scene.balancer, scene.target.port) if scene.balancer else None
-    port = next((p for p in scene.ports if p.node_port in scene.target_ports), None)
-    port = port or next((p for p in scene.ports if p.container_port in scene.target_ports), None)
-    port = port or scene.wanted_port("http")
-    if listener is None or port is None:
+    port = scene.reached[0] if scene.reached else scene.wanted_port("http")
+    if scene.way is None or port is None:
         return []
-    speaks_http = listener.get("Protocol") == "HTTPS"  # an ALB, which tells what the client asked
+    # An ALB tells what the client asked.
+    speaks_http = scene.way.listener.get("Protocol") == "HTTPS"
     return [
         msgspec.structs.replace(target, scheme="http", forwarded=speaks_http)
         for target in (*_nodes(scene, port), *_traefik_pods(scene, port))
@@ -113,14 +112,14 @@ def _node_address(node: Obj) -> str | None:
     return next((a.get("address") for a in addresses if a.get("type") == "InternalIP"), None)
 
 
-def _nodes(scene: Scene, wanted: ServicePort) -> list[HopTarget]:
+def _nodes(scene: Scene, wanted: TraefikPort) -> list[HopTarget]:
     if wanted.node_port is None:
         return []
     proxied = wanted.entry_point is not None and wanted.entry_point.proxy_protocol
     found = []
     for node in list(scene.kube.list("nodes").or_else(()) or ())[:_MOST]:
         address = _node_address(node)
-        if address:
+        if address and (wanted.nodes is None or meta(node).get("name") in wanted.nodes):
             name = str(meta(node).get("name"))
             found.append(
                 HopTarget(
@@ -136,7 +135,7 @@ def _nodes(scene: Scene, wanted: ServicePort) -> list[HopTarget]:
     return found
 
 
-def _traefik_pods(scene: Scene, wanted: ServicePort) -> list[HopTarget]:
+def _traefik_pods(scene: Scene, wanted: TraefikPort) -> list[HopTarget]:
     entry = scene.entry_point
     port = entry.port if entry is not None and entry.port else wanted.container_port
     found = []

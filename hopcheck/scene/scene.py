@@ -6,12 +6,11 @@ Pure look-ups that several judges (and the composition of probes) need; nothing 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from hopcheck.behaviour.aws.loadbalancer import (
     Forward,
@@ -24,9 +23,8 @@ from hopcheck.behaviour.aws.loadbalancer import (
 from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import (
     all_pods,
-    containers,
+    key_of,
     meta,
-    named_port,
     node_ports_of,
     outside_names,
     pod_ready,
@@ -37,6 +35,7 @@ from hopcheck.behaviour.traefik.discovery import (
     NODE_PORT_TYPES,
     Instance,
     instances,
+    joined,
     traefik_container,
     traefik_services,
 )
@@ -52,11 +51,11 @@ from hopcheck.behaviour.traefik.static import (
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.behaviour.traefik.view import config_files
 from hopcheck.model import Collected, Obj, Snapshot, Target
+from hopcheck.scene.chain import Chain, Ends, TraefikPort, chain_of, ports_of_pods, ports_of_service
 
 T = TypeVar("T")
 __all__ = [
     "Scene",
-    "ServicePort",
     "all_pods",
     "meta",
     "pod_ready",
@@ -67,18 +66,6 @@ __all__ = [
 NO_STATIC = StaticConfig()
 # What does not depend on the version of Traefik that is assumed.
 _OF_ANY_VERSION = ("addresses", "chain", "match", "pods", "services", "instances", "node_ids")
-
-
-class ServicePort(Struct, frozen=True):
-    """One port of Traefik's Service, followed to the entryPoint behind it."""
-
-    name: str
-    port: int
-    node_port: int | None
-    target: str  # targetPort as written
-    container_port: int | None  # None: no container port has that name
-    entry_point: EntryPoint | None  # None: nothing of Traefik listens there, or not known
-    protocol: str = "TCP"
 
 
 def standard_port(scheme: str) -> int:
@@ -181,19 +168,33 @@ class Scene:
     @cached_property
     def feeding(self) -> tuple[Obj, ...]:
         """Load balancers (details were read of) whose target groups hold this Traefik's ports."""
-        return tuple(b for b in self.load_balancers if self._feeds(b["LoadBalancerArn"]))
+        return tuple(b for b in self.load_balancers if any(self._leading_here(b)))
 
-    def _feeds(self, arn: str) -> bool:
-        for listener in self.aws.listeners.get(arn, Collected(value=())).or_else(()) or ():
-            for forward in self.forwards(listener):
-                for described in self.health(forward.target_group_arn).or_else(()) or ():
-                    if self.leads_here(described.get("Target") or {}):
-                        return True
-        return False
+    def _leading_here(self, balancer: Obj) -> Iterator[bool]:
+        listed = self.aws.listeners.get(balancer["LoadBalancerArn"], Collected(value=()))
+        for listener in listed.or_else(()) or ():
+            chain = self.chain_from(balancer, listener)
+            yield any(target.kind is not None for target in chain.targets)
 
-    def leads_here(self, target: Obj) -> bool:
-        """Whether a target is this cluster's: a node's instance or address, or a Traefik pod's."""
-        return target.get("Id") in self.node_ids or target.get("Id") in self.pod_addresses
+    def chain_from(self, balancer: Obj, listener: Obj) -> Chain:
+        """The chain from that listener, for this host and path."""
+        return chain_of(balancer, listener, self.forwards(listener), self.aws, self.ends)
+
+    def way_of(self, balancer: Obj) -> Chain | None:
+        """The chain from the balancer's listener on the port asked; None where it has none."""
+        listener = self.listener(balancer, self.target.port)
+        return self.chain_from(balancer, listener) if listener is not None else None
+
+    @cached_property
+    def way(self) -> Chain | None:
+        """The chain from the listener that the request meets; None where there is none in sight."""
+        return self.way_of(self.balancer) if self.balancer is not None else None
+
+    @cached_property
+    def ends(self) -> Ends:
+        """What targets may lead to: this cluster's nodes, and Traefik's pods and their ports."""
+        hosts = {str((pod.get("status") or {}).get("hostIP")) for pod in self.pods}
+        return Ends(self.node_ids, self.pod_addresses, frozenset(hosts), self.traefik_ports)
 
     @cached_property
     def node_ids(self) -> dict[str, Obj]:
@@ -248,11 +249,6 @@ class Scene:
 
         return self.aws.target_health.get(arn, NOT_SELECTED)
 
-    def attribute(self, arn: str, key: str) -> str | None:
-        """One attribute of a target group, None where it could not be read."""
-        found = self.aws.target_group_attributes.get(arn)
-        return (found.or_else({}) or {}).get(key) if found is not None else None
-
     # --- traefik
 
     @cached_property
@@ -272,19 +268,22 @@ class Scene:
 
     @cached_property
     def instance(self) -> Instance | None:
-        """The installation that the host's requests reach.
+        """The Traefik that the host's requests reach: every workload with a pod behind the chain.
 
-        By the load balancer's targets first; then by the addresses and names that its Services have
-        from outside; then by which one reads the host's route, has a ready pod, and a Service that
-        a load balancer could use.
+        Without a chain to Traefik, by the addresses and names that its Services have from outside;
+        then by which one reads the host's route, has a ready pod, and a Service that a load
+        balancer could use; with it whoever is behind the same Service.
         """
         found = self.instances
         if len(found) < 2:
             return found[0] if found else None
-        if self._by_targets:
-            return self._by_targets
-        return max(
-            found,
+        reached = self.way.pods if self.way is not None else []
+        return joined(found, reached) or self._likeliest
+
+    @property
+    def _likeliest(self) -> Instance | None:
+        best = max(
+            self.instances,
             key=lambda one: (
                 self._is_addressed(one),
                 reads_route(self.kube, self.view_of(one), self.target.host),
@@ -292,11 +291,16 @@ class Scene:
                 any(self._exposed(one, service) for service in one.services),
             ),
         )
+        service = next(iter(self._services_of(best)), None)
+        behind = self.behind(service) if service is not None else ()
+        # A Service that selects none of its pods leads to another's, or nowhere.
+        same = any(pod in best.pods for pod in behind)
+        return joined(self.instances, behind) if same else best
 
-    def view_of(self, instance: Instance) -> View:
-        """One installation as far as routing depends on it."""
-        pods = sorted(instance.pods, key=lambda pod: not pod_ready(pod))
-        static = self.static_of(pods[0]) if pods else StaticConfig()
+    def view_of(self, instance: Instance, pod: Obj | None = None) -> View:
+        """One installation as far as routing depends on it, as `pod` of it is configured."""
+        pod = pod or next(iter(_ready_first(instance.pods)), None)
+        static = self.static_of(pod) if pod is not None else StaticConfig()
         return View(
             f"{instance.namespace}/{instance.name}",
             static,
@@ -311,24 +315,12 @@ class Scene:
             if service is not None and names & set(outside_names(service)):
                 return True
         nodes = [address for address in self.addresses if address in self.node_ids]
-        by_port = self.target.port in {port.node_port for port in self.ports_of(instance)}
+        by_port = any(
+            port.node_port == self.target.port and _belongs(port, instance)
+            for port in self.traefik_ports
+        )
         own = {str((pod.get("status") or {}).get("podIP")) for pod in instance.pods}
         return bool(nodes and by_port) or bool(own & names)
-
-    @cached_property
-    def _by_targets(self) -> Instance | None:
-        if self.balancer is None:
-            return None
-        listener = self.listener(self.balancer, self.target.port)
-        for forward in self.forwards(listener) if listener else ():
-            for described in self.health(forward.target_group_arn).or_else(()) or ():
-                target = described.get("Target") or {}
-                for instance in self.instances:
-                    ports = {p.node_port for p in self.ports_of(instance)}
-                    addresses = {(p.get("status") or {}).get("podIP") for p in instance.pods}
-                    if target.get("Port") in ports or target.get("Id") in addresses:
-                        return instance
-        return None
 
     def _exposed(self, instance: Instance, name: str) -> bool:
         service = self.service(instance.namespace, name)
@@ -345,63 +337,75 @@ class Scene:
     def traefik_service(self) -> Obj | None:
         """Traefik's Service: exposed and selecting its pods first, else the likeliest."""
         if self.instance is not None:
-            listed = [self.service(self.instance.namespace, n) for n in self.instance.services]
-            found = [service for service in listed if service is not None]
-            found.sort(key=lambda s: self._service_rank(s, self.instance))
-            return found[0] if found else None
+            return next(iter(self._services_of(self.instance)), None)
+        return self._named_services[0] if self._named_services else None
+
+    @cached_property
+    def _named_services(self) -> list[Obj]:
+        """What may be Traefik's Service, as long as no pod of it is in sight."""
         named = [self.service(*key) for key in traefik_services(self.services, self.pods)]
         known = [service for service in named if service is not None]
         # Which of several, without their pods in sight, the targets tell.
-        known.sort(key=lambda s: not (node_ports_of(s) & self.target_ports))
-        return known[0] if known else None
+        known.sort(key=lambda s: not (node_ports_of(s) & self._registered))
+        return known
 
-    def _service_rank(self, service: Obj, instance: Instance | None) -> tuple[bool, bool, bool]:
-        pods = instance.pods if instance is not None else ()
-        return (
-            not (node_ports_of(service) & self.target_ports),
-            spec(service).get("type") not in NODE_PORT_TYPES,
-            not any(selects(service, pod) for pod in pods),
+    @cached_property
+    def _registered(self) -> set[int]:
+        """Ports of the host's targets; where they lead takes Traefik's ports, and these do not."""
+        if self.balancer is None:
+            return set()
+        listener = self.listener(self.balancer, self.target.port)
+        if listener is None:
+            return set()
+        nowhere = Ends({}, {}, frozenset(), ())
+        return chain_of(self.balancer, listener, self.forwards(listener), self.aws, nowhere).numbers
+
+    def _services_of(self, instance: Instance) -> list[Obj]:
+        listed = [self.service(instance.namespace, name) for name in instance.services]
+        return sorted(
+            (service for service in listed if service is not None),
+            key=lambda service: (
+                not (node_ports_of(service) & self._registered),
+                spec(service).get("type") not in NODE_PORT_TYPES,
+                not any(selects(service, pod) for pod in instance.pods),
+            ),
         )
 
     @cached_property
-    def target_ports(self) -> set[int]:
-        """Ports on which anything is registered in the host's target groups."""
-        if self.balancer is None:
-            return set()
-        listener = self.listener(self.balancer, self.target.port)
-        return {
-            int(port)
-            for forward in (self.forwards(listener) if listener else ())
-            for described in self.health(forward.target_group_arn).or_else(()) or ()
-            if (port := (described.get("Target") or {}).get("Port"))
-        }
+    def lead(self) -> Obj | None:
+        """The pod whose configuration stands for the host's Traefik.
 
-    @cached_property
-    def _pod_target_ports(self) -> set[int]:
-        """Ports of those targets that are Traefik's pods themselves."""
-        if self.balancer is None:
-            return set()
-        listener = self.listener(self.balancer, self.target.port)
-        targets = [
-            described.get("Target") or {}
-            for forward in (self.forwards(listener) if listener else ())
-            for described in self.health(forward.target_group_arn).or_else(()) or ()
-        ]
-        return {
-            int(target["Port"])
-            for target in targets
-            if target.get("Port")
-            and target.get("Id") in self.pod_addresses
-            and target.get("Id") not in self.node_ids
+        A ready one; where they are configured differently, one that reads the host's route and
+        listens where the Service leads.
+        """
+        instance, service = self.instance, self.traefik_service
+        pods = _ready_first(instance.pods if instance else ())
+        statics = [self.static_of(pod) for pod in pods]
+        if instance is None or all(static == statics[0] for static in statics):
+            return pods[0] if pods else None
+        version = installed_version(self.snapshot, instance)
+        reads = {
+            key_of(pod): reads_route(self.kube, View("-/-", static, version), self.target.host)
+            for pod, static in zip(pods, statics, strict=True)
         }
+        return min(
+            pods,
+            key=lambda pod: (
+                not pod_ready(pod),
+                not reads[key_of(pod)],
+                -self._listening(service, pod) if service is not None else 0,
+            ),
+        )
+
+    def _listening(self, service: Obj, pod: Obj) -> int:
+        """How many ports of the Service lead to an entryPoint of the pod."""
+        ports = ports_of_service(service, pod, self.static_of(pod), ())
+        return sum(port.entry_point is not None for port in ports)
 
     @cached_property
     def static(self) -> StaticConfig:
-        """Static configuration of the host's Traefik (of a ready pod, where there is one)."""
-        pods = sorted(
-            self.instance.pods if self.instance else (), key=lambda pod: not pod_ready(pod)
-        )
-        return self.static_of(pods[0]) if pods else StaticConfig()
+        """Static configuration of the host's Traefik."""
+        return self.static_of(self.lead) if self.lead is not None else StaticConfig()
 
     def static_of(self, pod: Obj) -> StaticConfig:
         """Static configuration of one Traefik pod: its own, else what its API tells of it."""
@@ -427,102 +431,110 @@ class Scene:
         """Traefik's version, by its API or its image tag."""
         return installed_version(self.snapshot, self.instance)
 
-    def ports_of(self, instance: Instance) -> list[ServicePort]:
-        """The ports of all Services of an installation."""
-        return [
-            port
-            for name in instance.services
-            if (service := self.service(instance.namespace, name)) is not None
-            for port in self.service_ports(service, instance)
-        ]
+    def behind(self, service: Obj) -> tuple[Obj, ...]:
+        """Traefik's pods behind a Service: those that its slices name or its selector picks."""
+        namespace, name = key_of(service)
+        named = {
+            str((endpoint.get("targetRef") or {}).get("name"))
+            for one in self.kube.list("endpointslices", namespace).or_else(()) or ()
+            if (meta(one).get("labels") or {}).get("kubernetes.io/service-name") == name
+            for endpoint in one.get("endpoints") or ()
+        }
+        return tuple(
+            pod
+            for instance in self.instances
+            for pod in (instance.pods if instance.namespace == namespace else ())
+            if selects(service, pod) or meta(pod).get("name") in named
+        )
 
-    def service_ports(self, service: Obj, instance: Instance | None = None) -> list[ServicePort]:
-        """Each port of Traefik's Service, followed to its entryPoint."""
-        owner = instance or self.instance
-        pods = sorted(owner.pods if owner else (), key=lambda pod: not pod_ready(pod))
-        pod = pods[0] if pods else None
-        static = self.static_of(pod) if pod is not None else NO_STATIC
-        name = meta(service).get("namespace"), meta(service).get("name")
-        of = (meta(pod).get("namespace"), meta(pod).get("name")) if pod is not None else ()
-        return self.once(("ports", *name, *of), lambda: self._followed(service, pod, static))
+    def service_ports(self, service: Obj) -> list[TraefikPort]:
+        """Each port of a Service of Traefik's, followed to its entryPoint."""
+        return self.once(("ports", *key_of(service)), lambda: self._followed(service))
 
-    def _followed(self, service: Obj, pod: Obj | None, static: StaticConfig) -> list[ServicePort]:
-        found = []
-        for port in spec(service).get("ports") or ():
-            target = port.get("targetPort", port.get("port"))
-            number = target if isinstance(target, int) else named_port(pod, str(target))
-            found.append(
-                ServicePort(
-                    name=str(port.get("name") or ""),
-                    port=int(port.get("port", 0)),
-                    node_port=port.get("nodePort") or None,
-                    target=str(target),
-                    container_port=number,
-                    entry_point=next(
-                        (
-                            entry
-                            for entry in static.entry_points.values()
-                            if entry.port == number and entry.protocol != "udp"
-                        ),
-                        None,
-                    ),
-                    protocol=str(port.get("protocol") or "TCP"),
-                )
-            )
-        return found
+    def _followed(self, service: Obj) -> list[TraefikPort]:
+        namespace, name = key_of(service)
+        meant = [i for i in self.instances if i.namespace == namespace and name in i.services]
+        pods = self.behind(service)
+        every = _ready_first(pods or (pod for one in meant for pod in one.pods))
+        statics = [self.static_of(pod) for pod in every]
+        if any(static != statics[0] for static in statics):
+            # What most of its ports lead to is what is meant.
+            every.sort(key=lambda p: (not pod_ready(p), -self._listening(service, p)))
+        sample = every[0] if every else None
+        static = self.static_of(sample) if sample is not None else NO_STATIC
+        return ports_of_service(service, sample, static, pods)
 
     @cached_property
-    def ports(self) -> list[ServicePort]:
+    def traefik_ports(self) -> list[TraefikPort]:
+        """Every port at which a Traefik of this cluster is reached, those of Services first."""
+        found: dict[tuple[str, str], Obj] = {}
+        for instance in self.instances:
+            for name in instance.services:
+                service = self.service(instance.namespace, name)
+                if service is not None:
+                    found[key_of(service)] = service
+        of_services = list(found.values()) if self.instances else self._named_services[:1]
+        pods = [(pod, self.static_of(pod)) for one in self.instances for pod in one.pods]
+        return [
+            *(port for service in of_services for port in self.service_ports(service)),
+            *ports_of_pods(pods),
+        ]
+
+    @cached_property
+    def ports(self) -> list[TraefikPort]:
         """The ports of the host's Traefik Service."""
         return self.service_ports(self.traefik_service) if self.traefik_service else []
 
     @cached_property
-    def host_ports(self) -> set[int]:
-        """Ports that Traefik's pods open on their nodes themselves (hostPort, hostNetwork)."""
-        found: set[int] = set()
-        for pod in self.instance.pods if self.instance else ():
-            for container in containers(pod):
-                for port in container.get("ports") or ():
-                    if port.get("hostPort"):
-                        found.add(int(port["hostPort"]))
-            if spec(pod).get("hostNetwork"):
-                entries = self.static_of(pod).entry_points.values()
-                found |= {entry.port for entry in entries if entry.port}
-        return found
+    def own_ports(self) -> list[TraefikPort]:
+        """Every port at which the host's Traefik is reached, those of its Service first."""
+        instance = self.instance
+        if instance is None:
+            return self.ports
+        others = [port for port in self.traefik_ports if _belongs(port, instance)]
+        return [*self.ports, *(port for port in others if port not in self.ports)]
 
-    def wanted_port(self, scheme: str) -> ServicePort | None:
-        """The Service port for `scheme`: by number 80 or 443, else by the usual names."""
+    @property
+    def host_ports(self) -> bool:
+        """Whether Traefik's pods open ports on their nodes themselves (hostPort, hostNetwork)."""
+        return any(port.nodes is not None for port in self.own_ports)
+
+    def wanted_port(self, scheme: str) -> TraefikPort | None:
+        """The port for `scheme`: by number 80 or 443, else by the usual names; Services' first.
+
+        A port that pods alone have counts where the load balancer's targets are pods.
+        """
         usual = ("websecure", "https") if scheme == "https" else ("web", "http")
-        streams = [port for port in self.ports if port.protocol == "TCP"]
-        for port in streams:
-            if port.port == standard_port(scheme):
-                return port
-        for port in streams:
-            entry = port.entry_point.name if port.entry_point else ""
-            if port.name in usual or entry in usual or port.target in usual:
-                return port
+        way = self.way
+        at_pods = way is not None and bool(way.targets) and not way.feeds_nodes
+        others = [port for port in self.own_ports if at_pods or port.node_port is not None]
+        for ports in (self.ports, others):
+            streams = [port for port in ports if port.protocol == "TCP"]
+            for port in streams:
+                if port.port == standard_port(scheme):
+                    return port
+            for port in streams:
+                entry = port.entry_point.name if port.entry_point else ""
+                if port.name in usual or entry in usual or port.target in usual:
+                    return port
         return None
 
     @cached_property
-    def tls_ends_in_front(self) -> bool:
-        """Whether the load balancer's listener for the host ends TLS."""
-        if self.balancer is None:
-            return False
-        listener = self.listener(self.balancer, self.target.port)
-        return listener is not None and listener.get("Protocol") in ("TLS", "HTTPS")
+    def reached(self) -> list[TraefikPort]:
+        """The ports of Traefik that the load balancer's targets lead to, Services' first."""
+        ports = self.way.ports if self.way is not None else []
+        return [port for port in self.own_ports if any(port is one for one in ports)]
+
+    @cached_property
+    def used_port(self) -> TraefikPort | None:
+        """The port that requests take: by the targets, else by the scheme."""
+        return self.reached[0] if self.reached else self.wanted_port(self.target.scheme)
 
     @cached_property
     def entry_point(self) -> EntryPoint | None:
         """The entryPoint at which the request arrives, as far as ports tell."""
-        reached = [
-            port.entry_point
-            for port in self.ports
-            if port.node_port in self.target_ports and port.entry_point is not None
-        ]
-        if self.aws.load_balancers.seen:
-            direct = self._pod_target_ports | (self.host_ports & self.target_ports)
-            reached += [e for e in self.static.entry_points.values() if e.port in direct]
-        if not reached and self.tls_ends_in_front:
+        reached = [port.entry_point for port in self.reached if port.entry_point is not None]
+        if not reached and self.way is not None and self.way.ends_tls:
             return None  # what is spoken behind the listener need not be what the URL says
         wanted = self.wanted_port(self.target.scheme)
         meant = wanted.entry_point if wanted is not None else None
@@ -532,3 +544,15 @@ class Scene:
             return reached[0]
         usual = ("websecure", "https") if self.target.scheme == "https" else ("web", "http")
         return next((e for n, e in self.static.entry_points.items() if n in usual), None)
+
+
+def _ready_first(pods: Iterable[Obj]) -> list[Obj]:
+    return sorted(pods, key=lambda pod: not pod_ready(pod))
+
+
+def _belongs(port: TraefikPort, instance: Instance) -> bool:
+    """Whether the port leads to an installation, or is of a Service that is meant to."""
+    if any(pod in instance.pods for pod in port.pods) or port.service is None:
+        return any(pod in instance.pods for pod in port.pods)
+    namespace, name = key_of(port.service)
+    return namespace == instance.namespace and name in instance.services

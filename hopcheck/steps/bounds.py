@@ -101,13 +101,10 @@ def _reached_application(probe: Probe) -> bool:
 
 def _unhealthy_nodes(scene: Scene) -> set[str]:
     """The nodes that are unhealthy targets of the host's load balancer, by name."""
-    listener = scene.listener(scene.balancer, scene.target.port) if scene.balancer else None
     return {
-        str((node.get("metadata") or {}).get("name"))
-        for forward in (scene.forwards(listener) if listener else ())
-        for described in scene.health(forward.target_group_arn).or_else(()) or ()
-        if (described.get("TargetHealth") or {}).get("State") == "unhealthy"
-        and (node := scene.node_ids.get(str((described.get("Target") or {}).get("Id")))) is not None
+        target.node_name
+        for target in (scene.way.targets if scene.way is not None else ())
+        if target.state == "unhealthy" and target.node_name is not None
     }
 
 

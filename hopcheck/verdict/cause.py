@@ -169,7 +169,7 @@ EDGES: tuple[Edge, ...] = (
         "before_pods",
         "status_500",
     ),
-    Edge(("TGT018", "TGT005"), ("REQ009", "REQ008"), "one_end"),
+    Edge(("TGT018", "TGT005"), ("REQ009", "REQ008", "END008"), "one_end"),
     Edge(("DNS00[1-6]", "DNS008"), ("REQ004", "REQ012"), "leads_elsewhere"),
     Edge(
         (*_WRONG_PLACE, "TGT004", "TGT005", "TGT009"),
@@ -193,6 +193,8 @@ EDGES: tuple[Edge, ...] = (
         "listener_certificate",
     ),
     Edge(("TGT006", "TGT009"), ("REQ011",), "loop"),
+    # Traefik 3 breaks such a loop by an answer of its own, 418.
+    Edge(("TGT006",), ("REQ014",), "loop", "by_request"),
     Edge(
         ("ING016", "ING019", "ING00[1236]", "SVC011", "SVC012", "TGT004", "ING020"),
         ("REQ005", "REQ006", "REQ007"),

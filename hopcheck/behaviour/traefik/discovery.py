@@ -179,8 +179,26 @@ def instances(services: Iterable[Obj], pods: Iterable[Obj]) -> list[Instance]:
             k for k in here if k not in picked and not _selects_any(by_key[k], groups.values())
         ]
         names = tuple(key[1] for key in (*picked, *loose))
+        members.sort(key=key_of)
         result.append(Instance(namespace, kind, name, tuple(members), names))
     return result
+
+
+def joined(found: Sequence[Instance], pods: Iterable[Obj]) -> Instance | None:
+    """The installations with any of these pods, as one; None where there are none.
+
+    It has the name of the workload with the most pods, and its pods in order of name.
+    """
+    keys = {key_of(pod) for pod in pods}
+    own = [one for one in found if any(key_of(pod) in keys for pod in one.pods)]
+    if len(own) < 2:
+        return own[0] if own else None
+    first = max(own, key=lambda one: len(one.pods))
+    every = sorted((pod for one in own for pod in one.pods), key=key_of)
+    names = (name for one in (first, *own) for name in one.services)
+    return Instance(
+        first.namespace, first.kind, first.name, tuple(every), tuple(dict.fromkeys(names))
+    )
 
 
 def _selects_any(service: Obj, groups: Iterable[list[Obj]]) -> bool:

@@ -28,9 +28,10 @@ def installed_version(snapshot: Snapshot, instance: Instance | None) -> Version 
 def _told(snapshot: Snapshot, instance: Instance | None) -> Version | None:
     if instance is None:
         return None
-    names = {(pod.get("metadata") or {}).get("name") for pod in instance.pods}
-    for replica in snapshot.traefik.replicas:
-        if replica.pod in names and replica.version.seen:
+    replicas = {replica.pod: replica for replica in snapshot.traefik.replicas}
+    for pod in instance.pods:
+        replica = replicas.get(str((pod.get("metadata") or {}).get("name")))
+        if replica is not None and replica.version.seen:
             found = parse_version(replica.version.get())
             if found is not None:
                 return found

@@ -99,13 +99,18 @@ async def second_down(lab: Lab) -> None:
     await second_traefik(lab, "a-traefik-canary", lambda args: [*args, "--providers.nomad2=true"])
 
 
-@setup(FAMILY, "two-deployments")
-async def two_deployments(lab: Lab) -> None:
-    """A new Deployment of Traefik beside the old one, both behind the same Service."""
-    await second_traefik(lab, "a-traefik-next", lambda args: args)
+async def behind_the_same_service(lab: Lab, change: Callable[[list[str]], list[str]]) -> None:
+    """Start a Deployment of Traefik beside the old one, both behind the same Service."""
+    await second_traefik(lab, "a-traefik-next", change)
 
     def relabel(obj: Obj) -> None:
         obj["metadata"]["labels"]["app"] = "traefik"
 
     lab.store.patch("pods", GATEWAY, "a-traefik-next-6c5d7f8b9-p4x2q", relabel)
     lab.store.delete("services", GATEWAY, "a-traefik-next")
+
+
+@setup(FAMILY, "two-deployments")
+async def two_deployments(lab: Lab) -> None:
+    """A new Deployment of Traefik beside the old one, both behind the same Service."""
+    await behind_the_same_service(lab, lambda args: args)

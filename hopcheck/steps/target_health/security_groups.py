@@ -8,32 +8,38 @@ client or a prefix list has is not known.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hopcheck.behaviour.aws.security_groups import admits_all, rules_for, sources_of
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Finding, Obj, ObjectRef, Probe
+from hopcheck.scene.chain import Chain, TargetLink
 from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.target_health.groups import ports_in
+from hopcheck.steps.rule import rule
+from hopcheck.steps.target_health.front import SHOWN, WAY, lb_name, lb_ref
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
 
 
-def judge(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
-    """At most one finding: the first group on the way that lets nothing through."""
-    listed = scene.aws.security_groups
-    if not listed.seen or not listed.get():
-        return []
-    by_id = {str(group.get("GroupId")): group for group in listed.get()}
+@rule(reads=WAY, uses=SHOWN)
+def security_groups_let_the_traffic_through(scene: Scene) -> Iterator[Finding]:
+    """The security groups of load balancer and nodes let through what the chain sends.
+
+    At most one is named: the first group on the way that lets nothing through.
+    """
+    listed, way = scene.aws.security_groups, scene.way
+    by_id = {str(group.get("GroupId")): group for group in listed.or_else(()) or ()}
     silent = _silent(scene)
-    if not silent and not _all_unhealthy(scene, listener):
-        return []
-    return (
-        _of_balancer(scene, balancer, listener, by_id, silent)
-        or _outbound(scene, balancer, listener, by_id)
-        or _of_nodes(scene, balancer, listener, by_id, silent)
+    if not by_id or way is None or (not silent and not _all_unhealthy(way)):
+        return
+    found = (
+        _of_balancer(scene, way, by_id, silent)
+        or _outbound(way, by_id)
+        or _of_nodes(scene, way, by_id, silent)
     )
+    if found is not None:
+        yield found
 
 
 def _silent(scene: Scene) -> list[Probe]:
@@ -42,17 +48,8 @@ def _silent(scene: Scene) -> list[Probe]:
     return made if all(p.exchanges[-1].error in _SILENT for p in made) else []
 
 
-def _described(scene: Scene, listener: Obj) -> list[Obj]:
-    return [
-        one
-        for forward in scene.forwards(listener)
-        for one in scene.health(forward.target_group_arn).or_else(()) or ()
-    ]
-
-
-def _all_unhealthy(scene: Scene, listener: Obj) -> bool:
-    states = [(d.get("TargetHealth") or {}).get("State") for d in _described(scene, listener)]
-    return bool(states) and all(state == "unhealthy" for state in states)
+def _all_unhealthy(way: Chain) -> bool:
+    return bool(way.targets) and all(target.state == "unhealthy" for target in way.targets)
 
 
 # --- rules
@@ -74,70 +71,61 @@ def _readable(ids: Sequence[object], by_id: dict[str, Obj]) -> list[str]:
 
 
 def _of_balancer(
-    scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj], silent: list[Probe]
-) -> list[Finding]:
-    ids = _readable(balancer.get("SecurityGroups") or (), by_id)
+    scene: Scene, way: Chain, by_id: dict[str, Obj], silent: list[Probe]
+) -> Finding | None:
+    ids = _readable(way.balancer.get("SecurityGroups") or (), by_id)
     if not ids or not silent:
-        return []
-    port = int(listener["Port"])
+        return None
+    port = int(way.listener["Port"])
     rules = rules_for((by_id[i] for i in ids), port)
     versions = {ipaddress.ip_address(p.address).version for p in silent}
     if any(admits_all(rules, version) for version in versions):
-        return []
+        return None
     # Behind an internal load balancer, and inside the network, rules for private addresses are
     # what one wants, and whether this client has one of them is not known.
-    inside = balancer.get("Scheme") == "internal" or scene.snapshot.vantage.in_cluster
+    inside = way.balancer.get("Scheme") == "internal" or scene.snapshot.vantage.in_cluster
     if rules and inside:
-        return []
-    name = str(balancer.get("LoadBalancerName"))
-    what = text("security_group", "balancer", name=name)
+        return None
+    what = text("security_group", "balancer", name=lb_name(way.balancer))
     client = text("security_group", "this_client")
-    return [_finding(ids[0], what, client, port, rules, name, None)]
+    return _finding(ids[0], what, client, port, rules, lb_ref(way.balancer))
 
 
-def _outbound(scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj]) -> list[Finding]:
+def _outbound(way: Chain, by_id: dict[str, Obj]) -> Finding | None:
     """Outbound rules of the load balancer, which must let it reach its targets."""
-    ids = _readable(balancer.get("SecurityGroups") or (), by_id)
+    ids = _readable(way.balancer.get("SecurityGroups") or (), by_id)
     if not ids or not all("IpPermissionsEgress" in by_id[i] for i in ids):
-        return []
-    if not _all_unhealthy(scene, listener):
-        return []
-    for forward in scene.forwards(listener):
-        for port in sorted(ports_in(scene, forward.target_group_arn)):
-            if rules_for((by_id[i] for i in ids), port, "IpPermissionsEgress"):
-                continue
-            name = str(balancer.get("LoadBalancerName"))
-            what = text("security_group", "outbound", name=name)
+        return None
+    if not _all_unhealthy(way):
+        return None
+    for port in (number for group in way.groups for number in group.numbers):
+        if not rules_for((by_id[i] for i in ids), port, "IpPermissionsEgress"):
+            what = text("security_group", "outbound", name=lb_name(way.balancer))
             source = text("security_group", "the_balancer")
-            return [_finding(ids[0], what, source, port, [], name, None)]
-    return []
+            return _finding(ids[0], what, source, port, [], lb_ref(way.balancer))
+    return None
 
 
 # --- the nodes
 
 
 def _of_nodes(
-    scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj], silent: list[Probe]
-) -> list[Finding]:
-    own = {str(i) for i in balancer.get("SecurityGroups") or ()}
-    for forward in scene.forwards(listener):
-        arn = forward.target_group_arn
-        name = str(scene.group(arn).get("TargetGroupName"))
-        preserved = scene.attribute(arn, "preserve_client_ip.enabled") == "true"
-        for described in scene.health(arn).or_else(()) or ():
-            ids = _instance_groups(scene, described.get("Target") or {}, by_id)
-            if not ids:
-                continue
-            state = (described.get("TargetHealth") or {}).get("State")
-            for port, traffic in _ports(scene, described):
+    scene: Scene, way: Chain, by_id: dict[str, Obj], silent: list[Probe]
+) -> Finding | None:
+    own = {str(i) for i in way.balancer.get("SecurityGroups") or ()}
+    for group in way.groups:
+        preserved = group.attributes.get("preserve_client_ip.enabled") == "true"
+        for target in group.targets:
+            ids = _instance_groups(scene, target, by_id)
+            for port, traffic in _ports(scene, target) if ids else ():
                 rules = rules_for((by_id[i] for i in ids), port)
-                if not rules and state == "unhealthy":
+                if target.state == "unhealthy" and (not rules or _admit_others(rules, own)):
                     source = text("security_group", "the_balancer")
                 elif (
                     traffic
                     and preserved
                     and silent
-                    and state == "healthy"
+                    and target.state == "healthy"
                     and not scene.snapshot.vantage.in_cluster
                     and not own & set(sources_of(rules))
                     and not any(admits_all(rules, version) for version in (4, 6))
@@ -146,43 +134,38 @@ def _of_nodes(
                 else:
                     continue
                 what = text("security_group", "nodes")
-                return [_finding(ids[0], what, source, port, rules, None, name)]
-    return []
+                return _finding(ids[0], what, source, port, rules, group.ref)
+    return None
 
 
-def _ports(scene: Scene, described: Obj) -> list[tuple[int, bool]]:
+def _admit_others(rules: list[Obj], own: set[str]) -> bool:
+    """Whether the rules admit members of groups alone, and of none that the load balancer has."""
+    sources = set(sources_of(rules))
+    return bool(own) and all(one.startswith("sg-") for one in sources) and not own & sources
+
+
+def _ports(scene: Scene, target: TargetLink) -> list[tuple[int, bool]]:
     """The ports that a target is asked on, each with whether it is the traffic's.
 
-    One that is no port of Traefik's is another fault: no rule for it is missing.
+    One that is no port of Traefik's is another fault: no rule for it is missing. Nor is one where
+    a hostPort is closed on this node, for want of a pod.
     """
-    known = {p.node_port for p in scene.ports if p.node_port} | scene.host_ports
-    found = []
-    port = int((described.get("Target") or {}).get("Port") or 0)
-    check = str(described.get("HealthCheckPort") or "")
-    for number, traffic in ((port, True), (int(check) if check.isdigit() else 0, False)):
-        if number and (not known or number in known):
-            found.append((number, traffic))
-    return found
+    known = {port.node_port for port in scene.own_ports if port.node_port}
+    asked = ((target.port, True), (target.check_port, False)) if target.open_here else ()
+    return [(number, own) for number, own in asked if number and (not known or number in known)]
 
 
-def _instance_groups(scene: Scene, target: Obj, by_id: dict[str, Obj]) -> list[str]:
+def _instance_groups(scene: Scene, target: TargetLink, by_id: dict[str, Obj]) -> list[str]:
     for instance in scene.aws.instances.or_else(()) or ():
-        if target.get("Id") in (instance.get("InstanceId"), instance.get("PrivateIpAddress")):
+        if target.id in (instance.get("InstanceId"), instance.get("PrivateIpAddress")):
             groups = [g.get("GroupId") for g in instance.get("SecurityGroups") or ()]
             return _readable(groups, by_id)
     return []
 
 
 def _finding(
-    group: str,
-    what: str,
-    source: str,
-    port: int,
-    rules: list[Obj],
-    balancer: str | None,
-    target_group: str | None,
+    group: str, what: str, source: str, port: int, rules: list[Obj], related: ObjectRef
 ) -> Finding:
-    kind, name = ("LoadBalancer", balancer) if balancer else ("TargetGroup", target_group)
     return make(
         "TGT007",
         ObjectRef("SecurityGroup", group),
@@ -191,5 +174,5 @@ def _finding(
         source=source,
         port=port,
         rules=_words(rules, port),
-        related=(ObjectRef(kind, str(name)),),
+        related=(related,),
     )

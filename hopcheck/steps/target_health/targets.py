@@ -1,192 +1,147 @@
-"""Target groups of a listener: are there targets, on the right port, healthy, and if not why."""
+"""The targets: whose they are, on which port, and whether AWS uses them."""
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct, field
-
-from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Gap, Obj, ObjectRef, Severity, Why
+from hopcheck.catalogue.catalogue import has_text, listing, text
+from hopcheck.model import Finding, ObjectRef, Severity
+from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene, meta, pod_ready, spec
-from hopcheck.steps.target_health import membership, mixed_targets, zones
-from hopcheck.steps.target_health.groups import Group, ports_in, reason_of, target_name
-from hopcheck.steps.target_health.membership import TRANSIENT
+from hopcheck.steps.names import traefik_refs
+from hopcheck.steps.rule import rule
+from hopcheck.steps.target_health.front import (
+    BEHIND,
+    SHOWN,
+    WAY,
+    lb_name,
+    lb_ref,
+    of_group,
+    service_refs,
+    way_of,
+)
+from hopcheck.steps.target_health.groups import groups_of, is_strange, judged_groups
+from hopcheck.steps.target_health.listeners import led_elsewhere
+from hopcheck.steps.target_health.zones import zone_of
 
-_CODES = re.compile(r"codes: \[([\d, ]+)\]")
+# Nodes that no load balancer is meant to reach (Kubernetes, "Well-Known Labels").
+_NOT_MEANT = (
+    "node-role.kubernetes.io/control-plane",
+    "node-role.kubernetes.io/master",
+    "node.kubernetes.io/exclude-from-external-load-balancers",
+)
 
 
-class Groups(Struct):
-    """What was found in all target groups of a listener."""
-
-    findings: list[Finding] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-def judge_groups(scene: Scene, balancer: Obj, listener: Obj) -> Groups:
-    """Judge every target group that the listener forwards this host's requests to."""
-    result = Groups()
-    members: list[dict[str, Any]] = []
-    names: list[str] = []
-    for forward in scene.forwards(listener):
-        if forward.weight == 0:
+@rule(reads=("dns", "aws"), uses=BEHIND)
+def the_group_has_targets(scene: Scene) -> Iterator[Finding]:
+    """Targets are registered in the group, and not all of them are on their way out."""
+    way = way_of(scene)
+    for group in groups_of(scene) if way is not None else ():
+        draining = bool(group.targets) and len(group.in_state("draining")) == len(group.targets)
+        if way is None or (group.targets and (not draining or is_strange(scene, way))):
             continue
-        group = scene.group(forward.target_group_arn)
-        name = str(group.get("TargetGroupName") or forward.target_group_arn)
-        names.append(name)
-        if group.get("TargetType") == "alb":
-            continue
-        health = scene.health(forward.target_group_arn)
-        if not health.seen:
-            result.gaps.append(
-                Gap(
-                    "target_health",
-                    health.why or Why.NOT_SELECTED,
-                    health.detail,
-                    params={"tg": name, "party": "aws"},
-                )
-            )
-            continue
-        one = Group(forward.target_group_arn, name, group, health.get(), forward.share)
-        members += [
-            {"name": target_name(d), "state": Group.state(d), "detail": reason_of(d)}
-            for d in one.described
-        ]
-        _judge_group(scene, balancer, listener, one, result)
-    result.facts["target-group.label"] = listing(names)
-    result.facts["target-group.members"] = members
-    healthy = sum(member["state"] == "healthy" for member in members)
-    result.facts["target-group.detail"] = text("found", "targets", ok=healthy, total=len(members))
-    result.facts["targets"] = members
-    nodes = _node_names(scene, members)
-    if nodes:
-        result.facts["node.label"] = listing(nodes, 3)
-    elif any(str(member["name"]).rpartition(":")[0] in scene.pod_addresses for member in members):
-        result.facts["node.na"] = text("na", "pods_are_targets")
-    return result
-
-
-def _node_names(scene: Scene, members: list[dict[str, Any]]) -> list[str]:
-    found: dict[str, None] = {}
-    for member in members:
-        ident, _, port = str(member["name"]).rpartition(":")
-        node = scene.node_ids.get(ident)
-        if node is not None:
-            found[f"{meta(node).get('name')}:{port}"] = None
-    return list(found)
-
-
-def _judge_group(scene: Scene, balancer: Obj, listener: Obj, group: Group, result: Groups) -> None:
-    lb = balancer.get("LoadBalancerName")
-    if not group.described:
-        result.findings.append(_no_targets(listener, group, str(lb)))
-        return
-    others = membership.strangers(scene, balancer, listener, group)
-    if others:
-        result.findings += others
-        return
-    if len(group.in_state("draining")) == len(group.described):
-        result.findings.append(_no_targets(listener, group, str(lb), variant="draining"))
-        return
-    result.findings += _ports(scene, group)
-    result.findings += mixed_targets.judge(scene, group)
-    result.findings += membership.unused(scene, balancer, group)
-    result.findings += membership.not_registered(scene, group)
-    result.findings += zones.judge(scene, balancer, group)
-    result.findings += _proxy_protocol(scene, group)
-    moving = group.in_state(*TRANSIENT)
-    if moving:
-        result.findings.append(
-            make(
-                "TGT021",
-                group.ref,
-                tg=group.name,
-                tg_arn=group.arn,
-                count=len(moving),
-                total=len(group.described),
-                states=listing(sorted({f"{Group.state(d)} ({reason_of(d)})" for d in moving})),
-            )
+        yield of_group(
+            "TGT010",
+            group,
+            variant="draining" if draining else None,
+            lb=lb_name(way.balancer),
+            port=way.listener.get("Port"),
+            share=group.share,
+            related=(lb_ref(way.balancer),),
         )
-    unsure = group.in_state("unavailable")
-    if unsure:
-        result.gaps.append(
-            Gap(
-                "target_health",
-                Why.ERROR,
-                reason_of(unsure[0]),
-                required=len(unsure) == len(group.described),
-                params={"tg": group.name, "party": "aws"},
+
+
+@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
+def the_targets_are_this_clusters(scene: Scene) -> Iterator[Finding]:
+    """A target at least is a node or a Traefik pod of this cluster.
+
+    Told only where requests fail, this cluster has a Traefik, and nodes and pods could be seen.
+    """
+    way = way_of(scene)
+    for group in groups_of(scene) if way is not None and is_strange(scene, way) else ():
+        if way is None or not group.targets:
+            continue
+        names = listing(target.name for target in group.targets)
+        if group.of_addresses and len(group.in_state("unhealthy")) == len(group.targets):
+            yield of_group(
+                "TGT019",
+                group,
+                variant="all",
+                severity=Severity.ERROR,
+                count=len(group.targets),
+                total=len(group.targets),
+                targets=names,
+                ns=scene.instance.namespace if scene.instance else "",
+                share=group.share,
+                related=traefik_refs(scene),
             )
-        )
-    result.findings += membership.stale(scene, group)
-    result.findings += _unhealthy(scene, group)
+        else:
+            action = text("action", "target_group", tg=group.name, targets=names)
+            related = (group.ref, lb_ref(way.balancer))
+            yield led_elsewhere(
+                scene, way, action, variant="elsewhere", share=group.share, related=related
+            )
 
 
-def _no_targets(listener: Obj, group: Group, lb: str, variant: str | None = None) -> Finding:
-    return make(
-        "TGT010",
-        group.ref,
-        variant=variant,
-        tg=group.name,
-        tg_arn=group.arn,
-        lb=lb,
-        port=listener.get("Port"),
-        share=group.share,
-        related=(ObjectRef("LoadBalancer", lb),),
+# --- their ports
+
+
+@rule(reads=WAY, uses=SHOWN)
+def targets_are_on_a_port_of_traefik(scene: Scene) -> Iterator[Finding]:
+    """Every target is registered on a port at which Traefik is reached."""
+    for group in judged_groups(scene):
+        wrong: Counter[tuple[Kind, int]] = Counter()
+        for target in group.targets:
+            known = _numbers(scene, target.kind) if target.kind is not None else []
+            if target.kind is None or not known or target.leads is not None:
+                continue
+            if not _forwarded(scene, group, target.port):
+                wrong[target.kind, target.port] += 1
+        for (kind, port), count in wrong.items():
+            yield _off_port(scene, group, kind, port, count)
+
+
+def _numbers(scene: Scene, kind: Kind) -> list[int]:
+    return sorted({number for one in scene.own_ports if (number := one.number(kind))})
+
+
+def _off_port(scene: Scene, group: GroupLink, kind: Kind, port: int, count: int) -> Finding:
+    wanted = scene.wanted_port(scene.target.scheme)
+    best = wanted.number(kind) if wanted is not None else None
+    by_host_port = kind == "node" and scene.host_ports and not any(p.node_port for p in scene.ports)
+    return of_group(
+        "TGT014",
+        group,
+        variant="ip" if kind == "pod" else "host_port" if by_host_port else None,
+        target_port=port,
+        node_ports=listing(_numbers(scene, kind)),
+        wanted=(wanted.name or wanted.port) if wanted else "",
+        wanted_port=best or "",
+        count=count,
+        total=len(group.targets),
+        share=group.share * count / len(group.targets),
+        related=service_refs(scene) or traefik_refs(scene),
+        **_words(scene),
     )
 
 
-def _ports(scene: Scene, group: Group) -> list[Finding]:
-    """Every target's port must be a port of this cluster's Traefik."""
-    service = scene.traefik_service
-    wrong: dict[tuple[str, int], int] = {}
-    node_ports = {
-        p.node_port for p in mixed_targets.all_ports(scene) if p.node_port
-    } | scene.host_ports
-    pod_ports = {p.container_port for p in scene.ports if p.container_port} | {
-        e.port for e in scene.static.entry_points.values() if e.port
+def _words(scene: Scene) -> dict[str, Any]:
+    """Traefik's Service, as texts name it; its workload where it has none."""
+    service = meta(scene.traefik_service) if scene.traefik_service is not None else {}
+    own = scene.instance
+    namespace = service.get("namespace") or (own.namespace if own else "")
+    name = service.get("name") or (own.name if own else "")
+    return {
+        "service": f"{namespace}/{name}",
+        "ns": namespace,
+        "svc": name,
     }
-    for described in group.described:
-        target = described.get("Target") or {}
-        kind, port = membership.kind_of(scene, target), int(target.get("Port") or 0)
-        known = node_ports if kind == "node" else pod_ports if kind == "pod" else None
-        if known and kind and port not in known and not _forwarded(scene, group, port):
-            wrong[(kind, port)] = wrong.get((kind, port), 0) + 1
-    found = []
-    for (kind, port), count in wrong.items():
-        if service is None:
-            break
-        wanted = scene.wanted_port(scene.target.scheme)
-        known_ports = node_ports if kind == "node" else pod_ports
-        namespace, name = meta(service).get("namespace"), meta(service).get("name")
-        best = (wanted.node_port if kind == "node" else wanted.container_port) if wanted else None
-        found.append(
-            make(
-                "TGT014",
-                group.ref,
-                variant="ip" if kind == "pod" else None,
-                tg=group.name,
-                tg_arn=group.arn,
-                target_port=port,
-                service=f"{namespace}/{name}",
-                node_ports=listing(sorted(p for p in known_ports if p)),
-                wanted=(wanted.name or wanted.port) if wanted else "",
-                wanted_port=best or "",
-                ns=namespace,
-                svc=name,
-                count=count,
-                total=len(group.described),
-                share=group.share * count / len(group.described),
-                related=(ObjectRef("Service", str(name), namespace),),
-            )
-        )
-    return found
 
 
-def _forwarded(scene: Scene, group: Group, port: int) -> bool:
+def _forwarded(scene: Scene, group: GroupLink, port: int) -> bool:
     """Whether something that is no Service of the cluster passes the port on, and does it well.
 
     Forwarders on the nodes (servicelb's pods, a proxy in the host network): a target on the port
@@ -199,179 +154,182 @@ def _forwarded(scene: Scene, group: Group, port: int) -> bool:
         for service in scene.services
         for one in spec(service).get("ports") or ()
     )
-    healthy = any(
-        (described.get("Target") or {}).get("Port") == port
-        for described in group.in_state("healthy")
-    )
+    healthy = any(target.port == port for target in group.in_state("healthy"))
     return healthy and not owned and made.made > 0 and made.succeeded == made.made
 
 
-def _proxy_protocol(scene: Scene, group: Group) -> list[Finding]:
-    attribute = scene.attribute(group.arn, "proxy_protocol_v2.enabled")
-    if attribute != "true" or not scene.static.known:
-        return []
-    ports = ports_in(scene, group.arn)
-    entries = [
-        p.entry_point
-        for p in scene.ports
-        if p.entry_point is not None and (p.node_port in ports or p.container_port in ports)
-    ]
-    if outcome_of(scene).succeeded:
-        return []
-    instance = scene.instance
-    related = (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
-    return [
-        make(
-            "TGT018",
-            group.ref,
-            tg=group.name,
-            tg_arn=group.arn,
-            entry=entry.name,
-            attribute=attribute,
-            entry_state=text("said", "no_proxy_protocol"),
-            related=related,
+@rule(reads=WAY, uses=SHOWN)
+def targets_of_a_group_lead_to_one_entrypoint(scene: Scene) -> Iterator[Finding]:
+    """All targets of a group lead to the same entryPoint of Traefik.
+
+    Where all lead to another one it is the listener's fault, or the group of another scheme.
+    """
+    way = way_of(scene)
+    for group in judged_groups(scene):
+        plain = way is not None and way.ends_tls and group.sends_plain
+        wanted = scene.wanted_port("http" if plain else scene.target.scheme)
+        if wanted is None or wanted.entry_point is None:
+            continue
+        known = [t for t in group.targets if t.leads is not None and t.leads.entry_point]
+        right = [t for t in known if t.leads is not None and t.leads.same_entry(wanted)]
+        others = sorted({t.port for t in known if t not in right})
+        for port in others if right else ():
+            astray = [target for target in group.targets if target.port == port]
+            yield of_group(
+                "TGT014",
+                group,
+                variant="entry",
+                target_port=port,
+                node_ports=listing(sorted({target.port for target in right})),
+                wanted=wanted.entry_point.name,
+                wanted_port=min(target.port for target in right),
+                count=len(astray),
+                total=len(group.targets),
+                share=group.share * len(astray) / len(group.targets),
+                related=(
+                    *(ObjectRef("Target", target.name) for target in astray),
+                    *(service_refs(scene) or traefik_refs(scene)),
+                ),
+                **_words(scene),
+            )
+
+
+@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
+def both_ends_speak_proxy_protocol_or_neither(scene: Scene) -> Iterator[Finding]:
+    """Where the group sends the PROXY protocol, the entryPoint behind it accepts it."""
+    attribute = "proxy_protocol_v2.enabled"
+    for group in judged_groups(scene) if scene.static.known else ():
+        if group.attributes.get(attribute) != "true":
+            continue
+        reached = (group.leads(number) for number in group.numbers)
+        entries = {p.entry_point.name: p.entry_point for p in reached if p and p.entry_point}
+        for entry in entries.values():
+            if not entry.proxy_protocol:
+                yield of_group(
+                    "TGT018",
+                    group,
+                    entry=entry.name,
+                    attribute="true",
+                    entry_state=text("said", "no_proxy_protocol"),
+                    related=traefik_refs(scene),
+                )
+
+
+# --- whether they are used, and who is missing
+
+
+@rule(reads=("dns", "aws"), uses=BEHIND)
+def aws_uses_every_target(scene: Scene) -> Iterator[Finding]:
+    """No target is registered in vain: its zone is enabled, its instance runs, its group is used.
+
+    Information where they are all in zones that the load balancer does not have: it is told its
+    zones on purpose, and Auto Scaling groups register nodes of every zone.
+    """
+    way = way_of(scene)
+    for group in judged_groups(scene) if way is not None else ():
+        zones = way.balancer.get("AvailabilityZones") or () if way is not None else ()
+        enabled = {str(zone.get("ZoneName")) for zone in zones}
+        serving = group.in_state("healthy", *TRANSIENT)
+        by_reason: dict[str, list[TargetLink]] = {}
+        for target in group.in_state("unused"):
+            by_reason.setdefault(target.reason, []).append(target)
+        for reason, these in by_reason.items():
+            if not has_text("unused", reason):
+                continue
+            own = {zone_of(scene, target) for target in these}
+            outside = reason == "Target.NotInUse" and None not in own and not own & enabled
+            mild = Severity.INFO if outside and enabled else Severity.WARNING
+            common: dict[str, Any] = {
+                "severity": mild if serving else Severity.ERROR,
+                "share": group.share * len(these) / len(group.targets),
+            }
+            names = listing(target.name for target in these)
+            counted: dict[str, Any] = {
+                "reason": reason,
+                "meaning": text("unused", reason),
+                "total": len(group.targets),
+            }
+            if reason == "Target.NotInUse":
+                lb = lb_name(way.balancer) if way is not None else ""
+                yield of_group("TGT011", group, lb=lb, unused=len(these), **counted, **common)
+            elif reason == "Target.NotRegistered":
+                yield of_group("TGT013", group, missing=names, detail="", **common)
+            else:
+                yield of_group(
+                    "TGT012", group, count=len(these), targets=names, **counted, **common
+                )
+
+
+@rule(reads=WAY, uses=SHOWN)
+def nodes_with_a_pod_are_registered_under_policy_local(scene: Scene) -> Iterator[Finding]:
+    """Under externalTrafficPolicy Local every node with a Traefik pod is a target.
+
+    Information only: the pods of the others get nothing, and no request fails of that.
+    """
+    for group in judged_groups(scene) if is_local(scene) else ():
+        registered = {target.node_name for target in group.targets if target.node is not None}
+        by_name = {str(meta(node).get("name")): node for node in scene.node_ids.values()}
+        serving = nodes_with_traefik(scene)
+        missing = sorted(
+            name
+            for name in serving - registered
+            if name in by_name
+            and not any(label in (meta(by_name[name]).get("labels") or {}) for label in _NOT_MEANT)
         )
-        for entry in entries
-        if not entry.proxy_protocol
-    ]
+        if missing and serving & registered:
+            yield of_group(
+                "TGT013",
+                group,
+                severity=Severity.INFO,
+                missing=listing(missing),
+                detail=text("said", "local_without_target"),
+                related=tuple(ObjectRef("Node", name) for name in missing[:3]),
+            )
 
 
-def _nodes_with_traefik(scene: Scene) -> set[str]:
-    pods = scene.instance.pods if scene.instance else ()
-    return {str(spec(pod).get("nodeName")) for pod in pods if pod_ready(pod)}
-
-
-def _is_local(scene: Scene) -> bool:
+def is_local(scene: Scene) -> bool:
+    """Whether a node hands on what it gets to its own pods alone."""
     service = scene.traefik_service
     return service is not None and spec(service).get("externalTrafficPolicy") == "Local"
 
 
-def _needs_own_pod(scene: Scene) -> bool:
-    """Whether a node serves only by a Traefik pod of its own: policy Local, or hostPorts alone."""
-    return _is_local(scene) or (scene.traefik_service is None and bool(scene.host_ports))
+def nodes_with_traefik(scene: Scene) -> set[str | None]:
+    """The names of the nodes on which a pod of the host's Traefik is ready."""
+    pods = scene.instance.pods if scene.instance else ()
+    return {str(spec(pod).get("nodeName")) for pod in pods if pod_ready(pod)}
 
 
-def _untold(scene: Scene) -> bool:
-    """Whether it cannot be told if some nodes are meant to fail their health check.
-
-    That is so where the Service was not seen, or its policy is Local and pods or nodes were not.
-    """
-    if scene.traefik_service is None and not scene.kube.list("services").seen:
-        return True
-    return _is_local(scene) and (scene.instance is None or not scene.node_ids)
-
-
-def _expected_under_local(scene: Scene, group: Group, unhealthy: list[Obj]) -> bool:
-    """Whether every unhealthy target is a node without a ready Traefik pod of its own."""
-    if not _needs_own_pod(scene) or not scene.instance:
-        return False
-    serving = _nodes_with_traefik(scene)
-    nodes = [scene.node_ids.get((d.get("Target") or {}).get("Id", "")) for d in unhealthy]
-    return bool(group.in_state("healthy")) and all(
-        node is not None and meta(node).get("name") not in serving for node in nodes
-    )
-
-
-def _unhealthy(scene: Scene, group: Group) -> list[Finding]:
-    unhealthy = group.in_state("unhealthy", "unhealthy.draining")
-    if not unhealthy:
-        return []
-    count, total = len(unhealthy), len(group.described)
-    names = listing(target_name(d) for d in unhealthy)
-    common: dict[str, Any] = {"tg": group.name, "tg_arn": group.arn}
-    if _expected_under_local(scene, group, unhealthy):
-        namespace = scene.instance.namespace if scene.instance else ""
-        return [
-            make(
-                "TGT022",
-                group.ref,
-                variant=None if _is_local(scene) else "host_port",
-                tg=group.name,
-                count=count,
-                total=total,
-                targets=names,
-                ns=namespace,
+@rule(reads=("dns", "aws"), uses=BEHIND)
+def no_target_is_on_its_way(scene: Scene) -> Iterator[Finding]:
+    """No target is being registered or deregistered."""
+    for group in judged_groups(scene):
+        moving = group.in_state(*TRANSIENT)
+        if moving:
+            yield of_group(
+                "TGT021",
+                group,
+                count=len(moving),
+                total=len(group.targets),
+                states=listing(sorted({f"{t.state} ({t.reason})" for t in moving})),
             )
+
+
+@rule(reads=WAY, uses=SHOWN)
+def every_address_is_a_pods(scene: Scene) -> Iterator[Finding]:
+    """Every ip target is an address of a pod or node that is there."""
+    for group in judged_groups(scene):
+        if not group.of_addresses or not scene.pod_addresses or not scene.node_ids:
+            continue
+        # Healthy ones are somebody's: another cluster's, behind the same target group.
+        others = [
+            t for t in group.targets if t.kind is None and t.state not in (*TRANSIENT, "healthy")
         ]
-    found = _health_check(scene, group, unhealthy)
-    reasons = listing(sorted({reason_of(d) or text("said", "no_reason") for d in unhealthy}))
-    ports = listing(sorted(ports_in(scene, group.arn)))
-    # Requests avoid unhealthy targets while any is healthy: capacity is lost, not requests.
-    partial = count < total
-    mild = Severity.INFO if _untold(scene) or _cordoned(scene, unhealthy) else Severity.WARNING
-    found.append(
-        make(
-            "TGT017",
-            group.ref,
-            severity=mild if partial else None,
-            count=count,
-            total=total,
-            reason=reasons,
-            targets=names,
-            target_port=ports,
-            share=group.share * count / total,
-            **common,
-        )
-    )
-    return found
-
-
-def _cordoned(scene: Scene, unhealthy: list[Obj]) -> bool:
-    """Whether each of these targets is a node that somebody has taken out (kubectl cordon)."""
-    nodes = [scene.node_ids.get(str((d.get("Target") or {}).get("Id"))) for d in unhealthy]
-    return all(node is not None and bool(spec(node).get("unschedulable")) for node in nodes)
-
-
-def _health_check(scene: Scene, group: Group, unhealthy: list[Obj]) -> list[Finding]:
-    """The health check itself is wrong: its port, or what it asks there."""
-    obj = group.obj
-    check = str(obj.get("HealthCheckPort") or "traffic-port")
-    traffic = sorted(ports_in(scene, group.arn))
-    node_ports = {p.node_port for p in scene.ports if p.node_port} | scene.host_ports
-    own = {p.container_port for p in scene.ports} | {
-        e.port for e in scene.static.entry_points.values()
-    }
-    service = scene.traefik_service
-    health_port = spec(service).get("healthCheckNodePort") if service else None
-    common: dict[str, Any] = {"tg": group.name, "tg_arn": group.arn}
-    ip_targets = obj.get("TargetType") == "ip"
-    known = node_ports | ({health_port} if health_port else set()) | (own if ip_targets else set())
-    traffic_fine = any(port in known for port in traffic)
-    if check != "traffic-port" and known and int(check or 0) not in known and traffic_fine:
-        return [
-            make("TGT015", group.ref, check_port=check, traffic_port=listing(traffic), **common)
-        ]
-    protocol = str(obj.get("HealthCheckProtocol") or "TCP")
-    answered = [d for d in unhealthy if reason_of(d) == "Target.ResponseCodeMismatch"]
-    if protocol in ("HTTP", "HTTPS") and (answered or not _answers_check(scene, obj, traffic)):
-        said = str((unhealthy[0].get("TargetHealth") or {}).get("Description") or "")
-        codes = _CODES.search(said)  # an NLB names none
-        if _some_pod_ready(scene) and traffic_fine:
-            return [
-                make(
-                    "TGT016",
-                    group.ref,
-                    protocol=protocol,
-                    path=obj.get("HealthCheckPath", "/"),
-                    matcher=(obj.get("Matcher") or {}).get("HttpCode", "200-399"),
-                    answer=codes[1] if codes else "404",
-                    **common,
-                )
-            ]
-    return []
-
-
-def _some_pod_ready(scene: Scene) -> bool:
-    return any(pod_ready(pod) for pod in (scene.instance.pods if scene.instance else ()))
-
-
-def _answers_check(scene: Scene, obj: Obj, traffic: list[int]) -> bool:
-    """Whether Traefik's ping is what the HTTP health check asks, as far as known."""
-    check = str(obj.get("HealthCheckPort") or "traffic-port")
-    number = int(check) if check.isdigit() else (traffic[0] if traffic else 0)
-    port = next((p for p in scene.ports if number in (p.node_port, p.container_port)), None)
-    if port is None or port.entry_point is None or not scene.static.known:
-        return True
-    static = scene.static
-    path = str(obj.get("HealthCheckPath") or "/")
-    return static.ping and static.ping_entry_point == port.entry_point.name and path == "/ping"
+        if others and len(others) < len(group.targets):
+            yield of_group(
+                "TGT019",
+                group,
+                count=len(others),
+                total=len(group.targets),
+                targets=listing(target.name for target in others),
+                ns=scene.instance.namespace if scene.instance else "",
+            )

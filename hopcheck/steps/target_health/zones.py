@@ -2,71 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from hopcheck.behaviour.aws.loadbalancer import interface_addresses
-from hopcheck.catalogue.catalogue import listing, make
+from hopcheck.catalogue.catalogue import listing
 from hopcheck.model import ErrorKind, Finding, Obj, ObjectRef, Probe, Severity
+from hopcheck.scene.chain import GroupLink, TargetLink
 from hopcheck.scene.outcome import requests_made, succeeded
 from hopcheck.scene.scene import Scene, meta
-from hopcheck.steps.target_health.groups import Group
+from hopcheck.steps.rule import rule
+from hopcheck.steps.target_health.front import BEHIND, of_group, way_of
+from hopcheck.steps.target_health.groups import judged_groups
 
 
-def judge(scene: Scene, balancer: Obj, group: Group) -> list[Finding]:
-    """An error where requests go to such a zone; else information: AWS takes it out of DNS."""
-    if balancer.get("Type") != "network" or _crossing(scene, balancer, group) != "false":
-        return []
+@rule(reads=("dns", "aws"), uses=BEHIND)
+def every_zone_has_a_healthy_target(scene: Scene) -> Iterator[Finding]:
+    """Without cross-zone balancing every zone of a Network Load Balancer has a healthy target.
+
+    An error where requests go to such a zone; else information: AWS takes it out of DNS.
+    """
+    way = way_of(scene)
+    for group in judged_groups(scene) if way is not None else ():
+        if way is not None and way.balancer.get("Type") == "network":
+            yield from _gaps(scene, way.balancer, group)
+
+
+def _gaps(scene: Scene, balancer: Obj, group: GroupLink) -> Iterator[Finding]:
     enabled = [str(z.get("ZoneName")) for z in balancer.get("AvailabilityZones") or ()]
-    zones = {id(d): zone_of(scene, d.get("Target") or {}) for d in group.described}
-    healthy = group.in_state("healthy")
-    served = {zones[id(d)] for d in healthy}
-    if not healthy or None in zones.values() or "all" in served:
-        return []
+    zones = [zone_of(scene, target) for target in group.targets]
+    served = {zone_of(scene, target) for target in group.in_state("healthy")}
+    if _crossing(scene, balancer, group) != "false" or not served or None in zones:
+        return
     empty = [zone for zone in enabled if zone not in served]
-    if not empty or len(empty) == len(enabled):
-        return []
+    if "all" in served or not empty or len(empty) == len(enabled):
+        return
     failing = _failing(scene, balancer, empty)
     made = requests_made(scene.snapshot)
     lb = str(balancer.get("LoadBalancerName"))
-    return [
-        make(
-            "TGT024",
-            group.ref,
-            variant="used" if failing else None,
-            severity=Severity.ERROR if failing else None,
-            lb=lb,
-            lb_arn=balancer["LoadBalancerArn"],
-            tg=group.name,
-            tg_arn=group.arn,
-            zones=listing(empty),
-            served=listing(sorted(str(zone) for zone in served)),
-            fails=listing(p.address for p in failing),
-            share=group.share * len(failing) / len(made) if failing else None,
-            related=(ObjectRef("LoadBalancer", lb),),
-        )
-    ]
+    yield of_group(
+        "TGT024",
+        group,
+        variant="used" if failing else None,
+        severity=Severity.ERROR if failing else None,
+        lb=lb,
+        lb_arn=balancer["LoadBalancerArn"],
+        zones=listing(empty),
+        served=listing(sorted(str(zone) for zone in served)),
+        fails=listing(p.address for p in failing),
+        share=group.share * len(failing) / len(made) if failing else None,
+        related=(ObjectRef("LoadBalancer", lb),),
+    )
 
 
-def _crossing(scene: Scene, balancer: Obj, group: Group) -> str | None:
+def _crossing(scene: Scene, balancer: Obj, group: GroupLink) -> str | None:
     """Give "true" or "false"; None where an attribute could not be read."""
     key = "load_balancing.cross_zone.enabled"
-    own = scene.attribute(group.arn, key)
+    own = group.attributes.get(key)
     if own in ("true", "false"):
         return own
     attributes = scene.aws.load_balancer_attributes.get(balancer["LoadBalancerArn"])
     return (attributes.or_else({}) or {}).get(key) if attributes is not None else None
 
 
-def zone_of(scene: Scene, target: Obj) -> str | None:
+def zone_of(scene: Scene, target: TargetLink) -> str | None:
     """The target's zone: by AWS for an address, by its instance or node otherwise."""
-    if target.get("AvailabilityZone"):
-        return str(target["AvailabilityZone"])
+    if target.obj.get("AvailabilityZone"):
+        return str(target.obj["AvailabilityZone"])
     for instance in scene.aws.instances.or_else(()) or ():
-        if target.get("Id") in (instance.get("InstanceId"), instance.get("PrivateIpAddress")):
+        if target.id in (instance.get("InstanceId"), instance.get("PrivateIpAddress")):
             zone = (instance.get("Placement") or {}).get("AvailabilityZone")
             return str(zone) if zone else None
-    node = scene.node_ids.get(str(target.get("Id")))
-    labels = (meta(node).get("labels") or {}) if node is not None else {}
+    labels = (meta(target.node).get("labels") or {}) if target.node is not None else {}
     zone = labels.get("topology.kubernetes.io/zone")
     return str(zone) if zone else None
 

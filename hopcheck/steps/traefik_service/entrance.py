@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 from hopcheck.catalogue.catalogue import listing, make
-from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef
+from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef
 from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.probes import probes_at
-from hopcheck.scene.scene import Scene, ServicePort, meta
+from hopcheck.scene.scene import Scene, meta
 from hopcheck.steps.network_policies import closed_entrance
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.RESET)
 
 
-def judge(scene: Scene, service: Obj, used: ServicePort | None) -> list[Finding]:
+def closed_to_addresses(scene: Scene) -> Finding | None:
     """A NetworkPolicy on Traefik's pods, where no request gets any answer."""
-    made = requests_made(scene.snapshot)
+    made, used, service = requests_made(scene.snapshot), scene.used_port, scene.traefik_service
     silent = [p for p in made if p.exchanges[-1].error in _SILENT]
     if not made or len(silent) < len(made) or used is None or used.container_port is None:
-        return []
+        return None
     if _passes(scene):  # the network plugin does not enforce policies
-        return []
+        return None
     policy = closed_entrance(scene, used.container_port)
-    if policy is None:
-        return []
+    if policy is None or service is None:
+        return None
     name, ns = str(meta(policy)["name"]), str(meta(policy).get("namespace"))
     words = listing(p.address for p in silent)
-    return [
-        make(
-            "SVC016",
-            ObjectRef("NetworkPolicy", name, ns),
-            variant="policy",
-            policy=f"{ns}/{name}",
-            port=used.container_port,
-            works="",
-            fails=words,
-            actual=words,
-            ns=ns,
-            name=name,
-            related=(ObjectRef("Service", str(meta(service)["name"]), ns),),
-        )
-    ]
+    return make(
+        "SVC016",
+        ObjectRef("NetworkPolicy", name, ns),
+        variant="policy",
+        policy=f"{ns}/{name}",
+        port=used.container_port,
+        works="",
+        fails=words,
+        actual=words,
+        ns=ns,
+        name=name,
+        related=(ObjectRef("Service", str(meta(service)["name"]), ns),),
+    )
 
 
 def _passes(scene: Scene) -> bool:
     """Whether nodes answer what they are asked, or the load balancer's health checks succeed."""
     if any(p.exchanges[-1].status is not None for p in probes_at(scene, Hop.NODE)):
         return True
-    listener = scene.listener(scene.balancer, scene.target.port) if scene.balancer else None
-    return any(
-        (described.get("TargetHealth") or {}).get("State") == "healthy"
-        for forward in (scene.forwards(listener) if listener else ())
-        for described in scene.health(forward.target_group_arn).or_else(()) or ()
-    )
+    return any(target.state == "healthy" for target in (scene.way.targets if scene.way else ()))

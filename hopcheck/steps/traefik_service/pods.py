@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node
 from hopcheck.behaviour.aws.security_groups import open_to_all
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
-from hopcheck.behaviour.traefik.discovery import Instance, traefik_container
+from hopcheck.behaviour.kubernetes.graph import workload_of
+from hopcheck.behaviour.kubernetes.objects import key_of
+from hopcheck.behaviour.traefik.discovery import traefik_container
 from hopcheck.behaviour.traefik.logs import (
     after_last_reload,
     excerpt,
@@ -17,12 +19,15 @@ from hopcheck.behaviour.traefik.logs import (
     overtaken,
     unauthenticated_kinds,
 )
-from hopcheck.behaviour.traefik.route import Excluded
+from hopcheck.behaviour.traefik.route import Excluded, Route
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, Severity
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.scene import Scene, meta, pod_ready, spec
+from hopcheck.steps.loaded import Loaded, loaded
+from hopcheck.steps.rule import rule
+from hopcheck.steps.traefik_service.service import WAY, pods_of, service_ref
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
 _STATIC = re.compile(
@@ -40,20 +45,14 @@ _BIND = re.compile(
 _REPEATS_S = 180.0
 
 
-def judge(scene: Scene, instance: Instance) -> list[Finding]:
-    """Pods, static configuration, provider and rights of one installation."""
-    found = _pods(scene, instance)
-    if any(finding.code in ("SVC008", "SVC007") and finding.share == 1 for finding in found):
-        return found
-    return [*found, *_rights(scene, instance), *_provider(scene, instance), *_exposed(scene)]
-
-
 def _replica(scene: Scene, pod: str) -> Replica | None:
     return next((r for r in scene.snapshot.traefik.replicas if r.pod == pod), None)
 
 
-def _ref(instance: Instance) -> ObjectRef:
-    return ObjectRef(instance.kind, instance.name, instance.namespace)
+def _workload(pod: Obj) -> ObjectRef:
+    """The report's name of the pod's workload; the pod's own where nothing owns it."""
+    kind, name = workload_of(pod)
+    return ObjectRef(kind, name, key_of(pod)[0])
 
 
 def _lines(replica: Replica | None) -> list[LogLine]:
@@ -62,67 +61,105 @@ def _lines(replica: Replica | None) -> list[LogLine]:
     return [*(replica.previous_log.or_else(()) or ()), *(replica.log.or_else(()) or ())]
 
 
-def _pods(scene: Scene, instance: Instance) -> list[Finding]:
-    current = [p for p in instance.pods if not pod_states.terminal(p) and not pod_states.leaving(p)]
-    troubled = pod_states.lasting(current, scene.snapshot.taken_at)
-    if not troubled:
-        return []
-    pod, first = next(((p, s) for p, s in troubled if s.down), troubled[0])
-    share = len(troubled) / len(current)
-    severity = None if share == 1 else Severity.WARNING
-    ns, name = instance.namespace, first.name
-    found: list[Finding] = []
-    refused = _refused(scene, instance, name)
-    if refused is not None and share == 1:
-        found.append(refused)
-    ping = _ping(scene, instance, pod, first)
-    if ping is not None and share == 1:
-        found.append(ping)
-    found.append(
-        make(
-            "SVC007",
-            _ref(instance),
-            severity=severity,
-            count=len(troubled),
-            total=len(current),
-            reason=first.words,
-            pod=name,
-            advice=first.advice,
-            ns=ns,
-            share=share,
-            related=(ObjectRef("Pod", name, ns),),
-        )
+def _troubled(scene: Scene) -> tuple[list[tuple[Obj, pod_states.PodState]], int]:
+    """The pods that do not run or are not ready for longer than a start takes; of how many."""
+    pods = [p for p in pods_of(scene) if not pod_states.terminal(p) and not pod_states.leaving(p)]
+    found = pod_states.lasting(pods, scene.snapshot.taken_at)
+    # The one that is down speaks first: what it says is why.
+    return sorted(found, key=lambda one: not one[1].down), len(pods)
+
+
+def _first_of_all(scene: Scene) -> tuple[Obj, pod_states.PodState] | None:
+    """The pod that tells why, where no pod serves."""
+    troubled, total = _troubled(scene)
+    return troubled[0] if troubled and len(troubled) == total else None
+
+
+def _standing(scene: Scene) -> tuple[Obj, ...]:
+    """The pods of the host's Traefik, where one at least serves."""
+    return pods_of(scene) if _first_of_all(scene) is None else ()
+
+
+@rule(reads=("kube", "traefik"), uses=("dns", "aws", "http"))
+def traefik_takes_its_static_configuration(scene: Scene) -> Iterator[Finding]:
+    """Traefik starts with its arguments, and can open its entryPoints' ports."""
+    first = _first_of_all(scene)
+    refused = _refused(scene, first[0]) if first is not None else None
+    if refused is not None:
+        yield refused
+
+
+@rule(reads=("kube",), uses=("dns", "aws", "traefik", "http"))
+def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
+    """Where the readiness probe asks /ping, ping is on."""
+    first = _first_of_all(scene)
+    if first is None or first[1].down:
+        return
+    pod, ref = first[0], _workload(first[0])
+    get = ((traefik_container(pod) or {}).get("readinessProbe") or {}).get("httpGet") or {}
+    static = scene.static_of(pod)
+    if not static.known or static.ping or not str(get.get("path", "")).endswith("/ping"):
+        return
+    yield make(
+        "SVC010",
+        ref,
+        workload=f"{ref.namespace}/{ref.name}",
+        path=get.get("path"),
+        pod=first[1].name,
+        ns=ref.namespace,
     )
-    return found
 
 
-def _refused(scene: Scene, instance: Instance, pod: str) -> Finding | None:
+@rule(reads=("kube",), uses=("dns", "aws", "traefik", "http"))
+def traefiks_pods_are_ready(scene: Scene) -> Iterator[Finding]:
+    """Every pod of Traefik on the way runs and is ready."""
+    troubled, total = _troubled(scene)
+    if not troubled:
+        return
+    pod, first = troubled[0]
+    share, ref = len(troubled) / total, _workload(pod)
+    yield make(
+        "SVC007",
+        ref,
+        severity=None if share == 1 else Severity.WARNING,
+        count=len(troubled),
+        total=total,
+        reason=first.words,
+        pod=first.name,
+        advice=first.advice,
+        ns=ref.namespace,
+        share=share,
+        related=(ObjectRef("Pod", first.name, ref.namespace),),
+    )
+
+
+def _refused(scene: Scene, pod: Obj) -> Finding | None:
     """The words with which Traefik left, from the log of its last attempt."""
-    lines = _lines(_replica(scene, pod))
+    name, ref = str(meta(pod).get("name")), _workload(pod)
+    lines = _lines(_replica(scene, name))
     for line in reversed(lines):
         words = line.fields.get("error") or line.message or line.raw
         bind, static = _BIND.search(line.raw), _STATIC.search(line.raw)
-        common: dict[str, Any] = {
-            "error": words,
-            "workload": f"{instance.namespace}/{instance.name}",
-            "pod": pod,
-            "ns": instance.namespace,
-            "evidence": (Evidence(text("source", "log", pod=pod), *excerpt(lines, [line])),),
-            "related": (ObjectRef("Pod", pod, instance.namespace),),
-        }
+        if bind is None and static is None:
+            continue
         if bind is not None:
-            return make(
-                "SVC008",
-                _ref(instance),
-                variant="bind",
-                flag=f"--entryPoints.{bind['entry']}.address",
-                **common,
-            )
-        if static is not None:
+            flag = f"--entryPoints.{bind['entry']}.address"
+        else:
             removed = _removed(lines) if "incompatible deprecated" in words else ""
-            common["error"] = removed or words
-            flag = _flag(scene, pod, removed.partition(" ")[0] or _node(line.raw))
-            return make("SVC008", _ref(instance), flag=flag, **common)
+            words = removed or words
+            flag = _flag(pod, removed.partition(" ")[0] or _node(line.raw))
+        return make(
+            "SVC008",
+            ref,
+            variant="bind" if bind is not None else None,
+            flag=flag,
+            error=words,
+            workload=f"{ref.namespace}/{ref.name}",
+            pod=name,
+            ns=ref.namespace,
+            evidence=(Evidence(text("source", "log", pod=name), *excerpt(lines, [line])),),
+            related=(ObjectRef("Pod", name, ref.namespace),),
+        )
     return None
 
 
@@ -140,32 +177,13 @@ def _node(words: str) -> str:
     return found[1] if found else ""
 
 
-def _flag(scene: Scene, name: str, node: str) -> str:
+def _flag(pod: Obj, node: str) -> str:
     """The argument that the error names; the error's own word where no argument holds it."""
     if not node:
         return text("said", "error_names")
-    pod: Obj = next((p for p in scene.pods if meta(p).get("name") == name), {})
     arguments = [str(a) for a in (traefik_container(pod) or {}).get("args") or ()]
     wanted = node.lower().rpartition(".")[2]
     return next((a for a in arguments if wanted in re.split(r"[.=]", a.lower().lstrip("-"))), node)
-
-
-def _ping(scene: Scene, instance: Instance, pod: Obj, state: pod_states.PodState) -> Finding | None:
-    if state.down:
-        return None
-    container = traefik_container(pod) or {}
-    get = (container.get("readinessProbe") or {}).get("httpGet") or {}
-    static = scene.static_of(pod)
-    if not static.known or static.ping or not str(get.get("path", "")).endswith("/ping"):
-        return None
-    return make(
-        "SVC010",
-        _ref(instance),
-        workload=f"{instance.namespace}/{instance.name}",
-        path=get.get("path"),
-        pod=state.name,
-        ns=instance.namespace,
-    )
 
 
 def _delivered(replica: Replica) -> bool | None:
@@ -193,9 +211,13 @@ def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
     return kept
 
 
-def _rights(scene: Scene, instance: Instance) -> list[Finding]:
-    """Forbidden lists count where the provider delivers nothing, or requests fail, now."""
-    for pod in instance.pods:
+@rule(reads=WAY, uses=("http",))
+def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding]:
+    """The API server lets Traefik list what its providers read.
+
+    Forbidden lists count where the provider delivers nothing, or requests fail, now.
+    """
+    for pod in _standing(scene):
         replica = _replica(scene, str(meta(pod).get("name")))
         if replica is None:
             continue
@@ -210,81 +232,106 @@ def _rights(scene: Scene, instance: Instance) -> list[Finding]:
         account = str(spec(pod).get("serviceAccountName") or "default")
         said = "failed to list" if unknown else "forbidden"
         proof = [line for line in lines if said in line.raw][-1:]
-        return [
-            make(
-                "SVC011",
-                _ref(instance),
-                variant="unauthenticated" if unknown else None,
-                account=f"{instance.namespace}/{account}",
-                account_ns=instance.namespace,
-                account_name=account,
-                resources=listing(resources),
-                first=resources[0],
-                version=str(scene.version or "?"),
-                pod=replica.pod,
-                ns=instance.namespace,
-                evidence=(Evidence(text("source", "log", pod=replica.pod), *excerpt(lines, proof)),)
-                if proof
-                else (),
-                related=(ObjectRef("ServiceAccount", account, instance.namespace),),
-            )
-        ]
-    return []
+        source, ref = text("source", "log", pod=replica.pod), _workload(pod)
+        yield make(
+            "SVC011",
+            ref,
+            variant="unauthenticated" if unknown else None,
+            account=f"{ref.namespace}/{account}",
+            account_ns=ref.namespace,
+            account_name=account,
+            resources=listing(resources),
+            first=resources[0],
+            version=str(scene.version or "?"),
+            pod=replica.pod,
+            ns=ref.namespace,
+            evidence=(Evidence(source, *excerpt(lines, proof)),) if proof else (),
+            related=(ObjectRef("ServiceAccount", account, ref.namespace),),
+        )
+        return
 
 
-def _provider(scene: Scene, instance: Instance) -> list[Finding]:
-    routing = routing_of(scene)
-    static = routing.view.static
-    if not static.known or routing.selection.winner is not None:
-        return []
-    for route in routing.selection.excluded:
-        if any(why.reason is Excluded.PROVIDER_DISABLED for why in route.excluded):
-            flag = "kubernetesingress" if route.kind == "Ingress" else "kubernetescrd"
-            names = [
-                name
-                for name, on in (
-                    ("kubernetesingress", static.ingress.enabled),
-                    ("kubernetescrd", static.crd.enabled),
-                    ("kubernetesgateway", static.gateway),
-                    ("file", static.file_provider),
-                )
-                if on
-            ]
-            if len(route.excluded) > 1 or outcome_of(scene).succeeded:
-                continue
-            return [
-                make(
-                    "SVC012",
-                    _ref(instance),
-                    provider=flag,
-                    flag=flag,
-                    kind=route.kind,
-                    route=f"{route.namespace}/{route.name}",
-                    enabled=listing(names),
-                    pod=str(meta(instance.pods[0])["name"]),
-                    ns=instance.namespace,
-                    related=(ObjectRef(route.kind, route.name, route.namespace),),
-                )
-            ]
-    return []
+@rule(reads=WAY, uses=("http",))
+def the_routes_provider_is_on(scene: Scene) -> Iterator[Finding]:
+    """The provider that reads the kind of the host's route is on, in every pod on the way.
+
+    Off in all of them counts where no request succeeds; in some, whatever was drawn.
+    """
+    routing, pods = routing_of(scene), _standing(scene)
+    winner, lead = routing.selection.winner, scene.lead
+    if winner is not None:
+        off = [pod for pod in pods if pod_ready(pod) and _lacks_provider(scene, pod, winner)]
+        if off and len(off) < len(pods):
+            yield _provider_off(scene, off[0], winner, len(off) / len(pods))
+    elif lead is not None and pods and not outcome_of(scene).succeeded:
+        for route in routing.selection.excluded if scene.static.known else ():
+            if {why.reason for why in route.excluded} == {Excluded.PROVIDER_DISABLED}:
+                yield _provider_off(scene, lead, route, None)
+                return
 
 
-def _exposed(scene: Scene) -> list[Finding]:
-    """The dashboard or API without authentication on a nodePort that is exposed."""
-    static, service = scene.static, scene.traefik_service
-    if not static.known or not static.api_insecure or service is None:
-        return []
-    port = next(
-        (
-            p
-            for p in scene.ports
-            if p.entry_point is not None and p.entry_point.name == "traefik" and p.node_port
-        ),
-        None,
+def _lacks_provider(scene: Scene, pod: Obj, route: Route) -> bool:
+    static, replica = scene.static_of(pod), _replica(scene, str(meta(pod).get("name")))
+    if not static.known:
+        return False
+    if replica is not None and loaded(scene, routing_of(scene), replica) is Loaded.YES:
+        return False
+    return not (static.ingress if route.kind == "Ingress" else static.crd).enabled
+
+
+def _provider_off(scene: Scene, pod: Obj, route: Route, share: float | None) -> Finding:
+    flag = "kubernetesingress" if route.kind == "Ingress" else "kubernetescrd"
+    static = scene.static_of(pod)
+    providers = (
+        ("kubernetesingress", static.ingress.enabled),
+        ("kubernetescrd", static.crd.enabled),
+        ("kubernetesgateway", static.gateway),
+        ("file", static.file_provider),
     )
-    if port is None:
-        return []
-    severity = None
+    return make(
+        "SVC012",
+        _workload(pod),
+        provider=flag,
+        flag=flag,
+        kind=route.kind,
+        route=f"{route.namespace}/{route.name}",
+        enabled=listing(name for name, on in providers if on),
+        pod=str(meta(pod)["name"]),
+        ns=key_of(pod)[0],
+        share=share,
+        related=(ObjectRef(route.kind, route.name, route.namespace),),
+    )
+
+
+@rule(reads=("dns", "aws", "kube"), uses=("traefik", "http"))
+def the_api_is_not_open_to_everybody(scene: Scene) -> Iterator[Finding]:
+    """The dashboard or API without authentication is on no port that is exposed."""
+    static, service = scene.static, scene.traefik_service
+    if not _standing(scene) or not static.known or not static.api_insecure or service is None:
+        return
+    for port in scene.ports:
+        if port.entry_point is None or port.entry_point.name != "traefik" or not port.node_port:
+            continue
+        told = _exposure(scene, port.node_port)
+        if told is not None:
+            words, severity = told
+            yield make(
+                "SVC013",
+                service_ref(service, "spec.ports"),
+                severity=severity,
+                what=text("exposed", "api"),
+                port=port.node_port,
+                exposed=words,
+                ns=meta(service).get("namespace"),
+                svc=meta(service)["name"],
+            )
+        return
+
+
+def _exposure(scene: Scene, port: int) -> tuple[str, Severity | None] | None:
+    """By what a nodePort is open to everybody, in words, and how grave that is."""
+    if port in _fed_ports(scene):
+        return text("exposed", "balancer"), None
     public = [
         node
         for node in scene.kube.list("nodes").or_else(()) or ()
@@ -292,42 +339,19 @@ def _exposed(scene: Scene) -> list[Finding]:
             a.get("type") == "ExternalIP" for a in (node.get("status") or {}).get("addresses") or ()
         )
     ]
-    if port.node_port in _fed_ports(scene):
-        exposed = text("exposed", "balancer")
-    elif public:
-        ids = [instance for node in public if (instance := instance_of_node(node)) is not None]
-        admitted = open_to_all(scene.aws, ids, int(port.node_port or 0))
-        if admitted is False:
-            return []
-        exposed = text("exposed", "nodes", count=len(public))
-        # A firewall that was not seen may stand before them.
-        severity = None if admitted else Severity.INFO
-    else:
-        return []
-    name, ns = str(meta(service)["name"]), meta(service).get("namespace")
-    return [
-        make(
-            "SVC013",
-            ObjectRef("Service", name, ns, "spec.ports"),
-            severity=severity,
-            what=text("exposed", "api"),
-            port=port.node_port,
-            exposed=exposed,
-            ns=ns,
-            svc=name,
-        )
-    ]
+    ids = [instance for node in public if (instance := instance_of_node(node)) is not None]
+    admitted = open_to_all(scene.aws, ids, port) if public else False
+    if admitted is False:
+        return None
+    # A firewall that was not seen may stand before them.
+    return text("exposed", "nodes", count=len(public)), None if admitted else Severity.INFO
 
 
 def _fed_ports(scene: Scene) -> set[int]:
     """Every port that a listener of the host's load balancer leads to."""
-    if scene.balancer is None:
+    balancer = scene.balancer
+    listed = scene.aws.listeners.get(balancer["LoadBalancerArn"]) if balancer else None
+    if balancer is None or listed is None:
         return set()
-    listeners = scene.aws.listeners.get(scene.balancer["LoadBalancerArn"])
-    found: set[int] = set()
-    for listener in (listeners.or_else(()) or ()) if listeners is not None else ():
-        for forward in scene.forwards(listener):
-            for described in scene.health(forward.target_group_arn).or_else(()) or ():
-                port = (described.get("Target") or {}).get("Port")
-                found |= {int(port)} if port else set()
-    return found
+    chains = (scene.chain_from(balancer, one) for one in listed.or_else(()) or ())
+    return {number for chain in chains for number in chain.numbers}

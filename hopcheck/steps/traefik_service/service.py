@@ -1,0 +1,339 @@
+"""Traefik's Service: does it pick Traefik's pods, and do its ports lead to their entryPoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from hopcheck.behaviour.kubernetes.graph import selects, workload_of
+from hopcheck.behaviour.kubernetes.objects import containers, named_port
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import ErrorKind, Exchange, Finding, Hop, Obj, ObjectRef, Severity
+from hopcheck.scene.chain import TraefikPort, listens_on
+from hopcheck.scene.probes import probes_at
+from hopcheck.scene.scene import Scene, meta, pod_ready, spec
+from hopcheck.steps.bounds import between_nodes_and_pods
+from hopcheck.steps.names import traefik_refs
+from hopcheck.steps.rule import Party, rule
+from hopcheck.steps.traefik_service import entrance
+
+WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube", "traefik")
+
+
+def in_sight(scene: Scene) -> bool:
+    """Whether Services could be read at all."""
+    return scene.kube.list("services").seen or bool(scene.services)
+
+
+def service_of(scene: Scene) -> Obj | None:
+    """Traefik's Service, where Services could be read."""
+    return scene.traefik_service if in_sight(scene) else None
+
+
+def pods_of(scene: Scene) -> tuple[Obj, ...]:
+    """The pods of the host's Traefik, where Services could be read."""
+    return scene.instance.pods if scene.instance is not None and in_sight(scene) else ()
+
+
+def service_ref(service: Obj, field: str | None = None) -> ObjectRef:
+    """The report's name of a Service."""
+    return ObjectRef("Service", str(meta(service)["name"]), meta(service).get("namespace"), field)
+
+
+def full_name(service: Obj) -> str:
+    """The Service as "namespace/name"."""
+    return f"{meta(service).get('namespace')}/{meta(service).get('name')}"
+
+
+def _words(service: Obj) -> dict[str, Any]:
+    return {
+        "service": full_name(service),
+        "ns": meta(service).get("namespace"),
+        "svc": meta(service)["name"],
+    }
+
+
+def _labels(labels: Mapping[str, Any] | None) -> str:
+    return ",".join(f"{k}={v}" for k, v in sorted((labels or {}).items()))
+
+
+@rule(reads=WAY, uses=("http",), silent_when="any_succeeded")
+def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
+    """A Service leads to Traefik's pods, or the targets reach them without one."""
+    instance = scene.instance
+    if instance is None or not in_sight(scene) or scene.traefik_service is not None:
+        return
+    if scene.host_ports or scene.reached:
+        return
+    wanted = scene.way.numbers if scene.way is not None else set()
+    detail = text("searched", "targets", ports=listing(sorted(wanted))) if wanted else ""
+    yield make(
+        "SVC001",
+        ObjectRef("Service", instance.name, instance.namespace),
+        pods=listing((str(meta(pod)["name"]) for pod in instance.pods), 2),
+        ns=instance.namespace,
+        detail=detail,
+        related=traefik_refs(scene),
+    )
+
+
+@rule(reads=WAY, uses=("http",), silent_when="all_succeeded")
+def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
+    """The selector of Traefik's Service picks Traefik's pods."""
+    service, pods = service_of(scene), pods_of(scene)
+    selector = spec(service).get("selector") if service is not None else None
+    if service is None or not pods or not selector or any(selects(service, p) for p in pods):
+        return
+    own = (meta(pods[0]).get("labels") or {}).items()
+    shown = _labels({k: v for k, v in own if not k.endswith("-hash")})
+    yield make(
+        "SVC002",
+        service_ref(service, "spec.selector"),
+        selector=_labels(selector),
+        near=text(
+            "near",
+            "pods",
+            count=len(pods),
+            labels=shown,
+            names=listing((meta(p)["name"] for p in pods), 2),
+        ),
+        labels=shown,
+        related=traefik_refs(scene),
+        **_words(service),
+    )
+
+
+@rule(
+    reads=WAY,
+    uses=("http",),
+    silent_when="any_succeeded",
+    unless=(the_selector_picks_traefiks_pods,),
+)
+def nodes_that_are_targets_have_a_port_for_it(scene: Scene) -> Iterator[Finding]:
+    """Where targets are nodes, the Service has a nodePort, or the pods have hostPorts."""
+    service, wanted = service_of(scene), scene.wanted_port(scene.target.scheme)
+    if service is None or wanted is None or wanted.node_port is not None or scene.host_ports:
+        return
+    if scene.way is None or not scene.way.feeds_nodes:
+        return
+    yield make(
+        "SVC003",
+        service_ref(service, "spec.type"),
+        type=spec(service).get("type") or "ClusterIP",
+        entry=wanted.name or wanted.port,
+        related=_groups(scene),
+        **_words(service),
+    )
+
+
+def _groups(scene: Scene) -> tuple[ObjectRef, ...]:
+    return tuple(group.ref for group in (scene.way.groups if scene.way else ()) if group.obj)
+
+
+_BEFORE_THE_PORT = (the_selector_picks_traefiks_pods, nodes_that_are_targets_have_a_port_for_it)
+
+
+@rule(reads=WAY, uses=("http",), silent_when="any_succeeded", unless=_BEFORE_THE_PORT)
+def the_service_has_a_port_for_the_scheme(scene: Scene) -> Iterator[Finding]:
+    """The Service has a port for the scheme of the URL."""
+    service, target = service_of(scene), scene.target
+    if service is None or scene.used_port is not None or not scene.ports:
+        return
+    yield make(
+        "SVC014",
+        service_ref(service, "spec.ports"),
+        scheme=target.scheme,
+        ports=listing(f"{p.name or '-'} {p.port}" for p in scene.ports),
+        port=target.port,
+        wanted="websecure" if target.scheme == "https" else "web",
+        **_words(service),
+    )
+
+
+def _used(scene: Scene) -> TraefikPort | None:
+    """The Service's port that requests take; None where they take another way."""
+    used = scene.used_port
+    return used if used is not None and used.service is not None else None
+
+
+@rule(reads=WAY, uses=("http",), silent_when="all_succeeded", unless=_BEFORE_THE_PORT)
+def the_target_port_is_a_port_of_the_pods(scene: Scene) -> Iterator[Finding]:
+    """A targetPort that is a name is the name of a port of the pods."""
+    service, used, pods = service_of(scene), _used(scene), pods_of(scene)
+    if service is None or used is None or used.container_port is not None or not pods:
+        return
+    if used.protocol != "TCP":
+        return
+    ports = (p for pod in pods for c in containers(pod) for p in c.get("ports") or ())
+    yield make(
+        "SVC004",
+        service_ref(service, "spec.ports"),
+        port=used.port,
+        target=used.target,
+        names=listing(sorted({str(p.get("name")) for p in ports if p.get("name")})),
+        selector=_labels(spec(service).get("selector")),
+        related=traefik_refs(scene),
+        **_words(service),
+    )
+
+
+@rule(
+    reads=WAY,
+    uses=("http",),
+    silent_when="any_succeeded",
+    unless=(*_BEFORE_THE_PORT, the_target_port_is_a_port_of_the_pods),
+)
+def the_port_leads_to_its_entrypoint(scene: Scene) -> Iterator[Finding]:
+    """The port leads to an entryPoint, and to that of its name or number."""
+    service, used = service_of(scene), _used(scene)
+    if service is None or used is None or not scene.static.known:
+        return
+    entries = scene.static.entry_points
+    wanted = _meant(scene, used)
+    found = ""
+    if used.protocol != "TCP":
+        found = text("leads", "protocol", protocol=used.protocol)
+    elif used.entry_point is None:
+        found = text("leads", "nowhere")
+    elif wanted is not None and used.entry_point.name != wanted:
+        found = text("leads", "elsewhere", name=used.entry_point.name)
+    if found:
+        yield make(
+            "SVC005",
+            service_ref(service, "spec.ports"),
+            **_OF_ALL,
+            port=used.port,
+            target=used.container_port or used.target,
+            found=found,
+            wanted=wanted or "websecure",
+            entry_points=listing(f"{name} {entry.address}" for name, entry in entries.items()),
+            selector=_labels(spec(service).get("selector")),
+            related=traefik_refs(scene),
+            **_words(service),
+        )
+
+
+# What only the variant of some pods tells.
+_OF_ALL: Final[dict[str, Any]] = dict.fromkeys(("count", "total", "pods", "pod", "workload"), "")
+
+
+def _meant(scene: Scene, used: TraefikPort) -> str | None:
+    """The entryPoint that a Service port means by its name; by its number where that is usual."""
+    entries = scene.static.entry_points
+    if used.name in entries:
+        return used.name
+    usual = {80: ("web", "http"), 443: ("websecure", "https")}.get(used.port, ())
+    return next((name for name in usual if name in entries), None)
+
+
+@rule(reads=WAY, uses=("http",), unless=_BEFORE_THE_PORT)
+def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
+    """Every pod behind the port that requests take listens on it.
+
+    By its configuration, or since it refuses where others answer: which of several a request
+    meets is a draw, so that no number of good answers says that all is well.
+    """
+    used = scene.used_port if in_sight(scene) else None
+    pods = [pod for pod in (used.pods if used is not None else ()) if pod_ready(pod)]
+    if used is None or used.protocol != "TCP":
+        return
+    answers = {p.name: p.exchanges[-1] for p in probes_at(scene, Hop.TRAEFIK_POD)}
+    deaf = [p for p in pods if _is_deaf(scene, used, p, answers.get(str(meta(p).get("name"))))]
+    if not deaf or len(deaf) == len(pods):
+        return
+    entries = scene.static_of(deaf[0]).entry_points
+    names = [str(meta(pod)["name"]) for pod in deaf]
+    kind, name = workload_of(deaf[0])
+    whole = {workload_of(pod) for pod in pods if pod not in deaf}
+    ref = ObjectRef(kind, name, meta(deaf[0]).get("namespace"))
+    if (kind, name) in whole:
+        ref = ObjectRef("Pod", names[0], ref.namespace)
+    yield make(
+        "SVC005",
+        ref,
+        variant="part",
+        port=used.port,
+        target=used.container_port or used.target,
+        found=listing(f"{entry} {one.address}" for entry, one in entries.items()),
+        wanted=used.entry_point.name if used.entry_point is not None else used.name,
+        entry_points="",
+        selector="",
+        count=len(deaf),
+        total=len(pods),
+        pods=listing(names),
+        pod=names[0],
+        workload=str(ref),
+        share=len(deaf) / len(pods),
+        related=(*(service_ref(one) for one in (used.service,) if one), *_refs_of(deaf)),
+        **(_words(used.service) if used.service else {"service": "", "svc": ""})
+        | {"ns": ref.namespace},
+    )
+
+
+def _refs_of(pods: list[Obj]) -> tuple[ObjectRef, ...]:
+    return tuple(ObjectRef("Pod", meta(p)["name"], meta(p).get("namespace")) for p in pods[:3])
+
+
+def _is_deaf(scene: Scene, used: TraefikPort, pod: Obj, seen: Exchange | None) -> bool:
+    if seen is not None and seen.error is None:
+        return False
+    static = scene.static_of(pod)
+    number = used.container_port
+    if used.service is not None and not used.target.isdigit():
+        number = named_port(pod, used.target)
+    if seen is not None and seen.error is ErrorKind.REFUSED:
+        return True
+    return static.known and listens_on(static, number) is None
+
+
+_OF_THE_PORT = (
+    *_BEFORE_THE_PORT,
+    the_service_has_a_port_for_the_scheme,
+    the_target_port_is_a_port_of_the_pods,
+    the_port_leads_to_its_entrypoint,
+)
+
+
+@rule(reads=WAY, uses=("http",), silent_when="all_succeeded", unless=_OF_THE_PORT)
+def a_target_has_a_pod_under_policy_local(scene: Scene) -> Iterator[Finding]:
+    """Under externalTrafficPolicy Local a node that is a target has a ready Traefik pod."""
+    service = service_of(scene)
+    if service is None or spec(service).get("externalTrafficPolicy") != "Local":
+        return
+    targets = scene.way.targets if scene.way is not None else ()
+    nodes = dict.fromkeys(t.node_name for t in targets if t.node_name is not None)
+    serving = {str(spec(pod).get("nodeName")) for pod in pods_of(scene) if pod_ready(pod)}
+    if not nodes or not serving or serving & set(nodes):
+        return
+    yield make(
+        "SVC006",
+        service_ref(service, "spec.externalTrafficPolicy"),
+        severity=Severity.ERROR,
+        pod_nodes=listing(sorted(serving)),
+        target_nodes=listing(nodes),
+        selector=_labels(spec(service).get("selector")),
+        related=(*traefik_refs(scene), *_groups(scene)),
+        **_words(service),
+    )
+
+
+OF_THE_SERVICE = (*_OF_THE_PORT, a_target_has_a_pod_under_policy_local)
+
+
+@rule(reads=WAY, uses=("http",), silent_when="all_succeeded", unless=OF_THE_SERVICE)
+def network_policies_admit_the_nodes(scene: Scene) -> Iterator[Finding]:
+    """No NetworkPolicy on Traefik's pods keeps out what comes through the nodes."""
+    found = entrance.closed_to_addresses(scene) if in_sight(scene) else None
+    if found is not None:
+        yield found
+
+
+@rule(
+    reads=WAY,
+    uses=("http",),
+    unless=(*OF_THE_SERVICE, network_policies_admit_the_nodes, every_pod_listens_on_the_port),
+)
+def nodes_pass_on_what_pods_answer(scene: Scene) -> list[Finding]:
+    """Where Traefik's pods answer, the nodes' ports answer as well."""
+    service = service_of(scene)
+    return between_nodes_and_pods(scene, service) if service is not None else []
