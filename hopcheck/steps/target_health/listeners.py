@@ -24,6 +24,7 @@ from hopcheck.steps import middlewares
 from hopcheck.steps.names import traefik_refs
 from hopcheck.steps.rule import rule
 from hopcheck.steps.target_health.front import (
+    BEHIND,
     SHOWN,
     WAY,
     balancer_of,
@@ -38,7 +39,7 @@ from hopcheck.steps.target_health.front import (
 Mixup = Literal["entry", "redirect", "told", "tls", "plain"]
 
 
-@rule(reads=("dns", "aws"), uses=("http", "traefik"))
+@rule(reads=("dns", "aws"), uses=BEHIND)
 def the_load_balancer_is_active(scene: Scene) -> Iterator[Finding]:
     """AWS says that the load balancer is active."""
     balancer = balancer_of(scene)
@@ -60,7 +61,7 @@ def the_load_balancer_is_active(scene: Scene) -> Iterator[Finding]:
     )
 
 
-@rule(reads=("dns", "aws"), uses=("kube", "http"))
+@rule(reads=("dns", "aws"), uses=BEHIND)
 def a_listener_takes_the_port(scene: Scene) -> Iterator[Finding]:
     """A listener for streams takes the port of the URL, and of where requests are redirected."""
     balancer = balancer_of(scene)
@@ -262,7 +263,7 @@ def _told_http(scene: Scene) -> bool:
 # --- its certificate and its rules
 
 
-@rule(reads=("dns", "aws"), uses=("http",))
+@rule(reads=("dns", "aws"), uses=BEHIND)
 def the_listeners_certificate_is_the_hosts(scene: Scene) -> Iterator[Finding]:
     """A listener that ends TLS presents a certificate that is valid for the host."""
     way = way_of(scene)
@@ -297,7 +298,7 @@ def the_listeners_certificate_is_the_hosts(scene: Scene) -> Iterator[Finding]:
             return
 
 
-@rule(reads=("dns", "aws"), uses=("http",), unless=(a_listener_takes_the_port,))
+@rule(reads=("dns", "aws"), uses=BEHIND, unless=(a_listener_takes_the_port,))
 def the_listeners_rule_forwards(scene: Scene) -> Iterator[Finding]:
     """The rule of the listener for the host and path leads to a target group."""
     way = way_of(scene)

@@ -26,7 +26,7 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene, meta, pod_ready, spec
 from hopcheck.steps.loaded import Loaded, loaded
-from hopcheck.steps.rule import rule
+from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.steps.traefik_service.service import WAY, pods_of, service_ref
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
@@ -89,7 +89,7 @@ def traefik_takes_its_static_configuration(scene: Scene) -> Iterator[Finding]:
         yield refused
 
 
-@rule(reads=("kube",), uses=("dns", "aws", "traefik", "http"))
+@rule(reads=("kube",), uses=BESIDE_KUBE)
 def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
     """Where the readiness probe asks /ping, ping is on."""
     first = _first_of_all(scene)
@@ -110,7 +110,7 @@ def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
     )
 
 
-@rule(reads=("kube",), uses=("dns", "aws", "traefik", "http"))
+@rule(reads=("kube",), uses=BESIDE_KUBE)
 def traefiks_pods_are_ready(scene: Scene) -> Iterator[Finding]:
     """Every pod of Traefik on the way runs and is ready."""
     troubled, total = _troubled(scene)
@@ -211,7 +211,7 @@ def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
     return kept
 
 
-@rule(reads=WAY, uses=("http",))
+@rule(reads=(*WAY, "traefik"), uses=("http",))
 def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding]:
     """The API server lets Traefik list what its providers read.
 
@@ -251,7 +251,7 @@ def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding]:
         return
 
 
-@rule(reads=WAY, uses=("http",))
+@rule(reads=(*WAY, "traefik"), uses=("http",))
 def the_routes_provider_is_on(scene: Scene) -> Iterator[Finding]:
     """The provider that reads the kind of the host's route is on, in every pod on the way.
 
@@ -303,7 +303,7 @@ def _provider_off(scene: Scene, pod: Obj, route: Route, share: float | None) -> 
     )
 
 
-@rule(reads=("dns", "aws", "kube"), uses=("traefik", "http"))
+@rule(reads=(*WAY, "traefik"), uses=("http",))
 def the_api_is_not_open_to_everybody(scene: Scene) -> Iterator[Finding]:
     """The dashboard or API without authentication is on no port that is exposed."""
     static, service = scene.static, scene.traefik_service

@@ -17,7 +17,8 @@ from hopcheck.steps.names import traefik_refs
 from hopcheck.steps.rule import Party, rule
 from hopcheck.steps.traefik_service import entrance
 
-WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube", "traefik")
+WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube")
+SHOWN: Final[tuple[Party, ...]] = ("traefik", "http")
 
 
 def in_sight(scene: Scene) -> bool:
@@ -57,7 +58,7 @@ def _labels(labels: Mapping[str, Any] | None) -> str:
     return ",".join(f"{k}={v}" for k, v in sorted((labels or {}).items()))
 
 
-@rule(reads=WAY, uses=("http",), silent_when="any_succeeded")
+@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
 def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     """A Service leads to Traefik's pods, or the targets reach them without one."""
     instance = scene.instance
@@ -77,7 +78,7 @@ def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     )
 
 
-@rule(reads=WAY, uses=("http",), silent_when="all_succeeded")
+@rule(reads=WAY, uses=SHOWN, silent_when="all_succeeded")
 def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
     """The selector of Traefik's Service picks Traefik's pods."""
     service, pods = service_of(scene), pods_of(scene)
@@ -105,7 +106,7 @@ def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
 
 @rule(
     reads=WAY,
-    uses=("http",),
+    uses=SHOWN,
     silent_when="any_succeeded",
     unless=(the_selector_picks_traefiks_pods,),
 )
@@ -133,7 +134,7 @@ def _groups(scene: Scene) -> tuple[ObjectRef, ...]:
 _BEFORE_THE_PORT = (the_selector_picks_traefiks_pods, nodes_that_are_targets_have_a_port_for_it)
 
 
-@rule(reads=WAY, uses=("http",), silent_when="any_succeeded", unless=_BEFORE_THE_PORT)
+@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded", unless=_BEFORE_THE_PORT)
 def the_service_has_a_port_for_the_scheme(scene: Scene) -> Iterator[Finding]:
     """The Service has a port for the scheme of the URL."""
     service, target = service_of(scene), scene.target
@@ -156,7 +157,7 @@ def _used(scene: Scene) -> TraefikPort | None:
     return used if used is not None and used.service is not None else None
 
 
-@rule(reads=WAY, uses=("http",), silent_when="all_succeeded", unless=_BEFORE_THE_PORT)
+@rule(reads=WAY, uses=SHOWN, silent_when="all_succeeded", unless=_BEFORE_THE_PORT)
 def the_target_port_is_a_port_of_the_pods(scene: Scene) -> Iterator[Finding]:
     """A targetPort that is a name is the name of a port of the pods."""
     service, used, pods = service_of(scene), _used(scene), pods_of(scene)
@@ -179,7 +180,7 @@ def the_target_port_is_a_port_of_the_pods(scene: Scene) -> Iterator[Finding]:
 
 @rule(
     reads=WAY,
-    uses=("http",),
+    uses=SHOWN,
     silent_when="any_succeeded",
     unless=(*_BEFORE_THE_PORT, the_target_port_is_a_port_of_the_pods),
 )
@@ -226,7 +227,7 @@ def _meant(scene: Scene, used: TraefikPort) -> str | None:
     return next((name for name in usual if name in entries), None)
 
 
-@rule(reads=WAY, uses=("http",), unless=_BEFORE_THE_PORT)
+@rule(reads=WAY, uses=SHOWN, unless=_BEFORE_THE_PORT)
 def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
     """Every pod behind the port that requests take listens on it.
 
@@ -294,7 +295,7 @@ _OF_THE_PORT = (
 )
 
 
-@rule(reads=WAY, uses=("http",), silent_when="all_succeeded", unless=_OF_THE_PORT)
+@rule(reads=WAY, uses=SHOWN, silent_when="all_succeeded", unless=_OF_THE_PORT)
 def a_target_has_a_pod_under_policy_local(scene: Scene) -> Iterator[Finding]:
     """Under externalTrafficPolicy Local a node that is a target has a ready Traefik pod."""
     service = service_of(scene)
@@ -320,7 +321,7 @@ def a_target_has_a_pod_under_policy_local(scene: Scene) -> Iterator[Finding]:
 OF_THE_SERVICE = (*_OF_THE_PORT, a_target_has_a_pod_under_policy_local)
 
 
-@rule(reads=WAY, uses=("http",), silent_when="all_succeeded", unless=OF_THE_SERVICE)
+@rule(reads=WAY, uses=SHOWN, silent_when="all_succeeded", unless=OF_THE_SERVICE)
 def network_policies_admit_the_nodes(scene: Scene) -> Iterator[Finding]:
     """No NetworkPolicy on Traefik's pods keeps out what comes through the nodes."""
     found = entrance.closed_to_addresses(scene) if in_sight(scene) else None
@@ -330,7 +331,7 @@ def network_policies_admit_the_nodes(scene: Scene) -> Iterator[Finding]:
 
 @rule(
     reads=WAY,
-    uses=("http",),
+    uses=SHOWN,
     unless=(*OF_THE_SERVICE, network_policies_admit_the_nodes, every_pod_listens_on_the_port),
 )
 def nodes_pass_on_what_pods_answer(scene: Scene) -> list[Finding]:

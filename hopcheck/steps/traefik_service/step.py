@@ -15,10 +15,10 @@ from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.scene import Scene, meta, pod_ready, spec
 from hopcheck.steps.rule import rule
 from hopcheck.steps.traefik_service import service
-from hopcheck.steps.traefik_service.service import WAY, full_name, in_sight, service_ref
+from hopcheck.steps.traefik_service.service import SHOWN, WAY, full_name, in_sight, service_ref
 
 
-@rule(reads=WAY, uses=("http",), unless=service.OF_THE_SERVICE)
+@rule(reads=WAY, uses=SHOWN, unless=service.OF_THE_SERVICE)
 def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding]:
     """Traefik runs in this cluster, behind its Service where it has one.
 
