@@ -71,7 +71,7 @@ day: $(STAMP) ## a simulated day of scheduled runs: exactly the planned notifica
 versions: $(STAMP) ## the scenarios on a Traefik of each minor version (some minutes); into docs/versions.md
 	@$(BIN)/python -m tests.versions --write docs/versions.md
 
-# The reference pages: examples from the tests' scenarios, then docs/findings and docs/runbook.md,
+# The examples from the tests' scenarios, then the pages (docs/findings, docs/runbook.md: not in git),
 # and the README's list of options.
 pages: $(STAMP) ## the reference pages, with the examples of the tests' scenarios
 	@$(BIN)/python -m tests.examples

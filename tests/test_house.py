@@ -310,7 +310,9 @@ def test_there_are_no_loose_files_at_the_top() -> None:
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
     assert files == {"__init__.py", "__main__.py", "py.typed"}
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__", "lab"}
-    assert folders == set(ROOMS) - {"__main__"}
+    assert folders == {*ROOMS, "findings"} - {"__main__"}
+    # All of a finding in its files, and no code beside them.
+    assert {path.suffix for path in (PACKAGE / "findings").iterdir()} == {".md"}
 
 
 @pytest.mark.parametrize("name", [m for m in OUTSIDE_THE_LAB if m != "hopcheck"])

@@ -64,6 +64,15 @@ def test_it_diagnoses_from_any_directory(installed: Path, tmp_path: Path) -> Non
     assert report.stat().st_size > 1000
 
 
+@pytest.mark.parametrize(("language", "said"), [("en", "## Meaning"), ("ko", "## 의미")])
+def test_it_explains_its_findings(
+    language: str, said: str, installed: Path, tmp_path: Path
+) -> None:
+    done = python(installed, tmp_path, "hopcheck", "explain", "ING004", "--lang", language)
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout.splitlines()
+
+
 def test_a_check_of_ones_own(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(
         "import pytest\n"

@@ -42,10 +42,11 @@ def _codes(
     _context: click.Context, _parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:
     """Codes of findings with their titles, for a shell that completes."""
-    from hopcheck.catalogue.catalogue import entries
+    from hopcheck.catalogue.catalogue import entry
+    from hopcheck.catalogue.written import codes
 
-    codes = [entry for entry in entries().values() if entry.code.startswith(begun.upper())]
-    return [CompletionItem(entry.code, help=entry.title) for entry in codes]
+    found = [code for code in codes() if code.startswith(begun.upper())]
+    return [CompletionItem(code, help=entry(code).title) for code in found]
 
 
 def _steps(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:

@@ -1,7 +1,7 @@
-"""Findings and sentences, made from the catalogue alone (`catalogue.en.toml`, `texts.en.toml`).
+"""Findings and sentences, made from their files alone (`hopcheck/findings`, `texts.en.toml`).
 
-Judges name a code and its parameters; what people read stands in the catalogue, so that another
-language is another file.
+Judges name a code and its parameters; what people read stands in the files, so that another
+language is other files.
 """
 
 from __future__ import annotations
@@ -9,78 +9,96 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+import string
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from hopcheck.catalogue.language import language, tables
-from hopcheck.model import Evidence, Finding, ObjectRef, Severity, Step
+from hopcheck.catalogue.written import codes, written
+from hopcheck.model import Evidence, Finding, Hop, ObjectRef, Severity, Step
 
-PREFIX_TO_STEP = {
-    "DNS": Step.DNS,
-    "TGT": Step.TARGET_HEALTH,
-    "SVC": Step.TRAEFIK_SERVICE,
-    "ING": Step.INGRESS,
-    "END": Step.ENDPOINTS,
-    "LOG": Step.TRAEFIK_LOGS,
-    "REQ": Step.REQUEST,
-}
-DOCS_URL = "docs/findings/{code}.md"
+TEMPLATES = ("title", "message", "expected", "actual", "fix")  # and each of the commands
+DOCS_URL = "hopcheck/findings/{code}.en.md"
 
 
-class Entry(Struct, frozen=True):
-    """One code of the catalogue, as written in the file."""
+class Stops(StrEnum):
+    """What a finding that is an error claims about the host's traffic."""
+
+    EVERYTHING = "everything"  # nobody is served, whatever the requests of a run could show
+    PART = "part"  # some requests or clients are not served, or how much is not told by the code
+    NOTHING = "nothing"
+
+
+class Link(Struct, frozen=True, forbid_unknown_fields=True):
+    """That findings explain one another: which, why (`[because]`) and only when (`[when]`)."""
+
+    why: str
+    codes: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    when: str = "always"
+
+
+class Entry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One finding, as its file says it (the fields: hopcheck/findings/README.md)."""
 
     code: str
     severity: Severity
+    step: Step
+    stops: Stops
     title: str
     message: str
     expected: str
     actual: str
     fix: str
     commands: tuple[str, ...]
-    params: tuple[str, ...]
-    variants: Mapping[str, Mapping[str, Any]]
+    page: Mapping[str, str]
+    params: frozenset[str]  # what the finding is made with: all that its templates name
+    variants: Mapping[str, Mapping[str, Any]] = {}
+    symptom: Literal["always", "of_the_host"] | None = None
+    last_resort: bool = False
+    intended: bool = False
+    by_draw: bool = False
+    asked_about: bool = False
+    hop: Hop | None = None
+    groups: tuple[str, ...] = ()
+    explained_by: tuple[Link, ...] = ()
+    explains: tuple[Link, ...] = ()
 
-    @property
-    def step(self) -> Step:
-        """The step that owns the code."""
-        return PREFIX_TO_STEP[self.code[:3]]
 
-
-def entries() -> Mapping[str, Entry]:
-    """All codes, in the order of the file and in the language in use."""
-    return _entries(language())
+def entry(code: str) -> Entry:
+    """The finding `code` in the language in use. Raises KeyError for an unknown code."""
+    return _entry(code, language())
 
 
 @cache
-def _entries(_language: str) -> Mapping[str, Entry]:
-    return {
-        code: Entry(
-            code=code,
-            severity=Severity(table["severity"]),
-            title=table["title"],
-            message=table["message"],
-            expected=table["expected"],
-            actual=table["actual"],
-            fix=table["fix"],
-            commands=tuple(table["commands"]),
-            params=tuple(table["params"]),
-            variants=table.get("variants", {}),
-        )
-        for code, table in tables("catalogue").items()
-    }
+def _entry(code: str, spoken: str) -> Entry:
+    fields = written(code, spoken)
+    lines = [
+        line
+        for part in (fields, *fields.get("variants", {}).values())
+        for line in (*(part.get(key, "") for key in TEMPLATES), *part.get("commands", ()))
+    ]
+    named = {name for line in lines for _, name, _, _ in string.Formatter().parse(line) if name}
+    return msgspec.convert(fields | {"code": code, "params": named}, Entry)
+
+
+def entries() -> Mapping[str, Entry]:
+    """All findings, by step and number: reads every file, where `codes` and `entry` do not."""
+    return {code: entry(code) for code in codes()}
 
 
 def nearest(code: str, count: int = 1) -> list[str]:
     """The codes most like what was typed, the likest first ("svc8": SVC008)."""
     typed = code.strip().upper()[:20]
-    near = difflib.get_close_matches(typed, entries(), n=count, cutoff=0.0)
+    near = difflib.get_close_matches(typed, codes(), n=count, cutoff=0.0)
     short = re.fullmatch(r"([A-Z]{3})(\d{1,3})", typed)
     whole = f"{short[1]}{int(short[2]):03d}" if short else ""
-    return list(dict.fromkeys([whole, *near]))[:count] if whole in entries() else near
+    return list(dict.fromkeys([whole, *near]))[:count] if whole in codes() else near
 
 
 def text(section: str, key: str, /, **params: object) -> str:
@@ -117,37 +135,31 @@ def make(
 ) -> Finding:
     """A finding of `code` about `object`.
 
-    `params` must hold what the catalogue requires: KeyError otherwise, also for an unknown code
-    or variant. Values go into the commands shell-quoted.
+    `params` must hold what the finding's templates name: KeyError otherwise, also for an unknown
+    code or variant. Values go into the commands shell-quoted.
     """
-    entry = entries()[code]
-    missing = [name for name in entry.params if name not in params]
+    found = entry(code)
+    missing = found.params - params.keys()
     if missing:
-        raise KeyError(f"{code} lacks the parameters {', '.join(missing)}")
-    texts: dict[str, Any] = {
-        "title": entry.title,
-        "message": entry.message,
-        "expected": entry.expected,
-        "actual": entry.actual,
-        "fix": entry.fix,
-        "commands": entry.commands,
-    }
-    if variant is not None:
-        texts |= entry.variants[variant]
+        raise KeyError(f"{code} lacks the parameters {', '.join(sorted(missing))}")
+    own = found.variants[variant] if variant is not None else {}
+    texts = {key: str(own.get(key, getattr(found, key))).format(**params) for key in TEMPLATES}
     quoted = {name: _quoted(value) for name, value in params.items()}
     return Finding(
         id=code,
         code=code,
-        severity=severity or entry.severity,
-        step=entry.step,
-        title=str(texts["title"]).format(**params),
-        message=str(texts["message"]).format(**params),
-        expected=str(texts["expected"]).format(**params),
-        actual=str(texts["actual"]).format(**params),
+        severity=severity or found.severity,
+        step=found.step,
+        title=texts["title"],
+        message=texts["message"],
+        expected=texts["expected"],
+        actual=texts["actual"],
         object=object,
         related=tuple(related),
-        fix=str(texts["fix"]).format(**params),
-        commands=tuple(" ".join(line.format(**quoted).split()) for line in texts["commands"]),
+        fix=texts["fix"],
+        commands=tuple(
+            " ".join(line.format(**quoted).split()) for line in own.get("commands", found.commands)
+        ),
         evidence=tuple(evidence),
         docs_url=DOCS_URL.format(code=code),
         share=share,

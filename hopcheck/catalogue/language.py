@@ -1,7 +1,7 @@
 """The language of everything that people read; codes, ids and JSON keys have none.
 
-English is whole; another language's file (``catalogue.ko.toml``, ``texts.ko.toml``,
-``pages.ko.toml``) may lack texts, and English stands in for them.
+English is whole; another language's file (``texts.ko.toml``, ``ING004.ko.md``) may lack texts, and
+English stands in for them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from importlib import resources
 from typing import Any
 
 LANGUAGES = ("en", "ko")
-_DEFAULT = "en"
+ENGLISH = "en"
 
 
 class _Spoken:
     """What is spoken, and whether somebody asked for it by name."""
 
-    code = _DEFAULT
+    code = ENGLISH
     asked = False
 
 
@@ -51,8 +51,8 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> str:
         value = environment.get(name, "")
         if value:
             code = value.partition(".")[0].partition("_")[0].lower()
-            return code if code in LANGUAGES else _DEFAULT
-    return _DEFAULT
+            return code if code in LANGUAGES else ENGLISH
+    return ENGLISH
 
 
 def speak(code: str | None) -> None:
@@ -65,26 +65,24 @@ def speak(code: str | None) -> None:
 
 def tables(name: str) -> dict[str, Any]:
     """The tables of ``<name>.en.toml``, with those of the language in use laid over them."""
-    return _tables(name, language())
+    return tables_of(name, language())
 
 
 @cache
-def _tables(name: str, code: str) -> dict[str, Any]:
-    whole = _read(f"{name}.{_DEFAULT}.toml")
-    own = resources.files("hopcheck.catalogue").joinpath(f"{name}.{code}.toml")
-    if code == _DEFAULT or not own.is_file():
-        return whole
-    return _over(whole, _read(f"{name}.{code}.toml"))
+def tables_of(name: str, code: str) -> dict[str, Any]:
+    """The same in the language `code`."""
+    whole = _read(f"{name}.{ENGLISH}.toml")
+    return whole if code == ENGLISH else over(whole, _read(f"{name}.{code}.toml"))
 
 
 def _read(file: str) -> dict[str, Any]:
     return tomllib.loads(resources.files("hopcheck.catalogue").joinpath(file).read_text("utf-8"))
 
 
-def _over(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+def over(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     """`base` with what `top` says instead; tables are laid over each other."""
     made = dict(base)
     for key, value in top.items():
         under = made.get(key)
-        made[key] = _over(under, value) if isinstance(under, dict) else value
+        made[key] = over(under, value) if isinstance(under, dict) else value
     return made

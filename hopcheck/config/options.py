@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from hopcheck.catalogue.catalogue import entries, nearest, text
+from hopcheck.catalogue.catalogue import nearest, text
 from hopcheck.catalogue.language import LANGUAGES
+from hopcheck.catalogue.written import codes
 from hopcheck.model import Step, Target
 
 
@@ -132,7 +133,7 @@ def _seconds(key: str, given: object) -> float:
 
 def _skip(given: str) -> str:
     code, sep, name = given.partition("=")
-    if code.upper() not in entries():
+    if code.upper() not in codes():
         raise UsageError(text("usage", "skip_code", value=given[:60], near=nearest(code)[0]))
     if sep and not name.strip():
         raise UsageError(text("usage", "skip", value=given[:60]))

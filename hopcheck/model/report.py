@@ -128,7 +128,7 @@ class Judgement(Struct, frozen=True):
     step: Step
     findings: tuple[Finding, ...] = ()
     gaps: tuple[Gap, ...] = ()
-    not_applicable: str | None = None  # the stated evidence, from the catalogue
+    not_applicable: str | None = None  # the stated evidence, from the texts
     seen: bool = False  # required evidence was there
     facts: dict[str, Any] = field(default_factory=dict)
 

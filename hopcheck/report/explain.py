@@ -1,8 +1,8 @@
 """The reference page of each finding code: ``hopcheck explain CODE`` and docs/findings/.
 
-A page is put together from the catalogue (title, fix, commands), `pages.*.toml` (meaning, why,
-evidence, when to ignore), `examples*.json` (a finding as a scenario of the tests produced it, in
-each language) and the table of causes; `[page]` of `texts.*.toml` holds the words between them.
+A page is put together from the finding's file (`hopcheck/findings`), `examples*.json` (a finding as
+a scenario of the tests produced it, in each language) and what explains what; `[page]` of
+`texts.*.toml` holds the words between them.
 """
 
 from __future__ import annotations
@@ -11,25 +11,21 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hopcheck.catalogue.catalogue import Entry, entries, nearest, text
-from hopcheck.catalogue.language import language, tables
-from hopcheck.verdict.cause import CONDITIONS, EDGES, ORDER
+from hopcheck.catalogue.catalogue import Entry, entries, entry, nearest, text
+from hopcheck.catalogue.language import language
+from hopcheck.catalogue.written import codes
+from hopcheck.verdict.cause import CONDITIONS, ORDER, links
 
 SECTIONS = ("meaning", "example", "why", "evidence", "confirm", "fix", "ignore", "related")
 
 
 def _resource(name: str) -> str:
     return resources.files("hopcheck.report").joinpath(name).read_text("utf-8")
-
-
-def _pages() -> Mapping[str, Mapping[str, str]]:
-    return tables("pages")
 
 
 @cache
@@ -50,53 +46,46 @@ class _Shown(dict[str, str]):
 
 
 def filled(template: str) -> str:
-    """A text of the catalogue with its parameters as <name>."""
+    """A template of a finding with its parameters as <name>."""
     # "!r" would ask for the repr of a placeholder.
     return template.replace("!r}", "}").format_map(_Shown())
 
 
-def _has(patterns: tuple[str, ...], code: str) -> bool:
-    return any(fnmatchcase(code, pattern) for pattern in patterns)
-
-
 def related(code: str) -> tuple[list[str], list[str]]:
-    """Codes that explain `code`, and codes that it explains, by the table of causes."""
-    causes = [
-        c for c in entries() if any(_has(e.causes, c) and _has(e.effects, code) for e in EDGES)
-    ]
-    effects = [
-        c for c in entries() if any(_has(e.causes, code) and _has(e.effects, c) for e in EDGES)
-    ]
-    return [c for c in causes if c != code], [c for c in effects if c != code]
+    """Codes that explain `code`, and codes that it explains."""
+    one, every = entry(code), entries()
+    return (
+        [other for other in every if any(links(every[other], one))],
+        [other for other in every if any(links(one, every[other]))],
+    )
 
 
 def page(code: str) -> str:
     """The page of `code` as Markdown. Raises KeyError, with one line that names the nearest."""
-    entry = entries().get(code.upper())
-    if entry is None:
+    if code.upper() not in codes():
         near = text("page", "either").join(nearest(code, 3))
         raise KeyError(text("page", "unknown", code=ascii(code[:20]), near=near))
-    own = _pages()[entry.code]
-    example = _examples(language()).get(entry.code)
+    own = entry(code.upper())
+    example = _examples(language()).get(own.code)
     bodies = {
-        "meaning": own["meaning"],
-        "example": _example(entry, example),
-        "why": own["why"],
-        "evidence": own["evidence"],
-        "confirm": _commands(entry, example),
-        "fix": _fixes(entry, own, example),
-        "ignore": own["ignore"],
-        "related": _related(entry.code),
+        "meaning": own.page["meaning"],
+        "example": _example(own, example),
+        "why": own.page["why"],
+        "evidence": own.page["evidence"],
+        "confirm": _commands(own, example),
+        "fix": _fixes(own, example),
+        "ignore": own.page["ignore"],
+        "related": _related(own.code),
     }
     lines = [
-        f"# {entry.code}: {filled(entry.title)}",
+        f"# {own.code}: {filled(own.title)}",
         "",
         text(
             "page",
             "step",
-            step=entry.step.value,
-            words=text("step", entry.step.value),
-            severity=_severity(entry),
+            step=own.step.value,
+            words=text("step", own.step.value),
+            severity=_severity(own),
         ),
     ]
     for section in SECTIONS:
@@ -104,13 +93,13 @@ def page(code: str) -> str:
     return "\n".join(lines)
 
 
-def _severity(entry: Entry) -> str:
-    return text("label", f"severity.{entry.severity.value}")
+def _severity(own: Entry) -> str:
+    return text("label", f"severity.{own.severity.value}")
 
 
-def _example(entry: Entry, example: Mapping[str, Any] | None) -> str:
+def _example(own: Entry, example: Mapping[str, Any] | None) -> str:
     if example is None:
-        said = {name: filled(getattr(entry, name)) for name in ("message", "expected", "actual")}
+        said = {name: filled(getattr(own, name)) for name in ("message", "expected", "actual")}
         return _quote(said, ("expected", "actual"))
     found = _quote(example, ("object", "expected", "actual"))
     return f"{found}\n\n{text('page', 'scenario', name=example['scenario'])}"
@@ -126,22 +115,22 @@ def _plain(words: str) -> str:
     return re.sub(r"<(?=[A-Za-z/])", r"\\<", words)
 
 
-def _commands(entry: Entry, example: Mapping[str, Any] | None) -> str:
+def _commands(own: Entry, example: Mapping[str, Any] | None) -> str:
     commands = (
         example["commands"]
         if example
-        else [" ".join(filled(command).split()) for command in entry.commands]
+        else [" ".join(filled(command).split()) for command in own.commands]
     )
     lines = "\n".join(commands)
     before = text("page", "values") + "\n\n" if example else ""
     return f"{before}```console\n{lines}\n```"
 
 
-def _fixes(entry: Entry, own: Mapping[str, str], example: Mapping[str, Any] | None) -> str:
-    found = [_plain(example["fix"] if example else filled(entry.fix))]
-    if "fix" in own:
-        found.append(own["fix"])
-    for name, variant in entry.variants.items():
+def _fixes(own: Entry, example: Mapping[str, Any] | None) -> str:
+    found = [_plain(example["fix"] if example else filled(own.fix))]
+    if "fix" in own.page:
+        found.append(own.page["fix"])
+    for name, variant in own.variants.items():
         if "fix" in variant:
             title = filled(variant.get("title", name))
             fix = _plain(filled(variant["fix"]))
@@ -185,16 +174,16 @@ def index() -> str:
     """The list of all codes, by step."""
     lines = [text("page", "index"), "", text("page", "written")]
     step = None
-    for code, entry in entries().items():
-        if entry.step is not step:
-            step = entry.step
+    for code, one in entries().items():
+        if one.step is not step:
+            step = one.step
             lines += ["", f"## {step.value}", "", text("page", "index_head"), "|---|---|---|"]
-        lines.append(f"| [{code}]({code}.md) | {_severity(entry)} | {filled(entry.title)} |")
+        lines.append(f"| [{code}]({code}.md) | {_severity(one)} | {filled(one.title)} |")
     return "\n".join(lines)
 
 
 def causes_page() -> str:
-    """The table of causes as a page."""
+    """What explains what, as a table."""
     lines = [
         text("page", "causes"),
         "",
@@ -205,9 +194,9 @@ def causes_page() -> str:
         "|---|---|---|---|",
     ]
     lines += [
-        f"| {', '.join(e.causes)} | {', '.join(e.effects)} | {e.because} | "
-        f"{CONDITIONS[e.when].words} |"
-        for e in EDGES
+        f"| {', '.join(causes)} | {', '.join(effects)} | {text('because', why)} | "
+        f"{CONDITIONS[when].words} |"
+        for (causes, why, when), effects in _table().items()
     ]
     lines += [
         "",
@@ -218,10 +207,24 @@ def causes_page() -> str:
     return "\n".join(lines)
 
 
+def _table() -> Mapping[tuple[tuple[str, ...], str, str], list[str]]:
+    """Effects by what they share: their causes, the reason and the condition."""
+    every = entries()
+    rows: dict[tuple[tuple[str, ...], str, str], list[str]] = {}
+    for effect in every.values():
+        causes: dict[tuple[str, str], list[str]] = {}
+        for cause in every.values():
+            for link in links(cause, effect):
+                causes.setdefault((link.why, link.when), []).append(cause.code)
+        for (why, when), found in causes.items():
+            rows.setdefault((tuple(found), why, when), []).append(effect.code)
+    return rows
+
+
 def main(directory: Path) -> None:
-    """Write every page, the index and the table of causes into `directory`."""
+    """Write every page, the index and what explains what into `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    for code in entries():
+    for code in codes():
         (directory / f"{code}.md").write_text(page(code) + "\n", "utf-8")
     (directory / "README.md").write_text(index() + "\n", "utf-8")
     (directory / "CAUSES.md").write_text(causes_page() + "\n", "utf-8")

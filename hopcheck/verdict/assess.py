@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from hopcheck.catalogue.catalogue import has_text, listing, text
+from hopcheck.catalogue.catalogue import Stops, entry, has_text, listing, text
 from hopcheck.config.options import Options
 from hopcheck.model import (
     Coverage,
@@ -128,40 +128,6 @@ def assess(
     )
 
 
-# Errors that by their catalogue entry stop all traffic even where no request could be made.
-STOPS_EVERYTHING = frozenset(
-    {
-        "DNS001",
-        "DNS002",
-        "DNS003",
-        "DNS004",
-        "TGT002",
-        "TGT003",
-        "SVC001",
-        "SVC002",
-        "SVC003",
-        "SVC008",
-        "SVC011",
-        "SVC012",
-        "SVC015",
-        "ING001",
-        "ING002",
-        "ING003",
-        "ING004",
-        "ING005",
-        "ING006",
-        "ING007",
-        "ING010",
-        "ING013",
-        "END001",
-        "END002",
-        "END004",
-        "END007",
-        "END012",
-    }
-)
-
-
 _HEADLINE = 240  # letters of a cause; a phone's first screen holds no more
 # Words that are capitalised at the beginning of a sentence alone.
 _ORDINARY = frozenset(
@@ -200,7 +166,7 @@ def _verdict(
         verdict = Verdict.DEGRADED
     elif requests.made:
         verdict = Verdict.HEALTHY
-    elif any(e.code in STOPS_EVERYTHING and e.share in (None, 1.0) for e in errors):
+    elif any(_stops_everything(error) for error in errors):
         verdict = Verdict.BROKEN
     required = set(Step) if options.strict else set(options.require_steps)
     if verdict is Verdict.HEALTHY and unknown & {str(step) for step in required}:
@@ -208,7 +174,9 @@ def _verdict(
     return verdict
 
 
-_DRAWN = frozenset({"END013", "LOG001", "LOG003"})
+def _stops_everything(error: Finding) -> bool:
+    """Whether an error stops all traffic by its own word, where no request could be made."""
+    return entry(error.code).stops is Stops.EVERYTHING and error.share in (None, 1.0)
 
 
 def _drawn(roots: Sequence[Finding]) -> bool:
@@ -216,7 +184,7 @@ def _drawn(roots: Sequence[Finding]) -> bool:
 
     Which of them a request meets is a draw; load balancer addresses are all asked.
     """
-    shares = [root.share for root in roots if root.share is not None and root.code in _DRAWN]
+    shares = [r.share for r in roots if r.share is not None and entry(r.code).by_draw]
     return bool(roots) and len(shares) == len(roots) and sum(shares) < 1
 
 
@@ -246,7 +214,7 @@ def _headline(
         na = sum(step.status is Status.NOT_APPLICABLE for step in steps)
         key = "healthy_all" if seen == len(steps) else "healthy_unneeded" if na else "healthy_some"
         return text("headline", key, host=host, seen=seen, na=na)
-    intended = [f for f in findings if f.code in cause.INTENDED]
+    intended = [f for f in findings if entry(f.code).intended]
     if not roots and intended:
         return text("headline", str(verdict), host=host, cause=intended[0].message.rstrip("."))
     if not roots:
@@ -265,9 +233,6 @@ def _headline(
             "headline", f"{verdict}_no_cause", host=host, symptom=symptom, unseen=_unseen(steps)
         )
     return _accusing(host, verdict, roots, findings, requests)
-
-
-_EFFECT = "TGT017"  # unhealthy targets: what people see first and ask about
 
 
 def _accusing(
@@ -289,7 +254,9 @@ def _accusing(
             key = "degraded_share" if requests.succeeded < requests.made else "degraded_part"
             return text("headline", key, host=host, cause=said, percent=round(share * 100))
         return text("headline", "degraded", host=host, cause=said)
-    effect = next((f for f in findings if first.id in f.caused_by and f.code == _EFFECT), None)
+    effect = next(
+        (f for f in findings if first.id in f.caused_by and entry(f.code).asked_about), None
+    )
     if effect is not None:
         return text(
             "headline",

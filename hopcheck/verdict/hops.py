@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from hopcheck.catalogue.catalogue import entry
 from hopcheck.model import (
     Finding,
     Hop,
@@ -40,6 +41,9 @@ _BY_KIND = {
 
 def hop_of(finding: Finding) -> Hop | None:
     """The hop at which a finding is drawn; None: a symptom of the whole way."""
+    drawn = entry(finding.code).hop
+    if drawn is not None:
+        return drawn
     if finding.step is Step.DNS:
         return Hop.DNS
     if finding.step in (Step.INGRESS, Step.TRAEFIK_LOGS):
@@ -47,8 +51,10 @@ def hop_of(finding: Finding) -> Hop | None:
     if finding.step is Step.REQUEST:
         return Hop.POD if finding.object.kind == "Application" else None
     kinds, inside, outside = _BY_KIND[finding.step]
-    of_nodes = finding.code == "TGT007" and any(r.kind == "TargetGroup" for r in finding.related)
-    if of_nodes or finding.code == "SVC016":
+    # The security group of a target group's targets is that of the nodes.
+    if finding.object.kind == "SecurityGroup" and any(
+        ref.kind == "TargetGroup" for ref in finding.related
+    ):
         return Hop.NODE
     return inside if finding.object.kind in kinds else outside
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hopcheck.catalogue import language
-from hopcheck.catalogue.catalogue import entries, text
+from hopcheck.catalogue.catalogue import text
+from hopcheck.catalogue.written import codes, read
 from hopcheck.report.explain import SECTIONS, page, plain
 from tests.catalogue.test_catalogue import fields
 from tests.report.test_explain import sections
@@ -21,7 +22,8 @@ LITERAL = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 # No \b: a Korean particle follows a code without a space, and is a letter.
 CODE = re.compile(r"(?<![A-Za-z])[A-Z]{3}\d{3}(?!\d)")
 # Not sentences: the commands are the same in every language.
-SHARED = {"severity", "commands", "params"}
+SHARED = {"severity", "step", "stops", "symptom", "last_resort", "intended", "by_draw",
+          "asked_about", "hop", "groups", "explained_by", "explains", "commands"}  # fmt: skip
 
 
 def flat(tables: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
@@ -33,7 +35,15 @@ def flat(tables: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[s
 
 
 def spoken(name: str, code: str) -> dict[str, str]:
-    return dict(flat(language._read(f"{name}.{code}.toml")))
+    """All that is said by key: of the texts, or of the findings' templates or pages."""
+    if name == "texts":
+        return dict(flat(language._read(f"texts.{code}.toml")))
+    files = {one: read(one, code) for one in codes()}
+    if name == "pages":
+        return dict(flat({one: found["page"] for one, found in files.items()}))
+    for found in files.values():
+        del found["page"]
+    return dict(flat(files))
 
 
 def literals(words: str) -> Counter[str]:
@@ -47,12 +57,12 @@ def korean() -> Iterator[None]:
     language.use("en", asked=False)
 
 
-@pytest.mark.parametrize("name", ["catalogue", "texts", "pages"])
+@pytest.mark.parametrize("name", ["findings", "texts", "pages"])
 def test_the_same_keys(name: str) -> None:
     assert spoken(name, "ko").keys() == spoken(name, "en").keys()
 
 
-@pytest.mark.parametrize("name", ["catalogue", "texts"])
+@pytest.mark.parametrize("name", ["findings", "texts"])
 def test_the_same_places_to_fill(name: str) -> None:
     english = spoken(name, "en")
     wrong = {
@@ -63,15 +73,9 @@ def test_the_same_places_to_fill(name: str) -> None:
     assert wrong == {}
 
 
-def test_the_commands_are_those_of_english() -> None:
-    for code, table in language._read("catalogue.ko.toml").items():
-        for part in (table, *table.get("variants", {}).values()):
-            assert not SHARED & part.keys(), code
-
-
-def test_every_sentence_of_the_catalogue_is_korean() -> None:
-    english = spoken("catalogue", "en")
-    for key, words in spoken("catalogue", "ko").items():
+def test_every_sentence_of_the_findings_is_korean() -> None:
+    english = spoken("findings", "en")
+    for key, words in spoken("findings", "ko").items():
         if key.endswith((".title", ".message", ".fix")) and words != english[key]:
             assert HANGUL.search(words), key
 
@@ -85,7 +89,7 @@ def test_every_text_of_the_pages_is_korean() -> None:
 
 
 @pytest.mark.usefixtures("korean")
-@pytest.mark.parametrize("code", entries())
+@pytest.mark.parametrize("code", codes())
 def test_a_page_has_korean_headings(code: str) -> None:
     words = page(code)
     found = sections(words)

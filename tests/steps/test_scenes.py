@@ -4,12 +4,11 @@ import re
 
 import pytest
 
-from hopcheck.catalogue.catalogue import entries
+from hopcheck.catalogue.catalogue import entries, entry
 from hopcheck.engine.replay import replay
 from hopcheck.lab.faults import FAULTS
 from hopcheck.lab.faults.gallery import VERDICTS
 from hopcheck.model import Severity, Status, Verdict
-from hopcheck.verdict.cause import SYMPTOMS
 from tests.steps.scenes import SCENES
 from tests.steps.test_gallery import EXPECTED, found
 
@@ -28,7 +27,7 @@ def test_consequences_lead_to_causes(name: str) -> None:
     findings = {f.id: f for step in report.steps for f in step.findings}
     for finding in findings.values():
         if finding.severity is Severity.ERROR and not finding.root_cause:
-            assert finding.caused_by or finding.code in SYMPTOMS, finding.id
+            assert finding.caused_by or entry(finding.code).symptom == "always", finding.id
 
 
 def test_what_the_lab_cannot_show_is_recorded() -> None:
@@ -44,7 +43,7 @@ def test_every_code_has_a_scenario() -> None:
     said = [findings for _, _, findings in EXPECTED.values()]
     said += [findings for _, findings, _ in SCENES.values()]
     shown = set(re.findall(r"[A-Z]{3}\d{3}", " ".join(said)))
-    assert set(entries()) - shown == set(), "add a scenario to tests/judge/scenes.py"
+    assert set(entries()) - shown == set(), "add a scenario to tests/steps/scenes.py"
 
 
 def test_scaled_to_zero_is_no_fault() -> None:
