@@ -276,6 +276,15 @@ class KubeEvidence(Struct, frozen=True):
         """The list of `kind` in `namespace`, or in all: `list` with its type."""
         return self.list(kind.plural, namespace)
 
+    def every(self, kind: type[K]) -> list[K]:
+        """Each object of `kind` that was seen, cluster-wide or in single namespaces."""
+        return [
+            obj
+            for key, found in self.lists.items()
+            if key.partition("@")[0] == kind.plural and found.seen
+            for obj in found.get()
+        ]
+
     def find(self, kind: type[K], namespace: str | None, name: str) -> Collected[K]:
         """One object of `kind`: `one` with its type."""
         return self.one(kind.plural, namespace, name)

@@ -722,8 +722,8 @@ class Mirroring(LoadBalancerRef, frozen=True):
 
 
 class Failover(Thing, frozen=True):
-    service: Any = None
-    fallback: Any = None
+    service: LoadBalancerRef | None = None
+    fallback: LoadBalancerRef | None = None
 
 
 class TraefikServiceSpec(Thing, frozen=True):

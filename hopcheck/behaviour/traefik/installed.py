@@ -28,7 +28,7 @@ def installed_version(snapshot: Snapshot, instance: Instance | None) -> Version 
 def _told(snapshot: Snapshot, instance: Instance | None) -> Version | None:
     if instance is None:
         return None
-    names = {(pod.get("metadata") or {}).get("name") for pod in instance.pods}
+    names = {pod.name for pod in instance.pods}
     for replica in snapshot.traefik.replicas:
         if replica.pod in names and replica.version.seen:
             found = parse_version(replica.version.get())
@@ -36,7 +36,7 @@ def _told(snapshot: Snapshot, instance: Instance | None) -> Version | None:
                 return found
     for pod in instance.pods:
         container = traefik_container(pod)
-        if container is not None and (found := version_of_image(str(container.get("image", "")))):
+        if container is not None and (found := version_of_image(container.image)):
             return found
     return None
 

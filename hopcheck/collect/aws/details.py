@@ -15,8 +15,8 @@ MAX_IDS = 200  # values of one EC2 filter
 
 def node_addresses(node: Obj) -> set[str]:
     """The internal addresses of a Kubernetes node."""
-    listed = node.get("status", {}).get("addresses", [])
-    return {entry["address"] for entry in listed if entry.get("type") == "InternalIP"}
+    listed = node.status.addresses
+    return {entry.address for entry in listed if entry.type == "InternalIP"}
 
 
 class Details:
@@ -39,9 +39,7 @@ class Details:
             return
         self._asked.add(arn)
         known = [
-            group["TargetGroupArn"]
-            for group in self._groups
-            if arn in group.get("LoadBalancerArns", [])
+            group.target_group_arn for group in self._groups if arn in group.load_balancer_arns
         ]
         await asyncio.gather(
             self._attributes_of(arn), self._listeners_of(arn), *map(self.group, known)
@@ -59,18 +57,18 @@ class Details:
         self.listeners[arn] = found = _redacted(found)
         listeners = found.or_else(())
         if self._type_of(arn) == "application":
-            await asyncio.gather(*(self._rules_of(entry["ListenerArn"]) for entry in listeners))
+            await asyncio.gather(*(self._rules_of(entry.listener_arn) for entry in listeners))
         used = [
             forward.target_group_arn
             for entry in listeners
-            for forward in target_groups_of(entry, self._rules_seen(entry["ListenerArn"]))
+            for forward in target_groups_of(entry, self._rules_seen(entry.listener_arn))
         ]
         await asyncio.gather(*map(self.group, dict.fromkeys(used)))
 
     def _type_of(self, arn: str) -> str | None:
         for balancer in self._balancers:
-            if balancer.get("LoadBalancerArn") == arn:
-                return str(balancer.get("Type") or "") or None
+            if balancer.load_balancer_arn == arn:
+                return balancer.type or None
         return None
 
     async def _rules_of(self, listener: str) -> None:
@@ -90,7 +88,7 @@ class Details:
             self.target_health(arn),
             self._api.attributes("describe_target_group_attributes", TargetGroupArn=arn),
         )
-        targets = (str(entry["Target"]["Id"]) for entry in health.or_else(()))
+        targets = (entry.target.id for entry in health.or_else(()))
         await asyncio.gather(
             *(self.balancer(target) for target in targets if self._type_of(target) is not None)
         )
@@ -110,9 +108,7 @@ class Details:
     ) -> Collected[tuple[Obj, ...]]:
         """The instances that are targets, and those of the nodes whose addresses are."""
         targets = {
-            str(entry["Target"]["Id"])
-            for health in self.health.values()
-            for entry in health.or_else(())
+            entry.target.id for health in self.health.values() for entry in health.or_else(())
         }
         ids = {target for target in targets if target.startswith("i-")}
         if targets - ids:
@@ -132,7 +128,7 @@ class Details:
         )
         if not found.seen:
             return found
-        flat = tuple(entry for group in found.get() for entry in group.get("Instances", []))
+        flat = tuple(entry for group in found.get() for entry in group.instances)
         return _with_value(found, flat, len(ids) > MAX_IDS)
 
     async def security_groups(self, instances: Iterable[Obj]) -> Collected[tuple[Obj, ...]]:
@@ -140,14 +136,10 @@ class Details:
         ids = {
             str(group)
             for balancer in self._balancers
-            if balancer.get("LoadBalancerArn") in self._asked
-            for group in balancer.get("SecurityGroups", [])
+            if balancer.load_balancer_arn in self._asked
+            for group in balancer.security_groups
         }
-        ids |= {
-            str(group["GroupId"])
-            for instance in instances
-            for group in instance.get("SecurityGroups", [])
-        }
+        ids |= {group.group_id for instance in instances for group in instance.security_groups}
         if not ids:
             return Collected(why=Why.NOT_NEEDED)
         found = await self._api.items(

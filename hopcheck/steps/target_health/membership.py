@@ -7,6 +7,7 @@ from typing import Any
 from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.catalogue.catalogue import has_text, listing, make, text
 from hopcheck.model import Finding, Obj, ObjectRef, Severity
+from hopcheck.model.aws import ListenerRule
 from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.scene import Scene, meta, pod_ready, spec
 from hopcheck.steps.target_health.groups import Group, reason_of, target_name
@@ -88,7 +89,7 @@ def strangers(scene: Scene, balancer: Obj, listener: Obj, group: Group) -> list[
     name = str(balancer.get("LoadBalancerName"))
     rules = scene.aws.rules.get(listener.get("ListenerArn", ""))
     listed = (rules.or_else(()) or ()) if rules is not None else ()
-    rule = chosen_rule(listed, scene.target.host, scene.target.path) or {}
+    rule = chosen_rule(listed, scene.target.host, scene.target.path) or ListenerRule()
     return [
         make(
             "TGT009",

@@ -104,7 +104,7 @@ def _outbound(scene: Scene, balancer: Obj, listener: Obj, by_id: dict[str, Obj])
         return []
     for forward in scene.forwards(listener):
         for port in sorted(ports_in(scene, forward.target_group_arn)):
-            if rules_for((by_id[i] for i in ids), port, "IpPermissionsEgress"):
+            if rules_for((by_id[i] for i in ids), port, outbound=True):
                 continue
             name = str(balancer.get("LoadBalancerName"))
             what = text("security_group", "outbound", name=name)

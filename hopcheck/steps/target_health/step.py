@@ -451,8 +451,8 @@ def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
     if not rules.seen or not rules.get():
         return []
     rule = chosen_rule(rules.get(), scene.target.host, scene.target.path)
-    actions = (rule or {}).get("Actions") or []
-    last = actions[-1] if actions else {}
+    actions = rule.actions if rule is not None else ()
+    last: Obj = actions[-1] if actions else {}
     kind = last.get("Type", "forward")
     probes = [c.get() for c in scene.snapshot.http.requests if c.seen]
     own = [p for p in probes if p.exchanges and producer(p.exchanges[-1]) is Producer.ALB]
@@ -481,7 +481,7 @@ def _alb_rule(scene: Scene, balancer: Obj, listener: Obj) -> list[Finding]:
             port=listener["Port"],
             host=scene.target.host,
             path=scene.target.path,
-            rule=(rule or {}).get("Priority", "default"),
+            rule=rule.priority if rule is not None else "default",
             action=action,
             listener_arn=listener.get("ListenerArn", ""),
             related=(lb_ref(balancer),),
