@@ -90,7 +90,7 @@ class Upstream:
     def used(self) -> list[Endpoint]:
         """Those to which this version of Traefik sends requests."""
         version = routing_of(self.scene).view.version
-        return [e for e in self.endpoints if uses_endpoint(version, e[2].get("conditions"))]
+        return [e for e in self.endpoints if uses_endpoint(version, e[2].conditions)]
 
     @property
     def pods_listed(self) -> bool:
