@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node, target_groups_of
 from hopcheck.collect.aws.api import Api
-from hopcheck.model import Collected, Obj, Why
+from hopcheck.model import Collected, Why
+from hopcheck.model.aws import (
+    Instance,
+    Listener,
+    ListenerRule,
+    LoadBalancer,
+    Reservation,
+    SecurityGroup,
+    TargetGroup,
+    TargetHealth,
+)
+from hopcheck.model.kubernetes import Node
 from hopcheck.model.redact import redact_obj
+
+T = TypeVar("T")
 
 MAX_IDS = 200  # values of one EC2 filter
 
 
-def node_addresses(node: Obj) -> set[str]:
+def node_addresses(node: Node) -> set[str]:
     """The internal addresses of a Kubernetes node."""
     listed = node.status.addresses
     return {entry.address for entry in listed if entry.type == "InternalIP"}
@@ -22,14 +36,16 @@ def node_addresses(node: Obj) -> set[str]:
 class Details:
     """Reads load balancers and target groups, each once; what was read gathers here by ARN."""
 
-    def __init__(self, api: Api, balancers: tuple[Obj, ...], groups: tuple[Obj, ...]) -> None:
+    def __init__(
+        self, api: Api, balancers: tuple[LoadBalancer, ...], groups: tuple[TargetGroup, ...]
+    ) -> None:
         self._api = api
         self._balancers = balancers
         self._groups = groups
         self._asked: set[str] = set()
-        self.listeners: dict[str, Collected[tuple[Obj, ...]]] = {}
-        self.rules: dict[str, Collected[tuple[Obj, ...]]] = {}
-        self.health: dict[str, Collected[tuple[Obj, ...]]] = {}
+        self.listeners: dict[str, Collected[tuple[Listener, ...]]] = {}
+        self.rules: dict[str, Collected[tuple[ListenerRule, ...]]] = {}
+        self.health: dict[str, Collected[tuple[TargetHealth, ...]]] = {}
         self.group_attributes: dict[str, Collected[dict[str, str]]] = {}
         self.balancer_attributes: dict[str, Collected[dict[str, str]]] = {}
 
@@ -51,11 +67,11 @@ class Details:
         )
 
     async def _listeners_of(self, arn: str) -> None:
-        found = await self._api.items(
-            "elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn
+        found = _redacted(
+            await self._api.items("elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn)
         )
-        self.listeners[arn] = found = _redacted(found)
-        listeners = found.or_else(())
+        self.listeners[arn] = found
+        listeners: tuple[Listener, ...] = found.or_else(())
         if self._type_of(arn) == "application":
             await asyncio.gather(*(self._rules_of(entry.listener_arn) for entry in listeners))
         used = [
@@ -75,7 +91,7 @@ class Details:
         found = await self._api.items("elbv2", "describe_rules", "Rules", ListenerArn=listener)
         self.rules[listener] = _redacted(found)
 
-    def _rules_seen(self, listener: str) -> tuple[Obj, ...]:
+    def _rules_seen(self, listener: str) -> tuple[ListenerRule, ...]:
         rules = self.rules.get(listener)
         return rules.or_else(()) if rules is not None else ()
 
@@ -93,7 +109,7 @@ class Details:
             *(self.balancer(target) for target in targets if self._type_of(target) is not None)
         )
 
-    async def target_health(self, arn: str) -> Collected[tuple[Obj, ...]]:
+    async def target_health(self, arn: str) -> Collected[tuple[TargetHealth, ...]]:
         """The targets of a target group with their health."""
         if arn not in self.health:
             self.health[arn] = await self._api.items(
@@ -104,8 +120,8 @@ class Details:
     # --- EC2 ---------------------------------------------------------------------------------
 
     async def instances(
-        self, nodes: Callable[[], Awaitable[tuple[Obj, ...]]]
-    ) -> Collected[tuple[Obj, ...]]:
+        self, nodes: Callable[[], Awaitable[tuple[Node, ...]]]
+    ) -> Collected[tuple[Instance, ...]]:
         """The instances that are targets, and those of the nodes whose addresses are."""
         targets = {
             entry.target.id for health in self.health.values() for entry in health.or_else(())
@@ -118,20 +134,22 @@ class Details:
                     ids.add(instance)
         if not ids:
             unseen = next((health for health in self.health.values() if not health.seen), None)
-            return unseen if unseen is not None else Collected(why=Why.NOT_NEEDED)
+            return _reason(unseen) if unseen is not None else Collected(why=Why.NOT_NEEDED)
         # By filter: asked for by id, one instance that is gone fails them all.
-        found = await self._api.items(
+        found: Collected[tuple[Reservation, ...]] = await self._api.items(
             "ec2",
             "describe_instances",
             "Reservations",
             Filters=[{"Name": "instance-id", "Values": sorted(ids)[:MAX_IDS]}],
         )
         if not found.seen:
-            return found
+            return _reason(found)
         flat = tuple(entry for group in found.get() for entry in group.instances)
         return _with_value(found, flat, len(ids) > MAX_IDS)
 
-    async def security_groups(self, instances: Iterable[Obj]) -> Collected[tuple[Obj, ...]]:
+    async def security_groups(
+        self, instances: Iterable[Instance]
+    ) -> Collected[tuple[SecurityGroup, ...]]:
         """The groups of the load balancers looked at and of their target instances."""
         ids = {
             str(group)
@@ -154,9 +172,14 @@ class Details:
         return _redacted(_with_value(found, found.get(), len(ids) > MAX_IDS))
 
 
+def _reason(found: Collected[Any]) -> Collected[Any]:
+    """Why nothing was read, as the reason of what would have followed from it."""
+    return found
+
+
 def _with_value(
-    found: Collected[tuple[Obj, ...]], value: tuple[Obj, ...], truncated: bool = False
-) -> Collected[tuple[Obj, ...]]:
+    found: Collected[Any], value: tuple[T, ...], truncated: bool = False
+) -> Collected[tuple[T, ...]]:
     return Collected(
         value=value,
         source=found.source,
@@ -166,7 +189,7 @@ def _with_value(
     )
 
 
-def _redacted(found: Collected[tuple[Obj, ...]]) -> Collected[tuple[Obj, ...]]:
+def _redacted(found: Collected[tuple[T, ...]]) -> Collected[tuple[T, ...]]:
     """Actions may hold an identity provider's settings, and what a person wrote."""
     if not found.seen:
         return found

@@ -20,7 +20,9 @@ from hopcheck.behaviour.aws.loadbalancer import (
 from hopcheck.collect.ask import Run
 from hopcheck.collect.aws.api import Api, Credentials, classify, find_credentials, patience, settled
 from hopcheck.collect.aws.details import Details, node_addresses
-from hopcheck.model import AwsEvidence, Collected, DnsEvidence, KubeEvidence, Obj, Target, Why
+from hopcheck.model import AwsEvidence, Collected, DnsEvidence, KubeEvidence, Target, Why
+from hopcheck.model.aws import LoadBalancer, NetworkInterface, TargetGroup
+from hopcheck.model.kubernetes import Node, Service
 
 Names = dict[str, Collected[tuple[str, ...]]]
 Resolve = Callable[[str], Awaitable[Collected[tuple[str, ...]]]]
@@ -125,12 +127,12 @@ async def _region(
     return None
 
 
-def _nodes(kube: KubeEvidence | None) -> tuple[Obj, ...]:
-    return kube.list("nodes").or_else(()) if kube is not None else ()
+def _nodes(kube: KubeEvidence | None) -> tuple[Node, ...]:
+    return kube.of(Node).or_else(()) if kube is not None else ()
 
 
 def _node_ports(kube: KubeEvidence | None) -> set[int]:
-    services = kube.list("services").or_else(()) if kube is not None else ()
+    services = kube.of(Service).or_else(()) if kube is not None else ()
     return {
         port.node_port
         for service in services
@@ -150,10 +152,10 @@ class _Reader:
         self._run = run
         self._cluster = cluster
         self._resolve = resolve
-        self._balancers: tuple[Obj, ...] = ()
-        self._groups: tuple[Obj, ...] = ()
+        self._balancers: tuple[LoadBalancer, ...] = ()
+        self._groups: tuple[TargetGroup, ...] = ()
         self._details = Details(api, (), ())
-        self._interfaces: Collected[tuple[Obj, ...]] = Collected(why=Why.NOT_NEEDED)
+        self._interfaces: Collected[tuple[NetworkInterface, ...]] = Collected(why=Why.NOT_NEEDED)
         self.names: Names = {}
 
     async def read(self, chain: list[str], addresses: list[str]) -> AwsEvidence:
@@ -190,7 +192,7 @@ class _Reader:
         """The cluster's evidence, if it comes in time for the calls that follow from it."""
         return await settled(self._cluster, patience(self._run))
 
-    async def _nodes(self) -> tuple[Obj, ...]:
+    async def _nodes(self) -> tuple[Node, ...]:
         return _nodes(await self._kube())
 
     # --- which load balancer ---------------------------------------------------------------

@@ -203,5 +203,5 @@ def same_cluster(before: KubeEvidence, after: KubeEvidence) -> bool:
         uids = [found.get(name) for found in spaces]
         if all(uids):
             return uids[0] == uids[1]
-    urls = [(kube.server.or_else({}) or {}).get("url") for kube in (before, after)]
-    return None in urls or urls[0] == urls[1]
+    urls = [kube.server.get().url if kube.server.seen else "" for kube in (before, after)]
+    return not all(urls) or urls[0] == urls[1]
