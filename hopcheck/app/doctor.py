@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hopcheck.behaviour.traefik.discovery import traefik_pods
 from hopcheck.catalogue.catalogue import text
 from hopcheck.collect.ask import Run, Unavailable
 from hopcheck.config.options import Options
-from hopcheck.model import Collected, Obj, Step, Why
+from hopcheck.model import Collected, Step, Why
+from hopcheck.model.kubernetes import Pod
 
 if TYPE_CHECKING:
     from hopcheck.collect.kubernetes.client import KubeClient
@@ -124,16 +125,16 @@ async def _one_pod(run: Run, client: KubeClient, seen: _Seen) -> None:
     namespace = run.options.namespace
     path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
     listed = await run.ask("list pods", lambda: client.list(path, max_pages=1))
-    pods = list(listed.get().items) if listed.seen else []
-    running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+    pods: list[Pod] = list(listed.get().items) if listed.seen else []
+    running = [pod for pod in pods if pod.status.phase == "Running"]
     # One that has not started has no log yet, whatever the rights.
     pod = next(iter([*traefik_pods(running), *traefik_pods(pods), *running, *pods]), None)
     if pod is None:
         missing = listed.why or Why.NOT_FOUND
         seen.rights |= dict.fromkeys(_OF_A_POD, Collected(why=missing, detail=listed.detail))
         return
-    where, name = str(pod["metadata"].get("namespace")), str(pod["metadata"]["name"])
-    container = str(pod["spec"]["containers"][0]["name"])
+    where, name = pod.key
+    container = next((one.name for one in pod.spec.containers), "")
 
     async def log() -> bool:
         await client.log(where, name, container, tail_lines=1, limit_bytes=1024)
@@ -165,7 +166,7 @@ async def _aws(run: Run, seen: _Seen) -> None:
         return
     api = Api(found.get(), region, run)
     who = await api.identity()
-    words = f"{who.get().get('Account')} {who.get().get('Arn')} {region}" if who.seen else None
+    words = f"{who.get().account} {who.get().arn} {region}" if who.seen else None
     seen.identity = Collected(value=words, why=who.why, detail=who.detail)
     arns: dict[str, str] = {}
     for name, (operation, key) in _AWS.items():
@@ -182,7 +183,7 @@ async def _aws(run: Run, seen: _Seen) -> None:
 _ARNS = ("LoadBalancerArn", "TargetGroupArn")
 
 
-def _allowed(found: Collected[tuple[Obj, ...]]) -> Collected[bool]:
+def _allowed(found: Collected[Any]) -> Collected[bool]:
     return Collected(value=True if found.seen else None, why=found.why, detail=found.detail)
 
 

@@ -26,6 +26,8 @@ from hopcheck.model import (
     Vantage,
     Why,
 )
+from hopcheck.model.aws import Identity
+from hopcheck.model.kubernetes import Server
 from hopcheck.scene.probes import BEFORE_THE_ROUTE, hop_targets, other_scheme_targets, plain_targets
 from hopcheck.scene.scene import Scene
 
@@ -83,16 +85,15 @@ class Collection:
         )
 
     def _vantage(self) -> Vantage:
-        server = self.kube.server.or_else({}) or {}
-        identity = self.aws.identity.or_else({}) or {}
+        server, identity = self.kube.server.or_else(Server()), self.aws.identity.or_else(Identity())
         resolvers = dict.fromkeys(
             answer.get().resolver for answer in self.dns.answers if answer.seen
         )
         return Vantage(
-            kube_context=server.get("context"),
+            kube_context=server.context or None,
             in_cluster=self.in_cluster,
-            aws_account=identity.get("Account"),
-            aws_region=identity.get("Region"),
+            aws_account=identity.account or None,
+            aws_region=identity.region or None,
             resolvers=tuple(resolvers) or self.run.options.resolvers,
             proxy=seen_proxy(),
             direct_probes=self.direct_probes,

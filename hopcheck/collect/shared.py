@@ -24,11 +24,11 @@ from hopcheck.model import (
     Collected,
     DnsEvidence,
     KubeEvidence,
-    Obj,
     Target,
     TraefikEvidence,
     Why,
 )
+from hopcheck.model.kubernetes import Object
 
 if TYPE_CHECKING:
     from hopcheck.collect.aws.shared import SharedAccount
@@ -67,7 +67,7 @@ class Shared:
 
         return await self._once.get(("index", cluster, options.traefik_service), make)
 
-    async def routes(self, options: Options) -> dict[str, Collected[tuple[Obj, ...]]]:
+    async def routes(self, options: Options) -> dict[str, Collected[tuple[Object, ...]]]:
         """The cluster's lists of routes by which hosts are discovered, as they were read."""
         found = await self.cluster(options).evidence()
         return {

@@ -27,20 +27,18 @@ from hopcheck.behaviour.traefik.discovery import (
 from hopcheck.behaviour.traefik.logs import parse_log
 from hopcheck.collect.ask import Run, Unavailable
 from hopcheck.collect.kubernetes.client import Answer, KubeClient
-from hopcheck.collect.traefik_pruning import chosen_series, used
-from hopcheck.collect.traefik_pruning import of_host as routers_of_host
 from hopcheck.model import (
     Collected,
     KubeEvidence,
     LogLine,
-    Obj,
     Replica,
     Target,
     TraefikEvidence,
     Why,
 )
+from hopcheck.model.kubernetes import Container, ContainerStatus, Pod, Service
 from hopcheck.model.redact import redact_obj, redact_text
-from hopcheck.model.traefik import of_traefik
+from hopcheck.model.traefik import LoadedService, Overview, Router, of_traefik
 
 T = TypeVar("T")
 
@@ -53,6 +51,15 @@ _PER_PAGE = 500
 _MAX_PAGES = 10
 _BASE_PATH = re.compile(r"(?i)--api\.basepath=(\S*)")
 _METRICS_ENTRY = re.compile(r"(?i)--metrics\.prometheus\.entrypoint=(\S+)")
+_MANY = 500
+_SERIES = 400
+_SAMPLE = re.compile(r"^(traefik_\w+)(\{.*\})? (\S+)(?: \d+)?$")
+_KEPT_SERIES = re.compile(
+    r"traefik_(?:config_(?:reloads_total|reloads_failure_total|last_reload_\w+)"
+    r"|open_connections|entrypoint_open_connections|tls_certs_not_after"
+    r"|(?:entrypoint|router|service)_requests_total|service_server_up)"
+)
+_HOST_WORD = re.compile(r"\bHost(?:Header)?\(")
 
 
 async def collect_traefik(
@@ -60,7 +67,7 @@ async def collect_traefik(
     run: Run,
     kube: KubeEvidence,
     client: KubeClient | None = None,
-    first: Iterable[Obj] = (),
+    first: Iterable[Pod] = (),
 ) -> TraefikEvidence:
     """Ask every Traefik pod of `kube` at once; at most MAX_REPLICAS, ready ones of Services first.
 
@@ -82,7 +89,7 @@ async def collect_traefik(
 
 
 async def _ask_pods(
-    target: Target, run: Run, client: KubeClient, pods: Sequence[Obj]
+    target: Target, run: Run, client: KubeClient, pods: Sequence[Pod]
 ) -> TraefikEvidence:
     asked = await asyncio.gather(
         *(_Asking(target, run, client, pod).replica() for pod in pods[:MAX_REPLICAS])
@@ -98,13 +105,13 @@ def of_host(whole: TraefikEvidence, kube: KubeEvidence, host: str) -> TraefikEvi
 
     Replicas that are not in `kube` are left out. Metrics stay those that concern every host.
     """
-    names = {(pod["metadata"].get("namespace", ""), pod["metadata"]["name"]) for pod in _pods(kube)}
+    names = {pod.key for pod in _pods(kube)}
     return TraefikEvidence(
         tuple(
             replace(
                 one,
                 routers=routers_of_host(one.routers, host),
-                services=used(one.services, one.routers, host),
+                services=_used(one.services, one.routers, host),
             )
             for one in whole.replicas
             if (one.namespace, one.pod) in names
@@ -112,44 +119,22 @@ def of_host(whole: TraefikEvidence, kube: KubeEvidence, host: str) -> TraefikEvi
     )
 
 
-def _pods(kube: KubeEvidence) -> list[Obj]:
+def _pods(kube: KubeEvidence) -> list[Pod]:
     """Traefik pods, those behind a Service and ready ones first, then by name."""
-    found = [
-        pod
-        for key, listed in kube.lists.items()
-        if key.partition("@")[0] == "pods" and listed.seen
-        for pod in traefik_pods(listed.get())
-    ]
-    services = [
-        service
-        for key, listed in kube.lists.items()
-        if key.partition("@")[0] == "services" and listed.seen
-        for service in listed.get()
-    ]
+    services = kube.every(Service)
 
-    def order(pod: Obj) -> tuple[bool, bool, str, str]:
+    def order(pod: Pod) -> tuple[bool, bool, tuple[str, str]]:
         behind = any(selects(service, pod) for service in services)
-        meta = pod["metadata"]
-        return not behind, not _ready(pod), meta.get("namespace", ""), meta.get("name", "")
+        return not behind, not pod.ready, pod.key
 
-    return sorted(found, key=order)
-
-
-def _status(pod: Obj) -> Obj:
-    return pod.get("status") or {}
+    return sorted(traefik_pods(kube.every(Pod)), key=order)
 
 
-def _ready(pod: Obj) -> bool:
-    conditions = _status(pod).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
-def _not_asked(pod: Obj, reason: Collected[Any]) -> Replica:
-    meta = pod["metadata"]
+def _not_asked(pod: Pod, reason: Collected[Any]) -> Replica:
     return Replica(
-        namespace=meta.get("namespace", ""),
-        pod=meta.get("name", ""),
-        address=_status(pod).get("podIP"),
+        namespace=pod.namespace,
+        pod=pod.name,
+        address=pod.status.pod_ip or None,
         version=reason,
         overview=reason,
         entrypoints=reason,
@@ -166,15 +151,14 @@ def _not_asked(pod: Obj, reason: Collected[Any]) -> Replica:
 class _Asking:
     """All questions to one pod."""
 
-    def __init__(self, target: Target, run: Run, client: KubeClient, pod: Obj) -> None:
+    def __init__(self, target: Target, run: Run, client: KubeClient, pod: Pod) -> None:
         self._target = target
         self._run = run
         self._client = client
         self._pod = pod
-        self._namespace = str(pod["metadata"].get("namespace", ""))
-        self._name = str(pod["metadata"].get("name", ""))
-        self._address: str | None = _status(pod).get("podIP")
-        self._container = traefik_container(pod) or {}
+        self._namespace, self._name = pod.key
+        self._address = pod.status.pod_ip or None
+        self._container: Container = traefik_container(pod) or Container()
         words = " ".join(flags_of(self._container))
         base = _BASE_PATH.search(words)
         self._base = base.group(1).strip("'\"").rstrip("/") if base else ""
@@ -183,7 +167,7 @@ class _Asking:
 
     async def replica(self) -> Replica:
         """Everything at once; the API's port is guessed where the arguments do not tell it."""
-        running = _status(self._pod).get("phase") in (None, "Running") and self._address
+        running = self._pod.status.phase in ("", "Running") and self._address
         log, previous, metrics, replica = await asyncio.gather(
             self._log(),
             self._previous_log(),
@@ -194,7 +178,7 @@ class _Asking:
         return replace(answered, log=log, previous_log=previous, metrics=metrics)
 
     async def _not_running(self) -> Collected[Any]:
-        phase = _status(self._pod).get("phase")
+        phase = self._pod.status.phase or "not running"
         return Collected(why=Why.UNREACHABLE, detail=f"the pod is {phase} and has no address")
 
     async def _no_api(self) -> Replica:
@@ -248,7 +232,7 @@ class _Asking:
             routers=routers_of_host(routers, self._target.host) if self._target.host else routers,
             tcp_routers=tcp,
             services=(
-                used(services, routers, self._target.host) if self._target.host else services
+                _used(services, routers, self._target.host) if self._target.host else services
             ),
             middlewares=middlewares,
         )
@@ -270,37 +254,39 @@ class _Asking:
             source, lambda: ask(port, self._base + path), timeout=self._run.remaining()
         )
 
-    async def _object(self, port: int, path: str) -> Obj:
+    async def _object(self, port: int, path: str) -> dict[str, Any]:
         data = (await self._fetch(port, path)).json()
         if not isinstance(data, dict):
             raise Unavailable(Why.INVALID, "the answer is not Traefik's")
-        return redact_obj(data)
+        found: dict[str, Any] = redact_obj(data)
+        return found
 
-    async def _overview(self, port: int, path: str) -> Obj:
-        return of_traefik("overview", await self._object(port, path))
+    async def _overview(self, port: int, path: str) -> Overview:
+        found: Overview = of_traefik("overview", await self._object(port, path))
+        return found
 
-    def _all(self, what: str) -> Callable[[int, str], Awaitable[tuple[Obj, ...]]]:
+    def _all(self, what: str) -> Callable[[int, str], Awaitable[tuple[Any, ...]]]:
         """The question for the whole list of `what`, a field of Replica."""
 
-        async def ask(port: int, path: str) -> tuple[Obj, ...]:
-            return tuple(of_traefik(what, await self._pages(port, path)))
+        async def ask(port: int, path: str) -> tuple[Any, ...]:
+            return tuple(of_traefik(what, redact_obj(await self._pages(port, path))))
 
         return ask
 
-    async def _pages(self, port: int, path: str) -> tuple[Obj, ...]:
-        items: list[Obj] = []
+    async def _pages(self, port: int, path: str) -> list[Any]:
+        items: list[Any] = []
         page = 1
         for _ in range(_MAX_PAGES):
             answer = await self._fetch(port, path, {"per_page": _PER_PAGE, "page": page})
             data = answer.json()
             if not isinstance(data, list):
                 raise Unavailable(Why.INVALID, "the answer is not Traefik's")
-            items += [item for item in data if isinstance(item, dict)]
+            items += data
             following = answer.headers.get("x-next-page", "1")
             if not following.isdigit() or int(following) <= page:
                 break
             page = int(following)
-        return tuple(redact_obj(items))
+        return items
 
     async def _fetch(self, port: int, path: str, params: dict[str, int] | None = None) -> Answer:
         """A 200 from the pod, else Unavailable."""
@@ -341,18 +327,16 @@ class _Asking:
             source, lambda: ask(port, "/metrics"), timeout=self._run.remaining()
         )
 
-    def _container_status(self) -> Obj:
-        for status in _status(self._pod).get("containerStatuses") or ():
-            if status.get("name") == self._container.get("name"):
-                return dict(status)
-        return {}
+    def _container_status(self) -> ContainerStatus:
+        statuses = self._pod.status.container_statuses
+        own = (status for status in statuses if status.name == self._container.name)
+        return next(own, ContainerStatus())
 
     async def _log(self) -> Collected[tuple[LogLine, ...]]:
         return await self._read_log(LOG_LINES, previous=False)
 
     async def _previous_log(self) -> Collected[tuple[LogLine, ...]]:
-        status = self._container_status()
-        if not status.get("restartCount"):
+        if not self._container_status().restart_count:
             return Collected(why=Why.NOT_NEEDED, detail="the container was never restarted")
         return await self._read_log(PREVIOUS_LINES, previous=True)
 
@@ -370,7 +354,7 @@ class _Asking:
             truncated = truncated or tail < lines
             return parse_log(redact_text(body.decode("utf-8", "replace")))
 
-        which = f"{self._container.get('name')}{' (previous)' if previous else ''}"
+        which = f"{self._container.name}{' (previous)' if previous else ''}"
         source = f"log {self._namespace}/{self._name} {which}"
         found = await self._run.ask(source, ask, timeout=self._run.remaining())
         return replace(found, truncated=truncated)
@@ -379,8 +363,75 @@ class _Asking:
         return await self._client.log(
             self._namespace,
             self._name,
-            str(self._container.get("name", "")),
+            self._container.name,
             tail_lines=lines,
             limit_bytes=_LOG_BYTES,
             previous=previous,
         )
+
+
+# --- what is kept of the answers ------------------------------------------------------------
+
+
+def _about_host(rule: str, host: str) -> bool:
+    parent = host.partition(".")[2]
+    lower = rule.lower()
+    return (
+        host in lower
+        or "regexp(" in lower
+        or not _HOST_WORD.search(rule)
+        or bool(parent and f"*.{parent}" in lower)
+    )
+
+
+def routers_of_host(
+    routers: Collected[tuple[Router, ...]], host: str
+) -> Collected[tuple[Router, ...]]:
+    """Of very many routers those that may match the host; of few all."""
+    if not routers.seen or len(routers.get()) <= _MANY:
+        return routers
+    kept = tuple(router for router in routers.get() if _about_host(router.rule, host))
+    return replace(routers, value=kept)
+
+
+def _used(
+    services: Collected[tuple[LoadedService, ...]],
+    routers: Collected[tuple[Router, ...]],
+    host: str,
+) -> Collected[tuple[LoadedService, ...]]:
+    """Of very many services those of the host's routers; of few all."""
+    if not services.seen or not routers.seen or len(services.get()) <= _MANY:
+        return services
+    names = {router.name for router in routers_of_host(routers, host).get()}
+    kept = (one for one in services.get() if not one.used_by or names & {*one.used_by})
+    return replace(services, value=tuple(kept))
+
+
+def chosen_series(text: str, host: str) -> dict[str, float]:
+    """Traefik's series that a judge reads, from the Prometheus text format.
+
+    Key: name and labels as exposed. Certificates' expiry (``traefik_tls_certs_not_after``) is
+    kept for certificates whose names cover `host`. At most 400 series, in the order given.
+    """
+    found: dict[str, float] = {}
+    for line in text.split("\n"):
+        sample = _SAMPLE.match(line) if line.startswith("traefik_") else None
+        if sample is None or not _KEPT_SERIES.fullmatch(sample.group(1)):
+            continue
+        name, labels = sample.group(1), sample.group(2) or ""
+        if name == "traefik_tls_certs_not_after" and not _covers(labels, host):
+            continue
+        try:
+            value = float(sample.group(3))
+        except ValueError:
+            continue
+        found[redact_text(name + labels)] = value
+        if len(found) >= _SERIES:
+            break
+    return found
+
+
+def _covers(labels: str, host: str) -> bool:
+    names: list[str] = re.findall(r'(?:cn|sans)="([^"]*)"', labels)
+    wanted = (host, f"*.{host.partition('.')[2]}")
+    return any(name.strip() in wanted for listed in names for name in listed.lower().split(","))

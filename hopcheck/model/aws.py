@@ -14,6 +14,14 @@ class Described(Thing, frozen=True, rename="pascal"):
     """A part of an answer of AWS."""
 
 
+class Identity(Described, frozen=True):
+    """Who asked, and in which region."""
+
+    account: str = ""
+    arn: str = ""
+    region: str = ""
+
+
 class LoadBalancerState(Described, frozen=True):
     code: str = ""
     reason: str = ""

@@ -13,12 +13,15 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
 
 from hopcheck.model.aws import Described, described
+from hopcheck.model.aws import Identity as Caller
 from hopcheck.model.kubernetes import Object, kubernetes_object
-from hopcheck.model.read import Thing
+from hopcheck.model.kubernetes import Server as ApiServer
+from hopcheck.model.read import Thing, read
 from hopcheck.model.traefik import of_traefik
 
 if TYPE_CHECKING:
     from hopcheck.model.aws import (
+        Identity,
         Instance,
         Listener,
         ListenerRule,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         TargetGroup,
         TargetHealth,
     )
+    from hopcheck.model.kubernetes import Server
     from hopcheck.model.traefik import (
         ListedEntryPoint,
         LoadedMiddleware,
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
 else:  # as decoded; read leniently, field by field, when the evidence is made
     Instance = Listener = ListenerRule = LoadBalancer = NetworkInterface = SecurityGroup = Any
     TargetGroup = TargetHealth = ListedEntryPoint = LoadedMiddleware = LoadedService = Any
-    Overview = Router = Any
+    Overview = Router = Identity = Server = Any
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Object)
@@ -193,7 +197,7 @@ _BY_ARN_OF_AWS = {
 class AwsEvidence(Struct, frozen=True):
     """ELBv2 and EC2 answers: the objects of `hopcheck.model.aws`, plain JSON is read as such."""
 
-    identity: Collected[Obj] = NOT_SELECTED  # {"Account", "Arn", "Region"}
+    identity: Collected[Identity] = NOT_SELECTED
     load_balancers: Collected[tuple[LoadBalancer, ...]] = NOT_SELECTED  # all of the region
     listeners: dict[str, Collected[tuple[Listener, ...]]] = field(default_factory=dict)  # by ARN
     rules: dict[str, Collected[tuple[ListenerRule, ...]]] = field(
@@ -210,6 +214,9 @@ class AwsEvidence(Struct, frozen=True):
     instances: Collected[tuple[Instance, ...]] = NOT_SELECTED  # targets and nodes
 
     def __post_init__(self) -> None:
+        if isinstance(self.identity.value, dict):
+            identity = read(Caller, self.identity.value)
+            force_setattr(self, "identity", replace(self.identity, value=identity))
         for name, key in _LISTS_OF_AWS.items():
             found = getattr(self, name)
             if _plain(found, Described):
@@ -251,7 +258,7 @@ class KubeEvidence(Struct, frozen=True):
     "secrets@ns/name" as PartialObjectMetadata: never with data).
     """
 
-    server: Collected[Obj] = NOT_SELECTED  # {"context", "url", "version", "namespace"}
+    server: Collected[Server] = NOT_SELECTED
     lists: dict[str, Collected[tuple[Obj, ...]]] = field(default_factory=dict)
     objects: dict[str, Collected[Obj]] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
@@ -260,6 +267,9 @@ class KubeEvidence(Struct, frozen=True):
     namespace: str | None = None  # --namespace: nothing outside of it was looked at
 
     def __post_init__(self) -> None:
+        if isinstance(self.server.value, dict):
+            server = read(ApiServer, self.server.value)
+            force_setattr(self, "server", replace(self.server, value=server))
         if any(_plain(found, Object) for found in self.lists.values()):
             lists = {key: _objects(key, found) for key, found in self.lists.items()}
             force_setattr(self, "lists", lists)
@@ -275,6 +285,15 @@ class KubeEvidence(Struct, frozen=True):
     def of(self, kind: type[K], namespace: str | None = None) -> Collected[tuple[K, ...]]:
         """The list of `kind` in `namespace`, or in all: `list` with its type."""
         return self.list(kind.plural, namespace)
+
+    def every(self, kind: type[K]) -> list[K]:
+        """Each object of `kind` that was seen, cluster-wide or in single namespaces."""
+        return [
+            obj
+            for key, found in self.lists.items()
+            if key.partition("@")[0] == kind.plural and found.seen
+            for obj in found.get()
+        ]
 
     def find(self, kind: type[K], namespace: str | None, name: str) -> Collected[K]:
         """One object of `kind`: `one` with its type."""

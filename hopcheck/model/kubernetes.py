@@ -16,6 +16,15 @@ Port = int | str  # a number, or the name of a port (intOrString)
 Texts = dict[str, str]
 
 
+class Server(Thing, frozen=True):
+    """The API server: by which context it was found, where it is and what it runs."""
+
+    context: str = ""
+    url: str = ""
+    namespace: str = ""
+    version: str = ""
+
+
 class Owner(Thing, frozen=True):
     kind: str = ""
     name: str = ""
@@ -722,8 +731,8 @@ class Mirroring(LoadBalancerRef, frozen=True):
 
 
 class Failover(Thing, frozen=True):
-    service: Any = None
-    fallback: Any = None
+    service: LoadBalancerRef | None = None
+    fallback: LoadBalancerRef | None = None
 
 
 class TraefikServiceSpec(Thing, frozen=True):

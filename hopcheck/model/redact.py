@@ -306,7 +306,9 @@ def redact_obj(obj: Any, parent: str = "") -> Any:
         secret_value = isinstance(name, str) and _secret_key(name)
         result: dict[Any, Any] = {}
         for key, value in obj.items():
-            if not isinstance(key, str):
+            if not value or type(value) in _NUMBERS:
+                result[key] = value
+            elif not isinstance(key, str):
                 result[key] = redact_obj(value)
             elif key == "secret" and parent in _SECRET_IS_A_NAME:
                 result[key] = value
@@ -314,8 +316,6 @@ def redact_obj(obj: Any, parent: str = "") -> Any:
                 result[key] = _replaced(value, key)
             elif type(value) is str:  # the most of them: a call less for each
                 result[key] = redact_text(value)
-            elif value is None or type(value) in _NUMBERS:
-                result[key] = value
             else:
                 result[key] = redact_obj(value, key)
         return result
@@ -324,10 +324,17 @@ def redact_obj(obj: Any, parent: str = "") -> Any:
     return _of_struct(obj, parent) if isinstance(obj, Struct) else obj
 
 
+_NO_TEXT = (int, bool, float, int | None, bool | None, float | None)
+
+
 @cache
-def _fields(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
-    """The fields of objects with types, each with its key in JSON."""
-    return tuple((field.name, field.encode_name) for field in structs.fields(kind))
+def _texts_of(kind: type[Struct]) -> tuple[tuple[str, str, bool], ...]:
+    """The fields that may hold text, each with its key in JSON, and whether that is a secret's."""
+    return tuple(
+        (field.name, field.encode_name, _secret_key(field.encode_name))
+        for field in structs.fields(kind)
+        if field.type not in _NO_TEXT
+    )
 
 
 def _of_struct(obj: Struct, parent: str) -> Struct:
@@ -335,13 +342,11 @@ def _of_struct(obj: Struct, parent: str) -> Struct:
     name = getattr(obj, "name", None)
     secret_value = isinstance(name, str) and _secret_key(name)
     changed: dict[str, Any] = {}
-    for field, key in _fields(type(obj)):
+    for field, key, secret in _texts_of(type(obj)):
         value = getattr(obj, field)
-        if not value or type(value) in _NUMBERS:
+        if not value or (key == "secret" and parent in _SECRET_IS_A_NAME):
             continue
-        if key == "secret" and parent in _SECRET_IS_A_NAME:
-            continue
-        if _secret_key(key) or (secret_value and key in ("value", "Value")):
+        if secret or (secret_value and key in ("value", "Value")):
             redacted = _replaced(value, key)
         elif type(value) is str:
             redacted = redact_text(value)

@@ -51,6 +51,7 @@ from hopcheck.behaviour.traefik.static import (
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.behaviour.traefik.view import config_files
 from hopcheck.model import Collected, Obj, Snapshot, Target
+from hopcheck.model.aws import Listener, TargetGroup
 from hopcheck.scene.chain import Chain, Ends, TraefikPort, chain_of, ports_of_pods, ports_of_service
 
 T = TypeVar("T")
@@ -231,7 +232,7 @@ class Scene:
         rule = chosen_rule(listed, self.target.host, self.target.path)
         if rule is None or rule.get("IsDefault"):
             return target_groups_of(listener)
-        return target_groups_of({"DefaultActions": rule.get("Actions", [])})
+        return target_groups_of(Listener(default_actions=rule.actions))
 
     def listener(self, balancer: Obj, port: int) -> Obj | None:
         """The balancer's TCP listener on `port`."""
@@ -239,9 +240,9 @@ class Scene:
         return which_listener(listed.or_else(()) or (), port)
 
     def group(self, arn: str) -> Obj:
-        """A target group, or {} where it was not listed."""
+        """A target group, one without any field where it was not listed."""
         groups = self.aws.target_groups.or_else(()) or ()
-        return next((g for g in groups if g.get("TargetGroupArn") == arn), {})
+        return next((g for g in groups if g.target_group_arn == arn), TargetGroup())
 
     def health(self, arn: str) -> Collected[tuple[Obj, ...]]:
         """Target health descriptions of a target group."""

@@ -11,6 +11,7 @@ from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.behaviour.traefik.upstream import scheme_to
 from hopcheck.behaviour.traefik.version import uses_endpoint
 from hopcheck.model import Hop, Obj, ObjectRef, Probe
+from hopcheck.model.kubernetes import ServicePort
 from hopcheck.scene.chosen_route import port_of, routing_of, share_of
 from hopcheck.scene.probes import endpoint_addresses, probes_at
 from hopcheck.scene.scene import Scene, meta, spec
@@ -89,7 +90,7 @@ class Upstream:
     def used(self) -> list[Endpoint]:
         """Those to which this version of Traefik sends requests."""
         version = routing_of(self.scene).view.version
-        return [e for e in self.endpoints if uses_endpoint(version, e[2].get("conditions"))]
+        return [e for e in self.endpoints if uses_endpoint(version, e[2].conditions)]
 
     @property
     def pods_listed(self) -> bool:
@@ -111,7 +112,7 @@ class Upstream:
     def scheme(self) -> str:
         """What Traefik speaks to the pods: "http", "https" or "h2c"."""
         route = routing_of(self.scene).winner
-        return scheme_to(route, self.backend, self.service, self.port or {})
+        return scheme_to(route, self.backend, self.service, self.port or ServicePort())
 
     @cached_property
     def _answers(self) -> tuple[dict[tuple[str, int], Probe], dict[tuple[str, int], Probe]]:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, host_runs
 from hopcheck.config.options import HostRun, Options, UsageError, build_options, given
-from hopcheck.model import Collected, Obj, Why
+from hopcheck.model import Collected, Why
+from hopcheck.model.kubernetes import Object
 from hopcheck.schedule.discover import Discovered, discover, is_sample
 from hopcheck.schedule.fleet_model import FleetHost, FleetPlan, LeftOut
 from hopcheck.schedule.fleet_shards import Shard
@@ -21,7 +22,7 @@ WRITE = ("all", "nothing")
 Source = Literal["configured", "discovered"]
 
 # Reads the cluster's routes: what `hopcheck.collect.shared.read_routes` does.
-Reader = Callable[[Options], Mapping[str, Collected[tuple[Obj, ...]]]]
+Reader = Callable[[Options], Mapping[str, Collected[tuple[Object, ...]]]]
 
 
 def plan(

@@ -13,6 +13,9 @@ from hopcheck.behaviour.aws.loadbalancer import (
     which_listener,
 )
 from hopcheck.model import Collected, Why
+from hopcheck.model.aws import Listener, ListenerRule, LoadBalancer, described
+from hopcheck.model.kubernetes import Node
+from tests.objects import made
 
 PREFIX = "arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:loadbalancer"
 ARN = f"{PREFIX}/net/myapp/0123456789abcdef"
@@ -20,8 +23,10 @@ OTHER_ARN = f"{PREFIX}/app/other/fedcba9876543210"
 NAME = "myapp-0123456789abcdef.elb.ap-northeast-2.amazonaws.com"
 OTHER_NAME = "other-1234567890.ap-northeast-2.elb.amazonaws.com"
 BALANCERS = (
-    {"LoadBalancerArn": OTHER_ARN, "DNSName": OTHER_NAME},
-    {"LoadBalancerArn": ARN, "DNSName": "MyApp-0123456789abcdef.elb.ap-northeast-2.amazonaws.com"},
+    LoadBalancer(load_balancer_arn=OTHER_ARN, dns_name=OTHER_NAME),
+    LoadBalancer(
+        load_balancer_arn=ARN, dns_name="MyApp-0123456789abcdef.elb.ap-northeast-2.amazonaws.com"
+    ),
 )
 
 
@@ -83,26 +88,29 @@ def test_disjoint_unresolved_and_empty_sets_match_nothing():
     names = resolved(own=["10.0.1.5"])
     assert match_load_balancer(["a.b"], ["10.0.0.9"], BALANCERS, names) == Match()
     assert match_load_balancer(["a.b"], [], BALANCERS, names) == Match()
-    assert match_load_balancer([""], [], [{"LoadBalancerArn": ARN}], {}) == Match()
+    assert match_load_balancer([""], [], [LoadBalancer(load_balancer_arn=ARN)], {}) == Match()
 
 
 def test_an_address_on_its_interface():
-    interfaces = [
-        {"Description": "ELB net/gone/0", "PrivateIpAddress": "10.0.0.9"},
-        {
-            "Description": "ELB net/myapp/0123456789abcdef",
-            "PrivateIpAddress": "10.0.1.5",
-            "Association": {"PublicIp": "3.34.5.6"},
-            "PrivateIpAddresses": [
-                {"PrivateIpAddress": "10.0.1.5", "Association": {"PublicIp": "3.34.5.6"}}
-            ],
-        },
-        {
-            "Description": "ELB net/myapp/0123456789abcdef",
-            "PrivateIpAddress": "10.0.2.5",
-            "Association": {"PublicIp": "3.34.5.7"},
-        },
-    ]
+    interfaces = described(
+        "NetworkInterfaces",
+        [
+            {"Description": "ELB net/gone/0", "PrivateIpAddress": "10.0.0.9"},
+            {
+                "Description": "ELB net/myapp/0123456789abcdef",
+                "PrivateIpAddress": "10.0.1.5",
+                "Association": {"PublicIp": "3.34.5.6"},
+                "PrivateIpAddresses": [
+                    {"PrivateIpAddress": "10.0.1.5", "Association": {"PublicIp": "3.34.5.6"}}
+                ],
+            },
+            {
+                "Description": "ELB net/myapp/0123456789abcdef",
+                "PrivateIpAddress": "10.0.2.5",
+                "Association": {"PublicIp": "3.34.5.7"},
+            },
+        ],
+    )
     match = match_load_balancer(["a.b"], ["3.34.5.6"], BALANCERS, {}, interfaces)
     assert match == Match(ARN, "interface", "subset", NAME, None, ("3.34.5.7",), ())
     assert match_load_balancer(["a.b"], ["10.0.0.9"], BALANCERS, {}, interfaces) == Match()
@@ -157,40 +165,44 @@ def test_front_of(name, expected):
 
 
 def test_which_listener():
-    udp, tcp = {"Port": 443, "Protocol": "UDP"}, {"Port": 443, "Protocol": "TCP"}
-    assert which_listener([{"Port": 80, "Protocol": "TCP"}, udp, tcp], 443) == tcp
+    udp, tcp = Listener(port=443, protocol="UDP"), Listener(port=443, protocol="TCP")
+    assert which_listener([Listener(port=80, protocol="TCP"), udp, tcp], 443) == tcp
     assert which_listener([udp], 443) is None
     assert which_listener([], 443) is None
 
 
 def test_target_groups_of_a_plain_and_a_weighted_action():
-    plain = {"DefaultActions": [{"Type": "forward", "TargetGroupArn": "a"}]}
+    plain = made(Listener, DefaultActions=[{"Type": "forward", "TargetGroupArn": "a"}])
     assert target_groups_of(plain) == (Forward("a"),)
     groups = [
         {"TargetGroupArn": "a", "Weight": 3},
         {"TargetGroupArn": "b", "Weight": 1},
         {"TargetGroupArn": "c", "Weight": 0},
     ]
-    weighted = {"DefaultActions": [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]}
+    forward = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
+    weighted = made(Listener, DefaultActions=[forward])
     assert target_groups_of(weighted) == (
         Forward("a", 3, 0.75),
         Forward("b", 1, 0.25),
         Forward("c", 0, 0.0),
     )
-    redirect = {"DefaultActions": [{"Type": "redirect", "RedirectConfig": {"Port": "443"}}]}
+    redirect = made(
+        Listener, DefaultActions=[{"Type": "redirect", "RedirectConfig": {"Port": "443"}}]
+    )
     assert target_groups_of(redirect) == ()
 
 
 def test_target_groups_of_rules_in_order_and_the_default_once():
     def rule(arn, priority, group, default=False):
-        return {
-            "RuleArn": arn,
-            "Priority": priority,
-            "IsDefault": default,
-            "Actions": [{"Type": "forward", "TargetGroupArn": group}],
-        }
+        return made(
+            ListenerRule,
+            RuleArn=arn,
+            Priority=priority,
+            IsDefault=default,
+            Actions=[{"Type": "forward", "TargetGroupArn": group}],
+        )
 
-    listener = {"DefaultActions": [{"Type": "forward", "TargetGroupArn": "d"}]}
+    listener = made(Listener, DefaultActions=[{"Type": "forward", "TargetGroupArn": "d"}])
     rules = [rule("r10", "10", "b"), rule("r2", "2", "a"), rule("rd", "default", "d", True)]
     assert target_groups_of(listener, rules) == (
         Forward("a", rule_arn="r2"),
@@ -209,5 +221,5 @@ def test_target_groups_of_rules_in_order_and_the_default_once():
     ],
 )
 def test_instance_of_node(provider, expected):
-    assert instance_of_node({"spec": {"providerID": provider}}) == expected
-    assert instance_of_node({}) is None
+    assert instance_of_node(made(Node, spec={"providerID": provider})) == expected
+    assert instance_of_node(Node()) is None

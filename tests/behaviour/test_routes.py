@@ -18,6 +18,8 @@ from hopcheck.behaviour.traefik.routes import (
 from hopcheck.behaviour.traefik.static import static_config
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.model import Collected, KubeEvidence, Why
+from hopcheck.model.kubernetes import Pod
+from tests.objects import made
 
 Obj = dict[str, Any]
 NEW = Version(3, 7, 15)
@@ -32,7 +34,7 @@ ARGS = [
 
 def view(*args: str, version: Version = NEW, name: str = "t/traefik") -> View:
     container = {"name": "traefik", "image": "traefik", "args": [*ARGS, *args]}
-    pod = {"metadata": {"namespace": "t"}, "spec": {"containers": [container]}}
+    pod = made(Pod, metadata={"namespace": "t"}, spec={"containers": [container]})
     return View(name, static_config(pod), version)
 
 
@@ -52,9 +54,9 @@ def route(kind: str, match: str, name: str = "ir", **more: Any) -> Obj:
 
 
 def kube(*objects: Obj, classes: Any = ("traefik",), **lists: Any) -> KubeEvidence:
-    made = classes
+    read = classes
     if isinstance(classes, tuple):
-        made = Collected(
+        read = Collected(
             value=tuple(
                 {"metadata": {"name": n}, "spec": {"controller": "traefik.io/ingress-controller"}}
                 for n in classes
@@ -65,7 +67,7 @@ def kube(*objects: Obj, classes: Any = ("traefik",), **lists: Any) -> KubeEviden
         kinds[{"IngressRoute": "ingressroutes", "IngressRouteTCP": "ingressroutetcps"}.get(
             obj.get("kind", ""), "ingresses")].append(obj)  # fmt: skip
     found = {name: Collected(value=tuple(each)) for name, each in {**kinds, **lists}.items()}
-    return KubeEvidence(lists={**found, "ingressclasses": made})
+    return KubeEvidence(lists={**found, "ingressclasses": read})
 
 
 def choose(
@@ -176,7 +178,7 @@ def test_what_was_not_seen_is_uncertain_and_not_excluded() -> None:
     chosen = choose(kube(ingress("a.com", ingressClassName="x"), classes=denied), view(), "a.com/")
     assert chosen.winner is not None
     assert chosen.winner.uncertain == ("ingressclasses",)
-    unread = View("t/traefik", static_config({"spec": {"containers": []}}), NEW)
+    unread = View("t/traefik", static_config(Pod()), NEW)
     routes = candidates(kube(ingress("a.com"), route("IngressRoute", "Host(`a.com`)")), [unread])
     assert [(r.loaded, r.uncertain) for r in routes] == [(True, ("static",)), (True, ("static",))]
 
@@ -298,9 +300,9 @@ def test_ingressroute_references_and_class() -> None:
     crossing = route(
         "IngressRoute", "Host(`a.com`)", entry={"middlewares": [{"name": "m", "namespace": "two"}]}
     )
-    made = candidates(kube(crossing), [view()])[0]
-    assert made.middlewares == ("two-m@kubernetescrd",)
-    assert [(e.reason, e.field) for e in made.excluded] == [
+    crossed = candidates(kube(crossing), [view()])[0]
+    assert crossed.middlewares == ("two-m@kubernetescrd",)
+    assert [(e.reason, e.field) for e in crossed.excluded] == [
         (Excluded.CROSS_NAMESPACE, "spec.routes[0].middlewares[0]")
     ]
     field = route("IngressRoute", "Host(`a.com`)", ingressClassName="x")

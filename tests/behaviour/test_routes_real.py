@@ -13,8 +13,10 @@ from hopcheck.behaviour.traefik.routes import Route, View, candidates, select
 from hopcheck.behaviour.traefik.static import static_config
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.model import Collected, KubeEvidence
+from hopcheck.model.kubernetes import Pod
 from tests.behaviour.real_traefik import RealTraefik
 from tests.lab.serving import ADMIN, Serving
+from tests.objects import made
 
 Obj = dict[str, Any]
 
@@ -189,7 +191,7 @@ class Case:
     def __init__(self, traefik: RealTraefik, kube: KubeEvidence, access: Path) -> None:
         self.traefik, self.access = traefik, access
         container = {"name": "traefik", "image": "traefik:v3.7.15", "args": traefik.args}
-        pod = {"metadata": {"namespace": "t"}, "spec": {"containers": [container]}}
+        pod = made(Pod, metadata={"namespace": "t"}, spec={"containers": [container]})
         self.view = View("t/traefik", static_config(pod), Version(3, 7, 15))
         self.routes = candidates(kube, [self.view])
 

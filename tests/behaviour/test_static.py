@@ -18,6 +18,8 @@ from hopcheck.behaviour.traefik.version import (
 )
 from hopcheck.behaviour.traefik.view import config_files, view_of
 from hopcheck.model import Collected, KubeEvidence, Why
+from hopcheck.model.kubernetes import EndpointConditions, Pod
+from tests.objects import made
 
 CHART = [
     "--global.checkNewVersion",
@@ -55,15 +57,16 @@ def pod(
     command: list[str] | None = None,
     env: list[dict[str, Any]] | None = None,
     **spec: Any,
-) -> dict[str, Any]:
+) -> Pod:
     container = {"name": "traefik", "image": "traefik:v3.1", "args": args or [], "env": env or []}
     if command is not None:
         container["command"] = command
     container.update(spec.pop("container", {}))
-    return {
-        "metadata": {"namespace": "ns", "name": "traefik-1"},
-        "spec": {"containers": [{"name": "side", "image": "busybox"}, container], **spec},
-    }
+    return made(
+        Pod,
+        metadata={"namespace": "ns", "name": "traefik-1"},
+        spec={"containers": [{"name": "side", "image": "busybox"}, container], **spec},
+    )
 
 
 def test_arguments_of_the_chart() -> None:
@@ -257,14 +260,13 @@ def test_broken_file_is_not_known(text: str) -> None:
 
 def test_file_that_was_not_seen_is_not_known() -> None:
     assert not static_config(pod(["--configfile", "/secret/t.yml"])).known
-    mounted = pod(
-        ["--ping"],
-        container={"volumeMounts": [{"name": "v", "mountPath": "/etc/traefik"}]},
-        volumes=[{"name": "v", "secret": {"secretName": "s"}}],
-    )
-    assert not static_config(mounted).known
-    mounted["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]
-    assert static_config(mounted).known
+    for source, known in (({"secret": {"secretName": "s"}}, False), ({"emptyDir": {}}, True)):
+        mounted = pod(
+            ["--ping"],
+            container={"volumeMounts": [{"name": "v", "mountPath": "/etc/traefik"}]},
+            volumes=[{"name": "v", **source}],
+        )
+        assert static_config(mounted).known is known
 
 
 def test_unknown_settings() -> None:
@@ -299,7 +301,7 @@ def test_view_reads_mounted_files() -> None:
     kube = KubeEvidence(
         objects={"configmaps@ns/cm": Collected(value={"data": {"traefik.yaml": YAML, "other": ""}})}
     )
-    assert config_files(mounted, mounted["spec"]["containers"][1], kube) == {
+    assert config_files(mounted, mounted.spec.containers[1], kube) == {
         "/config/traefik.yaml": YAML,
         "/config/other": "",
         "/one.yml": YAML,
@@ -369,12 +371,12 @@ def test_uses_endpoint(version: Version | None, used: str) -> None:
         (False, False),
         (None, True),
     ]
-    answers = [uses_endpoint(version, {"ready": r, "serving": s}) for r, s in states]
+    answers = [uses_endpoint(version, EndpointConditions(ready=r, serving=s)) for r, s in states]
     assert "".join("1" if each else "0" for each in answers) == used
 
 
 def test_fences_terminating_endpoints() -> None:
-    ending = {"ready": False, "serving": True, "terminating": True}
+    ending = EndpointConditions(ready=False, serving=True, terminating=True)
     assert fences_endpoint(Version(3, 7, 1), ending)
     assert not fences_endpoint(Version(3, 2, 0), ending)
-    assert not fences_endpoint(Version(3, 7, 1), {"serving": True})
+    assert not fences_endpoint(Version(3, 7, 1), EndpointConditions(serving=True))

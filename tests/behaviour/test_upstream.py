@@ -1,14 +1,14 @@
 """What Traefik speaks to the pods, and which pods are asked again in the other scheme."""
 
-from typing import Any
-
 import pytest
 
 from hopcheck.behaviour.traefik.logs import moment, overtaken, parse_line
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.behaviour.traefik.static import static_config
 from hopcheck.behaviour.traefik.upstream import scheme_to, transport_of
+from hopcheck.model.kubernetes import Pod, Service, ServicePort
 from hopcheck.scene.probes import other_scheme_targets
+from tests.objects import made
 from tests.steps.edits import Edit
 
 NOTE = "traefik.ingress.kubernetes.io/service."
@@ -18,27 +18,27 @@ def route(kind: str = "Ingress") -> Route:
     return Route(kind, "one", "r", "t/traefik", "kubernetes", "", "", "v3")  # type: ignore[arg-type]
 
 
-def service(**annotations: str) -> dict[str, Any]:
-    return {"metadata": {"annotations": {NOTE + k: v for k, v in annotations.items()}}}
+def service(**annotations: str) -> Service:
+    return made(Service, metadata={"annotations": {NOTE + k: v for k, v in annotations.items()}})
 
 
 @pytest.mark.parametrize(
     ("port", "expected"),
     [
-        ({"port": 80}, "http"),
-        ({"port": 443}, "https"),
-        ({"port": 8443, "name": "https-api"}, "https"),
-        ({"port": 8443, "name": "api-https"}, "http"),
+        (ServicePort(port=80), "http"),
+        (ServicePort(port=443), "https"),
+        (ServicePort(port=8443, name="https-api"), "https"),
+        (ServicePort(port=8443, name="api-https"), "http"),
     ],
 )
-def test_the_port_tells_the_scheme(port: dict[str, Any], expected: str) -> None:
-    backend = Backend("one", "app", port["port"])
+def test_the_port_tells_the_scheme(port: ServicePort, expected: str) -> None:
+    backend = Backend("one", "app", port.port)
     assert scheme_to(route(), backend, service(), port) == expected
     assert scheme_to(route("IngressRoute"), backend, service(), port) == expected
 
 
 def test_the_annotation_is_read_for_ingresses_only() -> None:
-    backend, port = Backend("one", "app", 443), {"port": 443}
+    backend, port = Backend("one", "app", 443), ServicePort(port=443)
     noted = service(serversScheme="http")
     assert scheme_to(route(), backend, noted, port) == "http"
     assert scheme_to(route("IngressRoute"), backend, noted, port) == "https"
@@ -47,7 +47,7 @@ def test_the_annotation_is_read_for_ingresses_only() -> None:
 
 def test_the_ingressroute_says_it_itself() -> None:
     backend = Backend("one", "app", 80, scheme="h2c", servers_transport="ca")
-    assert scheme_to(route("IngressRoute"), backend, service(), {"port": 80}) == "h2c"
+    assert scheme_to(route("IngressRoute"), backend, service(), ServicePort(port=80)) == "h2c"
     assert transport_of(route("IngressRoute"), backend, service()) == "ca"
     noted = service(serverstransport="one-ca@kubernetescrd")
     assert transport_of(route(), Backend("one", "app", 80), noted) == "one-ca@kubernetescrd"
@@ -90,5 +90,5 @@ def test_a_line_of_the_log_ends_with_the_reload_after_it() -> None:
 def test_the_throttle_of_the_providers(text: str, seconds: float) -> None:
     args = ["--providers.kubernetesingress", f"--providers.providersThrottleDuration={text}"]
     container = {"name": "traefik", "image": "traefik:v3.7", "args": args}
-    static = static_config({"spec": {"containers": [container]}})
+    static = static_config(made(Pod, spec={"containers": [container]}))
     assert static.throttle_s == pytest.approx(seconds)

@@ -35,6 +35,7 @@ from hopcheck.model import (
     Target,
     Why,
 )
+from hopcheck.model.aws import Identity
 
 HOST = "myapp.example.com"
 NODE = "i-0123456789abcdef0"
@@ -174,11 +175,9 @@ def test_a_cname_names_the_load_balancer(monkeypatch):
     name = cloud.load_balancers["myapp"].dns_name.lower()
     found, names = collect(monkeypatch, cloud, dns(["127.0.1.5"], name), cluster(30000, 30001))
     own = arn(found, "myapp")
-    assert found.identity.get() == {
-        "Account": cloud.account,
-        "Arn": cloud.caller_arn,
-        "Region": "ap-northeast-2",
-    }
+    assert found.identity.get() == Identity(
+        account=cloud.account, arn=cloud.caller_arn, region="ap-northeast-2"
+    )
     assert len(found.load_balancers.get()) == 2
     assert set(found.listeners) == {own}
     assert sorted(entry["Port"] for entry in found.listeners[own].get()) == [80, 443]
@@ -522,7 +521,7 @@ def test_the_region(monkeypatch, configured, evidence, kube, option, expected):
     if configured:
         monkeypatch.setenv(configured, "eu-west-1")
     found, _ = collect(monkeypatch, account(), evidence, kube, Options(aws_region=option))
-    assert found.identity.get()["Region"] == expected
+    assert found.identity.get().region == expected
 
 
 def test_no_region_is_not_configured(monkeypatch):

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from hopcheck.collect.ask import Run
 from hopcheck.collect.kubernetes.read import KubeClient, collect_kube
-from hopcheck.collect.traefik import collect_traefik
-from hopcheck.collect.traefik_pruning import chosen_series, of_host
+from hopcheck.collect.traefik import chosen_series, collect_traefik, routers_of_host
 from hopcheck.config.options import Options
 from hopcheck.model import Collected, Replica, Target, Why
+from hopcheck.model.traefik import Router
 from tests.lab.serving import ADMIN, Serving, pod, wait_for
 
 TARGET = Target(host="myapp.example.com")
@@ -325,10 +325,10 @@ def test_chosen_series():
 def test_of_very_many_routers_those_that_may_match_are_kept():
     rules = [f"Host(`h{index}.org`)" for index in range(600)]
     rules += ["Host(`myapp.example.com`)", "PathPrefix(`/`)", "HostRegexp(`.*`)"]
-    routers = Collected(value=tuple({"name": rule, "rule": rule} for rule in rules))
-    assert [item["rule"] for item in of_host(routers, TARGET.host).get()] == rules[600:]
+    routers = Collected(value=tuple(Router(name=rule, rule=rule) for rule in rules))
+    assert [item.rule for item in routers_of_host(routers, TARGET.host).get()] == rules[600:]
     few = Collected(value=routers.get()[:10])
-    assert of_host(few, TARGET.host) is few
+    assert routers_of_host(few, TARGET.host) is few
 
 
 def test_evidence_is_json(serving, traefik):

@@ -5,17 +5,20 @@ from typing import Any
 import pytest
 
 from hopcheck.behaviour.kubernetes.pod_state import lasting
+from hopcheck.model.kubernetes import Pod
+from tests.objects import made
 
 NOW = "2026-01-12T10:00:00Z"
 YOUNG, OLD, ANCIENT = "2026-01-12T09:59:00Z", "2026-01-12T09:52:00Z", "2026-01-12T09:00:00Z"
 
 
-def pod(name: str, made: str | None, ready: str = "False", **status: Any) -> dict[str, Any]:
+def pod(name: str, created: str | None, ready: str = "False", **status: Any) -> Pod:
     message = "" if ready == "True" else "containers with unready status: [app]"
     conditions = [{"type": "Ready", "status": ready, "message": message}]
     labels = {"pod-template-hash": status.pop("template", "one")}
-    meta = {"name": name, "labels": labels, **({"creationTimestamp": made} if made else {})}
-    return {"metadata": meta, "status": {"phase": "Running", "conditions": conditions, **status}}
+    meta = {"name": name, "labels": labels, "creationTimestamp": created}
+    status = {"phase": "Running", "conditions": conditions, **status}
+    return made(Pod, metadata=meta, status=status)
 
 
 READY = pod("serving", ANCIENT, "True")
@@ -44,5 +47,5 @@ RESTARTED = [{"state": {"running": {}}, "restartCount": 1}]
         ([READY, pod("x", "yesterday")], ["x"]),
     ],
 )
-def test_lasting(pods: list[dict[str, Any]], expected: list[str]) -> None:
+def test_lasting(pods: list[Pod], expected: list[str]) -> None:
     assert [state.name for _, state in lasting(pods, NOW)] == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from hopcheck.model import Obj
+from hopcheck.model.aws import ListenerRule, RuleCondition, Values
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -14,33 +14,33 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join(parts.get(c, re.escape(c)) for c in text), re.DOTALL)
 
 
-def _holds(condition: Obj, host: str, path: str) -> bool:
-    field = condition.get("Field")
-    config = {"host-header": "HostHeaderConfig", "path-pattern": "PathPatternConfig"}.get(
-        str(field), ""
-    )
-    values = (condition.get(config) or {}).get("Values") or condition.get("Values") or []
+def _holds(condition: RuleCondition, host: str, path: str) -> bool:
+    field = condition.field
     if field == "host-header":
-        return any(_pattern(str(v).lower()).fullmatch(host.lower()) for v in values)
+        values = _values(condition, condition.host_header_config)
+        return any(_pattern(value.lower()).fullmatch(host.lower()) for value in values)
     if field == "path-pattern":
-        return any(_pattern(str(v)).fullmatch(path.partition("?")[0]) for v in values)
+        values = _values(condition, condition.path_pattern_config)
+        return any(_pattern(value).fullmatch(path.partition("?")[0]) for value in values)
     if field == "http-request-method":
-        wanted = (condition.get("HttpRequestMethodConfig") or {}).get("Values") or []
-        return "GET" in wanted
+        methods = condition.http_request_method_config
+        return methods is not None and "GET" in methods.values
     # Headers, query strings and source addresses: a plain request is taken not to match.
     return False
 
 
-def _priority(rule: Obj) -> int:
-    text = str(rule.get("Priority", ""))
-    return int(text) if text.isdecimal() else 2**31
+def _values(condition: RuleCondition, config: Values | None) -> tuple[str, ...]:
+    return (config.values if config is not None else ()) or condition.values
 
 
-def chosen_rule(rules: Iterable[Obj], host: str, path: str) -> Obj | None:
+def priority(rule: ListenerRule) -> int:
+    """The place of a rule in the order of evaluation; the default rule is the last."""
+    return int(rule.priority) if rule.priority.isdecimal() else 2**31
+
+
+def chosen_rule(rules: Iterable[ListenerRule], host: str, path: str) -> ListenerRule | None:
     """The first rule, by priority, whose conditions all hold; the default rule matches all."""
-    for rule in sorted(rules, key=_priority):
-        if rule.get("IsDefault") or all(
-            _holds(condition, host, path) for condition in rule.get("Conditions") or ()
-        ):
+    for rule in sorted(rules, key=priority):
+        if rule.is_default or all(_holds(condition, host, path) for condition in rule.conditions):
             return rule
     return None

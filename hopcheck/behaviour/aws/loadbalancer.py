@@ -13,7 +13,18 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hopcheck.model import Collected, Obj
+from hopcheck.behaviour.aws.alb_rules import priority
+from hopcheck.model import Collected
+from hopcheck.model.aws import (
+    Action,
+    GroupShare,
+    Listener,
+    ListenerRule,
+    LoadBalancer,
+    NetworkInterface,
+    PrivateAddress,
+)
+from hopcheck.model.kubernetes import Node
 
 # NLB: name-id.elb.region.amazonaws.com; ALB and classic: name-id.region.elb.amazonaws.com;
 # China ends in .com.cn (Elastic Load Balancing user guides, "DNS name").
@@ -136,9 +147,9 @@ def front_of(names: Iterable[str]) -> str | None:
 def match_load_balancer(
     chain_names: Iterable[str],
     addresses: Iterable[str],
-    load_balancers: Sequence[Obj],
+    load_balancers: Sequence[LoadBalancer],
     names: Mapping[str, Collected[tuple[str, ...]]],
-    network_interfaces: Sequence[Obj] = (),
+    network_interfaces: Sequence[NetworkInterface] = (),
 ) -> Match:
     """The load balancer that the host leads to.
 
@@ -151,15 +162,18 @@ def match_load_balancer(
     return _less_foreign(match, load_balancers, network_interfaces)
 
 
-def _less_foreign(match: Match, load_balancers: Sequence[Obj], interfaces: Sequence[Obj]) -> Match:
+def _less_foreign(
+    match: Match, load_balancers: Sequence[LoadBalancer], interfaces: Sequence[NetworkInterface]
+) -> Match:
     """Addresses of a load balancer that its name does not give now are its own all the same.
 
     Its name leaves out zones without a healthy target; the interfaces and fixed addresses stay.
     """
     if not match.foreign:
         return match
-    balancer: Obj = next((b for b in load_balancers if b.get("LoadBalancerArn") == match.arn), {})
-    own = {_canonical(address) for address in fixed_addresses(balancer, interfaces)}
+    found = (b for b in load_balancers if b.load_balancer_arn == match.arn)
+    fixed = fixed_addresses(next(found, LoadBalancer()), interfaces)
+    own = {_canonical(address) for address in fixed}
     foreign = tuple(address for address in match.foreign if address not in own)
     if foreign == match.foreign:
         return match
@@ -169,18 +183,20 @@ def _less_foreign(match: Match, load_balancers: Sequence[Obj], interfaces: Seque
     return replace(match, foreign=foreign, relation=relation)
 
 
-def fixed_addresses(balancer: Obj, interfaces: Sequence[Obj]) -> tuple[str, ...]:
+def fixed_addresses(
+    balancer: LoadBalancer, interfaces: Sequence[NetworkInterface]
+) -> tuple[str, ...]:
     """Addresses that AWS describes as the load balancer's: of its zones and its interfaces."""
     found = [
-        str(entry[key])
-        for zone in balancer.get("AvailabilityZones") or ()
-        for entry in zone.get("LoadBalancerAddresses") or ()
-        for key in ("IpAddress", "PrivateIPv4Address", "IPv6Address")
-        if entry.get(key)
+        address
+        for zone in balancer.availability_zones
+        for entry in zone.load_balancer_addresses
+        for address in (entry.ip_address, entry.private_ipv4_address, entry.ipv6_address)
+        if address
     ]
-    path = str(balancer.get("LoadBalancerArn", "")).partition(":loadbalancer/")[2]
+    path = balancer.load_balancer_arn.partition(":loadbalancer/")[2]
     for interface in interfaces:
-        if path and interface.get("Description") == f"ELB {path}":
+        if path and interface.description == f"ELB {path}":
             found += interface_addresses(interface)
     return tuple(found)
 
@@ -188,19 +204,19 @@ def fixed_addresses(balancer: Obj, interfaces: Sequence[Obj]) -> tuple[str, ...]
 def _match(
     chain_names: Iterable[str],
     addresses: Iterable[str],
-    load_balancers: Sequence[Obj],
+    load_balancers: Sequence[LoadBalancer],
     names: Mapping[str, Collected[tuple[str, ...]]],
-    network_interfaces: Sequence[Obj],
+    network_interfaces: Sequence[NetworkInterface],
 ) -> Match:
     host = {_canonical(address) for address in addresses}
-    by_name = {plain_name(str(lb.get("DNSName", ""))): lb for lb in load_balancers}
+    by_name = {plain_name(lb.dns_name): lb for lb in load_balancers}
     for name in chain_names:
         own, zone = balancer_name(name)
         balancer = by_name.get(own)
         if balancer is not None and own:
             relation, missing, foreign = compare(host, _known(names, own))
             return Match(
-                arn=balancer.get("LoadBalancerArn"),
+                arn=balancer.load_balancer_arn,
                 how="cname",
                 relation=relation,
                 name=own,
@@ -236,7 +252,9 @@ def compare(
 
 
 def _by_addresses(
-    host: set[str], by_name: Mapping[str, Obj], names: Mapping[str, Collected[tuple[str, ...]]]
+    host: set[str],
+    by_name: Mapping[str, LoadBalancer],
+    names: Mapping[str, Collected[tuple[str, ...]]],
 ) -> Match | None:
     best: tuple[tuple[bool, int], Match] | None = None
     for name, balancer in by_name.items():
@@ -248,7 +266,7 @@ def _by_addresses(
         rank = (not foreign, shared - len(missing))
         if best is None or rank > best[0]:
             match = Match(
-                arn=balancer.get("LoadBalancerArn"),
+                arn=balancer.load_balancer_arn,
                 how="addresses",
                 relation=relation,
                 name=name,
@@ -260,26 +278,26 @@ def _by_addresses(
 
 
 def _by_interface(
-    host: set[str], load_balancers: Sequence[Obj], interfaces: Sequence[Obj]
+    host: set[str], load_balancers: Sequence[LoadBalancer], interfaces: Sequence[NetworkInterface]
 ) -> Match:
     for interface in interfaces:
         # Elastic Load Balancing describes its interfaces "ELB net/<name>/<id>", the end of the
         # load balancer's ARN.
-        path = str(interface.get("Description", "")).removeprefix("ELB ")
+        path = interface.description.removeprefix("ELB ")
         held = {_canonical(a) for a in interface_addresses(interface)}
         if not path or not held & host:
             continue
         for balancer in load_balancers:
-            arn = str(balancer.get("LoadBalancerArn", ""))
+            arn = balancer.load_balancer_arn
             if arn.endswith(f":loadbalancer/{path}"):
                 theirs = [
                     address
                     for other in interfaces
-                    if other.get("Description") == interface.get("Description")
+                    if other.description == interface.description
                     for address in interface_addresses(other)
                 ]
                 relation, missing, foreign = _compare_interface(host, theirs)
-                name = plain_name(str(balancer.get("DNSName", "")))
+                name = plain_name(balancer.dns_name)
                 return Match(arn, "interface", relation, name, None, missing, foreign)
     return Match()
 
@@ -299,14 +317,14 @@ def _is_private(address: str) -> bool:
         return False
 
 
-def interface_addresses(interface: Obj) -> tuple[str, ...]:
+def interface_addresses(interface: NetworkInterface) -> tuple[str, ...]:
     """All addresses of a network interface: private, public (by association) and IPv6."""
     found: list[str] = []
-    entries = [interface, *interface.get("PrivateIpAddresses", [])]
-    for entry in entries:
-        found.append(entry.get("PrivateIpAddress", ""))
-        found.append(entry.get("Association", {}).get("PublicIp", ""))
-    found += [entry.get("Ipv6Address", "") for entry in interface.get("Ipv6Addresses", [])]
+    entries: list[NetworkInterface | PrivateAddress] = [interface]
+    for entry in (*entries, *interface.private_ip_addresses):
+        found.append(entry.private_ip_address)
+        found.append(entry.association.public_ip if entry.association else "")
+    found += [entry.ipv6_address for entry in interface.ipv6_addresses]
     return tuple(dict.fromkeys(address for address in found if address))
 
 
@@ -322,65 +340,57 @@ def _canonical(address: str) -> str:
         return address
 
 
-def which_listener(listeners: Iterable[Obj], port: int) -> Obj | None:
+def which_listener(listeners: Iterable[Listener], port: int) -> Listener | None:
     """The listener for streams on `port` (a listener for UDP alone may share the port)."""
-    on_port = [listener for listener in listeners if listener.get("Port") == port]
-    streams = [listener for listener in on_port if listener.get("Protocol") not in ("UDP", "QUIC")]
+    on_port = [listener for listener in listeners if listener.port == port]
+    streams = [listener for listener in on_port if listener.protocol not in ("UDP", "QUIC")]
     return next(iter(streams), None)
 
 
-def target_groups_of(listener: Obj, rules: Iterable[Obj] = ()) -> tuple[Forward, ...]:
+def target_groups_of(listener: Listener, rules: Iterable[ListenerRule] = ()) -> tuple[Forward, ...]:
     """The target groups that a listener forwards to, by its rules and its default action.
 
     Rules' own actions come first, in their order of evaluation; the default rule, which an
     application load balancer lists as well, is not repeated. Weight 0 receives nothing.
     """
     found: list[Forward] = []
-    ordered = sorted(
-        (rule for rule in rules if not rule.get("IsDefault")), key=lambda rule: _priority(rule)
-    )
+    ordered = sorted((rule for rule in rules if not rule.is_default), key=priority)
     for rule in ordered:
-        found += _forwards(rule.get("Actions", []), rule.get("RuleArn"))
-    return (*found, *_forwards(listener.get("DefaultActions", []), None))
+        found += _forwards(rule.actions, rule.rule_arn)
+    return (*found, *_forwards(listener.default_actions, None))
 
 
-def _priority(rule: Obj) -> int:
-    text = str(rule.get("Priority", ""))
-    return int(text) if text.isdecimal() else 2**31
-
-
-def _forwards(actions: Iterable[Obj], rule_arn: str | None) -> list[Forward]:
+def _forwards(actions: Iterable[Action], rule_arn: str | None) -> list[Forward]:
     found: list[Forward] = []
     for action in actions:
-        if action.get("Type", "forward") != "forward":
+        if action.type not in ("", "forward"):
             continue
-        groups = action.get("ForwardConfig", {}).get("TargetGroups", [])
-        if not groups and action.get("TargetGroupArn"):
-            groups = [{"TargetGroupArn": action["TargetGroupArn"]}]
+        groups = action.forward_config.target_groups if action.forward_config else ()
+        if not groups and action.target_group_arn:
+            groups = (GroupShare(target_group_arn=action.target_group_arn),)
         total = sum(_weight(group) for group in groups)
         found += [
             Forward(
-                target_group_arn=group["TargetGroupArn"],
+                target_group_arn=group.target_group_arn,
                 weight=_weight(group),
                 share=_weight(group) / total if total else 0.0,
                 rule_arn=rule_arn,
             )
             for group in groups
-            if group.get("TargetGroupArn")
+            if group.target_group_arn
         ]
     return found
 
 
-def _weight(group: Obj) -> int:
-    weight = group.get("Weight")
-    return 1 if weight is None else int(weight)
+def _weight(group: GroupShare) -> int:
+    return 1 if group.weight is None else group.weight
 
 
-def instance_of_node(node: Obj) -> str | None:
+def instance_of_node(node: Node) -> str | None:
     """The EC2 instance id of a Kubernetes node ("aws:///zone/i-…"); None for any other node.
 
     A Fargate node's providerID ends in "fargate-…" and is no instance.
     """
-    provider = str(node.get("spec", {}).get("providerID", ""))
+    provider = node.spec.provider_id
     last = provider.rpartition("/")[2]
     return last if provider.startswith("aws://") and _INSTANCE.fullmatch(last) else None

@@ -5,37 +5,40 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
-from hopcheck.model import AwsEvidence, Obj
+from hopcheck.model import AwsEvidence
+from hopcheck.model.aws import IpPermission, SecurityGroup
 
 
-def rules_for(groups: Iterable[Obj], port: int, key: str = "IpPermissions") -> list[Obj]:
-    """The rules of `groups` for TCP on `port`: inbound, or of another `key` of the API."""
+def rules_for(
+    groups: Iterable[SecurityGroup], port: int, *, outbound: bool = False
+) -> list[IpPermission]:
+    """The inbound (or `outbound`) rules of `groups` for TCP on `port`."""
     found = []
     for group in groups:
-        for rule in group.get(key) or ():
-            protocol = str(rule.get("IpProtocol", "-1"))
-            if protocol not in ("-1", "tcp", "6"):
-                continue
-            low, high = int(rule.get("FromPort", 0)), int(rule.get("ToPort", 65535))
-            if protocol == "-1" or low <= port <= high:
+        for rule in (group.ip_permissions_egress or ()) if outbound else group.ip_permissions:
+            low = 0 if rule.from_port is None else rule.from_port
+            high = 65535 if rule.to_port is None else rule.to_port
+            if rule.ip_protocol == "-1" or (
+                rule.ip_protocol in ("tcp", "6") and low <= port <= high
+            ):
                 found.append(rule)
     return found
 
 
-def sources_of(rules: Iterable[Obj]) -> list[str]:
+def sources_of(rules: Iterable[IpPermission]) -> list[str]:
     """CIDRs, groups and prefix lists that the rules name."""
     found: list[str] = []
     for rule in rules:
-        found += [str(r.get("CidrIp")) for r in rule.get("IpRanges") or ()]
-        found += [str(r.get("CidrIpv6")) for r in rule.get("Ipv6Ranges") or ()]
-        found += [str(r.get("GroupId")) for r in rule.get("UserIdGroupPairs") or ()]
-        found += [str(r.get("PrefixListId")) for r in rule.get("PrefixListIds") or ()]
+        found += [r.cidr_ip for r in rule.ip_ranges]
+        found += [r.cidr_ipv6 for r in rule.ipv6_ranges]
+        found += [r.group_id for r in rule.user_id_group_pairs]
+        found += [r.prefix_list_id for r in rule.prefix_list_ids]
     return found
 
 
-def admits_all(rules: Sequence[Obj], version: int) -> bool:
+def admits_all(rules: Sequence[IpPermission], version: int) -> bool:
     """Whether the rules together admit every address of IPv4 or IPv6, or may (prefix lists)."""
-    if any(rule.get("PrefixListIds") for rule in rules):
+    if any(rule.prefix_list_ids for rule in rules):
         return True
     networks = []
     for source in sources_of(rules):
@@ -58,12 +61,12 @@ def open_to_all(aws: AwsEvidence, ids: Iterable[str], port: int) -> bool | None:
         return None
     wanted = set(ids)
     held = {
-        str(group.get("GroupId"))
+        group.group_id
         for one in instances.get()
-        if one.get("InstanceId") in wanted
-        for group in one.get("SecurityGroups") or ()
+        if one.instance_id in wanted
+        for group in one.security_groups
     }
-    own = [group for group in groups.get() if str(group.get("GroupId")) in held]
+    own = [group for group in groups.get() if group.group_id in held]
     if not own:
         return None
     return bool({"0.0.0.0/0", "::/0"} & set(sources_of(rules_for(own, port))))  # CIDRs

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from hopcheck.behaviour.kubernetes.objects import meta, pod_ready, spec
 from hopcheck.catalogue.catalogue import has_text, text
-from hopcheck.model import Obj
+from hopcheck.model.kubernetes import ContainerProbe, Pod, PodStatus, Terminated, Waiting
 
 # The worst first: a pod of several containers is named by its worst one.
 _REASONS = (
@@ -53,17 +52,17 @@ class PodState(Struct, frozen=True):
         return text("pod_advice", key)
 
 
-def terminal(pod: Obj) -> bool:
+def terminal(pod: Pod) -> bool:
     """Completed and failed pods, which are no endpoints and no trouble."""
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return pod.status.phase in ("Succeeded", "Failed")
 
 
-def leaving(pod: Obj) -> bool:
+def leaving(pod: Pod) -> bool:
     """Whether the pod is being deleted."""
-    return bool(meta(pod).get("deletionTimestamp"))
+    return bool(pod.metadata.deletion_timestamp)
 
 
-def lasting(pods: Iterable[Obj], now: str) -> list[tuple[Obj, PodState]]:
+def lasting(pods: Iterable[Pod], now: str) -> list[tuple[Pod, PodState]]:
     """The pods in trouble at `now` (RFC 3339), those left out that end or are merely starting.
 
     Where others serve, a pod that is not ready yet is a roll-out or a scale-up for some minutes,
@@ -77,16 +76,16 @@ def lasting(pods: Iterable[Obj], now: str) -> list[tuple[Obj, PodState]]:
     return [(pod, s) for pod, s in troubled if not _starting(pod, s) or _age(pod, now) > limit]
 
 
-def _starting(pod: Obj, state: PodState) -> bool:
+def _starting(pod: Pod, state: PodState) -> bool:
     if state.reason == "Pending":
         return state.detail in ("", *_CREATING)
     if state.reason == "Unschedulable":  # until an autoscaler has brought a node for it
         return True
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return state.reason == "NotReady" and not any(one.get("restartCount") for one in statuses)
+    statuses = pod.status.container_statuses
+    return state.reason == "NotReady" and not any(one.restart_count for one in statuses)
 
 
-def stands_by(pods: Iterable[Obj], troubled: Iterable[tuple[Obj, PodState]]) -> bool:
+def stands_by(pods: Iterable[Pod], troubled: Iterable[tuple[Pod, PodState]]) -> bool:
     """Whether one pod is ready and the others run beside it, never restarted, and wait.
 
     So do replicas that elect a leader: a standby answers its readiness probe with no on purpose.
@@ -99,24 +98,24 @@ def stands_by(pods: Iterable[Obj], troubled: Iterable[tuple[Obj, PodState]]) -> 
     return quiet and len(waiting) == len(list(pods)) - 1
 
 
-def _never_restarted(pod: Obj) -> bool:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return bool(statuses) and not any(one.get("restartCount") for one in statuses)
+def _never_restarted(pod: Pod) -> bool:
+    statuses = pod.status.container_statuses
+    return bool(statuses) and not any(one.restart_count for one in statuses)
 
 
-def _rolling(pods: Iterable[Obj]) -> bool:
+def _rolling(pods: Iterable[Pod]) -> bool:
     """Whether pods of two templates are there: a roll-out is under way."""
     hashes = {
-        (meta(pod).get("labels") or {}).get(key)
+        pod.metadata.labels.get(key)
         for pod in pods
         for key in ("pod-template-hash", "controller-revision-hash")
     }
     return len(hashes - {None}) > 1
 
 
-def _age(pod: Obj, now: str) -> float:
+def _age(pod: Pod, now: str) -> float:
     """Seconds since the pod was created; endless where that is not known."""
-    made = meta(pod).get("creationTimestamp")
+    made = pod.metadata.creation_timestamp
     try:
         first, last = (
             dt.datetime.fromisoformat(str(stamp).replace("Z", "+00:00")) for stamp in (made, now)
@@ -126,11 +125,10 @@ def _age(pod: Obj, now: str) -> float:
         return float("inf")
 
 
-def state_of(pod: Obj) -> PodState:
+def state_of(pod: Pod) -> PodState:
     """What keeps a pod from serving; an empty reason where nothing does."""
-    name = str(meta(pod).get("name", "?"))
-    status = pod.get("status") or {}
-    if pod_ready(pod):
+    name, status = pod.name or "?", pod.status
+    if pod.ready:
         return PodState(name, "")
     found = [*_containers(status), *_scheduling(status)]
     for reason in _REASONS:
@@ -139,54 +137,49 @@ def state_of(pod: Obj) -> PodState:
                 return PodState(name, reason, detail, down=True)
     if found:
         return PodState(name, found[0][0], found[0][1], down=True)
-    if status.get("phase") == "Pending":
+    if status.phase == "Pending":
         return PodState(name, "Pending", "", down=True)
-    gates = [
-        c for c in status.get("conditions") or () if c.get("type") == "Ready" and c.get("message")
-    ]
-    return PodState(name, "NotReady", str(gates[0]["message"]) if gates else _probe(pod))
+    gates = [c for c in status.conditions if c.type == "Ready" and c.message]
+    return PodState(name, "NotReady", gates[0].message if gates else _probe(pod))
 
 
-def _containers(status: Obj) -> list[tuple[str, str]]:
+def _containers(status: PodStatus) -> list[tuple[str, str]]:
     found = []
-    for one in (
-        *(status.get("initContainerStatuses") or ()),
-        *(status.get("containerStatuses") or ()),
-    ):
-        if one.get("ready"):
+    for one in (*status.init_container_statuses, *status.container_statuses):
+        if one.ready:
             continue
-        waiting = (one.get("state") or {}).get("waiting") or {}
-        ended = (one.get("state") or {}).get("terminated") or {}
-        last = (one.get("lastState") or {}).get("terminated") or {}
-        killed = "OOMKilled" in (ended.get("reason"), last.get("reason"))
-        code = last.get("exitCode", ended.get("exitCode"))
-        said = str(waiting.get("message") or last.get("message") or "")
+        waiting = one.state.waiting or Waiting()
+        ended = one.state.terminated or Terminated()
+        last = one.last_state.terminated or Terminated()
+        killed = "OOMKilled" in (ended.reason, last.reason)
+        code = ended.exit_code if last.exit_code is None else last.exit_code
+        said = waiting.message or last.message
         if killed:
             found.append(("OOMKilled", text("pod", "memory")))
-        elif waiting.get("reason") in _CREATING:
-            found.append(("Pending", str(waiting.get("reason"))))
-        elif waiting.get("reason"):
+        elif waiting.reason in _CREATING:
+            found.append(("Pending", waiting.reason))
+        elif waiting.reason:
             detail = text("pod", "exit", code=code) if code is not None else said
-            found.append((str(waiting["reason"]), detail))
-        elif ended and ended.get("exitCode"):
-            found.append((str(ended.get("reason") or "Error"), text("pod", "exit", code=code)))
+            found.append((waiting.reason, detail))
+        elif ended.exit_code:
+            found.append((ended.reason or "Error", text("pod", "exit", code=code)))
     return found
 
 
-def _scheduling(status: Obj) -> list[tuple[str, str]]:
+def _scheduling(status: PodStatus) -> list[tuple[str, str]]:
     return [
-        (str(c.get("reason") or "Unschedulable"), str(c.get("message") or ""))
-        for c in status.get("conditions") or ()
-        if c.get("type") == "PodScheduled" and c.get("status") == "False"
+        (c.reason or "Unschedulable", c.message)
+        for c in status.conditions
+        if c.type == "PodScheduled" and c.status == "False"
     ]
 
 
-def _probe(pod: Obj) -> str:
-    for container in spec(pod).get("containers") or ():
-        probe = container.get("readinessProbe") or {}
-        get = probe.get("httpGet")
-        if get:
-            return text("pod", "readiness_http", path=get.get("path", "/"), port=get.get("port"))
-        if probe.get("tcpSocket"):
-            return text("pod", "readiness_tcp", port=probe["tcpSocket"].get("port"))
+def _probe(pod: Pod) -> str:
+    for container in pod.spec.containers:
+        probe = container.readiness_probe or ContainerProbe()
+        get = probe.http_get
+        if get is not None:
+            return text("pod", "readiness_http", path=get.path or "/", port=get.port)
+        if probe.tcp_socket is not None:
+            return text("pod", "readiness_tcp", port=probe.tcp_socket.port)
     return ""

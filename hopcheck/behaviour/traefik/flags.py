@@ -14,6 +14,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from hopcheck.model.kubernetes import Env
+
 # Flags that take no following word: booleans, and structs that may stand alone.
 # From `traefik --help` of 2.11 to 3.7.
 _ALONE = re.compile(
@@ -159,20 +161,20 @@ def _is_list(key: str) -> bool:
     )
 
 
-def from_environment(variables: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], list[str]]:
+def from_environment(variables: Iterable[Env]) -> tuple[dict[str, str], list[str]]:
     """TRAEFIK_* variables as keys, and the names of those whose value is not in the pod's spec."""
     values: dict[str, str] = {}
     unseen: list[str] = []
     for variable in variables:
-        name = str(variable.get("name", ""))
+        name = variable.name
         root = name.removeprefix("TRAEFIK_").partition("_")[0].lower()
         if not name.startswith("TRAEFIK_") or root not in ROOTS:
             continue
-        if "value" not in variable and variable.get("valueFrom"):
+        if not variable.value and variable.value_from is not None:
             unseen.append(name)
             continue
         key = name.removeprefix("TRAEFIK_").lower().replace("_", ".")
-        values[key] = str(variable.get("value") or "")
+        values[key] = variable.value
     return values, unseen
 
 

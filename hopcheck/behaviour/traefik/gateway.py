@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from hopcheck.behaviour.kubernetes.hosts import names_host
 from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.behaviour.traefik.version import Version
-from hopcheck.model import KubeEvidence, Obj, Replica
+from hopcheck.model import KubeEvidence, Replica
+from hopcheck.model.kubernetes import Gateway, GatewayListener, HTTPRoute, ParentRef
 
 # pkg/provider/kubernetes/gateway/kubernetes.go of github.com/traefik/traefik
 CONTROLLER = "traefik.io/gateway-controller"
@@ -24,8 +25,8 @@ def gateway_routes_for(
     host does not count.
     """
     found = []
-    for route in _listed(kube, "httproutes"):
-        if route.get("slim"):  # of other hosts
+    for route in kube.every(HTTPRoute):
+        if route.slim:  # of other hosts
             continue
         claimed = _controllers(route)
         if claimed and CONTROLLER not in claimed:
@@ -34,8 +35,7 @@ def gateway_routes_for(
         if not named and not claimed and enabled is False:
             continue
         if not named or any(_means(name, host) for name in named):
-            meta = route.get("metadata") or {}
-            name = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
+            name = f"{route.namespace}/{route.name}"
             said = ", ".join(_refusals(route))
             found.append(f"{name} ({said})" if said else name)
     return tuple(found)
@@ -53,10 +53,10 @@ def gateway_routers(
         http, tcp = replica.routers.or_else(()) or (), replica.tcp_routers.or_else(()) or ()
         for protocol, routers in (("http", http), ("tcp", tcp)):
             for router in routers:
-                if router.get("provider") != PROVIDER or router.get("status") == "disabled":
+                if router.provider != PROVIDER or router.status == "disabled":
                     continue
-                rule = str(router.get("rule", ""))
-                if entry_point in (router.get("using") or ()) and matches(
+                rule = router.rule
+                if entry_point in router.using and matches(
                     rule,
                     host,
                     path,
@@ -67,40 +67,33 @@ def gateway_routers(
     return tuple(found)
 
 
-def _listed(kube: KubeEvidence, resource: str) -> list[Obj]:
-    keys = [key for key in kube.lists if key == resource or key.startswith(f"{resource}@")]
-    return [obj for key in keys for obj in kube.lists[key].or_else(()) or ()]
+def _controllers(route: HTTPRoute) -> set[str]:
+    parents = route.status.parents
+    return {each.controller_name for each in parents if each.controller_name}
 
 
-def _controllers(route: Obj) -> set[str]:
-    parents = (route.get("status") or {}).get("parents") or ()
-    return {str(each.get("controllerName")) for each in parents if each.get("controllerName")}
-
-
-def _hostnames(kube: KubeEvidence, route: Obj) -> list[str]:
+def _hostnames(kube: KubeEvidence, route: HTTPRoute) -> list[str]:
     """The route's hostnames, else those of the listeners that it attaches to; [] for any host."""
-    own = [str(each) for each in (route.get("spec") or {}).get("hostnames") or ()]
-    if own:
-        return own
+    if route.spec.hostnames:
+        return list(route.spec.hostnames)
     names: list[str] = []
-    for ref in (route.get("spec") or {}).get("parentRefs") or ():
+    for ref in route.spec.parent_refs:
         listeners = _listeners(kube, route, ref)
-        if listeners is None or not all(each.get("hostname") for each in listeners):
+        if listeners is None or not all(each.hostname for each in listeners):
             return []
-        names += [str(each["hostname"]) for each in listeners]
+        names += [each.hostname for each in listeners]
     return names
 
 
-def _listeners(kube: KubeEvidence, route: Obj, ref: Obj) -> list[Obj] | None:
+def _listeners(
+    kube: KubeEvidence, route: HTTPRoute, ref: ParentRef
+) -> list[GatewayListener] | None:
     """The listeners that a parentRef means; None where the Gateway was not seen."""
-    namespace = ref.get("namespace") or (route.get("metadata") or {}).get("namespace")
-    for gateway in _listed(kube, "gateways"):
-        meta = gateway.get("metadata") or {}
-        if (meta.get("namespace"), meta.get("name")) == (namespace, ref.get("name")):
-            listeners = (gateway.get("spec") or {}).get("listeners") or ()
-            wanted = ref.get("sectionName")
-            chosen = [each for each in listeners if wanted in (None, each.get("name"))]
-            return chosen or None
+    namespace = ref.namespace or route.namespace
+    for gateway in kube.every(Gateway):
+        if gateway.key == (namespace, ref.name):
+            wanted = ref.section_name
+            return [one for one in gateway.spec.listeners if wanted in ("", one.name)] or None
     return None
 
 
@@ -108,10 +101,10 @@ def _means(name: str, host: str) -> bool:
     return names_host(name.lower().rstrip("."), host.lower().rstrip("."), labels=None)
 
 
-def _refusals(route: Obj) -> Iterable[str]:
+def _refusals(route: HTTPRoute) -> Iterable[str]:
     """Conditions by which Traefik says that it does not serve the route."""
-    for parent in (route.get("status") or {}).get("parents") or ():
-        if parent.get("controllerName") == CONTROLLER:
-            for one in parent.get("conditions") or ():
-                if one.get("status") == "False":
-                    yield f"{one.get('type')}: {one.get('reason') or 'False'}"
+    for parent in route.status.parents:
+        if parent.controller_name == CONTROLLER:
+            for one in parent.conditions:
+                if one.status == "False":
+                    yield f"{one.type}: {one.reason or 'False'}"

@@ -16,7 +16,15 @@ from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Route
 from hopcheck.behaviour.traefik.rules import RuleError, parse, priority
 from hopcheck.behaviour.traefik.static import Provider
 from hopcheck.behaviour.traefik.version import Syntax
-from hopcheck.model import Collected, Obj
+from hopcheck.model import Collected
+from hopcheck.model.kubernetes import (
+    BackendService,
+    Ingress,
+    IngressBackend,
+    IngressClass,
+    IngressHostRule,
+    Object,
+)
 
 CONTROLLER = "traefik.io/ingress-controller"
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
@@ -25,20 +33,20 @@ _LOWEST = -(2**31)  # math.MinInt32, the default backend's priority
 
 
 def class_exclusion(
-    ingress: Obj, classes: Collected[tuple[Obj, ...]], provider: Provider
+    ingress: Ingress, classes: Collected[tuple[IngressClass, ...]], provider: Provider
 ) -> tuple[Exclusion | None, bool]:
     """Why the class keeps Traefik from reading the Ingress, and whether that could be told.
 
     spec.ingressClassName decides alone where it is set; else the annotation. An IngressClass that
     is marked as default acts when an Ingress is created, not here.
     """
-    spec = ingress.get("spec") or {}
+    spec = ingress.spec
     flag = provider.ingress_class
     setting = "providers.kubernetesingress.ingressclass"
-    named = spec.get("ingressClassName")
+    named = spec.ingress_class_name
     if named is None:
-        meta = ingress.get("metadata") or {}
-        noted = str((meta.get("annotations") or {}).get(CLASS_ANNOTATION, ""))
+        meta = ingress.metadata
+        noted = meta.annotations.get(CLASS_ANNOTATION, "")
         if noted == flag or (not flag and noted == _LEGACY_CLASS):
             return None, True
         if not noted:
@@ -60,22 +68,22 @@ def class_exclusion(
         return Exclusion(Excluded.CLASS_FLAG, place, named, flag, setting), True
     if not classes.seen:
         return None, False
-    found = next((c for c in classes.get() if c["metadata"]["name"] == named), None)
+    found = next((c for c in classes.get() if c.name == named), None)
     if found is None:
         return Exclusion(Excluded.CLASS_MISSING, place, named), True
-    controller = str((found.get("spec") or {}).get("controller", ""))
+    controller = found.spec.controller
     if controller != CONTROLLER:
         return Exclusion(Excluded.CLASS_OTHER, place, named, CONTROLLER, controller), True
     return None, True
 
 
-def filter_exclusions(obj: Obj, provider: Provider, key: str) -> list[Exclusion]:
+def filter_exclusions(obj: Object, provider: Provider, key: str) -> list[Exclusion]:
     """Why provider, namespace or labels keep Traefik from reading the object."""
-    meta = obj.get("metadata") or {}
+    meta = obj.metadata
     out = []
     if not provider.enabled:
         out.append(Exclusion(Excluded.PROVIDER_DISABLED, "", setting=f"providers.{key}"))
-    namespace = str(meta.get("namespace", ""))
+    namespace = meta.namespace
     if provider.namespaces and namespace not in provider.namespaces:
         out.append(
             Exclusion(
@@ -86,7 +94,7 @@ def filter_exclusions(obj: Obj, provider: Provider, key: str) -> list[Exclusion]
                 f"providers.{key}.namespaces",
             )
         )
-    labels = meta.get("labels") or {}
+    labels = meta.labels
     if label_matches(provider.label_selector, labels) is False:
         shown = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
         out.append(
@@ -135,15 +143,17 @@ def path_rule(path: str, path_type: str | None, matcher: str, view: View) -> str
     return f"{name}({_quote(path, view)})"
 
 
-def ingress_routes(ingress: Obj, view: View, classes: Collected[tuple[Obj, ...]]) -> list[Route]:
+def ingress_routes(
+    ingress: Ingress, view: View, classes: Collected[tuple[IngressClass, ...]]
+) -> list[Route]:
     """The routes of one Ingress in one Traefik, excluded ones with their reasons."""
-    meta, spec = ingress.get("metadata") or {}, ingress.get("spec") or {}
-    notes = read_annotations(meta.get("annotations") or {})
+    meta, spec = ingress.metadata, ingress.spec
+    notes = read_annotations(meta.annotations)
     excluded, uncertain = _object_exclusions(ingress, view, classes, notes)
     common = _Common(ingress, view, notes, excluded, uncertain)
-    rules = spec.get("rules") or []
+    rules = spec.rules
     routes = [route for at, rule in enumerate(rules) for route in _rule_routes(common, at, rule)]
-    default = spec.get("defaultBackend")
+    default = spec.default_backend
     if default:
         why = [Exclusion(Excluded.DEFAULT_BACKEND_IGNORED, "spec.defaultBackend")] if rules else []
         rule = f"PathPrefix({_quote('/', view)})"
@@ -154,7 +164,7 @@ def ingress_routes(ingress: Obj, view: View, classes: Collected[tuple[Obj, ...]]
 
 
 def _object_exclusions(
-    ingress: Obj, view: View, classes: Collected[tuple[Obj, ...]], notes: Annotations
+    ingress: Ingress, view: View, classes: Collected[tuple[IngressClass, ...]], notes: Annotations
 ) -> tuple[list[Exclusion], tuple[str, ...]]:
     if not view.static.known:
         return [], ("static",)
@@ -167,11 +177,11 @@ def _object_exclusions(
         Exclusion(
             Excluded.BAD_ANNOTATION,
             f"metadata.annotations[{key}]",
-            str((ingress["metadata"].get("annotations") or {}).get(key, "")),
+            ingress.metadata.annotations.get(key, ""),
         )
         for key in notes.bad
     ]
-    namespace = str(ingress["metadata"].get("namespace", ""))
+    namespace = ingress.namespace
     allowed = provider.cross_provider_namespaces
     if (
         allowed is not None
@@ -191,29 +201,30 @@ def _object_exclusions(
     return excluded, () if told else ("ingressclasses",)
 
 
-def _rule_routes(common: _Common, at: int, rule: Obj) -> list[Route]:
+def _rule_routes(common: _Common, at: int, rule: IngressHostRule) -> list[Route]:
     field = f"spec.rules[{at}]"
-    host = rule.get("host") or ""
+    host = rule.host
     syntax = common.syntax
     hosts = [host_rule(host, common.view, syntax)] if host else []
-    http = rule.get("http")
-    if not http or not http.get("paths"):
+    http = rule.http
+    if not http or not http.paths:
         why = [Exclusion(Excluded.NO_HTTP, f"{field}.http")]
-        return [common.route(field, " && ".join(hosts), syntax, {}, why, host=host)]
+        backend = IngressBackend()
+        return [common.route(field, " && ".join(hosts), syntax, backend, why, host=host)]
     routes = []
-    for number, each in enumerate(http["paths"]):
-        path, kind = each.get("path") or "", each.get("pathType")
+    for number, each in enumerate(http.paths):
+        path, kind = each.path, each.path_type
         text = path_rule(path, kind, common.notes.path_matcher, common.view) if path else ""
         routes.append(
             common.route(
                 f"{field}.http.paths[{number}]",
                 " && ".join([*hosts, *([text] if text else [])]),
                 syntax,
-                each.get("backend") or {},
+                each.backend,
                 [],
                 host=host,
                 path=path,
-                path_type=kind,
+                path_type=kind or None,
             )
         )
     return routes
@@ -232,7 +243,7 @@ class _Common:
 
     def __init__(
         self,
-        ingress: Obj,
+        ingress: Ingress,
         view: View,
         notes: Annotations,
         excluded: list[Exclusion],
@@ -258,7 +269,7 @@ class _Common:
         field: str,
         rule: str,
         syntax: Syntax,
-        backend: Obj,
+        backend: IngressBackend,
         why: list[Exclusion],
         *,
         host: str | None = None,
@@ -267,10 +278,10 @@ class _Common:
         default_backend: bool = False,
     ) -> Route:
         """One Route; `backend` is the Ingress's own backend object."""
-        meta = self.ingress["metadata"]
+        meta = self.ingress.metadata
         notes, view = self.notes, self.view
         place = field if default_backend else f"{field}.backend"
-        backends, wrong = _backends(backend, str(meta.get("namespace", "")), place)
+        backends, wrong = _backends(backend, meta.namespace, place)
         excluded = [*self.excluded, *why, *([] if why else wrong)]
         uncertain = self.uncertain
         if versions.rule_syntax(view.version) == "v2":
@@ -296,8 +307,8 @@ class _Common:
             )
         return Route(
             kind="Ingress",
-            namespace=str(meta.get("namespace", "")),
-            name=str(meta.get("name", "")),
+            namespace=meta.namespace,
+            name=meta.name,
             view=view.name,
             provider="kubernetes",
             field=field,
@@ -316,30 +327,28 @@ class _Common:
             middlewares=notes.middlewares,
             backends=backends,
             tls_secrets=tuple(
-                str(each["secretName"])
-                for each in (self.ingress.get("spec") or {}).get("tls") or ()
-                if each.get("secretName")
+                each.secret_name for each in self.ingress.spec.tls if each.secret_name
             ),
             tls_options=notes.tls_options,
             cert_resolver=notes.cert_resolver,
-            created=meta.get("creationTimestamp"),
-            class_name=(self.ingress.get("spec") or {}).get("ingressClassName")
-            or (meta.get("annotations") or {}).get(CLASS_ANNOTATION),
+            created=meta.creation_timestamp or None,
+            class_name=self.ingress.spec.ingress_class_name
+            or meta.annotations.get(CLASS_ANNOTATION),
             excluded=tuple(excluded),
             uncertain=uncertain,
         )
 
 
 def _backends(
-    backend: Obj, namespace: str, field: str
+    backend: IngressBackend, namespace: str, field: str
 ) -> tuple[tuple[Backend, ...], list[Exclusion]]:
-    if backend.get("resource"):
-        resource = backend["resource"]
-        shown = f"{resource.get('kind', '')}/{resource.get('name', '')}"
+    if backend.resource:
+        resource = backend.resource
+        shown = f"{resource.kind}/{resource.name}"
         return (), [Exclusion(Excluded.RESOURCE_BACKEND, f"{field}.resource", shown)]
-    service = backend.get("service") or {}
-    if not service.get("name"):
+    service = backend.service or BackendService()
+    if not service.name:
         return (), [Exclusion(Excluded.NO_SERVICE, f"{field}.service")]
-    port = service.get("port") or {}
-    number = port.get("name") or port.get("number")
-    return (Backend(namespace, str(service["name"]), number, field=f"{field}.service"),), []
+    port = service.port
+    number = port.name or port.number
+    return (Backend(namespace, service.name, number, field=f"{field}.service"),), []

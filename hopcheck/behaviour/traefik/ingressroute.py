@@ -7,7 +7,7 @@ github.com/traefik/traefik, v2.11 to v3.7.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from hopcheck.behaviour.kubernetes.references import joined_name
 from hopcheck.behaviour.traefik import version as versions
@@ -17,7 +17,14 @@ from hopcheck.behaviour.traefik.rule_syntax import Match, Protocol
 from hopcheck.behaviour.traefik.rules import RuleError, hosts_in, parse, priority
 from hopcheck.behaviour.traefik.static import Provider
 from hopcheck.behaviour.traefik.version import Syntax
-from hopcheck.model import Obj
+from hopcheck.model.kubernetes import (
+    IngressRoute,
+    IngressRouteTCP,
+    LoadBalancerRef,
+    Object,
+    Ref,
+    TraefikRule,
+)
 
 _LEGACY_CLASS = "traefik"
 _SETTING = "providers.kubernetescrd"
@@ -30,13 +37,15 @@ def reference(namespace: str, name: str) -> str:
     return f"{joined_name(namespace, name)}@kubernetescrd"
 
 
-def _class_exclusion(obj: Obj, provider: Provider, view: View) -> Exclusion | None:
+def _class_exclusion(
+    obj: IngressRoute | IngressRouteTCP, provider: Provider, view: View
+) -> Exclusion | None:
     """The CRD provider's shouldProcessIngress: names are compared, no IngressClass is read."""
-    spec, meta = obj.get("spec") or {}, obj.get("metadata") or {}
-    noted = str((meta.get("annotations") or {}).get(CLASS_ANNOTATION, ""))
+    spec, meta = obj.spec, obj.metadata
+    noted = meta.annotations.get(CLASS_ANNOTATION, "")
     own, place = noted, f"metadata.annotations[{CLASS_ANNOTATION}]"
-    if versions.has_crd_class_name(view.version) and spec.get("ingressClassName") is not None:
-        own, place = str(spec["ingressClassName"]), "spec.ingressClassName"
+    if versions.has_crd_class_name(view.version) and spec.ingress_class_name is not None:
+        own, place = spec.ingress_class_name, "spec.ingressClassName"
     flag = provider.ingress_class
     if own == flag or (not flag and own == _LEGACY_CLASS):
         return None
@@ -49,8 +58,8 @@ def _class_exclusion(obj: Obj, provider: Provider, view: View) -> Exclusion | No
 class _Reader:
     """One object's references, checked against what the provider allows."""
 
-    def __init__(self, obj: Obj, provider: Provider, *, known: bool) -> None:
-        self.namespace = str((obj.get("metadata") or {}).get("namespace", ""))
+    def __init__(self, obj: Object, provider: Provider, *, known: bool) -> None:
+        self.namespace = str(obj.namespace)
         self.provider = provider
         self.known = known
         self.excluded: list[Exclusion] = []
@@ -79,113 +88,112 @@ class _Reader:
             Exclusion(reason, field, value, self.namespace, f"{_SETTING}.{setting}")
         )
 
-    def middlewares(self, field: str, refs: Iterable[Obj]) -> tuple[str, ...]:
+    def middlewares(self, field: str, refs: Iterable[Ref]) -> tuple[str, ...]:
         """The middlewares' full names."""
         out = []
         for at, each in enumerate(refs):
-            name = str(each.get("name", ""))
-            meant = self.allow(f"{field}[{at}]", name, each.get("namespace"))
+            name = each.name
+            meant = self.allow(f"{field}[{at}]", name, each.namespace)
             out.append(reference(meant, name))
         return tuple(out)
 
-    def backends(self, field: str, services: Iterable[Obj]) -> tuple[Backend, ...]:
+    def backends(self, field: str, services: Iterable[LoadBalancerRef]) -> tuple[Backend, ...]:
         """The Services and TraefikServices named."""
         out = []
         for at, each in enumerate(services):
-            place, name = f"{field}[{at}]", str(each.get("name", ""))
-            meant = self.allow(place, name, each.get("namespace"))
+            place, name = f"{field}[{at}]", each.name
+            meant = self.allow(place, name, each.namespace)
             out.append(backend_of(each, meant, place))
         return tuple(out)
 
 
-def backend_of(service: Obj, namespace: str, field: str) -> Backend:
+def backend_of(service: LoadBalancerRef, namespace: str, field: str) -> Backend:
     """A Backend from a CRD's service entry, whose namespace has been resolved."""
     kind: Literal["Service", "TraefikService"] = (
-        "TraefikService" if service.get("kind") == "TraefikService" else "Service"
+        "TraefikService" if service.kind == "TraefikService" else "Service"
     )
     return Backend(
         namespace=namespace,
-        name=str(service.get("name", "")),
-        port=service.get("port"),
+        name=service.name,
+        port=service.port,
         kind=kind,
         field=field,
-        weight=service.get("weight"),
-        scheme=service.get("scheme"),
-        native_lb=service.get("nativeLB"),
-        servers_transport=service.get("serversTransport"),
+        weight=service.weight,
+        scheme=service.scheme or None,
+        native_lb=service.native_lb,
+        servers_transport=service.servers_transport or None,
     )
 
 
 def ingressroute_routes(
-    obj: Obj, view: View, *, parents: frozenset[str] = frozenset()
+    obj: IngressRoute | IngressRouteTCP, view: View, *, parents: frozenset[str] = frozenset()
 ) -> list[Route]:
     """The routes of one IngressRoute or IngressRouteTCP, excluded ones with their reasons.
 
     `parents`: "namespace/name" of IngressRoutes that others name as their parent; such a route
     needs no service of its own.
     """
-    spec = obj.get("spec") or {}
+    spec = obj.spec
     provider, known = view.static.crd, view.static.known
     shared: list[Exclusion] = []
     if known:
         shared = filter_exclusions(obj, provider, "kubernetescrd")
         why = _class_exclusion(obj, provider, view)
         shared += [why] if why else []
-    if spec.get("parentRefs"):
+    if spec.parent_refs:
         shared.append(Exclusion(Excluded.CHILD_ROUTE, "spec.parentRefs"))
     return [
-        _route(obj, view, at, each, shared, parents=parents)
-        for at, each in enumerate(spec.get("routes") or ())
+        _route(obj, view, at, each, shared, parents=parents) for at, each in enumerate(spec.routes)
     ]
 
 
 def _route(
-    obj: Obj,
+    obj: IngressRoute | IngressRouteTCP,
     view: View,
     at: int,
-    entry: Obj,
+    entry: TraefikRule,
     shared: list[Exclusion],
     *,
     parents: frozenset[str],
 ) -> Route:
-    meta, spec = obj.get("metadata") or {}, obj.get("spec") or {}
+    meta, spec = obj.metadata, obj.spec
     field = f"spec.routes[{at}]"
     kind: Literal["IngressRoute", "IngressRouteTCP"] = (
-        "IngressRouteTCP" if obj.get("kind") == "IngressRouteTCP" else "IngressRoute"
+        "IngressRouteTCP" if obj.kind == "IngressRouteTCP" else "IngressRoute"
     )
     protocol: Protocol = "tcp" if kind == "IngressRouteTCP" else "http"
-    rule, syntax = str(entry.get("match") or ""), _syntax(entry, view)
+    rule, syntax = entry.match, _syntax(entry, view)
     reader = _Reader(obj, view.static.crd, known=view.static.known)
-    middlewares = reader.middlewares(f"{field}.middlewares", entry.get("middlewares") or ())
-    backends = reader.backends(f"{field}.services", entry.get("services") or ())
-    tls: Any = spec.get("tls")
-    options = (tls or {}).get("options") or {}
+    middlewares = reader.middlewares(f"{field}.middlewares", entry.middlewares)
+    backends = reader.backends(f"{field}.services", entry.services)
+    tls = spec.tls
+    options = tls.options if tls is not None else None
     tls_options = None
-    if options.get("name"):
-        meant = reader.allow("spec.tls.options", str(options["name"]), options.get("namespace"))
-        tls_options = reference(meant, str(options["name"]))
+    if options is not None and options.name:
+        meant = reader.allow("spec.tls.options", options.name, options.namespace)
+        tls_options = reference(meant, options.name)
     excluded, uncertain = _rule_exclusions(rule, syntax, protocol, field)
     excluded = [*shared, *excluded, *reader.excluded]
-    if entry.get("kind") not in (None, "", "Rule"):
-        excluded.append(Exclusion(Excluded.BAD_KIND, f"{field}.kind", str(entry["kind"]), "Rule"))
+    if entry.kind not in ("", "Rule"):
+        excluded.append(Exclusion(Excluded.BAD_KIND, f"{field}.kind", entry.kind, "Rule"))
     if protocol == "tcp" and tls is None and any(n != "*" for n in hosts_in(rule, syntax, "tcp")):
         # pkg/server/router/tcp/manager.go: "has HostSNI matcher, but no TLS on router"
         excluded.append(Exclusion(Excluded.NOT_TLS, "spec.tls", rule))
-    own = f"{meta.get('namespace', '')}/{meta.get('name', '')}"
+    own = f"{meta.namespace}/{meta.name}"
     if not backends and own not in parents:
         excluded.append(Exclusion(Excluded.NO_SERVICE, f"{field}.services"))
-    declared = tuple(str(each) for each in spec.get("entryPoints") or ())
+    declared = spec.entry_points
     points = entry_points(view, declared)
-    if points.exclude and not spec.get("parentRefs"):
+    if points.exclude and not spec.parent_refs:
         known = ",".join(sorted(view.static.entry_points))
         excluded.append(
             Exclusion(Excluded.ENTRYPOINT_MISSING, "spec.entryPoints", ",".join(declared), known)
         )
-    rank = int(entry.get("priority") or 0)
+    rank = entry.priority or 0
     return Route(
         kind=kind,
-        namespace=str(meta.get("namespace", "")),
-        name=str(meta.get("name", "")),
+        namespace=meta.namespace,
+        name=meta.name,
         view=view.name,
         provider="kubernetescrd",
         field=field,
@@ -199,25 +207,24 @@ def _route(
         entry_points_missing=points.missing,
         tls=tls is not None,
         tls_on=points.used if tls is not None else points.with_tls if protocol == "http" else (),
-        passthrough=bool((tls or {}).get("passthrough")),
+        passthrough=tls is not None and tls.passthrough,
         middlewares=middlewares,
         backends=backends,
-        tls_secrets=(str(tls["secretName"]),) if tls and tls.get("secretName") else (),
+        tls_secrets=(tls.secret_name,) if tls and tls.secret_name else (),
         tls_options=tls_options,
-        cert_resolver=(tls or {}).get("certResolver") or None,
-        created=meta.get("creationTimestamp"),
-        class_name=spec.get("ingressClassName")
-        or (meta.get("annotations") or {}).get(CLASS_ANNOTATION),
+        cert_resolver=(tls.cert_resolver or None) if tls is not None else None,
+        created=meta.creation_timestamp or None,
+        class_name=spec.ingress_class_name or meta.annotations.get(CLASS_ANNOTATION),
         excluded=tuple(excluded),
         uncertain=(*(() if view.static.known else ("static",)), *uncertain),
     )
 
 
-def _syntax(entry: Obj, view: View) -> Syntax:
+def _syntax(entry: TraefikRule, view: View) -> Syntax:
     default = versions.rule_syntax(view.version)
     if default == "v2":
         return "v2"
-    own = entry.get("syntax")
+    own = entry.syntax
     if own:
         return "v2" if own == "v2" else "v3"
     return view.static.default_rule_syntax or default

@@ -30,14 +30,14 @@ def _told(snapshot: Snapshot, instance: Instance | None) -> Version | None:
         return None
     replicas = {replica.pod: replica for replica in snapshot.traefik.replicas}
     for pod in instance.pods:
-        replica = replicas.get(str((pod.get("metadata") or {}).get("name")))
+        replica = replicas.get(pod.name)
         if replica is not None and replica.version.seen:
             found = parse_version(replica.version.get())
             if found is not None:
                 return found
     for pod in instance.pods:
         container = traefik_container(pod)
-        if container is not None and (found := version_of_image(str(container.get("image", "")))):
+        if container is not None and (found := version_of_image(container.image)):
             return found
     return None
 

@@ -7,7 +7,7 @@ Order of choice: pkg/muxer/http/mux.go (priority, then provider), pkg/server/rou
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,7 +19,17 @@ from hopcheck.behaviour.traefik.near import near_host, near_path
 from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Miss, Route, View
 from hopcheck.behaviour.traefik.rules import hosts_in, matches, same_host
 from hopcheck.behaviour.traefik.static import EntryPoint
-from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Obj
+from hopcheck.model import NOT_SELECTED, KubeEvidence
+from hopcheck.model.kubernetes import (
+    KINDS,
+    Failover,
+    Ingress,
+    IngressRoute,
+    IngressRouteTCP,
+    LoadBalancerRef,
+    TraefikService,
+    TraefikServiceSpec,
+)
 
 __all__ = [
     "Backend",
@@ -66,28 +76,23 @@ class Selection(Struct, frozen=True):
     redirect: EntryPoint | None = None
 
 
-def listed(kube: KubeEvidence, resource: str) -> list[Obj]:
+def listed(kube: KubeEvidence, resource: str) -> list[Any]:
     """All objects of a resource that were seen, cluster-wide or in single namespaces."""
-    keys = [key for key in kube.lists if key == resource or key.startswith(f"{resource}@")]
-    return [obj for key in keys if kube.lists[key].seen for obj in kube.lists[key].get()]
+    return kube.every(KINDS[resource])
 
 
 def candidates(kube: KubeEvidence, views: Sequence[View]) -> list[Route]:
     """Every route of every Ingress, IngressRoute and IngressRouteTCP, in each Traefik's view."""
-    classes: Collected[tuple[Obj, ...]] = kube.lists.get("ingressclasses", NOT_SELECTED)
-    ingresses = listed(kube, "ingresses")
-    crds = [
-        {"kind": kind, **obj}
-        for kind, resource in (
-            ("IngressRoute", "ingressroutes"),
-            ("IngressRouteTCP", "ingressroutetcps"),
-        )
-        for obj in listed(kube, resource)
+    classes = kube.lists.get("ingressclasses", NOT_SELECTED)
+    ingresses = kube.every(Ingress)
+    crds: list[IngressRoute | IngressRouteTCP] = [
+        *kube.every(IngressRoute),
+        *kube.every(IngressRouteTCP),
     ]
     parents = frozenset(
-        f"{ref.get('namespace') or obj['metadata'].get('namespace', '')}/{ref.get('name', '')}"
+        f"{ref.namespace or obj.namespace}/{ref.name}"
         for obj in crds
-        for ref in (obj.get("spec") or {}).get("parentRefs") or ()
+        for ref in obj.spec.parent_refs
     )
     routes: list[Route] = []
     for view in views:
@@ -268,24 +273,17 @@ def leaves(
         return [backend], []
     if "@" in backend.name or depth > 10:
         return [], []
-    found = next(
-        (
-            obj
-            for obj in listed(kube, "traefikservices")
-            if obj["metadata"].get("namespace") == backend.namespace
-            and obj["metadata"]["name"] == backend.name
-        ),
-        None,
-    )
+    key = (backend.namespace, backend.name)
+    found = next((obj for obj in kube.every(TraefikService) if obj.key == key), None)
     if found is None:
         seen = kube.list("traefikservices", backend.namespace).seen
         return [], [backend] if seen else []
     services: list[Backend] = []
     missing: list[Backend] = []
-    for entry, field in _entries(found.get("spec") or {}):
-        namespace = str(entry.get("namespace") or backend.namespace)
+    for entry, field in _entries(found.spec):
+        namespace = entry.namespace or backend.namespace
         below = leaves(kube, backend_of(entry, namespace, field), depth + 1)
-        idle = entry.get("weight") == 0 or field == "spec.failover.fallback"
+        idle = entry.weight == 0 or field == "spec.failover.fallback"
         services += [replace(leaf, weight=0) for leaf in below[0]] if idle else below[0]
         missing += below[1]
     return services, missing
@@ -294,26 +292,27 @@ def leaves(
 def mirrored(kube: KubeEvidence, backend: Backend) -> list[Backend]:
     """The Services to which a TraefikService copies requests: they serve none, and must exist."""
     found = []
-    for obj in listed(kube, "traefikservices"):
-        meta = obj["metadata"]
-        if (meta.get("namespace"), meta["name"]) != (backend.namespace, backend.name):
+    for obj in kube.every(TraefikService):
+        if obj.key != (backend.namespace, backend.name) or obj.spec.mirroring is None:
             continue
-        mirrors = ((obj.get("spec") or {}).get("mirroring") or {}).get("mirrors") or ()
-        for at, each in enumerate(mirrors):
-            space = str(each.get("namespace") or backend.namespace)
+        for at, each in enumerate(obj.spec.mirroring.mirrors):
+            space = each.namespace or backend.namespace
             found.append(backend_of(each, space, f"spec.mirroring.mirrors[{at}]"))
     return found
 
 
-def _entries(spec: Obj) -> list[tuple[Obj, str]]:
+def _entries(spec: TraefikServiceSpec) -> list[tuple[LoadBalancerRef, str]]:
     """The services that carry requests: weighted, hrw, mirrored (not its mirrors), failover."""
-    out: list[tuple[Obj, str]] = []
-    for kind in ("weighted", "highestRandomWeight"):
-        services = (spec.get(kind) or {}).get("services") or ()
+    out: list[tuple[LoadBalancerRef, str]] = []
+    for kind, parts in (
+        ("weighted", spec.weighted),
+        ("highestRandomWeight", spec.highest_random_weight),
+    ):
+        services = parts.services if parts is not None else ()
         out += [(each, f"spec.{kind}.services[{at}]") for at, each in enumerate(services)]
-    if spec.get("mirroring"):
-        out.append((spec["mirroring"], "spec.mirroring"))
-    for part in ("service", "fallback"):
-        each = (spec.get("failover") or {}).get(part)
-        out += [(each, f"spec.failover.{part}")] if each else []
+    if spec.mirroring is not None:
+        out.append((spec.mirroring, "spec.mirroring"))
+    failover = spec.failover or Failover()
+    for part, one in (("service", failover.service), ("fallback", failover.fallback)):
+        out += [(one, f"spec.failover.{part}")] if one is not None else []
     return out

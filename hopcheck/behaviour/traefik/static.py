@@ -25,7 +25,8 @@ from hopcheck.behaviour.traefik.flags import (
     parse_flags,
 )
 from hopcheck.behaviour.traefik.version import Syntax, Version, has_as_default
-from hopcheck.model import Obj
+from hopcheck.model.kubernetes import Container, Pod
+from hopcheck.model.traefik import ListedEntryPoint
 
 INTERNAL = "traefik"  # the entryPoint that is never a default
 REDIRECT_PRIORITY = 2**63 - 2  # math.MaxInt - 1, RedirectEntryPoint.SetDefaults
@@ -210,21 +211,20 @@ class _Values:
         return list(dict.fromkeys(found))
 
 
-def _hidden_mount(pod: Obj, container: Obj, files: Mapping[str, str]) -> str | None:
+def _hidden_mount(pod: Pod, container: Container, files: Mapping[str, str]) -> str | None:
     """A mount that may hold a static file at its default place, none of whose files was read."""
-    volumes = (pod.get("spec") or {}).get("volumes") or ()
-    empty = {volume.get("name") for volume in volumes if "emptyDir" in volume}
-    for mount in container.get("volumeMounts") or ():
-        path = str(mount.get("mountPath", "")).rstrip("/")
+    empty = {volume.name for volume in pod.spec.volumes if volume.empty_dir is not None}
+    for mount in container.volume_mounts:
+        path = mount.mount_path.rstrip("/")
         holds = any(file == path or posixpath.dirname(file) == path for file in _DEFAULT_FILES)
         read = any(file == path or file.startswith(path + "/") for file in files)
-        if holds and path and not read and mount.get("name") not in empty:
+        if holds and path and not read and mount.name not in empty:
             return path
     return None
 
 
 def static_config(
-    pod: Obj, container: str | None = None, files: Mapping[str, str] | None = None
+    pod: Pod, container: str | None = None, files: Mapping[str, str] | None = None
 ) -> StaticConfig:
     """The static configuration of the pod's Traefik container (by name, else the one found).
 
@@ -232,10 +232,10 @@ def static_config(
     """
     found = traefik_container(pod)
     if container is not None:
-        found = next((c for c in containers(pod) if c.get("name") == container), None)
+        found = next((c for c in containers(pod) if c.name == container), None)
     if found is None:
         return StaticConfig(source_detail="no container runs Traefik")
-    args = command_line(found.get("command") or (), found.get("args") or ())
+    args = command_line(found.command, found.args)
     if args is None:
         return StaticConfig(source_detail="the command line is put together by a script")
     flags = parse_flags(args)
@@ -254,7 +254,7 @@ def static_config(
         return StaticConfig(source_detail=f"the files below {hidden} were not seen")
     if args:
         return _build(flags, "arguments")
-    values, unseen = from_environment(found.get("env") or ())
+    values, unseen = from_environment(found.env)
     if unseen:
         return StaticConfig(source_detail=f"value of {', '.join(unseen)} was not seen")
     if values:
@@ -379,12 +379,12 @@ def _entry_points(own: _Values, names: Mapping[str, str]) -> dict[str, EntryPoin
     return named
 
 
-def entry_points_of_api(entries: Iterable[Obj]) -> dict[str, EntryPoint]:
+def entry_points_of_api(entries: Iterable[ListedEntryPoint]) -> dict[str, EntryPoint]:
     """The entryPoints that Traefik's own ``/api/entrypoints`` shows, where no source was read."""
     values: dict[str, str] = {}
     names: dict[str, str] = {}
     for entry in entries:
-        name = str(entry.get("name", ""))
+        name = entry.name
         names[name.lower()] = name
         parts = {key: value for key, value in to_builtins(entry).items() if key != "name"}
         flatten(f"entrypoints.{name.lower()}", parts, values)

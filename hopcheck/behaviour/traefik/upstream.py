@@ -6,15 +6,14 @@ pkg/provider/kubernetes/crd/kubernetes_http.go, v2.11 to v3.7.
 
 from __future__ import annotations
 
-from hopcheck.behaviour.traefik.annotations import PREFIX
+from hopcheck.behaviour.kubernetes.references import PREFIX, TRANSPORT_ANNOTATION, annotated
 from hopcheck.behaviour.traefik.route import Backend, Route
-from hopcheck.model import Obj
+from hopcheck.model.kubernetes import Service, ServicePort
 
 SCHEME_ANNOTATION = f"{PREFIX}service.serversscheme"
-TRANSPORT_ANNOTATION = f"{PREFIX}service.serverstransport"
 
 
-def scheme_to(route: Route | None, backend: Backend, service: Obj, port: Obj) -> str:
+def scheme_to(route: Route | None, backend: Backend, service: Service, port: ServicePort) -> str:
     """One of "http", "https" and "h2c": by the IngressRoute, the Service's annotation, or its port.
 
     Only Ingresses read the annotation; a port 443 or one whose name begins with https is https.
@@ -22,18 +21,17 @@ def scheme_to(route: Route | None, backend: Backend, service: Obj, port: Obj) ->
     own = backend.scheme or _annotation(route, service, SCHEME_ANNOTATION)
     if own:
         return own.lower()
-    secure = port.get("port") == 443 or str(port.get("name") or "").startswith("https")
+    secure = port.port == 443 or port.name.startswith("https")
     return "https" if secure else "http"
 
 
-def transport_of(route: Route | None, backend: Backend, service: Obj) -> str:
+def transport_of(route: Route | None, backend: Backend, service: Service) -> str:
     """The ServersTransport that is named, by the IngressRoute or on the Service; "" for none."""
     return backend.servers_transport or _annotation(route, service, TRANSPORT_ANNOTATION)
 
 
-def _annotation(route: Route | None, service: Obj, key: str) -> str:
+def _annotation(route: Route | None, service: Service, key: str) -> str:
     """One of the Service's annotations, which only Ingresses read; names are case-insensitive."""
     if route is not None and route.kind != "Ingress":
         return ""
-    notes = (service.get("metadata") or {}).get("annotations") or {}
-    return next((str(value) for name, value in notes.items() if name.lower() == key), "")
+    return annotated(service, key)

@@ -6,10 +6,11 @@ Each behaviour names the tags of github.com/traefik/traefik between which it was
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
+
+from hopcheck.model.kubernetes import EndpointConditions
 
 Syntax = Literal["v2", "v3"]
 
@@ -173,7 +174,7 @@ def reads_endpointslices(version: Version | None) -> bool:
     return _or_newest(version).at_least(3, 1)
 
 
-def uses_endpoint(version: Version | None, conditions: Mapping[str, Any] | None) -> bool:
+def uses_endpoint(version: Version | None, conditions: EndpointConditions) -> bool:
     """Whether Traefik makes a server of an EndpointSlice's endpoint with these conditions.
 
     Up to 3.0 Endpoints are read, whose ready addresses are those of ready endpoints (nil counts
@@ -182,8 +183,7 @@ def uses_endpoint(version: Version | None, conditions: Mapping[str, Any] | None)
     serving, where nil counts as true.
     """
     known = _or_newest(version)
-    given = conditions or {}
-    ready, serving = given.get("ready"), given.get("serving")
+    ready, serving = conditions.ready, conditions.serving
     if known.at_least(3, 6, 7):
         return serving is not False
     if known.at_least(3, 3):
@@ -193,11 +193,11 @@ def uses_endpoint(version: Version | None, conditions: Mapping[str, Any] | None)
     return ready is not False
 
 
-def fences_endpoint(version: Version | None, conditions: Mapping[str, Any] | None) -> bool:
+def fences_endpoint(version: Version | None, conditions: EndpointConditions) -> bool:
     """Whether the server is fenced: kept for sticky sessions, given no new request.
 
     3.3.0 on: terminating endpoints that Traefik uses at all.
     """
     if not _or_newest(version).at_least(3, 3):
         return False
-    return (conditions or {}).get("terminating") is True and uses_endpoint(version, conditions)
+    return conditions.terminating is True and uses_endpoint(version, conditions)

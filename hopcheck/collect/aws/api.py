@@ -22,8 +22,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hopcheck.collect.ask import Run, Unavailable, in_thread
-from hopcheck.model import Collected, Obj, Why
-from hopcheck.model.aws import described
+from hopcheck.model import Collected, Why
+from hopcheck.model.aws import Attribute, Identity, described
 from hopcheck.model.redact import redact_text
 
 T = TypeVar("T")
@@ -212,28 +212,26 @@ class Api:
 
     async def items(
         self, service: str, operation: str, key: str, **parameters: Any
-    ) -> Collected[tuple[Obj, ...]]:
-        """The list `key` of a Describe operation, all pages (at most 5000 items)."""
+    ) -> Collected[tuple[Any, ...]]:
+        """The list `key` of a Describe operation, of its type, all pages (at most 5000 items)."""
         return await self._ask(service, operation, key, parameters, lambda found: found)
 
     async def attributes(self, operation: str, **parameters: Any) -> Collected[dict[str, str]]:
         """The attributes that an ELBv2 operation lists, by key."""
 
-        def by_key(found: tuple[Obj, ...]) -> dict[str, str]:
-            return {str(item["Key"]): str(item.get("Value", "")) for item in found}
+        def by_key(found: tuple[Attribute, ...]) -> dict[str, str]:
+            return {item.key: item.value for item in found}
 
         return await self._ask("elbv2", operation, "Attributes", parameters, by_key)
 
-    async def identity(self) -> Collected[Obj]:
+    async def identity(self) -> Collected[Identity]:
         """The account, the caller's ARN and the region searched."""
 
-        def pick(found: tuple[Obj, ...]) -> Obj:
-            answer = found[0]
-            return {
-                "Account": answer.get("Account"),
-                "Arn": answer.get("Arn"),
-                "Region": self.region,
-            }
+        def pick(found: tuple[dict[str, str], ...]) -> Identity:
+            (answer,) = found
+            return Identity(
+                account=answer.get("Account", ""), arn=answer.get("Arn", ""), region=self.region
+            )
 
         return await self._ask("sts", "get_caller_identity", None, {}, pick)
 
@@ -243,7 +241,7 @@ class Api:
         operation: str,
         key: str | None,
         parameters: Mapping[str, Any],
-        shape: Callable[[tuple[Obj, ...]], T],
+        shape: Callable[[tuple[Any, ...]], T],
     ) -> Collected[T]:
         call = _Call()
         self.calls += 1
@@ -269,13 +267,13 @@ class Api:
         operation: str,
         key: str | None,
         parameters: Mapping[str, Any],
-    ) -> tuple[Obj, ...]:
+    ) -> tuple[Any, ...]:
         self._current.call = call
         client = self._client(service)
         if key is None or not client.can_paginate(operation):
             answer = getattr(client, operation)(**parameters)
             return described(key, _plain(answer.get(key) or ())) if key else (_plain(answer),)
-        found: list[Obj] = []
+        found: list[Any] = []
         for page in client.get_paginator(operation).paginate(**parameters):
             found.extend(described(key, _plain(page.get(key) or ())))
             if call.stopped or len(found) >= MAX_ITEMS:

@@ -4,32 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node, target_groups_of
 from hopcheck.collect.aws.api import Api
-from hopcheck.model import Collected, Obj, Why
+from hopcheck.model import Collected, Why
+from hopcheck.model.aws import (
+    Instance,
+    Listener,
+    ListenerRule,
+    LoadBalancer,
+    Reservation,
+    SecurityGroup,
+    TargetGroup,
+    TargetHealth,
+)
+from hopcheck.model.kubernetes import Node
 from hopcheck.model.redact import redact_obj
+
+T = TypeVar("T")
 
 MAX_IDS = 200  # values of one EC2 filter
 
 
-def node_addresses(node: Obj) -> set[str]:
+def node_addresses(node: Node) -> set[str]:
     """The internal addresses of a Kubernetes node."""
-    listed = node.get("status", {}).get("addresses", [])
-    return {entry["address"] for entry in listed if entry.get("type") == "InternalIP"}
+    listed = node.status.addresses
+    return {entry.address for entry in listed if entry.type == "InternalIP"}
 
 
 class Details:
     """Reads load balancers and target groups, each once; what was read gathers here by ARN."""
 
-    def __init__(self, api: Api, balancers: tuple[Obj, ...], groups: tuple[Obj, ...]) -> None:
+    def __init__(
+        self, api: Api, balancers: tuple[LoadBalancer, ...], groups: tuple[TargetGroup, ...]
+    ) -> None:
         self._api = api
         self._balancers = balancers
         self._groups = groups
         self._asked: set[str] = set()
-        self.listeners: dict[str, Collected[tuple[Obj, ...]]] = {}
-        self.rules: dict[str, Collected[tuple[Obj, ...]]] = {}
-        self.health: dict[str, Collected[tuple[Obj, ...]]] = {}
+        self.listeners: dict[str, Collected[tuple[Listener, ...]]] = {}
+        self.rules: dict[str, Collected[tuple[ListenerRule, ...]]] = {}
+        self.health: dict[str, Collected[tuple[TargetHealth, ...]]] = {}
         self.group_attributes: dict[str, Collected[dict[str, str]]] = {}
         self.balancer_attributes: dict[str, Collected[dict[str, str]]] = {}
 
@@ -39,9 +55,7 @@ class Details:
             return
         self._asked.add(arn)
         known = [
-            group["TargetGroupArn"]
-            for group in self._groups
-            if arn in group.get("LoadBalancerArns", [])
+            group.target_group_arn for group in self._groups if arn in group.load_balancer_arns
         ]
         await asyncio.gather(
             self._attributes_of(arn), self._listeners_of(arn), *map(self.group, known)
@@ -53,31 +67,31 @@ class Details:
         )
 
     async def _listeners_of(self, arn: str) -> None:
-        found = await self._api.items(
-            "elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn
+        found = _redacted(
+            await self._api.items("elbv2", "describe_listeners", "Listeners", LoadBalancerArn=arn)
         )
-        self.listeners[arn] = found = _redacted(found)
-        listeners = found.or_else(())
+        self.listeners[arn] = found
+        listeners: tuple[Listener, ...] = found.or_else(())
         if self._type_of(arn) == "application":
-            await asyncio.gather(*(self._rules_of(entry["ListenerArn"]) for entry in listeners))
+            await asyncio.gather(*(self._rules_of(entry.listener_arn) for entry in listeners))
         used = [
             forward.target_group_arn
             for entry in listeners
-            for forward in target_groups_of(entry, self._rules_seen(entry["ListenerArn"]))
+            for forward in target_groups_of(entry, self._rules_seen(entry.listener_arn))
         ]
         await asyncio.gather(*map(self.group, dict.fromkeys(used)))
 
     def _type_of(self, arn: str) -> str | None:
         for balancer in self._balancers:
-            if balancer.get("LoadBalancerArn") == arn:
-                return str(balancer.get("Type") or "") or None
+            if balancer.load_balancer_arn == arn:
+                return balancer.type or None
         return None
 
     async def _rules_of(self, listener: str) -> None:
         found = await self._api.items("elbv2", "describe_rules", "Rules", ListenerArn=listener)
         self.rules[listener] = _redacted(found)
 
-    def _rules_seen(self, listener: str) -> tuple[Obj, ...]:
+    def _rules_seen(self, listener: str) -> tuple[ListenerRule, ...]:
         rules = self.rules.get(listener)
         return rules.or_else(()) if rules is not None else ()
 
@@ -90,12 +104,12 @@ class Details:
             self.target_health(arn),
             self._api.attributes("describe_target_group_attributes", TargetGroupArn=arn),
         )
-        targets = (str(entry["Target"]["Id"]) for entry in health.or_else(()))
+        targets = (entry.target.id for entry in health.or_else(()))
         await asyncio.gather(
             *(self.balancer(target) for target in targets if self._type_of(target) is not None)
         )
 
-    async def target_health(self, arn: str) -> Collected[tuple[Obj, ...]]:
+    async def target_health(self, arn: str) -> Collected[tuple[TargetHealth, ...]]:
         """The targets of a target group with their health."""
         if arn not in self.health:
             self.health[arn] = await self._api.items(
@@ -106,13 +120,11 @@ class Details:
     # --- EC2 ---------------------------------------------------------------------------------
 
     async def instances(
-        self, nodes: Callable[[], Awaitable[tuple[Obj, ...]]]
-    ) -> Collected[tuple[Obj, ...]]:
+        self, nodes: Callable[[], Awaitable[tuple[Node, ...]]]
+    ) -> Collected[tuple[Instance, ...]]:
         """The instances that are targets, and those of the nodes whose addresses are."""
         targets = {
-            str(entry["Target"]["Id"])
-            for health in self.health.values()
-            for entry in health.or_else(())
+            entry.target.id for health in self.health.values() for entry in health.or_else(())
         }
         ids = {target for target in targets if target.startswith("i-")}
         if targets - ids:
@@ -122,32 +134,30 @@ class Details:
                     ids.add(instance)
         if not ids:
             unseen = next((health for health in self.health.values() if not health.seen), None)
-            return unseen if unseen is not None else Collected(why=Why.NOT_NEEDED)
+            return _reason(unseen) if unseen is not None else Collected(why=Why.NOT_NEEDED)
         # By filter: asked for by id, one instance that is gone fails them all.
-        found = await self._api.items(
+        found: Collected[tuple[Reservation, ...]] = await self._api.items(
             "ec2",
             "describe_instances",
             "Reservations",
             Filters=[{"Name": "instance-id", "Values": sorted(ids)[:MAX_IDS]}],
         )
         if not found.seen:
-            return found
-        flat = tuple(entry for group in found.get() for entry in group.get("Instances", []))
+            return _reason(found)
+        flat = tuple(entry for group in found.get() for entry in group.instances)
         return _with_value(found, flat, len(ids) > MAX_IDS)
 
-    async def security_groups(self, instances: Iterable[Obj]) -> Collected[tuple[Obj, ...]]:
+    async def security_groups(
+        self, instances: Iterable[Instance]
+    ) -> Collected[tuple[SecurityGroup, ...]]:
         """The groups of the load balancers looked at and of their target instances."""
         ids = {
             str(group)
             for balancer in self._balancers
-            if balancer.get("LoadBalancerArn") in self._asked
-            for group in balancer.get("SecurityGroups", [])
+            if balancer.load_balancer_arn in self._asked
+            for group in balancer.security_groups
         }
-        ids |= {
-            str(group["GroupId"])
-            for instance in instances
-            for group in instance.get("SecurityGroups", [])
-        }
+        ids |= {group.group_id for instance in instances for group in instance.security_groups}
         if not ids:
             return Collected(why=Why.NOT_NEEDED)
         found = await self._api.items(
@@ -162,9 +172,14 @@ class Details:
         return _redacted(_with_value(found, found.get(), len(ids) > MAX_IDS))
 
 
+def _reason(found: Collected[Any]) -> Collected[Any]:
+    """Why nothing was read, as the reason of what would have followed from it."""
+    return found
+
+
 def _with_value(
-    found: Collected[tuple[Obj, ...]], value: tuple[Obj, ...], truncated: bool = False
-) -> Collected[tuple[Obj, ...]]:
+    found: Collected[Any], value: tuple[T, ...], truncated: bool = False
+) -> Collected[tuple[T, ...]]:
     return Collected(
         value=value,
         source=found.source,
@@ -174,7 +189,7 @@ def _with_value(
     )
 
 
-def _redacted(found: Collected[tuple[Obj, ...]]) -> Collected[tuple[Obj, ...]]:
+def _redacted(found: Collected[tuple[T, ...]]) -> Collected[tuple[T, ...]]:
     """Actions may hold an identity provider's settings, and what a person wrote."""
     if not found.seen:
         return found

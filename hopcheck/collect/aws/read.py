@@ -20,7 +20,9 @@ from hopcheck.behaviour.aws.loadbalancer import (
 from hopcheck.collect.ask import Run
 from hopcheck.collect.aws.api import Api, Credentials, classify, find_credentials, patience, settled
 from hopcheck.collect.aws.details import Details, node_addresses
-from hopcheck.model import AwsEvidence, Collected, DnsEvidence, KubeEvidence, Obj, Target, Why
+from hopcheck.model import AwsEvidence, Collected, DnsEvidence, KubeEvidence, Target, Why
+from hopcheck.model.aws import LoadBalancer, NetworkInterface, TargetGroup
+from hopcheck.model.kubernetes import Node, Service
 
 Names = dict[str, Collected[tuple[str, ...]]]
 Resolve = Callable[[str], Awaitable[Collected[tuple[str, ...]]]]
@@ -119,24 +121,24 @@ async def _region(
         return region
     evidence = await settled(cluster, patience(run))
     for node in _nodes(evidence):
-        label = node.get("metadata", {}).get("labels", {}).get(REGION_LABEL)
+        label = node.metadata.labels.get(REGION_LABEL)
         if label and instance_of_node(node):
             return str(label)
     return None
 
 
-def _nodes(kube: KubeEvidence | None) -> tuple[Obj, ...]:
-    return kube.list("nodes").or_else(()) if kube is not None else ()
+def _nodes(kube: KubeEvidence | None) -> tuple[Node, ...]:
+    return kube.of(Node).or_else(()) if kube is not None else ()
 
 
 def _node_ports(kube: KubeEvidence | None) -> set[int]:
-    services = kube.list("services").or_else(()) if kube is not None else ()
+    services = kube.of(Service).or_else(()) if kube is not None else ()
     return {
-        port["nodePort"]
+        port.node_port
         for service in services
-        if service.get("spec", {}).get("type") in NODE_PORT_TYPES
-        for port in service["spec"].get("ports", [])
-        if port.get("nodePort")
+        if service.spec.type in NODE_PORT_TYPES
+        for port in service.spec.ports
+        if port.node_port
     }
 
 
@@ -150,10 +152,10 @@ class _Reader:
         self._run = run
         self._cluster = cluster
         self._resolve = resolve
-        self._balancers: tuple[Obj, ...] = ()
-        self._groups: tuple[Obj, ...] = ()
+        self._balancers: tuple[LoadBalancer, ...] = ()
+        self._groups: tuple[TargetGroup, ...] = ()
         self._details = Details(api, (), ())
-        self._interfaces: Collected[tuple[Obj, ...]] = Collected(why=Why.NOT_NEEDED)
+        self._interfaces: Collected[tuple[NetworkInterface, ...]] = Collected(why=Why.NOT_NEEDED)
         self.names: Names = {}
 
     async def read(self, chain: list[str], addresses: list[str]) -> AwsEvidence:
@@ -190,7 +192,7 @@ class _Reader:
         """The cluster's evidence, if it comes in time for the calls that follow from it."""
         return await settled(self._cluster, patience(self._run))
 
-    async def _nodes(self) -> tuple[Obj, ...]:
+    async def _nodes(self) -> tuple[Node, ...]:
         return _nodes(await self._kube())
 
     # --- which load balancer ---------------------------------------------------------------
@@ -231,9 +233,9 @@ class _Reader:
             ports = _node_ports(await self._kube())
             known = self._balancers_with(ports)
             balancers = tuple(
-                sorted(balancers, key=lambda item: item.get("LoadBalancerArn") not in known)
+                sorted(balancers, key=lambda item: item.load_balancer_arn not in known)
             )
-        return [item["DNSName"] for item in balancers if item.get("DNSName")][:MAX_NAMES]
+        return [item.dns_name for item in balancers if item.dns_name][:MAX_NAMES]
 
     async def _resolve_names(self, names: Iterable[str]) -> None:
         plain = [plain_name(name) for name in names]
@@ -244,8 +246,8 @@ class _Reader:
         """ARNs of load balancers -> how many of their target groups are on one of `ports`."""
         counts: dict[str, int] = {}
         for group in self._groups:
-            if group.get("Port") in ports:
-                for arn in group.get("LoadBalancerArns", []):
+            if group.port in ports:
+                for arn in group.load_balancer_arns:
                     counts[arn] = counts.get(arn, 0) + 1
         return counts
 
@@ -259,9 +261,9 @@ class _Reader:
         if not ports:
             return
         idle = [
-            group["TargetGroupArn"]
+            group.target_group_arn
             for group in self._groups
-            if group.get("Port") in ports and not group.get("LoadBalancerArns")
+            if group.port in ports and not group.load_balancer_arns
         ]
         counts = self._balancers_with(ports)
         chosen: list[str] = []
@@ -278,16 +280,16 @@ class _Reader:
         """Load balancers whose targets are the cluster's nodes."""
         nodes = {instance_of_node(node) for node in _nodes(kube)} - {None}
         nodes |= {address for node in _nodes(kube) for address in node_addresses(node)}
-        groups = [group for group in self._groups if group.get("LoadBalancerArns")]
+        groups = [group for group in self._groups if group.load_balancer_arns]
         groups = groups[:MAX_SEARCHED] if nodes else []
         healths = await asyncio.gather(
-            *(self._details.target_health(group["TargetGroupArn"]) for group in groups)
+            *(self._details.target_health(group.target_group_arn) for group in groups)
         )
         return list(
             dict.fromkeys(
                 arn
                 for group, health in zip(groups, healths, strict=True)
-                if any(entry["Target"]["Id"] in nodes for entry in health.or_else(()))
-                for arn in group["LoadBalancerArns"]
+                if any(entry.target.id in nodes for entry in health.or_else(()))
+                for arn in group.load_balancer_arns
             )
         )

@@ -9,7 +9,7 @@ from hopcheck.collect.ask import Run
 from hopcheck.collect.aws.api import Api, Credentials, find_credentials
 from hopcheck.collect.aws.read import Account
 from hopcheck.collect.kubernetes.shared import Once
-from hopcheck.model import Collected, Obj
+from hopcheck.model import Collected
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class SharedApi(Api):
         operation: str,
         key: str | None,
         parameters: Mapping[str, Any],
-        shape: Callable[[tuple[Obj, ...]], T],
+        shape: Callable[[tuple[Any, ...]], T],
     ) -> Collected[T]:
         ask = super()._ask
         asked = (self, service, operation, key, repr(sorted(parameters.items())))

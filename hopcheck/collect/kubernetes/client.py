@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from hopcheck.collect.ask import Run, Unavailable
 from hopcheck.collect.kubernetes.credentials import Access, client_of, open_api
-from hopcheck.model import Obj, Why
+from hopcheck.model import Why
 from hopcheck.model.kubernetes import Object, kubernetes_object
 from hopcheck.model.redact import redact_text
 
@@ -44,7 +44,7 @@ Params = Mapping[str, str | int]
 class Listing(Struct, frozen=True):
     """The objects of a list; `truncated`: there are more that were not read."""
 
-    items: tuple[Obj, ...]
+    items: tuple[Any, ...]  # of their kinds
     truncated: bool = False
 
 
@@ -111,10 +111,10 @@ class KubeClient:
 
     async def get(
         self, path: str, params: Params | None = None, accept: str = "application/json"
-    ) -> Obj:
-        """One object."""
+    ) -> dict[str, Any]:
+        """One object, as plain JSON."""
         answer = await self._ask(path, params, accept)
-        data = answer.json()
+        data: Any = answer.json()
         if not isinstance(data, dict):
             raise Unavailable(Why.INVALID, "the answer is no Kubernetes object")
         return data
@@ -328,7 +328,7 @@ class _Expired(Unavailable):
     """410: the page asked for is older than what the server keeps."""
 
 
-def _status(answer: Answer) -> Obj | None:
+def _status(answer: Answer) -> dict[str, Any] | None:
     """The body where it is a Status of the API server (and not a far end's own answer)."""
     if answer.status < 400 or not answer.body.startswith(b"{"):
         return None
@@ -339,7 +339,7 @@ def _status(answer: Answer) -> Obj | None:
     return data if isinstance(data, dict) and data.get("kind") == "Status" else None
 
 
-def _words(answer: Answer, status: Obj | None) -> str:
+def _words(answer: Answer, status: Mapping[str, Any] | None) -> str:
     if status is not None and status.get("message"):
         return redact_text(str(status["message"]))[:_WORDS]
     text = " ".join(answer.body[:_WORDS].decode("utf-8", "replace").split())
@@ -351,7 +351,7 @@ def _retry_after(answer: Answer) -> float:
     return float(given) if given.isdigit() else 1.0
 
 
-def _refusal(answer: Answer, status: Obj | None, *, relayed: bool) -> Unavailable:
+def _refusal(answer: Answer, status: Mapping[str, Any] | None, *, relayed: bool) -> Unavailable:
     words = _words(answer, status)
     if answer.status == 410:
         return _Expired(Why.ERROR, words)

@@ -30,6 +30,7 @@ from hopcheck.model import (
     TraefikEvidence,
 )
 from hopcheck.model.kubernetes import Object, Service
+from hopcheck.model.traefik import LoadedService, Router
 
 # Of few all are kept; of many those that the host's routes name.
 _SMALL = ("middlewares", "traefikservices", "tlsoptions", "tlsstores", "serverstransports")
@@ -208,9 +209,7 @@ class _OneReplica:
         self._whole = replica
         self._routers = _by_rule(replica.routers)
         self._tcp = _by_rule(replica.tcp_routers)
-        self._services: dict[str, Any] = {
-            str(service.get("name")): service for service in replica.services.or_else(()) or ()
-        }
+        self._services = {one.name: one for one in replica.services.or_else(()) or ()}
         lines = replica.log.or_else(()) or ()
         self._log = _telling([line for line in lines if line.kind != "access"])
         self._access: dict[str, list[LogLine]] = {}
@@ -234,12 +233,11 @@ class _OneReplica:
             log=_with(whole.log, log),
         )
 
-    def _of_routers(self, routers: Sequence[Any]) -> list[Any]:
-        found: dict[str, Any] = {}
+    def _of_routers(self, routers: Iterable[Router]) -> list[LoadedService]:
+        found: dict[str, LoadedService] = {}
         for router in routers:
-            name = str(router.get("service", ""))
-            provider = str(router.get("name", "")).rpartition("@")[2]
-            for candidate in (name, f"{name}@{provider}"):
+            provider = router.name.rpartition("@")[2]
+            for candidate in (router.service, f"{router.service}@{provider}"):
                 if candidate in self._services:
                     found[candidate] = self._services[candidate]
         return list(found.values())
@@ -261,11 +259,11 @@ def _telling(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
 class _Rules:
     """Traefik's routers by the hosts that their rules name."""
 
-    def __init__(self, routers: Sequence[Any]) -> None:
-        self._by_host: dict[str, list[Any]] = {}
-        self._always: list[Any] = []
+    def __init__(self, routers: Iterable[Router]) -> None:
+        self._by_host: dict[str, list[Router]] = {}
+        self._always: list[Router] = []
         for router in routers:
-            rule = str(router.get("rule", ""))
+            rule = router.rule
             hosts = {
                 host.lower() for call in _HOST_CALL.findall(rule) for host in _QUOTED.findall(call)
             }
@@ -274,13 +272,13 @@ class _Rules:
             for host in hosts:
                 self._by_host.setdefault(host, []).append(router)
 
-    def of(self, host: str) -> list[Any]:
+    def of(self, host: str) -> list[Router]:
         wild = f"*.{host.partition('.')[2]}"
         named = [*self._by_host.get(host, ()), *self._by_host.get(wild, ()), *self._always]
         return list({id(router): router for router in named}.values())
 
 
-def _by_rule(routers: Collected[tuple[Any, ...]]) -> _Rules:
+def _by_rule(routers: Collected[tuple[Router, ...]]) -> _Rules:
     return _Rules(routers.or_else(()) or ())
 
 

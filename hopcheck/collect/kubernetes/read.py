@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -32,9 +32,10 @@ from hopcheck.collect.kubernetes.wanted import (
     path_of,
     wanted,
 )
-from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Obj, Target, Why
-from hopcheck.model.kubernetes import KINDS, Event, ReplicaSet, kubernetes_object
+from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Target, Why
+from hopcheck.model.kubernetes import KINDS, Event, Object, ReplicaSet, Server, kubernetes_object
 
+T = TypeVar("T")
 Progress = Callable[[str], None]
 
 __all__ = ["KubeClient", "collect_kube"]
@@ -74,10 +75,10 @@ class Collector:
         self._client = client
         self._tell = on_progress
         self._lists: dict[str, Collected[tuple[Any, ...]]] = {}
-        self._objects: dict[str, Collected[Obj]] = {}
+        self._objects: dict[str, Collected[Object]] = {}
         self._totals: dict[str, int] = {}
         self._rights: dict[str, bool] = {}
-        self._server: Collected[Obj] = Collected(why=Why.NOT_SELECTED)
+        self._server: Collected[Server] = Collected(why=Why.NOT_SELECTED)
         self._done: set[str] = set()  # namespaces that were listed
         self._legacy = False  # traefik.containo.us is served
         self._searched = False  # all pages of all pods were read
@@ -109,23 +110,23 @@ class Collector:
     # --- reading -----------------------------------------------------------------------------
 
     async def _version(self) -> None:
-        async def ask() -> Obj:
-            version = await self._client.get("/version")
+        async def ask() -> Server:
+            version = str((await self._client.get("/version")).get("gitVersion", ""))
             access = self._client.access
-            return {
-                "context": access.context if access else None,
-                "url": access.server if access else None,
-                "namespace": access.namespace if access else None,
-                "version": str(version.get("gitVersion", "")),
-            }
+            if access is None:
+                return Server(version=version)
+            return Server(
+                context=access.context or "",
+                url=access.server,
+                namespace=access.namespace or "",
+                version=version,
+            )
 
         self._server = await self._settle("GET /version", ask)
 
     async def _find_legacy(self) -> None:
-        async def ask() -> Obj:
-            return await self._client.get(LEGACY_PREFIX)
-
-        self._legacy = (await self._settle(f"GET {LEGACY_PREFIX}", ask)).seen
+        found = await self._settle(f"GET {LEGACY_PREFIX}", lambda: self._client.get(LEGACY_PREFIX))
+        self._legacy = found.seen
 
     async def _add_legacy(self, key: str) -> None:
         """Add the objects of traefik.containo.us to the list of the same resource."""
@@ -147,7 +148,7 @@ class Collector:
         elif known.why is Why.NOT_FOUND:
             self._lists[key] = found
 
-    async def _settle(self, source: str, call: Callable[[], Awaitable[Obj]]) -> Collected[Obj]:
+    async def _settle(self, source: str, call: Callable[[], Awaitable[T]]) -> Collected[T]:
         # Each HTTP call has its own timeout in the client; here only the deadline counts.
         return await self._run.ask(source, call, timeout=self._run.remaining())
 
@@ -189,9 +190,9 @@ class Collector:
         path = f"{path_of(resource, namespace)}/{name}"
         accept = METADATA_ONLY if resource == "secrets" else "application/json"
 
-        async def ask() -> Any:
+        async def ask() -> Object:
             answer = await self._client.get(path, accept=accept)
-            obj = kubernetes_object(resource, answer) or KINDS[resource]()
+            obj: Object = kubernetes_object(resource, answer) or KINDS[resource]()
             if resource == "secrets":  # the answer is a PartialObjectMetadata
                 obj = replace(obj, kind="Secret", api_version="v1")
             return pruning.prune(obj)

@@ -25,8 +25,8 @@ from hopcheck.collect.kubernetes.wanted import (
     config_maps,
     may_be_v2,
 )
-from hopcheck.model import KubeEvidence, Obj, Target, Why
-from hopcheck.model.kubernetes import Object
+from hopcheck.model import KubeEvidence, Target, Why
+from hopcheck.model.kubernetes import Object, Pod, Service
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ class SharedCluster(KubeClient):
 
     async def get(
         self, path: str, params: Params | None = None, accept: str = "application/json"
-    ) -> Obj:
+    ) -> dict[str, Any]:
         """One object, asked once. Pages of lists come through here too and are not kept."""
         if params is not None and "limit" in params:
             return await super().get(path, params, accept)
@@ -191,7 +191,7 @@ class _Everything(Collector):
         await asyncio.gather(*(self._list(r, space) for r in denied for space in spaces))
 
 
-def _homes(services: Iterable[Obj], pods: Iterable[Obj]) -> list[str]:
+def _homes(services: Iterable[Service], pods: Iterable[Pod]) -> list[str]:
     """Namespaces in which Traefik is, or may be."""
-    running = [str(pod["metadata"].get("namespace", "")) for pod in traefik_pods(pods)]
+    running = [pod.namespace for pod in traefik_pods(pods)]
     return list(dict.fromkeys([*running, *candidate_namespaces(services)]))

@@ -6,14 +6,19 @@ AWS tells neither when nor by whom in what is read here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
+from hopcheck.behaviour.aws.loadbalancer import target_groups_of
 from hopcheck.history.changes.fields import changed
 from hopcheck.history.changes.way import Side
-from hopcheck.model import Change, Collected, Obj, ObjectRef
+from hopcheck.model import Change, Collected, ObjectRef
+from hopcheck.model.aws import IpPermission, Listener, TargetGroup
+from hopcheck.model.read import Thing
+
+T = TypeVar("T")
 
 _ARN = re.compile(r"arn:aws[\w-]*:elasticloadbalancing:[^:]*:[^:]*:(\w+)/(?:(?:net|app|gwy)/)?(.+)")
 # Names of the object itself, times, and what follows from other objects.
@@ -59,7 +64,7 @@ def health_of_targets(before: Side, after: Side) -> Iterator[Change]:
         had, has = (side.scene.health(arn) for side in (before, after))
         if had.seen and has.seen:
             counts = [
-                sum((one.get("TargetHealth") or {}).get("State") == "healthy" for one in found)
+                sum(one.target_health.state == "healthy" for one in found)
                 for found in (had.get(), has.get())
             ]
             if counts[0] != counts[1]:
@@ -69,41 +74,26 @@ def health_of_targets(before: Side, after: Side) -> Iterator[Change]:
 def _groups(side: Side) -> Iterator[str]:
     """Target groups behind the host's load balancer, whatever the listener."""
     arn = side.scene.match.arn or ""
-    listeners = side.snapshot.aws.listeners.get(arn)
-    for listener in (listeners.or_else(()) if listeners is not None else ()) or ():
-        yield from _named_groups(listener.get("DefaultActions"))
-        rules = side.snapshot.aws.rules.get(listener.get("ListenerArn", ""))
-        for rule in (rules.or_else(()) if rules is not None else ()) or ():
-            yield from _named_groups(rule.get("Actions"))
-
-
-def _named_groups(value: Any) -> Iterator[str]:
-    value = msgspec.to_builtins(value)
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if key == "TargetGroupArn":
-                yield str(item)
-            else:
-                yield from _named_groups(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _named_groups(item)
+    for listener in _seen(side.snapshot.aws.listeners.get(arn)) or ():
+        yield from (forward.target_group_arn for forward in target_groups_of(listener))
+        rules = _seen(side.snapshot.aws.rules.get(listener.listener_arn)) or ()
+        yield from (forward.target_group_arn for forward in target_groups_of(Listener(), rules))
 
 
 def _of_balancer(before: Side, after: Side, arn: str) -> Iterator[Change]:
     name = _short_arn(arn)
-    balancers = [side.scene.balancer_by_arn(arn) for side in (before, after)]
+    was, now = (side.scene.balancer_by_arn(arn) for side in (before, after))
     ref = ObjectRef("LoadBalancer", name)
-    if all(balancers):
-        yield from _compared(ref, balancers[0], balancers[1])
+    if was is not None and now is not None:
+        yield from _compared(ref, was, now)
     elif all(side.snapshot.aws.load_balancers.seen for side in (before, after)):
-        yield Change(ref, "exists", bool(balancers[0]), bool(balancers[1]))
+        yield Change(ref, "exists", was is not None, now is not None)
     attributes = [side.snapshot.aws.load_balancer_attributes.get(arn) for side in (before, after)]
     yield from _both(ref, attributes[0], attributes[1], "attributes")
     had, has = (_seen(side.snapshot.aws.listeners.get(arn)) for side in (before, after))
     if had is None or has is None:
         return
-    by_port = [{one.get("Port"): one for one in found} for found in (had, has)]
+    by_port = [{one.port: one for one in found} for found in (had, has)]
     for port in sorted({*by_port[0], *by_port[1]}, key=str):
         old, new = by_port[0].get(port), by_port[1].get(port)
         listener = ObjectRef("Listener", f"{name}:{port}")
@@ -112,7 +102,7 @@ def _of_balancer(before: Side, after: Side, arn: str) -> Iterator[Change]:
             continue
         yield from _compared(listener, old, new)
         rules = [
-            side.snapshot.aws.rules.get(one.get("ListenerArn", ""))
+            side.snapshot.aws.rules.get(one.listener_arn)
             for side, one in ((before, old), (after, new))
         ]
         yield from _both(listener, rules[0], rules[1], "rules")
@@ -120,77 +110,78 @@ def _of_balancer(before: Side, after: Side, arn: str) -> Iterator[Change]:
 
 def _of_group(before: Side, after: Side, arn: str) -> Iterator[Change]:
     ref = _group_ref(arn)
-    groups = [side.scene.group(arn) for side in (before, after)]
-    if all(groups):
-        yield from _compared(ref, groups[0], groups[1])
+    was, now = (_group(side, arn) for side in (before, after))
+    if was is not None and now is not None:
+        yield from _compared(ref, was, now)
     attributes = [side.snapshot.aws.target_group_attributes.get(arn) for side in (before, after)]
     yield from _both(ref, attributes[0], attributes[1], "attributes")
     had, has = (_seen(side.scene.health(arn)) for side in (before, after))
     if had is None or has is None:
         return
-    if (groups[1] or groups[0]).get("TargetType") == "ip":
+    known = now or was
+    if known is not None and known.target_type == "ip":
         # Pods' addresses come and go: how many there are, and on which ports.
         yield from changed(ref, len(had), len(has), "registeredTargets")
-        targets = [sorted({str(_target(one).get("Port")) for one in found}) for found in (had, has)]
+        targets = [sorted({str(one.target.port) for one in found}) for found in (had, has)]
         field = "targetPorts"
     else:
-        targets = [
-            [f"{_target(one).get('Id')}:{_target(one).get('Port')}" for one in found]
-            for found in (had, has)
-        ]
+        targets = [[f"{one.target.id}:{one.target.port}" for one in found] for found in (had, has)]
         field = "targets"
     yield from changed(ref, targets[0], targets[1], field)
 
 
-def _target(described: Obj) -> Obj:
-    return described.get("Target") or {}
+def _group(side: Side, arn: str) -> TargetGroup | None:
+    listed = _seen(side.snapshot.aws.target_groups) or ()
+    return next((group for group in listed if group.target_group_arn == arn), None)
 
 
 def _of_security_groups(before: Side, after: Side) -> Iterator[Change]:
     had, has = (_seen(side.snapshot.aws.security_groups) for side in (before, after))
     if had is None or has is None:
         return
-    old = {group.get("GroupId"): group for group in had}
+    old = {group.group_id: group for group in had}
     for group in has:
-        earlier = old.get(group.get("GroupId"))
-        if earlier is not None:
-            ref = ObjectRef("SecurityGroup", str(group.get("GroupId")))
-            for field in ("IpPermissions", "IpPermissionsEgress"):
-                yield from changed(
-                    ref, _permissions(earlier, field), _permissions(group, field), field
-                )
+        earlier = old.get(group.group_id)
+        if earlier is None:
+            continue
+        for field, was, now in (
+            ("IpPermissions", earlier.ip_permissions, group.ip_permissions),
+            ("IpPermissionsEgress", earlier.ip_permissions_egress, group.ip_permissions_egress),
+        ):
+            if was is not None and now is not None:
+                ref = ObjectRef("SecurityGroup", group.group_id)
+                yield from changed(ref, _permissions(was), _permissions(now), field)
 
 
-def _permissions(group: Obj, field: str) -> list[str]:
-    """Each permission as one text: "tcp 443 from 0.0.0.0/0"."""
+def _permissions(rules: Iterable[IpPermission]) -> list[str]:
+    """Each permission as one text: "tcp 443 0.0.0.0/0"."""
     found = []
-    for one in group.get(field) or ():
-        low, high = one.get("FromPort"), one.get("ToPort")
+    for one in rules:
+        low, high = one.from_port, one.to_port
         ports = "" if low is None else f" {low}" if low == high else f" {low}-{high}"
-        protocol = {"-1": "all"}.get(str(one.get("IpProtocol")), str(one.get("IpProtocol")))
-        sources = (
-            ("IpRanges", "CidrIp"),
-            ("Ipv6Ranges", "CidrIpv6"),
-            ("PrefixListIds", "PrefixListId"),
-            ("UserIdGroupPairs", "GroupId"),
-        )
-        for key, name in sources:
-            found += [f"{protocol}{ports} {item.get(name)}" for item in one.get(key) or ()]
+        protocol = "all" if one.ip_protocol == "-1" else one.ip_protocol
+        sources = [
+            *(item.cidr_ip for item in one.ip_ranges),
+            *(item.cidr_ipv6 for item in one.ipv6_ranges),
+            *(item.prefix_list_id for item in one.prefix_list_ids),
+            *(item.group_id for item in one.user_id_group_pairs),
+        ]
+        found += [f"{protocol}{ports} {source}" for source in sources]
     return found
 
 
-def _seen(found: Collected[tuple[Obj, ...]] | None) -> tuple[Obj, ...] | None:
+def _seen(found: Collected[tuple[T, ...]] | None) -> tuple[T, ...] | None:
     return found.get() if found is not None and found.seen else None
 
 
 def _both(
-    ref: ObjectRef, had: Collected[Any] | None, has: Collected[Any] | None, field: str
+    ref: ObjectRef, had: Collected[T] | None, has: Collected[T] | None, field: str
 ) -> Iterator[Change]:
     if had is not None and has is not None and had.seen and has.seen:
         yield from changed(ref, _plain(had.get()), _plain(has.get()), field)
 
 
-def _compared(ref: ObjectRef, old: Any, new: Any) -> Iterator[Change]:
+def _compared(ref: ObjectRef, old: Thing, new: Thing) -> Iterator[Change]:
     yield from changed(ref, _plain(old), _plain(new))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from hopcheck.model import Change, Obj, ObjectRef
+from hopcheck.model import Change, ObjectRef
 
 # What tells the items of a list apart, the most telling first.
 _IDENTITIES = (
@@ -186,7 +186,7 @@ def _short(value: Any) -> Any:
     return value
 
 
-def owned(fields: Obj, path: Path) -> bool:
+def owned(fields: Mapping[str, Any], path: Path) -> bool:
     """Whether managedFields' `fields` (FieldsV1) hold the field of `path`.
 
     An atomic list or map is one field: it holds whatever is in it. Source: the serialisation of
@@ -203,7 +203,7 @@ def owned(fields: Obj, path: Path) -> bool:
     return True
 
 
-def _child(node: Obj, step: str | Item) -> Obj | None:
+def _child(node: Mapping[str, Any], step: str | Item) -> Mapping[str, Any] | None:
     if isinstance(step, str):
         found = node.get(f"f:{step}")
         return found if isinstance(found, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -11,8 +12,8 @@ from hopcheck.behaviour.kubernetes.hosts import hosts_of
 from hopcheck.behaviour.kubernetes.references import Key
 from hopcheck.history.changes.fields import Difference, Path, differences, in_words, owned
 from hopcheck.history.changes.way import Side
-from hopcheck.model import Change, Collected, KubeEvidence, Obj, ObjectRef, Why
-from hopcheck.model.kubernetes import Manager
+from hopcheck.model import Change, Collected, KubeEvidence, ObjectRef, Why
+from hopcheck.model.kubernetes import Manager, Namespace, Node, Object, Pod, Secret, Service
 
 KINDS = {
     "ingresses": "Ingress",
@@ -63,11 +64,10 @@ _POD_LABELS = frozenset(
 )
 
 
-def reference(key: Key, obj: Obj | None = None) -> ObjectRef:
+def reference(key: Key, obj: Object) -> ObjectRef:
     """The object as findings name it."""
     resource, namespace, name = key
-    kind = str((obj or {}).get("kind") or KINDS.get(resource, resource))
-    return ObjectRef(kind, name, namespace or None)
+    return ObjectRef(obj.kind or KINDS.get(resource, resource), name, namespace or None)
 
 
 def changes_of_objects(before: Side, after: Side, keys: Iterable[Key]) -> Iterator[Change]:
@@ -84,97 +84,83 @@ def changes_of_objects(before: Side, after: Side, keys: Iterable[Key]) -> Iterat
             yield _created(key, new.get())
 
 
-def _controlled(found: Collected[Obj]) -> bool:
-    owners = _meta(found.get()).get("ownerReferences") if found.seen else ()
-    return any(owner.get("controller") for owner in owners or ())
+def _controlled(found: Collected[Object]) -> bool:
+    return found.seen and any(owner.controller for owner in found.get().metadata.owner_references)
 
 
-def _created(key: Key, obj: Obj) -> Change:
-    at = _meta(obj).get("creationTimestamp")
-    first: Manager = min(_writers(obj), key=lambda entry: str(entry.get("time")), default=Manager())
-    by = first.get("manager") if _within(at, first.get("time"), _CREATING) else None
-    return Change(reference(key, obj), "exists", False, True, at, by)
+def _created(key: Key, obj: Object) -> Change:
+    at = obj.metadata.creation_timestamp
+    first = min(_writers(obj), key=lambda entry: entry.time or "~", default=Manager())
+    by = first.manager or None if _within(at, first.time, _CREATING) else None
+    return Change(reference(key, obj), "exists", False, True, at or None, by)
 
 
-def _within(one: object, other: object, limit: dt.timedelta) -> bool:
+def _within(one: str, other: str, limit: dt.timedelta) -> bool:
     try:
-        return (
-            abs(dt.datetime.fromisoformat(str(one)) - dt.datetime.fromisoformat(str(other)))
-            <= limit
-        )
+        return abs(dt.datetime.fromisoformat(one) - dt.datetime.fromisoformat(other)) <= limit
     except (ValueError, TypeError):
         return False
 
 
-def _edited(key: Key, old: Obj, new: Obj) -> Iterator[Change]:
+def _edited(key: Key, old: Object, new: Object) -> Iterator[Change]:
     ref = reference(key, new)
-    if old.get("slim") or new.get("slim"):
+    if old.slim or new.slim:
         # One of them was kept in part, since it no longer (or not yet) names the host.
-        found = list(differences(_hosts(old), _hosts(new), ("hosts",)))
-    elif key[0] == "secrets":
+        found = list(differences(hosts_of(old), hosts_of(new), ("hosts",)))
+    elif isinstance(old, Secret) and isinstance(new, Secret):
         found = list(_of_secret(old, new))
     else:
-        found = list(differences(_content(key[0], old), _content(key[0], new)))
+        found = list(differences(_content(old), _content(new)))
     for one in found:
         at, by = author(old, new, one.path) if one.after is not None else (None, None)
         yield Change(ref, in_words(one.path), one.before, one.after, at, by)
 
 
-def _hosts(route: Obj) -> list[str]:
-    return hosts_of(route)
-
-
-def _of_secret(old: Obj, new: Obj) -> Iterator[Difference]:
+def _of_secret(old: Secret, new: Secret) -> Iterator[Difference]:
     """A Secret's contents are not read: another version is all that can be told, and its keys."""
-    had, has = (_meta(obj).get("resourceVersion") for obj in (old, new))
+    had, has = old.metadata.resource_version, new.metadata.resource_version
     if had != has:
-        yield Difference(("metadata", "resourceVersion"), had, has)
-    if "keys" in old and "keys" in new:
-        yield from differences(old["keys"], new["keys"], ("data",))
+        yield Difference(("metadata", "resourceVersion"), had or None, has or None)
+    if old.entries is not None and new.entries is not None:
+        yield from differences(old.entries, new.entries, ("data",))
 
 
-def _content(resource: str, obj: Obj) -> Obj:
-    """What somebody decided, of an object: no status, no book-keeping."""
-    plain: Obj = msgspec.to_builtins(obj)
-    body: Obj = {key: value for key, value in plain.items() if key not in _NOT_SPEC}
-    meta = _meta(plain)
-    body["metadata"] = {
-        "labels": dict(meta.get("labels") or {}),
-        "annotations": {
-            key: value
-            for key, value in (meta.get("annotations") or {}).items()
-            if key not in _NOISE
-        },
-        "deletionTimestamp": meta.get("deletionTimestamp"),
+def _content(obj: Object) -> dict[str, Any]:
+    """What somebody decided, of an object, as plain JSON: no status, no book-keeping."""
+    meta = obj.metadata
+    shown = {
+        "labels": meta.labels,
+        "annotations": {k: v for k, v in meta.annotations.items() if k not in _NOISE},
+        "deletionTimestamp": meta.deletion_timestamp,
     }
-    if resource == "services":
-        spec = _spec(plain)
-        # A headless Service is one by its clusterIP.
-        headless = {"clusterIP": "None"} if spec.get("clusterIP") == "None" else {}
-        body["spec"] = {k: v for k, v in spec.items() if k not in _SPEC_NOISE} | headless
-    if resource == "nodes":
+    if isinstance(obj, Namespace):
+        return {"metadata": shown}
+    plain: dict[str, Any] = msgspec.to_builtins(obj)
+    body = {key: value for key, value in plain.items() if key not in _NOT_SPEC}
+    if isinstance(obj, Node):
+        spec = plain.get("spec", {})
         return {
-            "spec": {key: _spec(plain).get(key) for key in ("unschedulable", "taints")},
+            "spec": {key: spec.get(key) for key in ("unschedulable", "taints")},
             "status": {"Ready": _ready(obj)},
         }
-    if resource == "namespaces":
-        return {"metadata": body["metadata"]}
-    if resource == "pods":
-        labels = {k: v for k, v in body["metadata"]["labels"].items() if k not in _POD_LABELS}
-        body["metadata"] = body["metadata"] | {"labels": labels}
-        if _meta(obj).get("ownerReferences"):
+    if isinstance(obj, Service):
+        # A headless Service is one by its clusterIP.
+        headless = {"clusterIP": "None"} if obj.spec.cluster_ip == "None" else {}
+        spec = body.get("spec", {})
+        body["spec"] = {k: v for k, v in spec.items() if k not in _SPEC_NOISE} | headless
+    if isinstance(obj, Pod):
+        shown["labels"] = {k: v for k, v in meta.labels.items() if k not in _POD_LABELS}
+        if meta.owner_references:
             body.pop("spec", None)  # the workload's template has it
-    return body
+    return body | {"metadata": shown}
 
 
-def _ready(node: Obj) -> str | None:
-    for condition in (node.get("status") or {}).get("conditions") or ():
-        if condition.get("type") == "Ready":
-            return str(condition.get("status"))
-    return None
+def _ready(node: Node) -> str | None:
+    found = (condition.status for condition in node.status.conditions if condition.type == "Ready")
+    return next(found, None)
 
 
-def author(old: Obj, new: Obj, path: Path) -> tuple[str | None, str | None]:
+def author(old: Object, new: Object, path: Path) -> tuple[str | None, str | None]:
     """When and by whom the field was written, as managedFields tell it; (None, None) otherwise.
 
     The API server dates a manager's entry when that manager changes any of its fields: one that
@@ -182,20 +168,20 @@ def author(old: Obj, new: Obj, path: Path) -> tuple[str | None, str | None]:
     (kubectl scale, an autoscaler) it does not date: there the owner is told without a time, since
     whoever changes a field takes it from its owner.
     """
-    known = {(entry.get("manager"), entry.get("time")) for entry in _writers(old)}
+    known = {(entry.manager, entry.time) for entry in _writers(old)}
     owners = [
         entry
         for entry in _writers(new)
-        if (not entry.get("time") or (entry.get("manager"), entry["time"]) not in known)
-        and _owns(entry.get("fields"), path)
+        if (not entry.time or (entry.manager, entry.time) not in known)
+        and _owns(entry.fields, path)
     ]
     if not owners:
         return None, None
-    last = max(owners, key=lambda entry: str(entry.get("time") or ""))
-    return last.get("time"), last.get("manager")
+    last = max(owners, key=lambda entry: entry.time)
+    return last.time or None, last.manager or None
 
 
-def _owns(fields: Obj | None, path: Path) -> bool:
+def _owns(fields: dict[str, Any] | None, path: Path) -> bool:
     if not fields:
         return False
     if path == ("metadata", "resourceVersion"):
@@ -203,33 +189,19 @@ def _owns(fields: Obj | None, path: Path) -> bool:
     return owned(fields, path)
 
 
-def _writers(obj: Obj) -> list[Obj]:
-    entries = _meta(obj).get("managedFields") or ()
-    return [entry for entry in entries if entry.get("subresource") != "status"]
-
-
-def _meta(obj: Obj) -> Obj:
-    return obj.get("metadata") or {}
-
-
-def _spec(obj: Obj) -> Obj:
-    return obj.get("spec") or {}
+def _writers(obj: Object) -> list[Manager]:
+    return [entry for entry in obj.metadata.managed_fields if entry.subresource != "status"]
 
 
 def same_cluster(before: KubeEvidence, after: KubeEvidence) -> bool:
     """Whether both looked at one cluster: by the uids of its namespaces, else by its address."""
     spaces = [
-        {_meta(item).get("name"): _meta(item).get("uid") for item in _listed(kube, "namespaces")}
+        {item.name: item.metadata.uid for item in kube.of(Namespace).or_else(()) or ()}
         for kube in (before, after)
     ]
     for name in ("kube-system", "default"):
         uids = [found.get(name) for found in spaces]
         if all(uids):
             return uids[0] == uids[1]
-    urls = [(kube.server.or_else({}) or {}).get("url") for kube in (before, after)]
-    return None in urls or urls[0] == urls[1]
-
-
-def _listed(kube: KubeEvidence, resource: str) -> tuple[Obj, ...]:
-    found: Collected[tuple[Obj, ...]] = kube.list(resource)
-    return found.or_else(()) or ()
+    urls = [kube.server.get().url if kube.server.seen else "" for kube in (before, after)]
+    return not all(urls) or urls[0] == urls[1]

@@ -6,11 +6,14 @@ They are often what follows from an edit, so they stand behind it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from hopcheck.behaviour.kubernetes.references import Key
 from hopcheck.history.changes.fields import changed
 from hopcheck.history.changes.way import Side
-from hopcheck.model import Certificate, Change, DnsAnswer, Obj, ObjectRef, Snapshot
+from hopcheck.model import Certificate, Change, DnsAnswer, ObjectRef, Snapshot
+from hopcheck.model.aws import LoadBalancer
+from hopcheck.model.kubernetes import EndpointSlice, Workload
 
 _WORKLOADS = {"deployments": "Deployment", "daemonsets": "DaemonSet", "statefulsets": "StatefulSet"}
 
@@ -51,8 +54,8 @@ def _moved_within(before: Side, after: Side, old: DnsAnswer, new: DnsAnswer) -> 
 
 
 def _addresses_of_balancer(side: Side) -> tuple[str, ...]:
-    balancer = side.scene.balancer or {}
-    found = side.snapshot.dns.names.get(str(balancer.get("DNSName", "")).lower())
+    balancer: LoadBalancer | None = side.scene.balancer
+    found = side.snapshot.dns.names.get(balancer.dns_name.lower()) if balancer else None
     return (found.or_else(()) if found is not None else ()) or ()
 
 
@@ -68,7 +71,7 @@ def changes_of_certificates(before: Side, after: Side) -> Iterator[Change]:
     yield from changes or [Change(ref, "sha256", had.sha256, has.sha256)]
 
 
-def _told(certificate: Certificate, names: Iterable[str]) -> Obj:
+def _told(certificate: Certificate, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(certificate, name) for name in names}
 
 
@@ -113,23 +116,21 @@ def changes_of_counts(before: Side, after: Side, keys: Iterable[Key]) -> Iterato
                 yield from changed(ref, ready[0], ready[1], "readyPods")
 
 
-def _ready(workload: Obj) -> int:
-    status = workload.get("status") or {}
-    return int(status.get("readyReplicas") or status.get("numberReady") or 0)
+def _ready(workload: Workload) -> int:
+    return workload.status.ready_replicas or workload.status.number_ready or 0
 
 
-def _endpoints(side: Side, namespace: str, name: str) -> Obj | None:
-    listed = side.kube.list("endpointslices", namespace)
+def _endpoints(side: Side, namespace: str, name: str) -> dict[str, Any] | None:
+    listed = side.kube.of(EndpointSlice, namespace)
     if not listed.seen or listed.truncated:
         return None
     ready: set[str] = set()
     ports: set[str] = set()
     for one in listed.get():
-        labels = (one.get("metadata") or {}).get("labels") or {}
-        if labels.get("kubernetes.io/service-name") != name:
+        if one.metadata.labels.get("kubernetes.io/service-name") != name:
             continue
-        for endpoint in one.get("endpoints") or ():
-            if (endpoint.get("conditions") or {}).get("ready") is not False:
-                ready |= set(endpoint.get("addresses") or ())
-        ports |= {f"{port.get('name') or ''}:{port.get('port')}" for port in one.get("ports") or ()}
+        for endpoint in one.endpoints:
+            if endpoint.conditions.ready is not False:
+                ready |= set(endpoint.addresses)
+        ports |= {f"{port.name}:{port.port}" for port in one.ports}
     return {"readyEndpoints": len(ready), "endpointPorts": sorted(ports)}

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Hop, Obj, ObjectRef, Severity
+from hopcheck.model.aws import Action
 from hopcheck.scene.chain import Chain, GroupLink, TraefikPort
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
@@ -305,10 +306,10 @@ def the_listeners_rule_forwards(scene: Scene) -> Iterator[Finding]:
     rules = _rules(scene, way) if way is not None else ()
     if way is None or not rules:
         return
-    chosen = chosen_rule(rules, scene.target.host, scene.target.path) or {}
-    actions = chosen.get("Actions") or [{}]
-    last = actions[-1]
-    kind = last.get("Type", "forward")
+    chosen = chosen_rule(rules, scene.target.host, scene.target.path)
+    actions = chosen.actions if chosen is not None else ()
+    last = actions[-1] if actions else Action()
+    kind = last.type or "forward"
     probes = [c.get() for c in scene.snapshot.http.requests if c.seen]
     own = [p for p in probes if p.exchanges and producer(p.exchanges[-1]) is Producer.ALB]
     loops = [p for p in own if p.exchanges[-1].error is ErrorKind.TOO_MANY_REDIRECTS]
@@ -338,13 +339,13 @@ def _rules(scene: Scene, way: Chain) -> tuple[Obj, ...]:
 
 def led_elsewhere(scene: Scene, way: Chain, action: str, **more: Any) -> Finding:
     """The rule for the host and path does something else than lead to this cluster."""
-    chosen = chosen_rule(_rules(scene, way), scene.target.host, scene.target.path) or {}
+    chosen = chosen_rule(_rules(scene, way), scene.target.host, scene.target.path)
     return of_listener(
         "TGT009",
         way,
         host=scene.target.host,
         path=scene.target.path,
-        rule=chosen.get("Priority", "default"),
+        rule=chosen.priority if chosen is not None else "default",
         action=action,
         listener_arn=way.listener.get("ListenerArn", ""),
         **more,

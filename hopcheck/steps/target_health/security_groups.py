@@ -99,7 +99,7 @@ def _outbound(way: Chain, by_id: dict[str, Obj]) -> Finding | None:
     if not _all_unhealthy(way):
         return None
     for port in (number for group in way.groups for number in group.numbers):
-        if not rules_for((by_id[i] for i in ids), port, "IpPermissionsEgress"):
+        if not rules_for((by_id[i] for i in ids), port, outbound=True):
             what = text("security_group", "outbound", name=lb_name(way.balancer))
             source = text("security_group", "the_balancer")
             return _finding(ids[0], what, source, port, [], lb_ref(way.balancer))

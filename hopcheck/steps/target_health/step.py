@@ -16,6 +16,7 @@ from hopcheck.model import (
     Step,
     Why,
 )
+from hopcheck.model.aws import Identity
 from hopcheck.scene.chain import Chain
 from hopcheck.scene.hairpin import hairpinned, preserving_group
 from hopcheck.scene.scene import Scene
@@ -95,14 +96,14 @@ def _without_balancer(scene: Scene) -> Judgement:
     if not listed.seen:
         gap = Gap("aws", listed.why or Why.NOT_SELECTED, listed.detail, params={"party": "aws"})
         return Judgement(Step.TARGET_HEALTH, gaps=(gap,))
-    identity = scene.aws.identity.or_else({}) or {}
+    identity = scene.aws.identity.or_else(Identity())
     gap = Gap(
         "load_balancer_unmatched",
         Why.NOT_NEEDED,
         params={
             "host": scene.target.host,
-            "account": identity.get("Account") or "?",
-            "region": identity.get("Region") or scene.snapshot.vantage.aws_region or "?",
+            "account": identity.account or "?",
+            "region": identity.region or scene.snapshot.vantage.aws_region or "?",
         },
     )
     return Judgement(Step.TARGET_HEALTH, gaps=(gap,))

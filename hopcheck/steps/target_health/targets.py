@@ -130,10 +130,9 @@ def _off_port(scene: Scene, group: GroupLink, kind: Kind, port: int, count: int)
 
 def _words(scene: Scene) -> dict[str, Any]:
     """Traefik's Service, as texts name it; its workload where it has none."""
-    service = meta(scene.traefik_service) if scene.traefik_service is not None else {}
-    own = scene.instance
-    namespace = service.get("namespace") or (own.namespace if own else "")
-    name = service.get("name") or (own.name if own else "")
+    service = scene.traefik_service or scene.instance
+    namespace = service.namespace if service is not None else ""
+    name = service.name if service is not None else ""
     return {
         "service": f"{namespace}/{name}",
         "ns": namespace,

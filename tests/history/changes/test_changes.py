@@ -241,6 +241,18 @@ def test_aws_that_was_denied_is_no_change() -> None:
     assert since_healthy(blind) == []
 
 
+def test_what_aws_described_but_once_is_no_change() -> None:
+    def one_group_less(plain: Plain) -> None:
+        plain["aws"]["target_groups"]["value"].pop()
+
+    def no_outbound_rules(plain: Plain) -> None:
+        for group in plain["aws"]["security_groups"]["value"]:
+            group.pop("IpPermissionsEgress")
+
+    assert since_healthy(one_group_less) == []
+    assert since_healthy(no_outbound_rules) == []
+
+
 # --- particular parties --------------------------------------------------------------------
 
 
