@@ -1,6 +1,7 @@
 """The wheel, installed into an empty place, is the same suite."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -160,3 +161,15 @@ def test_checks_without_a_host_are_refused(installed: Path, tmp_path: Path) -> N
     )
     assert done.returncode != 0
     assert "no host was given" in done.stdout + done.stderr
+
+
+def test_the_wheel_brings_the_suites_own_clients(installed: Path) -> None:
+    (metadata,) = installed.glob("hopcheck-*.dist-info/METADATA")
+    lines = metadata.read_text("utf-8").splitlines()
+    needed = {
+        re.split(r"[^\w-]", line.removeprefix("Requires-Dist: "))[0]
+        for line in lines
+        if line.startswith("Requires-Dist: ") and "extra ==" not in line
+    }
+    assert {"pytest", "kubernetes", "dnspython", "httpx", "boto3"} <= needed
+    assert "h11" not in needed
