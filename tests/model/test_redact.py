@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from hopcheck.model.kubernetes import Pod
 from hopcheck.model.redact import (
     REDACTED,
     redact_headers,
@@ -13,6 +14,7 @@ from hopcheck.model.redact import (
     redact_text,
     redact_url,
 )
+from tests.objects import made
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzeXN0ZW0ifQ.c2lnbmF0dXJl-_x"
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc+/=\n-----END RSA PRIVATE KEY-----"
@@ -155,6 +157,30 @@ def test_object_by_key_and_by_text() -> None:
         "plugin": {"secret": REDACTED},
         "pair": ("password", f"Bearer {REDACTED}"),
     }
+
+
+def test_an_object_with_types_as_its_json() -> None:
+    texts = [*SECRETS, *KEPT]
+    obj = {
+        "metadata": {"annotations": {f"a{n}": text for n, text in enumerate(texts)}},
+        "spec": {
+            "containers": [
+                {
+                    "args": texts,
+                    "env": [{"name": "DB_PASSWORD", "value": "x"}, {"name": "PORT", "value": "80"}],
+                    "livenessProbe": {"httpGet": {"port": "token=abc", "path": "/a?b=c"}},
+                    "startupProbe": {"httpGet": {"port": 80, "path": "/a"}},
+                }
+            ],
+            "volumes": [{"name": "v", "secret": {"secretName": "tls"}}],
+        },
+        "status": {"conditions": [{"type": "Ready", "message": "Bearer a1b2c3d4"}]},
+    }
+    pod = made(Pod, obj)
+    assert redact_obj(pod) == made(Pod, redact_obj(obj))
+    assert redact_obj(pod) != pod
+    clean = made(Pod, metadata={"name": "app"}, spec={"volumes": obj["spec"]["volumes"]})
+    assert redact_obj(clean) is clean
 
 
 # In Korean what follows a word stands close to it.
