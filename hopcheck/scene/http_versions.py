@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hopcheck.model import ErrorKind, Probe
+from hopcheck.scene.outcome import Producer, producer
 
 # Whether the other version than the first request's is asked.
 TURNS = (False, True, True, False, True, False, False, True)
@@ -32,6 +33,8 @@ def works(probe: Probe, *, http2: bool) -> bool | None:
     if http2 != by_http2(probe):
         return None
     if last.error is None:
+        if last.status == 502 and producer(last) is Producer.TRAEFIK:
+            return None  # of a pod behind it, which no client's version reaches
         return last.status not in _STATUSES
     refused = last.error is ErrorKind.TLS_ALERT and not http2  # no protocol in common
     return False if refused or last.error in _UNANSWERED else None

@@ -36,12 +36,16 @@ async def passthrough(lab: Lab) -> None:
 
 @setup(FAMILY, "tcp-terminated")
 async def tcp_terminated(lab: Lab) -> None:
-    """An IngressRouteTCP for any name: Traefik ends TLS and passes the rest as it is."""
+    """An IngressRouteTCP for any name: Traefik ends TLS and passes the rest as it is.
+
+    The pods speak HTTP/1.1 alone, so that is what the handshake may agree to.
+    """
     lab.store.delete("ingresses", APP, INGRESS)
+    put(lab, "TLSOption", "plain", "alpnProtocols: [http/1.1]")
     put(
         lab, "IngressRouteTCP", "my-app",
-        "{entryPoints: [websecure], tls: {secretName: myapp-tls}, routes: [{match: 'HostSNI(`*`)',"
-        f" services: {_OURS}}}]}}",
+        "{entryPoints: [websecure], tls: {secretName: myapp-tls, options: {name: plain}},"
+        f" routes: [{{match: 'HostSNI(`*`)', services: {_OURS}}}]}}",
     )  # fmt: skip
 
 
