@@ -109,6 +109,8 @@ def diagnose(
     Exit code: 0 healthy, 1 broken, 4 degraded, 3 it could not be told, 2 usage, 70 a defect of
     hopcheck, 130 interrupted. With --watch it is that of the last run.
     """
+    from hopcheck.collect.kubernetes.credentials import begin
+
     look = running.Look(as_json=options.pop("json"), quiet=quiet, verbose=verbose)
     stored = options.pop("from")
     try:
@@ -121,6 +123,7 @@ def diagnose(
         if not hosts:
             _usage(text("usage", "no_host"))
         runs = host_runs(hosts, options, file)
+        begin(runs[0].options)
     except UsageError as error:
         _usage(str(error))
     sys.exit(running.diagnosed(runs, look, every_s))

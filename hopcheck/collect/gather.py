@@ -263,10 +263,12 @@ class Collection:
         from hopcheck.collect.web.probe import probe_hops
 
         objects = await asyncio.shield(kube)
-        if len(Scene(self.snapshot()).instances) > 1:
+        scene = Scene(self.snapshot())
+        if len(scene.instances) > 1:
             # Which of several Traefiks is meant, the load balancer's targets tell.
             await asyncio.shield(aws)
-        targets = hop_targets(objects, self.target, Scene(self.snapshot()).instance)
+            scene = Scene(self.snapshot())
+        targets = hop_targets(objects, self.target, scene.instance)
         if not targets:
             return
         if not self.direct_probes:

@@ -113,11 +113,16 @@ def _peak_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
+def _environment(lab: Lab) -> dict[str, str]:
+    """As users start it: packages that pip installed come with their bytecode."""
+    return child_environment(lab) | {"PYTHONDONTWRITEBYTECODE": ""}
+
+
 async def bench(runs: int) -> list[str]:
     """Measure one host both ways, on the bare lab and with every party late; the table."""
     rows = ["| lab | hopcheck (s) | commands (s) | ratio | memory (MB) |", "|---|---|---|---|---|"]
     async with Lab() as lab:
-        env = child_environment(lab)
+        env = _environment(lab)
         with tempfile.TemporaryDirectory() as cwd:
             ours = [sys.executable, "-m", "hopcheck", "diagnose", HOST, *lab.arguments(), "--quiet"]
             for name, late in (("bare", 0.0), ("every party 50 ms late", LATE_S)):
@@ -138,7 +143,7 @@ async def bench(runs: int) -> list[str]:
 async def fleets(runs: int) -> list[str]:
     """Measure many hosts in one process against a bare program; the table."""
     async with Lab() as lab:
-        return await fleet_rows(lab, child_environment(lab), _once, runs)
+        return await fleet_rows(lab, _environment(lab), _once, runs)
 
 
 def told(rows: list[str], said: str, targets: str, readme: Path | None, marks: str) -> None:

@@ -54,7 +54,7 @@ async def _run(lab: Lab, directory: str, *python: str) -> str:
     """Diagnose the host in a process of its own; what it wrote on standard error."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, *python, "-m", "hopcheck", "diagnose", HOST, *lab.arguments(), "--quiet",
-        env=child_environment(lab), cwd=directory,
+        env=child_environment(lab) | {"PYTHONDONTWRITEBYTECODE": ""}, cwd=directory,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, told = await process.communicate()

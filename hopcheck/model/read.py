@@ -105,9 +105,11 @@ def _of(info: inspect.Type) -> _Reader:
         case inspect.UnionType(types=types):
             return _first([_of(one) for one in types if not isinstance(one, inspect.NoneType)])
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
-            return lambda value: _each(item, value)
+            each = _of(item)
+            return lambda value: _each(each, value)
         case inspect.DictType(value_type=item):
-            return lambda value: _named(item, value)
+            each = _of(item)
+            return lambda value: _named(each, value)
         case inspect.StrType():
             return _text
         case inspect.IntType():
@@ -123,13 +125,20 @@ def _struct(cls: Any, value: Any) -> Any:
     if not isinstance(value, Mapping):
         return UNSET
     found = {}
-    for field in msgspec.structs.fields(cls):
-        given = value.get(field.encode_name)
+    for key, name, reader in _readers(cls):
+        given = value.get(key)
         if given is not None:
-            one = _reader(field.type)(given)
+            one = reader(given)
             if one is not UNSET:
-                found[field.name] = one
+                found[name] = one
     return cls(**found)
+
+
+@cache
+def _readers(cls: Any) -> list[tuple[str, str, _Reader]]:
+    """Each field's name in JSON, its attribute and what reads it."""
+    fields = msgspec.structs.fields(cls)
+    return [(field.encode_name, field.name, _reader(field.type)) for field in fields]
 
 
 def _first(readers: list[_Reader]) -> _Reader:
@@ -146,17 +155,15 @@ def _first(readers: list[_Reader]) -> _Reader:
     return reads
 
 
-def _each(item: inspect.Type, value: Any) -> Any:
+def _each(reader: _Reader, value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return UNSET
-    reader = _of(item)
     return tuple(one for one in map(reader, value) if one is not UNSET)
 
 
-def _named(item: inspect.Type, value: Any) -> Any:
+def _named(reader: _Reader, value: Any) -> Any:
     if not isinstance(value, Mapping):
         return UNSET
-    reader = _of(item)
     found = {str(key): reader(one) for key, one in value.items() if one is not None}
     return {key: one for key, one in found.items() if one is not UNSET}
 

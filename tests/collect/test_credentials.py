@@ -488,6 +488,22 @@ def test_a_process_that_ends_early_is_a_reason(tmp_path, monkeypatch):
     )
 
 
+def test_what_was_begun_ahead_is_what_is_asked(tmp_path, monkeypatch):
+    path = written(tmp_path / "k", config())
+    credentials.begin(Options(kubeconfig=path))
+    monkeypatch.setattr(credentials, "_LOADER", tmp_path / "not-started-again")
+    assert opened(path).authorization == "Bearer t"
+    assert unavailable(path)[0] is Why.ERROR  # it was there once
+
+
+def test_what_was_begun_and_nobody_asked_for_is_ended(tmp_path):
+    credentials.begin(Options(kubeconfig=written(tmp_path / "k", config())))
+    (begun,) = credentials._begun.values()
+    credentials._end_what_nobody_asked_for()
+    assert begun._process.returncode is not None
+    assert not Path(begun._directory.name).exists()
+
+
 # --- auth-providers -----------------------------------------------------------------------------
 
 

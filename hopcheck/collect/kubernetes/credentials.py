@@ -7,14 +7,17 @@ and ended with everything that it started. What it found becomes an `httpx.Async
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import json
 import math
 import os
 import signal
 import ssl
+import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,8 @@ from hopcheck.model.redact import redact_text
 
 if TYPE_CHECKING:
     import httpx
+
+    from hopcheck.config.options import Options
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -61,46 +66,72 @@ class _Refused(Struct, frozen=True, forbid_unknown_fields=True):
     detail: str
 
 
-async def open_api(run: Run, account: str = ACCOUNT) -> tuple[Access, httpx.AsyncClient]:
-    """The API server that the run's options and the environment name, and a client of it.
+class _Loading:
+    """The process that loads, from when it is started to when its whole group is ended.
 
-    Connects to nothing but what a plugin or auth-provider connects to. Raises Unavailable:
-    NOT_CONFIGURED where there is no configuration at all; MISCONFIGURED with one line of detail
-    where it cannot be used or a plugin fails; TIMED_OUT.
+    Keeps what it says up to a limit. `ended`: it has closed its pipes.
     """
-    with tempfile.TemporaryDirectory(prefix="hopcheck-") as directory:
-        access = await _loaded(run, directory, account)
+
+    def __init__(self, options: Options, account: str, seconds: float) -> None:
+        """Start it, to end by itself after `seconds`. Raises OSError."""
+        self._directory = tempfile.TemporaryDirectory(prefix="hopcheck-")
+        asked = {
+            "path": sys.path,
+            "kubeconfig": options.kubeconfig,
+            "context": options.context,
+            "account": account,
+            "directory": self._directory.name,
+            "seconds": math.ceil(seconds) + 2,
+        }
         try:
-            async with asyncio.timeout(min(run.options.timeout, run.remaining())):
-                context = await in_thread(_tls, access)
-        except TimeoutError:
-            raise Unavailable(
-                Why.TIMED_OUT, "the kubeconfig's certificates could not be read in time"
-            ) from None
-    return access, client_of(access, context)
-
-
-class _Loading(asyncio.SubprocessProtocol):
-    """Keeps what the process says up to a limit; `ended` when it exited and closed its pipes."""
-
-    def __init__(self) -> None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(_LOADER), json.dumps(asked)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # no terminal, and a group to be ended with all children
+            )
+        except OSError:
+            self._directory.cleanup()
+            raise
         self.output = {1: bytearray(), 2: bytearray()}
         self.ready = asyncio.Event()
-        self.exited = asyncio.Event()
         self.ended = asyncio.Event()
+        self._open = 2
+        self._transports: list[asyncio.BaseTransport] = []
 
-    def process_exited(self) -> None:
-        self.exited.set()
+    async def listen(self) -> None:
+        """Hear what it says in this event loop, from its start on."""
+        loop = asyncio.get_running_loop()
+        for number, pipe in ((1, self._process.stdout), (2, self._process.stderr)):
+            transport, _ = await loop.connect_read_pipe(partial(_Pipe, self, number), pipe)
+            self._transports.append(transport)
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        kept = self.output[fd]
+    def turn_away(self) -> None:
+        """Hear no more of it: what it started may hold its pipes open for ever."""
+        for transport in self._transports:
+            transport.close()
+
+    def heard(self, number: int, data: bytes) -> None:
+        """It said `data`; none: it will say nothing more there."""
+        kept = self.output[number]
         kept += data[: _ANSWER_BYTES - len(kept)]
-        if b"\n" in self.output[1]:
+        self._open -= not data
+        if b"\n" in self.output[1] or not self._open:
             self.ready.set()
+        if not self._open:
+            self.ended.set()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's interface
-        self.ready.set()
-        self.ended.set()
+    def end(self) -> None:
+        """End it and all that it started: a plugin's children may outlive it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)  # killed: its exit is a matter of milliseconds
+
+    def clean(self) -> None:
+        """Take its files away."""
+        self._directory.cleanup()
 
     def late(self, limit: float) -> Unavailable:
         """Who was waited for: the last line that the process said."""
@@ -124,45 +155,84 @@ class _Loading(asyncio.SubprocessProtocol):
         raise Unavailable(refused.why, redact_text(detail)[:_WORDS])
 
 
-async def _loaded(run: Run, directory: str, account: str) -> Access:
+async def open_api(run: Run, account: str = ACCOUNT) -> tuple[Access, httpx.AsyncClient]:
+    """The API server that the run's options and the environment name, and a client of it.
+
+    Connects to nothing but what a plugin or auth-provider connects to. Raises Unavailable:
+    NOT_CONFIGURED where there is no configuration at all; MISCONFIGURED with one line of detail
+    where it cannot be used or a plugin fails; TIMED_OUT.
+    """
     options = run.options
-    asked = {
-        "path": sys.path,
-        "kubeconfig": options.kubeconfig,
-        "context": options.context,
-        "account": account,
-        "directory": directory,
-        "seconds": math.ceil(run.remaining()) + 2,
-    }
+    loading = _begun.pop((options.kubeconfig, options.context), None)
     try:
-        transport, process = await asyncio.get_running_loop().subprocess_exec(
-            _Loading,
-            *(sys.executable, "-P", str(_LOADER), json.dumps(asked)),
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # no terminal, and a group to be ended with all its children
-        )
+        loading = loading or _Loading(options, account, run.remaining())
     except OSError as error:
         raise Unavailable(Why.ERROR, f"no process for the kubernetes package: {error}") from error
+    try:
+        access = await _loaded(run, loading)
+        try:
+            async with asyncio.timeout(min(options.timeout, run.remaining())):
+                context = await in_thread(_tls, access)
+        except TimeoutError:
+            raise Unavailable(
+                Why.TIMED_OUT, "the kubeconfig's certificates could not be read in time"
+            ) from None
+    finally:
+        loading.clean()
+    return access, client_of(access, context)
+
+
+# By kubeconfig and context: started before the run, for the first who asks.
+_begun: dict[tuple[str | None, str | None], _Loading] = {}
+_AHEAD = 30.0  # seconds from the command line to the run, at most
+
+
+def begin(options: Options) -> None:
+    """Start to load what `open_api` will ask for: a quarter of a second, while others import."""
+    with contextlib.suppress(OSError):  # it is tried again, and told, when it is asked for
+        loading = _Loading(options, ACCOUNT, options.deadline + _AHEAD)
+        _begun[options.kubeconfig, options.context] = loading
+        atexit.register(_end_what_nobody_asked_for)
+
+
+def _end_what_nobody_asked_for() -> None:
+    while _begun:
+        _, loading = _begun.popitem()
+        loading.end()
+        loading.clean()
+
+
+class _Pipe(asyncio.Protocol):
+    """One of the process's two outputs."""
+
+    def __init__(self, loading: _Loading, number: int) -> None:
+        self._heard = partial(loading.heard, number)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's interface
+        self._heard(b"")
+
+
+async def _loaded(run: Run, loading: _Loading) -> Access:
     limit = run.remaining()
     try:
+        await loading.listen()
+
         import httpx  # noqa: F401  # needed next: a tenth of a second, while the other one loads
 
         async with asyncio.timeout(limit):  # to import the client is no plugin's time
-            await process.ready.wait()
-        limit = min(options.timeout, run.remaining())
+            await loading.ready.wait()
+        limit = min(run.options.timeout, run.remaining())
         async with asyncio.timeout(limit):
-            await process.ended.wait()
+            await loading.ended.wait()
     except TimeoutError:
-        raise process.late(limit) from None
+        raise loading.late(limit) from None
     finally:
-        # A plugin's children may outlive it.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(transport.get_pid(), signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):  # killed: its exit is a matter of milliseconds
-                await process.exited.wait()
-        transport.close()
-    return process.access()
+        loading.turn_away()
+        await in_thread(loading.end)
+    return loading.access()
 
 
 class _Context(ssl.SSLContext):
