@@ -116,20 +116,17 @@ def _of_run(run: Run) -> Iterator[GaugeMetricFamily]:
     for one in Verdict:
         hosts.add_metric([one.value], run.verdicts.get(one.value, 0))
     yield hosts
-    yield _single("fleet_run_duration_seconds", "How long the last run took", run.seconds)
-    yield _single("fleet_last_run_timestamp_seconds", "When it ended", run.finished_at)
-    yield _single("hosts_in_maintenance", "Hosts left out of the last run", run.skipped)
-    yield _single("defects", "Hosts in which hopcheck itself failed", run.defects)
+    for name, words, value in (
+        ("fleet_run_duration_seconds", "How long the last run took", run.seconds),
+        ("fleet_last_run_timestamp_seconds", "When it ended", run.finished_at),
+        ("hosts_in_maintenance", "Hosts left out of the last run", run.skipped),
+        ("defects", "Hosts in which hopcheck itself failed", run.defects),
+    ):
+        yield GaugeMetricFamily(f"hopcheck_{name}", words, value)
     sinks = _family("sink_failed", "1 for a sink that did not take a message", ("sink",))
     for name in dict.fromkeys(run.sink_failures):
         sinks.add_metric([name], 1)
     yield sinks
-
-
-def _single(name: str, words: str, value: float) -> GaugeMetricFamily:
-    family = _family(name, words, ())
-    family.add_metric([], value)
-    return family
 
 
 # --- what a report says --------------------------------------------------------------------
