@@ -197,9 +197,7 @@ async def _dns(run: Run, seen: _Seen) -> None:
         return
     answers = await asyncio.gather(*(ask_resolver("localhost", "A", r, run) for r in resolvers))
     for resolver, answer in zip(resolvers, answers, strict=True):
-        seen.resolvers[resolver] = Collected(
-            value=True if answer.seen else None, why=answer.why, detail=answer.detail
-        )
+        seen.resolvers[resolver] = _allowed(answer)
 
 
 def _mark(found: Collected[bool] | Collected[str]) -> str:

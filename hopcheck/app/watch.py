@@ -11,7 +11,6 @@ from hopcheck.report.since import clock
 from hopcheck.report.text import one_line
 
 Reports = Mapping[str, Report]  # by the URL of each host
-DEFAULT_S = 10.0
 _LINE = 200
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from hopcheck.collect.ask import Run
 from hopcheck.config.options import Options
-from hopcheck.config.target import without_query_values
+from hopcheck.config.target import is_address, without_query_values
 from hopcheck.model import (
     AwsEvidence,
     Collected,
@@ -216,10 +216,9 @@ class Collection:
         from hopcheck.collect.aws.read import collect_aws
         from hopcheck.collect.dns.read import resolve_name
 
-        async def resolve(name: str) -> Collected[tuple[str, ...]]:
-            return await resolve_name(name, self.run)
-
-        self.aws, names = await collect_aws(self.target, self.run, dns, kube, resolve)
+        self.aws, names = await collect_aws(
+            self.target, self.run, dns, kube, lambda name: resolve_name(name, self.run)
+        )
         self.dns = msgspec.structs.replace(self.dns, names=names)
 
     async def _traefik(self, kube: asyncio.Future[KubeEvidence], aws: asyncio.Future[None]) -> None:
@@ -297,12 +296,8 @@ def seen_proxy() -> str | None:
 
 def addresses_of(target: Target, dns: DnsEvidence) -> tuple[tuple[str, ...], float | None]:
     """What the resolvers answered, in the order asked; else what getaddrinfo gives."""
-    import ipaddress
-
-    try:
-        return (str(ipaddress.ip_address(target.host)),), None
-    except ValueError:
-        pass
+    if is_address(target.host):
+        return (target.host,), None
     found: dict[str, None] = {}
     seconds: float | None = None
     for answer in dns.answers:
