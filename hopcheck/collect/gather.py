@@ -28,6 +28,7 @@ from hopcheck.model import (
 )
 from hopcheck.model.aws import Identity
 from hopcheck.model.kubernetes import Server
+from hopcheck.model.redact import redact_url
 from hopcheck.scene.probes import BEFORE_THE_ROUTE, hop_targets, other_scheme_targets, plain_targets
 from hopcheck.scene.scene import Scene
 
@@ -86,6 +87,8 @@ class Collection:
 
     def _vantage(self) -> Vantage:
         server, identity = self.kube.server.or_else(Server()), self.aws.identity.or_else(Identity())
+        # Probes ignore it.
+        proxy = next(filter(None, map(os.environ.get, _PROXY_VARIABLES)), None)
         resolvers = dict.fromkeys(
             answer.get().resolver for answer in self.dns.answers if answer.seen
         )
@@ -95,7 +98,7 @@ class Collection:
             aws_account=identity.account or None,
             aws_region=identity.region or None,
             resolvers=tuple(resolvers) or self.run.options.resolvers,
-            proxy=seen_proxy(),
+            proxy=redact_url(proxy) if proxy else None,
             direct_probes=self.direct_probes,
         )
 
@@ -282,16 +285,6 @@ class Collection:
             kept = [c for c in hops if not c.seen or c.get().hop not in BEFORE_THE_ROUTE]
             hops = (*kept, *await probe_hops(self.target, self.run, inside))
             self.http = msgspec.structs.replace(self.http, hops=hops)
-
-
-def seen_proxy() -> str | None:
-    """An HTTP proxy of the environment, which probes ignore."""
-    from hopcheck.model.redact import redact_url
-
-    for name in _PROXY_VARIABLES:
-        if os.environ.get(name):
-            return redact_url(os.environ[name])
-    return None
 
 
 def addresses_of(target: Target, dns: DnsEvidence) -> tuple[tuple[str, ...], float | None]:

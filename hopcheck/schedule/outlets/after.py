@@ -128,19 +128,11 @@ def expose(
     try:
         from prometheus_client import generate_latest, push_to_gateway
 
-        from hopcheck.schedule.outlets.metrics import Metrics, Run, posix, registry
+        from hopcheck.schedule.outlets.metrics import Metrics, registry
     except ImportError:
         wanted = outlets.textfile or outlets.pushgateway
         return [("metrics", "pip install 'hopcheck[synthetic]'")] if wanted else []
-    run = Run(
-        finished_at=posix(outcome.finished_at),
-        seconds=outcome.seconds,
-        verdicts=outcome.verdicts,
-        skipped=len(outcome.quiet),
-        defects=outcome.defects,
-        sink_failures=tuple(failed),
-    )
-    made = registry(Metrics(reports, run, shards))
+    made = registry(Metrics(reports, outcome, shards, failed))
     failures: list[tuple[str, str]] = []
     text = generate_latest(made)
     for path in (base / METRICS, *([Path(outlets.textfile)] if outlets.textfile else [])):
