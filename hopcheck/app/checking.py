@@ -6,14 +6,13 @@ import os
 import shlex
 import threading
 from collections.abc import Sequence
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hopcheck.app.pytest_plugin import Handover
 from hopcheck.catalogue.catalogue import text
+from hopcheck.engine.checklist import module_of
 from hopcheck.engine.host import HostSession, Session
 from hopcheck.model import OwnStep, Status
 
@@ -44,18 +43,9 @@ def run_checks(session: Session, shipped: Sequence[Path] = ()) -> int:
         arguments += ["-p", f"no:{name}"]
     arguments += ["-p", "hopcheck.pytest_plugin", *map(str, shipped), *own]
     conftests = [Path(one) / "conftest.py" for one in own]
-    plugins = [_module(path) for path in conftests if path.is_file()]
+    # The conftest.py of the surroundings are not read, those of own checks are.
+    plugins = [module_of(p, f"conftest_of_{p.parent.name}") for p in conftests if p.is_file()]
     return int(pytest.main(arguments, plugins=[Handover(session), *plugins]))
-
-
-def _module(path: Path) -> Any:
-    """A conftest.py by its path: the surroundings' are not read, those of own checks are."""
-    spec = spec_from_file_location(f"conftest_of_{path.parent.name}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(str(path))
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def own_checks(host: HostSession) -> None:

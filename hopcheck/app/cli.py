@@ -113,19 +113,16 @@ def diagnose(
 
     look = running.Look(as_json=options.pop("json"), quiet=quiet, verbose=verbose)
     stored = options.pop("from")
-    try:
-        hosts, every_s = _watching(hosts, watch)
-        file = load_config(config, Path.cwd())
-        if stored:
-            if hosts or every_s is not None:
-                _usage(text("usage", "from"))
-            sys.exit(running.replayed(stored, options, file, look))
-        if not hosts:
-            _usage(text("usage", "no_host"))
-        runs = host_runs(hosts, options, file)
-        begin(runs[0].options)
-    except UsageError as error:
-        _usage(str(error))
+    hosts, every_s = _watching(hosts, watch)
+    file = load_config(config, Path.cwd())
+    if stored:
+        if hosts or every_s is not None:
+            raise UsageError(text("usage", "from"))
+        sys.exit(running.replayed(stored, options, file, look))
+    if not hosts:
+        raise UsageError(text("usage", "no_host"))
+    runs = host_runs(hosts, options, file)
+    begin(runs[0].options)
     sys.exit(running.diagnosed(runs, look, every_s))
 
 
@@ -152,18 +149,15 @@ def run(json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     from hopcheck.app import checking
     from hopcheck.schedule import command
 
-    try:
-        sys.exit(
-            command.run(
-                options,
-                as_json=json,
-                quiet=quiet,
-                exit_zero=exit_zero,
-                own_checks=checking.own_checks,
-            )
+    sys.exit(
+        command.run(
+            options,
+            as_json=json,
+            quiet=quiet,
+            exit_zero=exit_zero,
+            own_checks=checking.own_checks,
         )
-    except UsageError as error:
-        _usage(str(error))
+    )
 
 
 @_command()
@@ -174,10 +168,7 @@ def merge(config: str | None, reports: str | None, shards: int, wait: float) -> 
     """
     from hopcheck.schedule.outlets import commands
 
-    try:
-        sys.exit(commands.merge(config, reports, shards, wait))
-    except UsageError as error:
-        _usage(str(error))
+    sys.exit(commands.merge(config, reports, shards, wait))
 
 
 @_command()
@@ -185,10 +176,7 @@ def serve(listen: str | None, **options: Any) -> None:
     """Serve /metrics, /probe?target=HOST, /healthz and the published reports over HTTP."""
     from hopcheck.schedule.outlets import commands
 
-    try:
-        sys.exit(commands.serve(options, listen))
-    except UsageError as error:
-        _usage(str(error))
+    sys.exit(commands.serve(options, listen))
 
 
 @_command()
@@ -196,10 +184,7 @@ def runbook(**options: Any) -> None:
     """Print the runbook with the configured hosts and their links, as Markdown for a wiki."""
     from hopcheck.schedule.outlets import commands
 
-    try:
-        click.echo(commands.write_runbook(options), nl=False)
-    except UsageError as error:
-        _usage(str(error))
+    click.echo(commands.write_runbook(options), nl=False)
 
 
 def _usage(message: str) -> NoReturn:
@@ -291,10 +276,7 @@ def doctor(**options: Any) -> None:
     from hopcheck.app.doctor import run_doctor
     from hopcheck.config.options import build_options
 
-    try:
-        sys.exit(run_doctor(build_options(options)))
-    except UsageError as error:
-        _usage(str(error))
+    sys.exit(run_doctor(build_options(options)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -304,6 +286,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cli.main(args=arguments, prog_name="hopcheck", standalone_mode=False)
     except click.UsageError as error:
         _usage(error.format_message())
+    except UsageError as error:
+        _usage(str(error))
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except (click.Abort, KeyboardInterrupt):

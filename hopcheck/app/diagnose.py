@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,8 +110,8 @@ def _worst(reports: Sequence[Report]) -> int:
 
 def _show_session(session: Session, look: Look) -> None:
     hosts = [host for host in session.hosts.values() if host.report is not None]
-    where = {id(h.report): str(h.written) if h.written else h.write_error for h in hosts}
-    _show([h.report for h in hosts if h.report is not None], look, lambda r: where[id(r)])
+    where = [str(host.written) if host.written else host.write_error for host in hosts]
+    _show([host.report for host in hosts if host.report is not None], where, look)
     for host in hosts:
         if host.write_error:
             _note("not_written", error=host.write_error)
@@ -118,16 +119,19 @@ def _show_session(session: Session, look: Look) -> None:
             click.echo(f"hopcheck: {note}", err=True)
 
 
-def _show(reports: Sequence[Report], look: Look, where: Callable[[Report], str | None]) -> None:
+def _show(reports: Sequence[Report], where: Sequence[str | None], look: Look) -> None:
     """Print the reports on standard output, as JSON alone where that was asked for."""
+    from hopcheck.report.json import to_dict
     from hopcheck.report.terminal import make_console, print_report
 
     if look.as_json:
-        _print_json(reports)
+        made = [to_dict(report) for report in reports]
+        body = made[0] if len(made) == 1 else made
+        click.echo(json.dumps(body, indent=2, ensure_ascii=False))
         return
     console = make_console()
-    for report in reports:
-        print_report(report, console, verbose=look.verbose, quiet=look.quiet, where=where(report))
+    for report, place in zip(reports, where, strict=True):
+        print_report(report, console, verbose=look.verbose, quiet=look.quiet, where=place)
 
 
 def _watch(runs: tuple[HostRun, ...], look: Look, every_s: float, first: Session, code: int) -> int:
@@ -179,7 +183,7 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
     except BadEvidenceError as error:
         raise UsageError(str(error)) from None
     reports: list[Report] = []
-    where: dict[int, str] = {}
+    where: list[str | None] = []
     for name, snapshot in zip(stored, snapshots, strict=True):
         if snapshot.redaction == "strict":
             _note("strict", file=name)
@@ -188,24 +192,15 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
         if chosen.redact_strict:
             report, evidence = strictly(report, evidence)
         reports.append(report)
+        where.append(None)
         if options.get("reports"):
             try:
                 base = Path(str(options["reports"]))
-                where[id(report)] = str(write_replayed(report, evidence, base))
+                where[-1] = str(write_replayed(report, evidence, base))
             except OSError as error:
                 _note("not_written", error=error)
-    _show(reports, look, lambda report: where.get(id(report)))
+    _show(reports, where, look)
     return _worst(reports)
-
-
-def _print_json(reports: Sequence[Any]) -> None:
-    import json
-
-    from hopcheck.report.json import to_dict
-
-    made = [to_dict(report) for report in reports]
-    body = made[0] if len(made) == 1 else made
-    click.echo(json.dumps(body, indent=2, ensure_ascii=False))
 
 
 def defect(words: str) -> int:

@@ -14,7 +14,10 @@ from hopcheck.catalogue.catalogue import text
 from hopcheck.engine.replay import replay
 from hopcheck.history.changes import changes
 from hopcheck.model import Change, ObjectRef, Snapshot, Verdict
+from hopcheck.report import json as report_json
 from hopcheck.report.evidence import BadEvidenceError, load
+
+_SHOWN = ("source", "host", "url", "started_at", "verdict", "headline", "fingerprint")
 
 
 class Found(Struct, frozen=True):
@@ -91,9 +94,15 @@ def read(path: Path) -> Run:
     reported = path / "report.json" if path.is_dir() else path
     file = _report(reported) if reported.is_file() else None
     if file is None:
-        return _replayed(path)
+        snapshot = load(path)
+        return _run(path, msgspec.convert(report_json.to_dict(replay(snapshot)), _File), snapshot)
     beside = reported.parent / "evidence.json"
-    findings = tuple(one for step in file.steps for one in step.findings)
+    return _run(path, file, load(beside) if beside.is_file() else None)
+
+
+def _run(path: Path, file: _File, snapshot: Snapshot | None) -> Run:
+    # The placeholders of strictly redacted evidence are other ones in every run.
+    comparable = snapshot is not None and snapshot.redaction == "default"
     return Run(
         source=str(path),
         host=file.host,
@@ -102,8 +111,8 @@ def read(path: Path) -> Run:
         verdict=file.verdict,
         headline=file.headline,
         fingerprint=file.fingerprint,
-        findings=findings,
-        snapshot=_comparable(load(beside)) if beside.is_file() else None,
+        findings=tuple(one for step in file.steps for one in step.findings),
+        snapshot=snapshot if comparable else None,
     )
 
 
@@ -112,33 +121,6 @@ def _report(file: Path) -> _File | None:
         return msgspec.json.decode(file.read_bytes(), type=_File)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
-
-
-def _replayed(path: Path) -> Run:
-    from hopcheck.report.json import public_url
-
-    snapshot = load(path)
-    report = replay(snapshot)
-    return Run(
-        source=str(path),
-        host=report.target.host,
-        url=public_url(report.target),
-        started_at=report.started_at,
-        verdict=report.verdict,
-        headline=report.headline,
-        fingerprint=report.fingerprint,
-        findings=tuple(
-            Found(one.code, one.severity.value, one.object, one.title, one.root_cause, one.related)
-            for step in report.steps
-            for one in step.findings
-        ),
-        snapshot=_comparable(snapshot),
-    )
-
-
-def _comparable(snapshot: Snapshot) -> Snapshot | None:
-    """None for strictly redacted evidence, whose placeholders are other ones in every run."""
-    return snapshot if snapshot.redaction == "default" else None
 
 
 def diff(a: Run, b: Run) -> Diff:
@@ -159,21 +141,10 @@ def diff(a: Run, b: Run) -> Diff:
 
 def to_dict(found: Diff) -> dict[str, Any]:
     """The difference as plain JSON."""
-    sides = {
-        name: {
-            "source": run.source,
-            "host": run.host,
-            "url": run.url,
-            "started_at": run.started_at,
-            "verdict": run.verdict.value,
-            "headline": run.headline,
-            "fingerprint": run.fingerprint,
-        }
-        for name, run in (("a", found.a), ("b", found.b))
-    }
     return {
         "same": found.same,
-        **sides,
+        "a": {key: getattr(found.a, key) for key in _SHOWN},
+        "b": {key: getattr(found.b, key) for key in _SHOWN},
         "gone": msgspec.to_builtins(found.gone),
         "new": msgspec.to_builtins(found.new),
         "changes": msgspec.to_builtins(found.changes),

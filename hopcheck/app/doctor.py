@@ -38,12 +38,10 @@ _OPTIONAL = {
     "middlewares": "/apis/traefik.io/v1alpha1/middlewares",
     "httproutes": "/apis/gateway.networking.k8s.io/v1/httproutes",
 }
+# Name -> (operation, key, the parameter whose ARN one must know to ask).
 _AWS = {
-    "DescribeLoadBalancers": ("describe_load_balancers", "LoadBalancers"),
-    "DescribeTargetGroups": ("describe_target_groups", "TargetGroups"),
-}
-# Calls that need one object to ask about: name -> (operation, key, parameter, whose ARN).
-_AWS_OF_ONE = {
+    "DescribeLoadBalancers": ("describe_load_balancers", "LoadBalancers", None),
+    "DescribeTargetGroups": ("describe_target_groups", "TargetGroups", None),
     "DescribeListeners": ("describe_listeners", "Listeners", "LoadBalancerArn"),
     "DescribeTargetHealth": (
         "describe_target_health",
@@ -79,8 +77,7 @@ def run_doctor(options: Options) -> int:
     console = make_console()
     lines, complete = _lines(seen)
     for line in lines:
-        shown = sayable(console, for_terminal(line))
-        console.print(Text(shown), soft_wrap=True, highlight=False)
+        console.print(Text(sayable(console, for_terminal(line))), soft_wrap=True, highlight=False)
     return 0 if complete else 3
 
 
@@ -169,18 +166,16 @@ async def _aws(run: Run, seen: _Seen) -> None:
     words = f"{who.get().account} {who.get().arn} {region}" if who.seen else None
     seen.identity = Collected(value=words, why=who.why, detail=who.detail)
     arns: dict[str, str] = {}
-    for name, (operation, key) in _AWS.items():
-        listed = await api.items("elbv2", operation, key)
+    for name, (operation, key, parameter) in _AWS.items():
+        if parameter and parameter not in arns:
+            continue
+        of_one = {parameter: arns[parameter]} if parameter else {}
+        listed = await api.items("elbv2", operation, key, **of_one)
         seen.aws[name] = _allowed(listed)
         for item in listed.or_else(()) or ():
-            arns |= {key: item[key] for key in _ARNS if key in item and key not in arns}
-    for name, (operation, key, parameter) in _AWS_OF_ONE.items():
-        if parameter in arns:
-            found_one = await api.items("elbv2", operation, key, **{parameter: arns[parameter]})
-            seen.aws[name] = _allowed(found_one)
-
-
-_ARNS = ("LoadBalancerArn", "TargetGroupArn")
+            for arn in ("LoadBalancerArn", "TargetGroupArn"):
+                if arn in item:
+                    arns.setdefault(arn, item[arn])
 
 
 def _allowed(found: Collected[Any]) -> Collected[bool]:
@@ -197,9 +192,7 @@ async def _dns(run: Run, seen: _Seen) -> None:
         return
     answers = await asyncio.gather(*(ask_resolver("localhost", "A", r, run) for r in resolvers))
     for resolver, answer in zip(resolvers, answers, strict=True):
-        seen.resolvers[resolver] = Collected(
-            value=True if answer.seen else None, why=answer.why, detail=answer.detail
-        )
+        seen.resolvers[resolver] = _allowed(answer)
 
 
 def _mark(found: Collected[bool] | Collected[str]) -> str:
@@ -236,14 +229,9 @@ def _lines(seen: _Seen) -> tuple[list[str], bool]:
     lines.append(text("doctor", "dns"))
     lines += [_row(name, _mark(found)) for name, found in seen.resolvers.items()]
     proxy = next((n for n in ("HTTPS_PROXY", "https_proxy") if os.environ.get(n)), None)
-    inside = "KUBERNETES_SERVICE_HOST" in os.environ
-    lines.append(
-        _row(
-            text("doctor", "vantage"),
-            text("doctor", "inside" if inside else "outside")
-            + (f"; {text('doctor', 'proxy', name=proxy)}" if proxy else ""),
-        )
-    )
+    where = text("doctor", "inside" if "KUBERNETES_SERVICE_HOST" in os.environ else "outside")
+    where += f"; {text('doctor', 'proxy', name=proxy)}" if proxy else ""
+    lines.append(_row(text("doctor", "vantage"), where))
     lines.append(text("doctor", "steps"))
     complete = True
     for step in Step:

@@ -109,8 +109,6 @@ class StepChecklist:
 @pytest.fixture(scope="session")
 def hop_session(request: pytest.FixtureRequest) -> Session:
     """The invocation's hosts, options and evidence."""
-    from hopcheck.app.fixtures import SESSION
-
     return request.config.stash[SESSION]
 
 

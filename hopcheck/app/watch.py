@@ -11,19 +11,13 @@ from hopcheck.report.since import clock
 from hopcheck.report.text import one_line
 
 Reports = Mapping[str, Report]  # by the URL of each host
-DEFAULT_S = 10.0
 _LINE = 200
-
-
-def state(report: Report) -> tuple[str, str]:
-    """What is waited for to change."""
-    return report.verdict.value, report.fingerprint
 
 
 def changed(before: Reports, now: Reports) -> bool:
     """Whether any host is not as it was; what was interrupted tells nothing."""
     return any(
-        state(report) != state(before[url])
+        (report.verdict, report.fingerprint) != (before[url].verdict, before[url].fingerprint)
         for url, report in now.items()
         if url in before and report.complete
     )

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from hopcheck.config.options import Options
@@ -93,29 +94,16 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
 
     (asyncio.to_thread's workers are joined at interpreter exit.)
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]  # None only where T allows it
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # who gives up waiting ends nothing in the thread
 
     def work() -> None:
-        result: T | None = None
-        error: BaseException | None = None
         try:
             result = function(*args)
-        except BaseException as caught:  # noqa: BLE001  # handed to the awaiting side
-            error = caught
-        if not loop.is_closed():
-            try:
-                loop.call_soon_threadsafe(settle, result, error)
-            except RuntimeError:  # the loop closed between the test and the call
-                return
+        except BaseException as error:  # noqa: BLE001  # handed to the awaiting side
+            future.set_exception(error)
+        else:
+            future.set_result(result)
 
     threading.Thread(target=work, daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(future)

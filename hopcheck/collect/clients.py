@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import certifi
 import dns.exception
 import dns.inet
 import dns.nameserver
@@ -20,8 +19,8 @@ import dns.resolver
 import httpx
 import kubernetes
 
-from hopcheck.collect.dns.read import split_resolver
-from hopcheck.config.options import Options
+from hopcheck.collect.web.tls import system_cas
+from hopcheck.config.options import Options, split_resolver
 
 Aws = boto3.Session
 Http = httpx.Client
@@ -91,9 +90,8 @@ class _WhereTheRunGoes(httpx.HTTPTransport):
     """Connects to the address that the run would take, under the name that was asked."""
 
     def __init__(self, options: Options) -> None:
-        context = ssl.create_default_context()
-        if not context.cert_store_stats()["x509_ca"]:  # a slim image
-            context.load_verify_locations(certifi.where())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        system_cas(context)
         if options.ca_file is not None:
             context.load_verify_locations(Path(options.ca_file).expanduser())
         super().__init__(verify=context, trust_env=False)

@@ -12,7 +12,7 @@ import msgspec
 
 from hopcheck.collect.ask import Run
 from hopcheck.config.options import Options
-from hopcheck.config.target import without_query_values
+from hopcheck.config.target import is_address, without_query_values
 from hopcheck.model import (
     AwsEvidence,
     Collected,
@@ -28,6 +28,7 @@ from hopcheck.model import (
 )
 from hopcheck.model.aws import Identity
 from hopcheck.model.kubernetes import Server
+from hopcheck.model.redact import redact_url
 from hopcheck.scene.probes import BEFORE_THE_ROUTE, hop_targets, other_scheme_targets, plain_targets
 from hopcheck.scene.scene import Scene
 
@@ -86,6 +87,8 @@ class Collection:
 
     def _vantage(self) -> Vantage:
         server, identity = self.kube.server.or_else(Server()), self.aws.identity.or_else(Identity())
+        # Probes ignore it.
+        proxy = next(filter(None, map(os.environ.get, _PROXY_VARIABLES)), None)
         resolvers = dict.fromkeys(
             answer.get().resolver for answer in self.dns.answers if answer.seen
         )
@@ -95,7 +98,7 @@ class Collection:
             aws_account=identity.account or None,
             aws_region=identity.region or None,
             resolvers=tuple(resolvers) or self.run.options.resolvers,
-            proxy=seen_proxy(),
+            proxy=redact_url(proxy) if proxy else None,
             direct_probes=self.direct_probes,
         )
 
@@ -216,10 +219,9 @@ class Collection:
         from hopcheck.collect.aws.read import collect_aws
         from hopcheck.collect.dns.read import resolve_name
 
-        async def resolve(name: str) -> Collected[tuple[str, ...]]:
-            return await resolve_name(name, self.run)
-
-        self.aws, names = await collect_aws(self.target, self.run, dns, kube, resolve)
+        self.aws, names = await collect_aws(
+            self.target, self.run, dns, kube, lambda name: resolve_name(name, self.run)
+        )
         self.dns = msgspec.structs.replace(self.dns, names=names)
 
     async def _traefik(self, kube: asyncio.Future[KubeEvidence], aws: asyncio.Future[None]) -> None:
@@ -287,24 +289,10 @@ class Collection:
             self.http = msgspec.structs.replace(self.http, hops=hops)
 
 
-def seen_proxy() -> str | None:
-    """An HTTP proxy of the environment, which probes ignore."""
-    from hopcheck.model.redact import redact_url
-
-    for name in _PROXY_VARIABLES:
-        if os.environ.get(name):
-            return redact_url(os.environ[name])
-    return None
-
-
 def addresses_of(target: Target, dns: DnsEvidence) -> tuple[tuple[str, ...], float | None]:
     """What the resolvers answered, in the order asked; else what getaddrinfo gives."""
-    import ipaddress
-
-    try:
-        return (str(ipaddress.ip_address(target.host)),), None
-    except ValueError:
-        pass
+    if is_address(target.host):
+        return (target.host,), None
     found: dict[str, None] = {}
     seconds: float | None = None
     for answer in dns.answers:

@@ -17,6 +17,7 @@ from hopcheck.catalogue.language import prefer
 from hopcheck.config.options import (
     TYPES,
     HostRun,
+    Kind,
     Options,
     UsageError,
     build_options,
@@ -80,14 +81,18 @@ def _toml(file: Path) -> dict[str, Any]:
         raise UsageError(catalogue.text("usage", "configuration", file=file, error=error)) from None
 
 
+def _kinds(*places: str) -> dict[str, Kind]:
+    return {row.key: row.kind for row in options_at(*places)}
+
+
 def _checked(table: Mapping[str, Any], source: str) -> Config:
-    _check_keys(table, ("file", "top", "fleet", "outlets"), source)
+    check_keys(table, _kinds("file", "top", "fleet", "outlets"), source)
     hosts: dict[str, dict[str, Any]] = {}
     for entry in table.get("host", []):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise UsageError(catalogue.text("usage", "host_name", source=source))
         where = catalogue.text("usage", "of_host", source=source, name=entry["name"])
-        _check_keys(entry, ("file", "host"), where)
+        check_keys(entry, _kinds("file", "host"), where)
         hosts[entry["name"]] = {key: value for key, value in entry.items() if key != "name"}
 
     def at(place: str) -> dict[str, Any]:
@@ -108,16 +113,15 @@ def _checked(table: Mapping[str, Any], source: str) -> Config:
     )
 
 
-def _check_keys(table: Mapping[str, Any], places: Sequence[str], where: str) -> None:
-    known = {row.key: row.kind for row in options_at(*places)}
+def check_keys(table: Mapping[str, Any], known: Mapping[str, Kind], where: str) -> None:
+    """Raises UsageError for an unknown key (naming the nearest) or a value of another type."""
     for key, value in table.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
             raise UsageError(
                 catalogue.text("usage", "unknown_key", where=where, key=key, near=near[0])
             )
-        kind = known[key]
-        wanted = TYPES[kind]
+        wanted = TYPES[kind := known[key]]
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             name = wanted.__name__ if isinstance(wanted, type) else catalogue.text("usage", kind)
             raise UsageError(catalogue.text("usage", "type", where=where, key=key, type=name))

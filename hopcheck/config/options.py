@@ -101,19 +101,23 @@ def parse_connect_to(given: str) -> ConnectTo:
     return ConnectTo(host=names[0], port=ports[0], to_host=names[1], to_port=ports[1])
 
 
+def split_resolver(given: str) -> tuple[str, int]:
+    """The host and port of "ADDR", "ADDR:PORT", "[ADDR]:PORT" or a bare IPv6 address."""
+    host, port, closed = given.strip(), "", True
+    if host.startswith("["):
+        host, bracket, rest = host[1:].partition("]")
+        port = rest.removeprefix(":")
+        closed = bool(bracket) and rest[:1] in ("", ":")
+    elif host.count(":") == 1:
+        host, _, port = host.partition(":")
+    number = int(port) if port.isascii() and port.isdigit() else 0 if port else 53
+    if not closed or not host or not 0 < number < 65536:
+        raise UsageError(text("usage", "resolver", value=given[:60]))
+    return host, number
+
+
 def _resolver(given: str) -> str:
-    host, port = given, 53
-    if given.startswith("["):
-        host, _, rest = given[1:].partition("]")
-        port_text = rest.removeprefix(":")
-    elif given.count(":") == 1:
-        host, _, port_text = given.partition(":")
-    else:
-        port_text = ""
-    if port_text:
-        if not port_text.isdigit() or not 0 < int(port_text) < 65536:
-            raise UsageError(text("usage", "resolver", value=given[:60]))
-        port = int(port_text)
+    host, port = split_resolver(given)
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -147,9 +151,9 @@ def _step(given: str) -> str:
     return given
 
 
-def _traefik_service(given: str) -> str:
-    if not re.fullmatch(r"[a-z0-9.-]+/[a-z0-9.-]+", given):
-        raise UsageError(text("usage", "traefik_service", value=given))
+def _matching(key: str, pattern: str, given: str) -> str:
+    if not re.fullmatch(pattern, given):
+        raise UsageError(text("usage", key, value=given[:200]))
     return given
 
 
@@ -168,12 +172,6 @@ def _ca_file(given: str) -> str:
 def _directory(given: str) -> str:
     if not Path(given).is_dir():
         raise UsageError(text("usage", "checks", directory=given))
-    return given
-
-
-def _base_url(given: str) -> str:
-    if not re.fullmatch(r"https?://[^\s\x00-\x20]+", given):
-        raise UsageError(text("usage", "base_url", value=given[:60]))
     return given
 
 
@@ -259,7 +257,8 @@ TABLE = (
     Option("json", "flag", "diff", words="json_diff"),
     Option("reports", "text", "diagnose|run|merge|serve|pytest|file", "DIR", "run",
            default="reports"),
-    Option("base_url", "text", "diagnose|pytest|file", "URL", "run", read=_base_url),
+    Option("base_url", "text", "diagnose|pytest|file", "URL", "run",
+           read=partial(_matching, "base_url", r"https?://[^\s\x00-\x20]+")),
     Option("config", "text", "diagnose|run|merge|serve|runbook|pytest", "FILE",
            default="hopcheck.toml"),
     Option("shard", "text", "run", "I/N"),
@@ -270,7 +269,7 @@ TABLE = (
     Option("context", "text", "diagnose|run|serve|runbook|doctor|pytest|file", "NAME", "options"),
     Option("namespace", "text", "diagnose|run|doctor|pytest|file", "NS", "options"),
     Option("traefik_service", "text", "diagnose|run|pytest|file", "NS/NAME", "options",
-           read=_traefik_service),
+           read=partial(_matching, "traefik_service", r"[a-z0-9.-]+/[a-z0-9.-]+")),
     Option("resolver", "list", "diagnose|run|serve|doctor|pytest|file", "ADDR[:PORT]",
            "options.resolvers", read=_resolver),
     Option("connect_to", "list", "diagnose|run|serve|pytest|file", "HOST:PORT:ADDR:PORT",

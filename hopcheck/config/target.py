@@ -41,7 +41,7 @@ def parse_target(
     if re.search(r"[\s\x00-\x1f\x7f]", text):
         raise BadTargetError(catalogue.text("usage", "host_spaces", value=shown))
     url_given = "://" in text
-    if not url_given and _is_ipv6(text):
+    if not url_given and ":" in text and is_address(text):
         text = f"[{text}]"
     try:
         parts = urlsplit(text if url_given else f"//{text}")
@@ -81,11 +81,13 @@ def parse_target(
     )
 
 
-def _is_ipv6(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether `text` is an IP address, of either version, and no name."""
     try:
-        return ipaddress.ip_address(text).version == 6
+        ipaddress.ip_address(text)
     except ValueError:
         return False
+    return True
 
 
 def _ascii_path(path: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 from hopcheck.model import Step
 from hopcheck.steps.rule import Rule
@@ -26,10 +27,15 @@ def shipped_rules() -> Mapping[Step, tuple[Rule, ...]]:
 
 def _rules(step: Step) -> tuple[Rule, ...]:
     name = f"test_{step.number}_{step.value.replace('-', '_')}"
-    spec = spec_from_file_location(name, checks_directory() / f"{name}.py")
+    rules: tuple[Rule, ...] = module_of(checks_directory() / f"{name}.py", name).RULES
+    return rules
+
+
+def module_of(path: Path, name: str) -> Any:
+    """The module of a file, by its path alone. Raises ImportError without the file."""
+    spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"no check file {name}.py")
+        raise ImportError(str(path))
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    rules: tuple[Rule, ...] = module.RULES
-    return rules
+    return module

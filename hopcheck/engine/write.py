@@ -33,7 +33,6 @@ def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path
     with History(base) as history:
         try:
             if host.collection:
-                more = {"fetch": host.fetch} if host.fetch is not None else {}
                 report = with_past(
                     report,
                     host.snapshot(),
@@ -42,7 +41,7 @@ def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path
                     name,
                     strict=strict,
                     notes=host.notes,
-                    **more,
+                    fetch=host.fetch,
                 )
         except HistoryError as error:
             host.notes.append(str(error))

@@ -14,13 +14,12 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import msgspec
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.history.runs import Head, head_of, head_of_report, run_directories
+from hopcheck.history.runs import Head, Kept, head_of, head_of_report, run_directories
 from hopcheck.model import Report, Verdict
 from hopcheck.report.rows import Day
 from hopcheck.report.store import HISTORY, locked
@@ -61,10 +60,7 @@ CREATE TABLE steps (
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_time ON runs (slug, at);
 """
-_COLUMNS = (
-    "slug, directory, host, url, started_at, at, duration_s, verdict, fingerprint, headline, "
-    "root_causes, seen, complete, strict, since"
-)
+_COLUMNS = ("slug", "directory", *Kept.__struct_fields__)
 # The worst of a day first.
 _WORST = (Verdict.BROKEN, Verdict.DEGRADED, Verdict.UNKNOWN, Verdict.HEALTHY)
 
@@ -73,24 +69,11 @@ class HistoryError(Exception):
     """The history cannot be read or written; the message is one clear line."""
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One run. Times are RFC 3339; `directory` is its name below the slug's (it may be gone)."""
+class Row(Kept, frozen=True):
+    """One run; `directory` is its name below the slug's (it may be gone)."""
 
     slug: str
     directory: str
-    host: str
-    url: str
-    started_at: str
-    at: float  # started_at as a POSIX time
-    duration_s: float
-    verdict: Verdict
-    fingerprint: str
-    headline: str
-    root_causes: tuple[str, ...]  # "END001 Service default/my-app-service"
-    seen: int  # steps seen, of seven
-    complete: bool  # not interrupted, and all seven steps were selected
-    strict: bool  # its evidence has placeholders (--redact strict)
-    since: str | None  # first run of the unbroken series it belongs to; None: healthy
 
     @property
     def path(self) -> str:
@@ -119,12 +102,7 @@ class History:
     def __enter__(self) -> History:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -164,41 +142,23 @@ class History:
         if verdict is not None:
             where += " AND verdict = ?"
             values.append(verdict.value)
-        query = f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY at DESC, id DESC LIMIT {limit}"  # noqa: S608  # no text of others in it
+        query = (  # no text of others in it
+            f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE {where} "  # noqa: S608
+            f"ORDER BY at DESC, id DESC LIMIT {limit}"
+        )
 
         def read(connection: sqlite3.Connection) -> tuple[Row, ...]:
             return tuple(_row(values) for values in connection.execute(query, values))
 
-        return self._with_what_is_missing(slug, read)
-
-    def steps(self, slug: str, directory: str) -> dict[str, tuple[str, float]]:
-        """A run's steps: status and seconds by the step's id."""
-
-        def read(connection: sqlite3.Connection) -> dict[str, tuple[str, float]]:
-            found = connection.execute(
-                "SELECT step, status, steps.duration_s FROM steps JOIN runs ON runs.id = run "
-                "WHERE slug = ? AND directory = ?",
-                (slug, directory),
-            )
-            return {step: (status, seconds) for step, status, seconds in found}
-
-        return self._guarded(read)
-
-    def days(self, slug: str, until: str, n: int = 7) -> tuple[Day, ...]:
-        """The last `n` UTC days, oldest first; the last is that of `until` (RFC 3339)."""
-        dates, begin, end = _span(until, n)
-
-        def read(connection: sqlite3.Connection) -> list[tuple[str, str, int]]:
-            return connection.execute(
-                "SELECT date(at, 'unixepoch'), verdict, count(*) FROM runs "
-                "WHERE slug = ? AND complete AND at >= ? AND at < ? GROUP BY 1, 2",
-                (slug, begin, end),
-            ).fetchall()
-
-        return _counted(dates, self._with_what_is_missing(slug, read))
+        found = self._guarded(read)
+        # Where the slug has no row at all, its directories are read first.
+        return self._guarded(read) if not found and self.catch_up(slug) else found
 
     def all_days(self, until: str, n: int = 7) -> dict[str, tuple[Day, ...]]:
-        """The same for every slug with a run in these days, in one query."""
+        """The last `n` UTC days of every slug with a run in them, oldest first.
+
+        The last is that of `until` (RFC 3339).
+        """
         dates, begin, end = _span(until, n)
 
         def read(connection: sqlite3.Connection) -> dict[str, list[tuple[str, str, int]]]:
@@ -212,14 +172,6 @@ class History:
             return found
 
         return {slug: _counted(dates, rows) for slug, rows in self._guarded(read).items()}
-
-    def slugs(self) -> tuple[str, ...]:
-        """Every slug that has a run."""
-
-        def read(connection: sqlite3.Connection) -> tuple[str, ...]:
-            return tuple(row[0] for row in connection.execute("SELECT DISTINCT slug FROM runs"))
-
-        return self._guarded(read)
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -289,13 +241,6 @@ class History:
             raise HistoryError(self._said("history", error=error)) from None
 
     # --- the file --------------------------------------------------------------------------
-
-    def _with_what_is_missing(self, slug: str, read: Callable[[sqlite3.Connection], T]) -> T:
-        """What `read` gives; where the slug has no row at all, its directories are read first."""
-        found = self._guarded(read)
-        if not found and self.catch_up(slug):
-            return self._guarded(read)
-        return found
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """`work` on the open database; once more on a new one where the file is damaged."""
@@ -397,33 +342,23 @@ def _day(date: str, verdicts: dict[str, int]) -> Day:
 
 
 def _row(values: tuple[Any, ...]) -> Row:
-    named = dict(zip(_COLUMNS.split(", "), values, strict=True))
-    named["verdict"] = Verdict(named["verdict"])
-    named["root_causes"] = tuple(json.loads(named["root_causes"]))
-    named["complete"], named["strict"] = bool(named["complete"]), bool(named["strict"])
-    return Row(**named)
+    named = dict(zip(_COLUMNS, values, strict=True))
+    named["root_causes"] = json.loads(named["root_causes"])
+    return msgspec.convert(named, Row, strict=False)  # SQLite's 0 and 1 are booleans
 
 
 def _insert(connection: sqlite3.Connection, slug: str, directory: str, head: Head) -> None:
+    named = {
+        **{name: getattr(head, name) for name in Kept.__struct_fields__},
+        "slug": slug,
+        "directory": directory,
+        "at": posix(head.started_at),
+        "root_causes": json.dumps(head.root_causes),
+    }
+    marks = ", ".join(f":{name}" for name in named)
     done = connection.execute(
-        f"INSERT OR IGNORE INTO runs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608  # no text of others in it
-        (
-            slug,
-            directory,
-            head.host,
-            head.url,
-            head.started_at,
-            posix(head.started_at),
-            head.duration_s,
-            head.verdict.value,
-            head.fingerprint,
-            head.headline,
-            json.dumps(head.root_causes),
-            head.seen,
-            head.whole,
-            head.strict,
-            head.since,
-        ),
+        f"INSERT OR IGNORE INTO runs ({', '.join(named)}) VALUES ({marks})",  # noqa: S608  # no text of others in it
+        named,
     )
     if done.rowcount:
         steps = [(done.lastrowid, step, *result) for step, result in head.steps.items()]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,18 +12,9 @@ from hopcheck.history.database import History, HistoryError
 from hopcheck.history.runs import run_directories
 from hopcheck.report.labels import label
 from hopcheck.report.rows import Day, IndexRow
-from hopcheck.report.store import INDEX, LATEST, locked, write_file
+from hopcheck.report.store import INDEX, LATEST, locked, replace_file
 
 DAYS = 7
-
-
-class _Head(msgspec.Struct):
-    host: str
-    url: str
-    verdict: str
-    headline: str
-    started_at: str
-    since: str | None = None
 
 
 def read_index(base: Path, now: dt.datetime) -> list[IndexRow]:
@@ -62,19 +51,10 @@ def _newest(home: Path) -> Path | None:
 def _row(home: Path, run: Path, days: tuple[Day, ...]) -> IndexRow:
     link = f"{home.name}/{run.name}/report.html"
     try:
-        head = msgspec.json.decode((run / "report.json").read_bytes(), type=_Head)
+        row = msgspec.json.decode((run / "report.json").read_bytes(), type=IndexRow)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return IndexRow(home.name, "", "unknown", label("unreadable"), "", link, days=days)
-    return IndexRow(
-        head.host,
-        head.url,
-        head.verdict,
-        head.headline,
-        head.started_at,
-        link,
-        head.since,
-        days,
-    )
+    return msgspec.structs.replace(row, link=link, days=days)
 
 
 def update_index(base: Path, now: dt.datetime) -> Path:
@@ -84,13 +64,6 @@ def update_index(base: Path, now: dt.datetime) -> Path:
     """
     from hopcheck.report.html import render_index
 
-    index = base / INDEX
     with locked(base):
-        hidden = base / f".{INDEX}-{os.getpid()}-{secrets.token_hex(2)}"
-        try:
-            write_file(hidden, render_index(read_index(base, now)))
-            hidden.replace(index)
-        except BaseException:
-            hidden.unlink(missing_ok=True)
-            raise
-    return index
+        replace_file(base / INDEX, render_index(read_index(base, now)))
+    return base / INDEX

@@ -8,38 +8,37 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from hopcheck.model import Report, Step, Verdict
+from hopcheck.model import ObjectRef, Report, Step, Verdict
 
 RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 
 
-class Head(Struct, frozen=True):
-    """What the history keeps of a report."""
+class Kept(Struct, frozen=True):
+    """What the history keeps of a run: columns of its table."""
 
     host: str
     url: str
-    started_at: str
+    started_at: str  # RFC 3339
     duration_s: float
     verdict: Verdict
     fingerprint: str
     headline: str
-    root_causes: tuple[str, ...]
-    seen: int
-    whole: bool
-    strict: bool
-    since: str | None
+    root_causes: tuple[str, ...]  # "END001 Service default/my-app-service"
+    seen: int  # steps seen, of seven
+    complete: bool  # not interrupted, and all seven steps were selected
+    strict: bool  # its evidence has placeholders (--redact strict)
+    since: str | None  # first run of the unbroken series it belongs to; None: healthy
+
+
+class Head(Kept, frozen=True):
+    """What the history keeps of a report."""
+
     steps: dict[str, tuple[str, float]]  # status and seconds by id
-
-
-class _Object(Struct):
-    kind: str
-    name: str
-    namespace: str | None = None
 
 
 class _Cause(Struct):
     code: str
-    object: _Object
+    object: ObjectRef
 
 
 class _Step(Struct):
@@ -106,15 +105,10 @@ def _head(file: _File) -> Head:
         verdict=file.verdict,
         fingerprint=file.fingerprint,
         headline=file.headline,
-        root_causes=tuple(f"{one.code} {_name(one.object)}" for one in file.root_causes),
+        root_causes=tuple(f"{one.code} {one.object}" for one in file.root_causes),
         seen=file.coverage.seen,
-        whole=file.complete and not file.replayed and set(file.selected) >= set(Step),
+        complete=file.complete and not file.replayed and set(file.selected) >= set(Step),
         strict=file.redaction == "strict",
         since=(file.since or file.started_at) if unwell else None,
         steps={one.step: (one.status, one.duration_s) for one in file.steps},
     )
-
-
-def _name(obj: _Object) -> str:
-    where = f"{obj.namespace}/" if obj.namespace else ""
-    return f"{obj.kind} {where}{obj.name}"

@@ -24,6 +24,6 @@ class IndexRow(msgspec.Struct, frozen=True):
     verdict: str
     headline: str
     started_at: str
-    link: str
+    link: str = ""  # of the directory: report.json, from which the rest is read, has none
     since: str | None = None  # RFC 3339; None: healthy, or not known
     days: tuple[Day, ...] = ()  # oldest first, the last is today; empty: no history

@@ -90,6 +90,17 @@ def write_file(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all. Raises OSError."""
+    hidden = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(2)}")
+    try:
+        write_file(hidden, content)
+        hidden.replace(path)
+    except BaseException:
+        hidden.unlink(missing_ok=True)
+        raise
+
+
 def _sync_directory(path: Path) -> None:
     # Some file systems (SMB, FUSE over S3) have no fsync for directories: a rename is all they do.
     with contextlib.suppress(OSError):

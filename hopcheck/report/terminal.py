@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -346,7 +345,7 @@ def _finding_lines(finding: Finding) -> Iterator[_Line]:
 class Progress:
     """What is going on while a host is looked at: one live line on a terminal, else plain lines.
 
-    Usable as a context manager; `stop` may be called more than once.
+    `stop` may be called more than once.
     """
 
     def __init__(self, console: Console) -> None:
@@ -392,14 +391,3 @@ class Progress:
 
     def _say(self, text: str) -> None:
         self._console.print(Text(sayable(self._console, text)), soft_wrap=True, highlight=False)
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()

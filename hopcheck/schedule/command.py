@@ -14,10 +14,10 @@ import msgspec
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, load_config
-from hopcheck.config.options import UsageError, build_options, given
+from hopcheck.config.options import build_options, given
 from hopcheck.engine.host import HostSession
 from hopcheck.schedule.fleet_model import FleetResult
-from hopcheck.schedule.fleet_shards import BadShardError, Shard, parse_shard
+from hopcheck.schedule.fleet_shards import Shard, parse_shard
 from hopcheck.schedule.plan import concurrency, plan, write_mode
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ def settings(options: dict[str, Any]) -> Settings:
     overriding = {key: options.pop(key) for key in ("concurrency", "write")}
     fleet = {**config.fleet, **{k: v for k, v in overriding.items() if v is not None}}
     config = msgspec.structs.replace(config, fleet=fleet)
-    try:
-        return Settings(config, options, parse_shard(shard) if shard else None)
-    except BadShardError as error:
-        raise UsageError(str(error)) from None
+    return Settings(config, options, parse_shard(shard) if shard else None)
 
 
 async def diagnose(

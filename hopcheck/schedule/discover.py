@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
-from hopcheck.behaviour.kubernetes.hosts import hosts_of, names_host
+from hopcheck.behaviour.kubernetes.hosts import hosts_of
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.target import BadTargetError, parse_target
 from hopcheck.model.kubernetes import Object
@@ -57,11 +57,6 @@ def wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     if any(fnmatchcase(name, pattern.lower()) for pattern in exclude):
         return False
     return not include or any(fnmatchcase(name, pattern.lower()) for pattern in include)
-
-
-def is_sample(wildcard: str, name: str) -> bool:
-    """Whether a request for `name` is one for the wildcard host."""
-    return names_host(wildcard.lower(), name.lower())
 
 
 def _usable(name: str, samples: Mapping[str, str]) -> tuple[str | None, str]:

@@ -23,7 +23,6 @@ from hopcheck.schedule.guard import limited
 from hopcheck.schedule.windows import window_at
 from hopcheck.steps import PARTIES
 
-OnResult = Callable[[HostResult], None]
 # Writes a host's files; returns where, or why not: (directory, error).
 Write = Callable[[HostSession], tuple[str | None, str | None]]
 
@@ -38,9 +37,9 @@ _NET = 15.0  # seconds beyond all limits of a host's own
 
 
 class FleetRun:
-    """One run over `plan.hosts`. `on_result` hears of each host as it is finished.
+    """One run over `plan.hosts`.
 
-    It must not raise. `concurrency` bounds the hosts that are asked at the same time, `write` is
+    `concurrency` bounds the hosts that are asked at the same time, `write` is
     called in a thread. `done` holds the results so far, also when the run is interrupted.
     """
 
@@ -52,7 +51,6 @@ class FleetRun:
         concurrency: int,
         write: Write | None = None,
         own_checks: OwnChecks | None = None,
-        on_result: OnResult = lambda _result: None,
     ) -> None:
         self.plan = plan
         self.done: dict[int, HostResult] = {}
@@ -61,7 +59,6 @@ class FleetRun:
         self._closed = (0, 0)  # requests and calls of views that are no more
         self._write = write
         self._own_checks = own_checks
-        self._on_result = on_result
         self._began = time.monotonic()
         self._started_at = _now()
         self._slots = asyncio.Semaphore(concurrency)
@@ -103,7 +100,6 @@ class FleetRun:
         else:
             found = await self._answered(host, started_at)
         self.done[place] = found
-        self._on_result(found)
 
     async def _answered(self, host: FleetHost, started_at: str) -> HostResult:
         """The result of a host that is asked, its files written."""

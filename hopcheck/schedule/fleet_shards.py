@@ -12,12 +12,9 @@ import re
 from msgspec import Struct
 
 from hopcheck.catalogue import catalogue
+from hopcheck.config.options import UsageError
 
 _MOST = 1000
-
-
-class BadShardError(ValueError):
-    """The text is no shard; the message is one clear line."""
 
 
 class Shard(Struct, frozen=True):
@@ -35,10 +32,10 @@ class Shard(Struct, frozen=True):
 
 
 def parse_shard(text: str) -> Shard:
-    """Read ``I/N`` with I from 0 to N-1, as an Indexed Job counts. Raises BadShardError."""
+    """Read ``I/N`` with I from 0 to N-1, as an Indexed Job counts. Raises UsageError."""
     match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
     if match is None or not int(match[1]) < int(match[2]) <= _MOST:
-        raise BadShardError(catalogue.text("usage", "shard", value=text[:40], most=_MOST))
+        raise UsageError(catalogue.text("usage", "shard", value=text[:40], most=_MOST))
     return Shard(int(match[1]), int(match[2]))
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+from hopcheck.behaviour.kubernetes.hosts import names_host
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, host_runs
 from hopcheck.config.options import HostRun, Options, UsageError, build_options, given
 from hopcheck.model import Collected, Why
 from hopcheck.model.kubernetes import Object
-from hopcheck.schedule.discover import Discovered, discover, is_sample
+from hopcheck.schedule.discover import Discovered, discover
 from hopcheck.schedule.fleet_model import FleetHost, FleetPlan, LeftOut
 from hopcheck.schedule.fleet_shards import Shard
 from hopcheck.schedule.windows import BadWindowError, Window, parse_window
@@ -43,7 +44,8 @@ def plan(
         raise UsageError(text("usage", "hosts", source=config.source, value=listed))
     named = [name for name in config.hosts if "*" not in name]
     named += [*samples.values(), *([] if listed == DISCOVER else listed)]
-    left_out = [LeftOut(n, text("fleet", "wildcard")) for n in named if _lacks_sample(n, samples)]
+    wild = [name for name in named if "*" in name and name.lower() not in samples]
+    left_out = [LeftOut(name, text("fleet", "wildcard")) for name in wild]
     found = Discovered()
     problems: tuple[str, ...] = ()
     if listed == DISCOVER:
@@ -69,16 +71,12 @@ def _samples(config: Config) -> dict[str, str]:
         sample = table.get("sample")
         if sample is None:
             continue
-        if "*" not in name or not is_sample(name, sample):
+        if "*" not in name or not names_host(name.lower(), sample.lower()):
             raise UsageError(
                 text("usage", "sample", source=config.source, name=name, sample=sample)
             )
         found[name.lower()] = sample.lower()
     return found
-
-
-def _lacks_sample(name: str, samples: Mapping[str, str]) -> bool:
-    return "*" in name and name.lower() not in samples
 
 
 def _discovered(

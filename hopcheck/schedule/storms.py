@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from hopcheck.model import Finding, ObjectRef, Report
+from hopcheck.model import Finding, Report
 from hopcheck.verdict.cause import stable_owner
 
 # In the place of an object's name that is the host's own (its record, its certificate).
@@ -31,8 +32,9 @@ def common_cause(report: Report) -> tuple[tuple[str, str], ...]:
     """What is compared: the fingerprint's parts without the host."""
     host = report.target.host
     return tuple(
-        (finding.code, str(_without_host(stable_owner(finding), host)))
+        (finding.code, str(replace(owner, name=EACH_ITS_OWN) if owner.name == host else owner))
         for finding in report.root_causes
+        for owner in (stable_owner(finding),)
     )
 
 
@@ -62,9 +64,3 @@ def storms(reports: Iterable[Report], least: int = 2) -> tuple[Storm, ...]:
             key=lambda storm: (-len(storm.hosts), storm.causes),
         )
     )
-
-
-def _without_host(owner: ObjectRef, host: str) -> ObjectRef:
-    if owner.name != host:
-        return owner
-    return ObjectRef(owner.kind, EACH_ITS_OWN, owner.namespace)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +14,7 @@ from hopcheck.catalogue.catalogue import text
 from hopcheck.model import Verdict
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label
+from hopcheck.report.store import replace_file
 from hopcheck.report.text import encodable, for_terminal, map_text, one_line
 from hopcheck.schedule.fleet_model import FleetResult, HostResult
 from hopcheck.schedule.storms import storms
@@ -112,16 +110,7 @@ def write_summary(base: Path, result: FleetResult) -> Path:
     """Write the summary below `base`, whole or not at all. Raises OSError."""
     base.mkdir(parents=True, exist_ok=True)
     path = base / file_name(result)
-    hidden = base / f".{path.name}-{os.getpid()}-{secrets.token_hex(2)}"
-    try:
-        with hidden.open("wb") as file:
-            file.write(to_json(result))
-            file.flush()
-            os.fsync(file.fileno())
-        hidden.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            hidden.unlink()
+    replace_file(path, to_json(result))
     return path
 
 

@@ -13,9 +13,9 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.ask import Run
 from hopcheck.collect.dns import read as collector
-from hopcheck.config.options import Options
+from hopcheck.config.options import Options, UsageError, split_resolver
 from hopcheck.model import Cname, Collected, DnsAnswer, Target, Why
 
 Answer = Callable[[dns.message.Message, bool], dns.message.Message | bytes | None]
@@ -417,14 +417,13 @@ def test_a_resolver_by_ipv6_literal_and_by_name():
     ],
 )
 def test_split_resolver(text, expected):
-    assert collector.split_resolver(text) == expected
+    assert split_resolver(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", ":53", "10.0.0.2:x", "a:0", "a:65536", "[::1", "[::1]x"])
 def test_split_resolver_refuses(text):
-    with pytest.raises(Unavailable) as caught:
-        collector.split_resolver(text)
-    assert caught.value.why is Why.MISCONFIGURED
+    with pytest.raises(UsageError, match="ADDR or ADDR:PORT"):
+        split_resolver(text)
 
 
 def test_a_resolver_that_is_none_becomes_a_reason():

@@ -16,6 +16,7 @@ import msgspec
 from hopcheck.history.database import History
 from hopcheck.history.runs import run_directories
 from hopcheck.model import Step
+from tests.history.test_database import steps_of
 from tests.history.writer import KEEP_RUNS
 
 HOST = "a.example.com"
@@ -101,7 +102,7 @@ def test_runs_survive_kills_at_any_point(tmp_path: Path) -> None:
     with History(tmp_path) as history:
         rows = history.runs(RUNS_HOST, 10_000)
         assert set(on_disk) <= {row.directory for row in rows}
-        assert set(history.steps(RUNS_HOST, last)) == set(Step)
+    assert set(steps_of(tmp_path, last)) == set(Step)
 
 
 def test_two_writers_at_once(tmp_path: Path) -> None:

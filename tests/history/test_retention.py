@@ -11,6 +11,7 @@ from hopcheck.history.database import History
 from hopcheck.history.retention import prune
 from hopcheck.history.runs import run_directories
 from hopcheck.report.store import write_run
+from tests.history.test_database import steps_of
 from tests.report.examples import BROKEN, HEALTHY, HOST
 from tests.report.test_store import files
 
@@ -48,7 +49,7 @@ def test_by_age_but_never_latest_nor_the_last_healthy_one(tmp_path: Path) -> Non
         prune(history, tmp_path, HOST, NOW, 100, 30)
         # Rows outlive directories by a few days only, those that are still needed excepted.
         assert {row.directory for row in history.runs(HOST)} == {healthy[1], latest}
-        assert history.steps(HOST, healthy[0]) == {}
+    assert steps_of(tmp_path, healthy[0]) == {}
     assert (tmp_path / HOST / "latest" / "report.json").is_file()
 
 

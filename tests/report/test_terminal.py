@@ -199,11 +199,11 @@ def test_make_console_is_100_wide_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_progress_in_a_pipe_is_plain_lines() -> None:
     out = io.StringIO()
-    with Progress(Console(file=out)) as progress:
-        progress.start("a.example.com\x1b[2J")
-        progress.event("GET /api/v1/services")
-        progress.step(BROKEN.steps[0])
-        progress.stop()
+    progress = Progress(Console(file=out))
+    progress.start("a.example.com\x1b[2J")
+    progress.event("GET /api/v1/services")
+    progress.step(BROKEN.steps[0])
+    progress.stop()
     assert out.getvalue() == "looking at a.example.com\na.example.com: 1 dns: pass\n"
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hopcheck.schedule.fleet_shards import BadShardError, Shard, parse_shard, shard_of
+from hopcheck.config.options import UsageError
+from hopcheck.schedule.fleet_shards import Shard, parse_shard, shard_of
 
 HOSTS = [f"app-{n}.example.com" for n in range(1000)]
 
@@ -29,7 +30,7 @@ def test_the_assignment_never_changes() -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "4/4", "-1/4", "0/0", "0/1001", "a/b"])
 def test_bad_shards(text: str) -> None:
-    with pytest.raises(BadShardError, match="I/N"):
+    with pytest.raises(UsageError, match="I/N"):
         parse_shard(text)
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from hopcheck.collect.ask import Run, Unavailable, in_thread
 from hopcheck.collect.dns.wire import Family, Sender
+from hopcheck.config.options import UsageError, split_resolver
+from hopcheck.config.target import is_address
 from hopcheck.model import Cname, Collected, DnsAnswer, DnsEvidence, Target, Why
 
 if TYPE_CHECKING:
     import dns.message
 
 FAMILIES: tuple[Family, ...] = ("A", "AAAA")
-DNS_PORT = 53
 MAX_CHAIN = 20  # resolvers give up earlier (BIND: 16)
 RESEND_AFTER = 0.4  # of the call's time; the first query's late answer still counts
 MAX_SYSTEM_RESOLVERS = 3  # resolv.conf(5): MAXNS, further ones are never asked
@@ -37,27 +39,8 @@ def system_resolvers() -> list[str]:
         return []
     fields = [line.split("#")[0].split(";")[0].split() for line in lines]
     servers = [words[1] for words in fields if len(words) > 1 and words[0] == "nameserver"]
-    used = [server for server in dict.fromkeys(servers) if _is_address(server)]
-    return [_join(server, DNS_PORT) for server in used[:MAX_SYSTEM_RESOLVERS]]
-
-
-def split_resolver(text: str) -> tuple[str, int]:
-    """The host and port of "ADDR", "ADDR:PORT", "[ADDR]:PORT" or a bare IPv6 address.
-
-    Raises Unavailable (misconfigured) where the text is none of them.
-    """
-    host, port = text.strip(), ""
-    if host.startswith("["):
-        host, closing, rest = host[1:].partition("]")
-        port = rest.removeprefix(":")
-        if not closing or (rest and not rest.startswith(":")):
-            raise Unavailable(Why.MISCONFIGURED, f"not a resolver's address: {text}")
-    elif host.count(":") == 1:
-        host, _, port = host.partition(":")
-    number = int(port) if port.isascii() and port.isdigit() else DNS_PORT if not port else 0
-    if not host or not 0 < number < 65536:
-        raise Unavailable(Why.MISCONFIGURED, f"not a resolver's address: {text}")
-    return host, number
+    used = [server for server in dict.fromkeys(servers) if is_address(server)]
+    return [_join(server, 53) for server in used[:MAX_SYSTEM_RESOLVERS]]
 
 
 def _join(host: str, port: int) -> str:
@@ -66,14 +49,6 @@ def _join(host: str, port: int) -> str:
 
 def _resolvers(run: Run) -> list[str]:
     return list(run.options.resolvers) or system_resolvers()
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 async def collect_dns(target: Target, run: Run, *, system: bool = True) -> DnsEvidence:
@@ -85,7 +60,7 @@ async def collect_dns(target: Target, run: Run, *, system: bool = True) -> DnsEv
     answer with any rcode is a value. A host that is an address needs no answer (not_needed);
     without a resolver there is one entry, not_configured. Never raises.
     """
-    if _is_address(target.host):
+    if is_address(target.host):
         none = Collected[DnsAnswer](why=Why.NOT_NEEDED, source=target.host)
         return DnsEvidence(
             answers=(none,), getaddrinfo=Collected(why=Why.NOT_NEEDED, source=target.host)
@@ -189,24 +164,11 @@ async def ask_resolver(
         if answer.rcode != "SERVFAIL":
             return answer
         left = (seconds - (run.now() - began)) * 0.9
-        return _with_checking_disabled(answer, await _unchecked(name, rrtype, send, left))
+        unchecked = await _unchecked(name, rrtype, send, left)
+        return replace(answer, rcode_checking_disabled=unchecked)
 
     found = await run.ask(f"{rrtype} {name} @{resolver}", call, classify=_classify, timeout=seconds)
-    if not found.seen or not extended:
-        return found
-    return Collected(
-        value=found.value,
-        source=found.source,
-        detail="; ".join(extended),
-        started_s=found.started_s,
-        duration_s=found.duration_s,
-    )
-
-
-def _with_checking_disabled(answer: DnsAnswer, rcode: str | None) -> DnsAnswer:
-    from msgspec.structs import replace
-
-    return replace(answer, rcode_checking_disabled=rcode)
+    return replace(found, detail="; ".join(extended)) if found.seen and extended else found
 
 
 def _classify(error: BaseException) -> tuple[Why, str] | None:
@@ -214,6 +176,8 @@ def _classify(error: BaseException) -> tuple[Why, str] | None:
 
     if isinstance(error, Unavailable | TimeoutError):
         return None
+    if isinstance(error, UsageError):
+        return Why.MISCONFIGURED, str(error)
     if isinstance(error, OSError):  # refused, no route, the resolver's name does not resolve
         return Why.UNREACHABLE, error.strerror or str(error)
     if isinstance(error, DNSException | UnicodeError | EOFError):
@@ -223,7 +187,7 @@ def _classify(error: BaseException) -> tuple[Why, str] | None:
 
 async def _locate(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
     """The socket family and address of a resolver; a host name is looked up by the system."""
-    if _is_address(host):
+    if is_address(host):
         return _numeric(host, port)
     found = await in_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM))
     return found[0][0], found[0][4]

@@ -30,6 +30,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.config.target import is_address
 from hopcheck.model import Certificate, ErrorKind, TlsInfo, Why
 from hopcheck.model.redact import redact_text
 
@@ -292,18 +293,10 @@ def described(
         code = chain_error.verify_code
         words.append(chain_error.verify_message)
     if not (info.chain and covers(info.chain[0].names, host)):
-        address = _is_address(host)
+        address = is_address(host)
         code = code or (ADDRESS_MISMATCH if address else HOSTNAME_MISMATCH)
         what = "IP address" if address else "hostname"  # OpenSSL's own words
         words.append(f"{what} mismatch, certificate is not valid for '{host}'")
     return replace(
         info, verified=not words, verify_code=code, verify_error="; ".join(words) or None
     )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

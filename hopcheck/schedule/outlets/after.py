@@ -6,18 +6,20 @@ Nothing here changes a verdict or raises for a party that fails: it is a line in
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from hopcheck.collect.web.deliver import deliver
 from hopcheck.model import Report
 from hopcheck.report.store import slug
-from hopcheck.schedule.fleet_model import FleetResult, HostResult
+from hopcheck.schedule.fleet_model import FleetHost, FleetResult
 from hopcheck.schedule.outlets.destination import Destination, DestinationError, Directory
 from hopcheck.schedule.outlets.incidents import Message, Observation, observe
-from hopcheck.schedule.outlets.notify import dump_memory, load_memory, notify
+from hopcheck.schedule.outlets.notify import load_memory, notify
 from hopcheck.schedule.outlets.settings import Outlets
 from hopcheck.schedule.outlets.workspace import MEMORY, METRICS
 
@@ -37,14 +39,10 @@ class Outcome(Struct, frozen=True):
 
 def outcome_of(result: FleetResult) -> Outcome:
     """A fleet run's result as the outlets tell it."""
-    verdicts: dict[str, int] = {}
-    for one in result.diagnosed:
-        if one.report is not None:
-            verdicts[one.report.verdict.value] = verdicts.get(one.report.verdict.value, 0) + 1
     whole = result.complete and not result.problems
     return Outcome(
         observations=tuple(
-            observe(r.report, owner=r.host.owner, link=link_of(r))
+            observe(r.report, owner=r.host.owner, link=link_of(r.host))
             for r in result.hosts
             # A defect is the suite's own trouble, not the host's.
             if r.report is not None and not r.defects
@@ -54,17 +52,17 @@ def outcome_of(result: FleetResult) -> Outcome:
         runs=tuple(
             (Path(r.written).parent.name, Path(r.written).name) for r in result.hosts if r.written
         ),
-        verdicts=verdicts,
+        verdicts=Counter(r.report.verdict.value for r in result.hosts if r.report is not None),
         defects=len(result.defective),
         seconds=result.seconds,
         finished_at=result.finished_at,
     )
 
 
-def link_of(result: HostResult) -> str | None:
+def link_of(host: FleetHost) -> str | None:
     """The stable link to the host's newest report, where a base URL is configured."""
-    base = result.host.run.base_url
-    return f"{base.rstrip('/')}/{slug(result.target)}/latest/report.html" if base else None
+    base = host.run.base_url
+    return f"{base.rstrip('/')}/{slug(host.run.target)}/latest/report.html" if base else None
 
 
 def tell(
@@ -93,7 +91,7 @@ def tell(
     )
     failures = list(told.failures)
     try:
-        place.write(MEMORY, dump_memory(memory))
+        place.write(MEMORY, msgspec.json.encode(memory))
     except DestinationError as error:
         failures.append(("notifications", str(error)))
     return told.messages, failures
@@ -130,19 +128,11 @@ def expose(
     try:
         from prometheus_client import generate_latest, push_to_gateway
 
-        from hopcheck.schedule.outlets.metrics import Metrics, Run, posix, registry
+        from hopcheck.schedule.outlets.metrics import Metrics, registry
     except ImportError:
         wanted = outlets.textfile or outlets.pushgateway
         return [("metrics", "pip install 'hopcheck[synthetic]'")] if wanted else []
-    run = Run(
-        finished_at=posix(outcome.finished_at),
-        seconds=outcome.seconds,
-        verdicts=outcome.verdicts,
-        skipped=len(outcome.quiet),
-        defects=outcome.defects,
-        sink_failures=tuple(failed),
-    )
-    made = registry(Metrics(reports, run, shards))
+    made = registry(Metrics(reports, outcome, shards, failed))
     failures: list[tuple[str, str]] = []
     text = generate_latest(made)
     for path in (base / METRICS, *([Path(outlets.textfile)] if outlets.textfile else [])):

@@ -16,8 +16,8 @@ from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, load_config
 from hopcheck.config.options import UsageError, build_options, given
 from hopcheck.model import Report
-from hopcheck.report.store import slug
 from hopcheck.schedule.fleet_model import FleetHost, FleetPlan
+from hopcheck.schedule.outlets.after import link_of
 from hopcheck.schedule.outlets.destination import DestinationError
 from hopcheck.schedule.outlets.publishing import Publishing
 from hopcheck.schedule.plan import plan
@@ -75,10 +75,8 @@ def write_runbook(options: dict[str, Any]) -> str:
 
 
 def _line(host: FleetHost) -> RunbookHost:
-    base = host.run.base_url
-    link = f"{base.rstrip('/')}/{slug(host.run.target)}/latest/report.html" if base else None
     name = host.run.target.display_host or host.run.target.host
-    return RunbookHost(name, host.owner, link)
+    return RunbookHost(name, host.owner, link_of(host))
 
 
 # --- serve ---------------------------------------------------------------------------------

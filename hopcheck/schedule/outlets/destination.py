@@ -5,17 +5,16 @@ Keys are paths relative to the reports directory ("<slug>/latest/report.html"), 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import secrets
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.options import UsageError
+from hopcheck.report.store import replace_file
 
 T = TypeVar("T")
 
@@ -28,7 +27,6 @@ CONTENT_TYPES = {
     ".db": "application/vnd.sqlite3",
 }
 _AT_ONCE = 8
-_DELETED_AT_ONCE = 1000  # the most that one DeleteObjects takes
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _CHANGED = frozenset({"412", "PreconditionFailed", "ConditionalRequestConflict", "409"})
 
@@ -100,9 +98,8 @@ class Directory:
 
     def read(self, key: str) -> Stored | None:
         """See Destination."""
-        path = self.base / key
         try:
-            return Stored(path.read_bytes())
+            return Stored((self.base / key).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -111,14 +108,10 @@ class Directory:
     def write(self, key: str, data: bytes, *, replaces: str | None = None) -> None:  # noqa: ARG002
         """See Destination; by a rename, unconditionally."""
         path = self.base / key
-        hidden = path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(2)}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            hidden.write_bytes(data)
-            hidden.replace(path)
+            replace_file(path, data)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                hidden.unlink()
             raise DestinationError(str(error)) from None
 
     def children(self, prefix: str) -> list[str]:
@@ -132,8 +125,6 @@ class Directory:
 
     def delete_below(self, prefix: str) -> None:
         """See Destination."""
-        import shutil
-
         try:
             shutil.rmtree(self.base / prefix)
         except FileNotFoundError:
@@ -212,12 +203,12 @@ class Bucket:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix
             )
-            keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
-            for start in range(0, len(keys), _DELETED_AT_ONCE):
-                chunk = [{"Key": key} for key in keys[start : start + _DELETED_AT_ONCE]]
-                self._client.delete_objects(
-                    Bucket=self._bucket, Delete={"Objects": chunk, "Quiet": True}
-                )
+            # A page has as many as one DeleteObjects takes.
+            for page in list(pages):
+                if keys := [{"Key": one["Key"]} for one in page.get("Contents", ())]:
+                    self._client.delete_objects(
+                        Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True}
+                    )
 
         self._asked(f"DELETE {prefix}", delete)
 
@@ -246,14 +237,15 @@ class Bucket:
         try:
             return call()
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
+            said = error.response.get("Error", {})
+            code = str(said.get("Code", ""))
             if "missing" in known and code in _MISSING:
                 return known["missing"]
             if code in _CHANGED:
                 raise ChangedMeanwhileError(f"{self.name}: {what}: {code}") from None
             if code == "NotImplemented":
                 raise _NotImplementedError(f"{self.name}: {what}: {code}") from None
-            words = str(error.response.get("Error", {}).get("Message", "")) or code
+            words = said.get("Message") or code
             raise DestinationError(f"{self.name}: {what}: {code}: {words}") from None
         except BotoCoreError as error:
             raise DestinationError(f"{self.name}: {what}: {error}") from None
@@ -263,24 +255,21 @@ class _NotImplementedError(DestinationError):
     """An S3-compatible server without conditional writes."""
 
 
-def in_parallel(work: Callable[[T], None], items: Sequence[T]) -> list[tuple[T, DestinationError]]:
-    """Do `work` for each item on a few threads; the items that failed, with their errors."""
-    failed: list[tuple[T, DestinationError]] = []
+def in_parallel(work: Callable[[T], None], items: Sequence[T]) -> list[str]:
+    """Do `work` for each item on a few threads; [] or one line: what failed first, how much more.
+
+    DestinationError alone is such a failure.
+    """
+    failed: list[str] = []
 
     def one(item: T) -> None:
         try:
             work(item)
         except DestinationError as error:
-            failed.append((item, error))
+            failed.append(str(error))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(one, items))
-    return failed
-
-
-def text_of(errors: Iterable[DestinationError]) -> str:
-    """Several errors as one line: the first, and how many more."""
-    words = [str(error) for error in errors]
-    if len(words) == 1:
-        return words[0]
-    return text("note", "errors", first=words[0], count=len(words) - 1)
+    if len(failed) < 2:
+        return failed
+    return [text("note", "errors", first=failed[0], count=len(failed) - 1)]

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -20,36 +19,36 @@ from prometheus_client.registry import Collector
 from hopcheck.model import Report, Step, Verdict
 from hopcheck.report.json import public_url
 
+if TYPE_CHECKING:
+    from hopcheck.schedule.outlets.after import Outcome
+
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 _STARTS = ("dns", "connect", "tls", "first_byte")  # a timing's phases, in the order of PHASES
 
 
-class Run(Struct, frozen=True):
-    """A run as a whole; times are POSIX seconds."""
-
-    finished_at: float
-    seconds: float
-    verdicts: dict[str, int] = {}  # how many hosts had which verdict
-    skipped: int = 0  # hosts in maintenance
-    defects: int = 0  # hosts in which hopcheck itself failed
-    sink_failures: tuple[str, ...] = ()  # names of sinks that did not take a message
-
-
 class Metrics(Collector):
-    """What `registry` exposes: of `reports`, or of what shards have exposed of theirs."""
+    """What `registry` exposes: of `reports`, or of what shards have exposed of theirs.
+
+    `run` is the run as a whole, `failed` who did not take a message of it.
+    """
 
     def __init__(
-        self, reports: Iterable[Report] = (), run: Run | None = None, shards: Iterable[str] = ()
+        self,
+        reports: Iterable[Report] = (),
+        run: Outcome | None = None,
+        shards: Iterable[str] = (),
+        failed: Iterable[str] = (),
     ) -> None:
         self._reports = tuple(reports)
         self._run = run
         self._shards = tuple(shards)
+        self._failed = dict.fromkeys(failed)
 
     def collect(self) -> Iterator[Metric]:
         """All families, with a series a host where something is known of it."""
         yield from _merged(self._shards) if self._shards else _of_hosts(self._reports)
         if self._run is not None:
-            yield from _of_run(self._run)
+            yield from _of_run(self._run, self._failed)
 
 
 def registry(metrics: Metrics) -> CollectorRegistry:
@@ -111,25 +110,22 @@ def _merged(shards: Sequence[str]) -> Iterator[Metric]:
     yield from found.values()
 
 
-def _of_run(run: Run) -> Iterator[GaugeMetricFamily]:
+def _of_run(run: Outcome, failed: Iterable[str]) -> Iterator[GaugeMetricFamily]:
     hosts = _family("hosts", "Hosts of the last run by verdict", ("verdict",))
     for one in Verdict:
         hosts.add_metric([one.value], run.verdicts.get(one.value, 0))
     yield hosts
-    yield _single("fleet_run_duration_seconds", "How long the last run took", run.seconds)
-    yield _single("fleet_last_run_timestamp_seconds", "When it ended", run.finished_at)
-    yield _single("hosts_in_maintenance", "Hosts left out of the last run", run.skipped)
-    yield _single("defects", "Hosts in which hopcheck itself failed", run.defects)
+    for name, words, value in (
+        ("fleet_run_duration_seconds", "How long the last run took", run.seconds),
+        ("fleet_last_run_timestamp_seconds", "When it ended", posix(run.finished_at)),
+        ("hosts_in_maintenance", "Hosts left out of the last run", len(run.quiet)),
+        ("defects", "Hosts in which hopcheck itself failed", run.defects),
+    ):
+        yield GaugeMetricFamily(f"hopcheck_{name}", words, value)
     sinks = _family("sink_failed", "1 for a sink that did not take a message", ("sink",))
-    for name in dict.fromkeys(run.sink_failures):
+    for name in failed:
         sinks.add_metric([name], 1)
     yield sinks
-
-
-def _single(name: str, words: str, value: float) -> GaugeMetricFamily:
-    family = _family(name, words, ())
-    family.add_metric([], value)
-    return family
 
 
 # --- what a report says --------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -13,7 +14,7 @@ from hopcheck.catalogue.catalogue import text
 from hopcheck.schedule.outlets.alerts import alerts
 from hopcheck.schedule.outlets.incidents import Message, Observation, State, advance, messages
 from hopcheck.schedule.outlets.settings import Outlets, SinkSettings
-from hopcheck.schedule.outlets.sinks import PAUSES_S, make_sink, persist, post_alerts
+from hopcheck.schedule.outlets.sinks import PAUSES_S, persist, post_alerts, send
 
 BUDGET_S = 60.0  # for all sinks of a run together
 _KEEP = dt.timedelta(hours=24)
@@ -51,11 +52,6 @@ def load_memory(data: bytes | None) -> Memory:
         return msgspec.json.decode(data, type=Memory)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
-
-
-def dump_memory(memory: Memory) -> bytes:
-    """The memory as its file."""
-    return msgspec.json.encode(memory)
 
 
 def notify(
@@ -106,15 +102,12 @@ def _deliver(
     deadline: float,
 ) -> tuple[list[Undelivered], list[str]]:
     """In order; after the first failure the rest waits too, so that news stays in order."""
-    sink = make_sink(settings)
-    if sink is None:
-        return [], []
+    url = settings.url or ""
     for number, one in enumerate(waiting):
         if time.monotonic() >= deadline:
             return list(waiting[number:]), [text("notify", "budget")]
-        message = one.message
         reason = persist(
-            lambda message=message: sink.send(message, now.isoformat()),  # type: ignore[misc]
+            partial(send, url, one.message, now.isoformat()),
             pauses,
             deadline=deadline,
         )

@@ -26,7 +26,6 @@ from hopcheck.schedule.outlets.destination import (
     Directory,
     destination,
     in_parallel,
-    text_of,
 )
 from hopcheck.schedule.outlets.settings import Outlets, read_outlets
 from hopcheck.schedule.outlets.wording import title
@@ -203,9 +202,7 @@ class Publishing:
             if not latest.exists():
                 latest.symlink_to(directory, target_is_directory=True)
 
-        failed = in_parallel(one, list(runs))
-        if failed:
-            self.failures.append(("publish", text_of(error for _, error in failed)))
+        self.failures += [("publish", words) for words in in_parallel(one, runs)]
         try:
             with History(self.base) as history:
                 for name, _ in runs:

@@ -162,8 +162,10 @@ class _Probe:
         report = self._report
         success = report is not None and report.verdict.value in ("healthy", "degraded")
         found = [
-            _gauge("probe_success", "Whether requests to the host succeed", float(success)),
-            _gauge("probe_duration_seconds", "How long the diagnosis took", self._seconds),
+            GaugeMetricFamily("probe_success", "Whether requests to the host succeed", success),
+            GaugeMetricFamily(
+                "probe_duration_seconds", "How long the diagnosis took", self._seconds
+            ),
         ]
         if report is None:
             return found
@@ -175,25 +177,16 @@ class _Probe:
         for phase, value in phases.items():
             family.add_metric([phase], value)
         found.append(family)
-        found.append(
-            _gauge("probe_dns_lookup_time_seconds", "DNS lookup", phases.get("resolve", 0.0))
-        )
-        found.append(_gauge("probe_http_status_code", "Status", status_code(facts) or 0))
-        found.append(_gauge("probe_http_ssl", "Whether TLS was spoken", float("tls" in facts)))
-        redirects = max(0, len(facts.get("redirects") or ()) - 1)
-        found.append(_gauge("probe_http_redirects", "Redirects followed", redirects))
-        expires = certificate_expiry(facts)
-        if expires is not None:
-            found.append(
-                _gauge("probe_ssl_earliest_cert_expiry", "When the certificate expires", expires)
-            )
+        for name, words, number in (
+            ("dns_lookup_time_seconds", "DNS lookup", phases.get("resolve", 0.0)),
+            ("http_status_code", "Status", status_code(facts) or 0),
+            ("http_ssl", "Whether TLS was spoken", "tls" in facts),
+            ("http_redirects", "Redirects followed", max(0, len(facts.get("redirects") or ()) - 1)),
+            ("ssl_earliest_cert_expiry", "When the certificate expires", certificate_expiry(facts)),
+        ):
+            if number is not None:
+                found.append(GaugeMetricFamily(f"probe_{name}", words, number))
         return found
-
-
-def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, words)
-    family.add_metric([], value)
-    return family
 
 
 def split_listen(listen: str) -> tuple[str | None, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -11,20 +10,21 @@ from typing import Any
 from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.options import UsageError
+from hopcheck.config.file import check_keys
+from hopcheck.config.options import Kind, UsageError
 from hopcheck.schedule.outlets.incidents import Rules
 
-_NOTIFY: Mapping[str, type] = {"after": int, "recover_after": int, "sink": list}
-_SINK: Mapping[str, type] = {
-    "name": str,
-    "url": str,
-    "url_env": str,
-    "alertmanager": str,
-    "hold": int,
-    "owners": list,
+_NOTIFY: Mapping[str, Kind] = {"after": "count", "recover_after": "count", "sink": "tables"}
+_SINK: Mapping[str, Kind] = {
+    "name": "text",
+    "url": "text",
+    "url_env": "text",
+    "alertmanager": "text",
+    "hold": "count",
+    "owners": "list",
 }
-_METRICS: Mapping[str, type] = {"textfile": str, "pushgateway": str, "job": str}
-_SERVE: Mapping[str, type] = {"listen": str, "probe": list}
+_METRICS: Mapping[str, Kind] = {"textfile": "text", "pushgateway": "text", "job": "text"}
+_SERVE: Mapping[str, Kind] = {"listen": "text", "probe": "list"}
 _MOST_RUNS = 100
 
 
@@ -80,23 +80,13 @@ def read_outlets(tables: Mapping[str, Any], source: str | None) -> Outlets:
 
 
 def _table(
-    tables: Mapping[str, Any], name: str, known: Mapping[str, type], where: str
+    tables: Mapping[str, Any], name: str, known: Mapping[str, Kind], where: str
 ) -> dict[str, Any]:
     table = tables.get(name, {})
     if not isinstance(table, dict):
         raise UsageError(text("usage", "table", where=where, name=name))
     check_keys(table, known, f"{where}, [{name}]")
     return table
-
-
-def check_keys(table: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
-    """Raises UsageError for an unknown key (naming the nearest) or a value of another type."""
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise UsageError(text("usage", "unknown_key", where=where, key=key, near=near[0]))
-        if not isinstance(value, known[key]) or isinstance(value, bool):
-            raise UsageError(text("usage", "type", where=where, key=key, type=known[key].__name__))
 
 
 def _runs(table: Mapping[str, Any], key: str, default: int, where: str) -> int:
@@ -127,5 +117,5 @@ def _sink(entry: Any, number: int, where: str) -> SinkSettings:
         url=url,
         alertmanager=alertmanager,
         hold=entry.get("hold", 1800),
-        owners=tuple(str(owner) for owner in entry.get("owners", ())),
+        owners=tuple(entry.get("owners", ())),
     )

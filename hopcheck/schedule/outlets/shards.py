@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -77,10 +78,6 @@ def together(parts: dict[str, Part], *, whole: bool, now: dt.datetime) -> Outcom
     """The parts as one run; `whole` says that no shard is missing."""
     outcomes = [part.outcome for part in parts.values()]
     known = [o.known for o in outcomes]
-    verdicts: dict[str, int] = {}
-    for outcome in outcomes:
-        for verdict, number in outcome.verdicts.items():
-            verdicts[verdict] = verdicts.get(verdict, 0) + number
     return Outcome(
         observations=tuple(seen for o in outcomes for seen in o.observations),
         quiet=tuple(url for o in outcomes for url in o.quiet),
@@ -88,7 +85,7 @@ def together(parts: dict[str, Part], *, whole: bool, now: dt.datetime) -> Outcom
         if whole and all(urls is not None for urls in known)
         else None,
         runs=tuple(run for o in outcomes for run in o.runs),
-        verdicts=verdicts,
+        verdicts=sum((Counter(o.verdicts) for o in outcomes), Counter()),
         defects=sum(o.defects for o in outcomes),
         seconds=max((o.seconds for o in outcomes), default=0.0),
         finished_at=max((o.finished_at for o in outcomes), default=now.isoformat()),

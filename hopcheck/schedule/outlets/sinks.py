@@ -5,50 +5,38 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.collect.web.deliver import deliver
 from hopcheck.schedule.outlets.incidents import Kind, Message
-from hopcheck.schedule.outlets.settings import SinkSettings
 from hopcheck.schedule.outlets.wording import body, title
 
 PAUSES_S = (1.0, 3.0)  # before the second and the third try
 _LIMIT_S = 10.0
 
 
-class Sink(Protocol):
-    """Takes a message; returns why it was not accepted, or None."""
+def send(url: str, message: Message, now: str) -> str | None:
+    """Deliver once, to Slack, PagerDuty, mail or what else apprise's URL names; why not, or None.
 
-    def send(self, message: Message, now: str) -> str | None:
-        """Deliver once."""
-        ...
-
-
-class AppriseSink:
-    """Slack, Teams, PagerDuty, Opsgenie, mail and the rest, by apprise's URL."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def send(self, message: Message, now: str) -> str | None:
-        """Deliver once. The URL, which holds credentials, is in no text of ours."""
-        try:
-            import apprise
-        except ImportError:
-            return "pip install 'hopcheck[synthetic]'"
-        service = apprise.Apprise()
-        if not service.add(self._url):
-            return text("notify", "sink_url")
-        kind = apprise.NotifyType.SUCCESS if message.kind is Kind.RECOVERED else None
-        accepted = service.notify(
-            title=title(message),
-            body=body(message, now=now),
-            notify_type=kind or apprise.NotifyType.FAILURE,
-            body_format=apprise.NotifyFormat.TEXT,
-            timeout=_LIMIT_S,
-        )
-        return None if accepted else text("notify", "sink_refused")
+    The URL, which holds credentials, is in no text of ours.
+    """
+    try:
+        import apprise
+    except ImportError:
+        return "pip install 'hopcheck[synthetic]'"
+    service = apprise.Apprise()
+    if not service.add(url):
+        return text("notify", "sink_url")
+    kind = apprise.NotifyType.SUCCESS if message.kind is Kind.RECOVERED else None
+    accepted = service.notify(
+        title=title(message),
+        body=body(message, now=now),
+        notify_type=kind or apprise.NotifyType.FAILURE,
+        body_format=apprise.NotifyFormat.TEXT,
+        timeout=_LIMIT_S,
+    )
+    return None if accepted else text("notify", "sink_refused")
 
 
 def post_alerts(url: str, alerts: Sequence[dict[str, Any]]) -> str | None:
@@ -69,8 +57,3 @@ def persist(
         time.sleep(pause)
         reason = attempt()
     return reason
-
-
-def make_sink(settings: SinkSettings) -> Sink | None:
-    """The sink for messages; None for an Alertmanager, which is told of states."""
-    return AppriseSink(settings.url) if settings.url is not None else None

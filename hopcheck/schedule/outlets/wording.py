@@ -74,18 +74,13 @@ def _cause(message: Message, *, over: bool) -> str:
 
 def _others(message: Message) -> list[str]:
     """Root causes that a host has besides the common one."""
+    common = f"{message.cause.code} {message.cause.owner}" if message.cause is not None else None
     found = []
     for event in message.events:
-        codes = [f"{c.code} {c.owner}" for c in event.observation.causes if c != message.cause]
-        rest = [code for code in codes if not _is(message, code)]
-        if rest:
-            found.append(text("notify", "also", host=event.observation.name, codes=", ".join(rest)))
+        codes = [f"{cause.code} {cause.owner}" for cause in event.observation.causes]
+        if rest := ", ".join(code for code in codes if code != common):
+            found.append(text("notify", "also", host=event.observation.name, codes=rest))
     return found[:_HOSTS]
-
-
-def _is(message: Message, code: str) -> bool:
-    cause = message.cause
-    return cause is not None and code == f"{cause.code} {cause.owner}"
 
 
 def _names(message: Message) -> str:

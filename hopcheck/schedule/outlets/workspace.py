@@ -22,9 +22,7 @@ from hopcheck.schedule.outlets.destination import (
     ChangedMeanwhileError,
     Destination,
     DestinationError,
-    Stored,
     in_parallel,
-    text_of,
 )
 
 # In this order: whoever opens report.html finds the rest.
@@ -74,9 +72,7 @@ class Workspace:
 
     def push_runs(self, runs: Iterable[Path]) -> None:
         """Publish run directories of `base`, and `latest` where it is one of them."""
-        failed = in_parallel(self._push_run, list(runs))
-        if failed:
-            self.notes.append(text_of(error for _, error in failed))
+        self.notes += in_parallel(self._push_run, list(runs))
 
     def _push_run(self, run: Path) -> None:
         slug = run.parent.name
@@ -99,9 +95,7 @@ class Workspace:
             self.remote.write(name, (self.base / name).read_bytes())
 
         there = [name for name in (*others, INDEX) if (self.base / name).is_file()]
-        failed = in_parallel(put, there)
-        if failed:
-            self.notes.append(text_of(error for _, error in failed))
+        self.notes += in_parallel(put, there)
 
     def _push_history(self, slugs: Sequence[str]) -> None:
         """Where another run was faster, its history is taken and this run's rows added to it."""
@@ -120,17 +114,11 @@ class Workspace:
                 return
         raise DestinationError(text("note", "too_many", where=self.remote.name, name=HISTORY))
 
-    def read(self, name: str) -> Stored | None:
-        """A file of the destination itself. Raises DestinationError."""
-        return self.remote.read(name)
-
     def sweep(self, slugs: Sequence[str], now: dt.datetime, keep_runs: int, keep_days: int) -> None:
         """Delete published runs beyond what is kept, of a part of the hosts in each run."""
         turn = int(now.timestamp() // 300) % _SWEPT_EACH
         mine = [slug for slug in slugs if crc32(slug.encode()) % _SWEPT_EACH == turn]
-        failed = in_parallel(lambda slug: self._sweep(slug, now, keep_runs, keep_days), mine)
-        if failed:
-            self.notes.append(text_of(error for _, error in failed))
+        self.notes += in_parallel(lambda slug: self._sweep(slug, now, keep_runs, keep_days), mine)
 
     def _sweep(self, slug: str, now: dt.datetime, keep_runs: int, keep_days: int) -> None:
         names = [name for name in self.remote.children(f"{slug}/") if RUN.fullmatch(name)]

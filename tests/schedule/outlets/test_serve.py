@@ -21,8 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from hopcheck.engine.replay import replay
 from hopcheck.model import Report
 from hopcheck.report.evidence import load
+from hopcheck.schedule.outlets.after import Outcome
 from hopcheck.schedule.outlets.destination import Destination, DestinationError, Directory, Stored
-from hopcheck.schedule.outlets.metrics import Metrics, Run, registry
+from hopcheck.schedule.outlets.metrics import Metrics, registry
 from hopcheck.schedule.outlets.serve import Site, split_listen
 from tests.schedule.outlets.receiving import free_port
 
@@ -89,7 +90,7 @@ def base(tmp_path: Path) -> Path:
     out.write(f"{HOST}/latest/report.html", b"<p>report")
     out.write("history.db", b"SQLite")
     out.write("notified.json", b"{}")
-    metrics = Metrics([report("ing-svc-missing")], Run(1.0, 2.0, {"broken": 1}))
+    metrics = Metrics([report("ing-svc-missing")], Outcome(verdicts={"broken": 1}, seconds=2.0))
     out.write("metrics.prom", generate_latest(registry(metrics)))
     (tmp_path / "secret.html").write_text("outside")
     return out.base
