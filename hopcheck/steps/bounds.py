@@ -11,7 +11,7 @@ from hopcheck.model.kubernetes import Node, Service
 from hopcheck.scene.outcome import Producer, outcome_of, producer, requests_made, succeeded
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.names import failure
+from hopcheck.steps.names import failure, ref_of
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE)
 
@@ -24,21 +24,20 @@ def works(scene: Scene, probes: Sequence[Probe]) -> list[Probe]:
 def said(probe: Probe) -> str:
     """What a probe's last exchange gave, in a few words."""
     last = probe.exchanges[-1]
-    if last.error is not None:
-        return f"{probe.member}: {failure(last)}"
-    return f"{probe.member}: {last.status}"
+    return f"{probe.member}: {last.status if last.error is None else failure(last)}"
 
 
 def requests_reach_pods(scene: Scene) -> bool:
     """Whether any request came to a pod, as far as its answer tells."""
-    for last in (probe.exchanges[-1] for probe in requests_made(scene.snapshot)):
-        waits = last.error in (ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)
-        answered = last.status is not None and not (
-            last.status == 404 and producer(last) is Producer.TRAEFIK
+    waiting = (ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)
+    return any(
+        last.error in waiting
+        or (
+            last.status is not None
+            and (last.status != 404 or producer(last) is not Producer.TRAEFIK)
         )
-        if waits or answered:
-            return True
-    return False
+        for last in (probe.exchanges[-1] for probe in requests_made(scene.snapshot))
+    )
 
 
 def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Finding]:
@@ -145,17 +144,16 @@ def between_nodes_and_pods(scene: Scene, service: Service) -> list[Finding]:
         failing = [p for p in failing if p.name in unhealthy]
         if not failing:
             return []
-    meta = service.metadata
     return [
         make(
             "SVC016",
-            ObjectRef("Service", meta.name, meta.namespace),
+            ref_of(service),
             works=listing(p.member for p in answered),
             fails=listing(p.member for p in failing),
             actual=listing(said(p) for p in failing),
             policy="",
             port="",
-            ns=meta.namespace,
+            ns=service.namespace,
             name="",
             share=len(failing) / len(nodes),
             related=tuple(ObjectRef("Node", p.name) for p in failing[:3] if p.name),

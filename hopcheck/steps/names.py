@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Exchange, Finding, Gap, ObjectRef, Probe, Why, Words
+from hopcheck.model import Collected, Exchange, Finding, Gap, ObjectRef, Probe, Why, Words
 from hopcheck.model.kubernetes import Object, Pod
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.scene import Scene
@@ -99,9 +99,11 @@ def failure(exchange: Exchange) -> str:
     return text("failed", exchange.error.value) if exchange.error else "?"
 
 
-def listed_routes(routes: Sequence[Route]) -> str:
-    """Routes as a list in one line."""
-    return listing(str(route_ref(route)) for route in routes)
+def kube_gap(what: str, found: Collected[Any], *, required: bool = True, **params: str) -> Gap:
+    """What the cluster would have told, and why it has not."""
+    why = found.why or Why.NOT_SELECTED
+    params = {"party": "kubernetes", **params}
+    return Gap(what, why, found.detail, required=required, params=params)
 
 
 def gateway_gap(routing: Routing, *, required: bool) -> Gap:

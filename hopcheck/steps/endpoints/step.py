@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Facts, Gap, Judgement, Step, Why
+from hopcheck.model import Collected, Facts, Gap, Judgement, Step, Why
 from hopcheck.model.kubernetes import Ingress, Service
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcome_of
@@ -18,7 +20,7 @@ from hopcheck.steps.endpoints.judged import (
     serves_outside,
     state_of,
 )
-from hopcheck.steps.names import gateway_gap
+from hopcheck.steps.names import gateway_gap, kube_gap
 
 
 def sight(scene: Scene) -> Judgement:
@@ -40,8 +42,8 @@ def sight(scene: Scene) -> Judgement:
         found = scene.kube.find(Service, backend.namespace, backend.name)
         if not found.seen:
             missing = found.why is Why.NOT_FOUND
-            what, why = ("no_backend", Why.NOT_NEEDED) if missing else ("backend", found.why)
-            gaps.append(_gap(what, why, found.detail, backend))
+            lost = Collected[Service](why=Why.NOT_NEEDED, detail=found.detail) if missing else found
+            gaps.append(_gap("no_backend" if missing else "backend", lost, backend))
         elif backend in known:
             one = known[backend]
             gaps += _gaps(one)
@@ -71,8 +73,7 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
     lists = scene.kube.of(Ingress)
     gap = Gap("no_route_no_backend", Why.NOT_NEEDED)
     if not lists.seen:
-        why = lists.why or Why.NOT_SELECTED
-        gap = Gap("no_route_no_backend", why, lists.detail, params={"party": "kubernetes"})
+        gap = kube_gap("no_route_no_backend", lists)
     return Judgement(Step.ENDPOINTS, gaps=(gap,))
 
 
@@ -81,10 +82,9 @@ def _nothing(why: str, facts: Facts | None = None) -> Judgement:
     return Judgement(Step.ENDPOINTS, not_applicable=why, facts=facts or {})
 
 
-def _gap(what: str, why: Why | None, detail: str, backend: Backend) -> Gap:
+def _gap(what: str, found: Collected[Any], backend: Backend) -> Gap:
     full = f"{backend.namespace}/{backend.name}"
-    params = {"service": full, "ns": backend.namespace, "party": "kubernetes"}
-    return Gap(what, why or Why.NOT_SELECTED, detail, params=params)
+    return kube_gap(what, found, service=full, ns=backend.namespace)
 
 
 def _gaps(one: Upstream) -> list[Gap]:
@@ -95,8 +95,7 @@ def _gaps(one: Upstream) -> list[Gap]:
     what = lists.get(state_of(one))
     if what is None:
         return []
-    listed = one.scene.kube.list(what, one.namespace)
-    return [_gap(what, listed.why, listed.detail, one.backend)]
+    return [_gap(what, one.scene.kube.list(what, one.namespace), one.backend)]
 
 
 def _facts(one: Upstream) -> Facts:

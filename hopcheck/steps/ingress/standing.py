@@ -57,20 +57,17 @@ class Obstacle(Struct, frozen=True):
 
 def unseen(scene: Scene) -> list[str]:
     """Kinds of routes that could not be read ('no such API' counts as read: there are none)."""
-    return scene.once("unseen", lambda: _unseen(scene))
 
+    def found() -> list[str]:
+        missing = []
+        for resource in ROUTE_LISTS:
+            lists = scene.kube.lists.items()
+            own = [one for key, one in lists if key.partition("@")[0] == resource]
+            if not any(one.seen or one.why is Why.NOT_FOUND for one in own):
+                missing.append(resource)
+        return missing
 
-def _unseen(scene: Scene) -> list[str]:
-    found = []
-    for resource in ROUTE_LISTS:
-        lists = [
-            value
-            for key, value in scene.kube.lists.items()
-            if key == resource or key.startswith(f"{resource}@")
-        ]
-        if not any(one.seen or one.why is Why.NOT_FOUND for one in lists):
-            found.append(resource)
-    return found
+    return scene.once("unseen", found)
 
 
 def guessed(scene: Scene) -> bool:
