@@ -125,15 +125,9 @@ def _flat(
 ) -> list[Middleware]:
     """The middlewares of these names, chains taken apart."""
     found: list[Middleware] = []
-    for name in names:
-        obj = known.get(name)
-        if obj is None:
-            continue
-        links = links_of(obj)
-        if links and depth < 5:
-            found += _flat(links, known, depth + 1)
-        else:
-            found.append(obj)
+    for obj in (known[name] for name in names if name in known):
+        links = links_of(obj) if depth < 5 else []
+        found += _flat(links, known, depth + 1) if links else [obj]
     return found
 
 

@@ -9,13 +9,7 @@ from hopcheck.model import Collected, ErrorKind, Finding, Severity
 from hopcheck.model.aws import LoadBalancer
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.dns.records import (
-    answers_of,
-    balancer_refs,
-    dig_server,
-    dns_proof,
-    of_host,
-)
+from hopcheck.steps.dns.records import answers_of, balancer_refs, dig_server, dns_proof, of_host
 from hopcheck.steps.dns.resolvers import one_side_fails, serving_addresses
 from hopcheck.steps.names import last_exchanges
 from hopcheck.steps.rule import Party, rule

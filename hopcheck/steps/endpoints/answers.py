@@ -64,11 +64,8 @@ def _serves(scene: Scene, probe: Probe) -> bool:
     A 404 or a refusal of rights may be due to what Traefik's middlewares would have added.
     """
     last = probe.exchanges[-1]
-    if last.error is not None or last.status is None:
-        return False
-    if scene.target.path_asked and last.status == 404:
-        return False
-    return last.status < 500
+    lost = scene.target.path_asked and last.status == 404
+    return last.error is None and last.status is not None and last.status < 500 and not lost
 
 
 # --- some of them

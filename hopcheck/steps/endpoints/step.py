@@ -26,10 +26,9 @@ from hopcheck.steps.names import gateway_gap, kube_gap
 def sight(scene: Scene) -> Judgement:
     """What is seen of each Service behind the host's route, and what could not be."""
     routing = routing_of(scene)
-    route = routing.winner
+    route, backends = routing.winner, routing.carrying
     if route is None:
         return _without_route(scene, routing)
-    backends = routing.carrying
     internal = [b.name for b in route.backends if b.name.endswith("@internal")]
     if internal and not backends:
         note = text("na", "internal_service", service=internal[0])

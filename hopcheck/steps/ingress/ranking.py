@@ -33,12 +33,7 @@ def one_route_has_the_highest_priority(scene: Scene) -> Iterator[Finding]:
     if rivals:
         refs = [route_ref(rival) for rival in rivals]
         yield of_route(
-            "ING009",
-            scene,
-            first,
-            related=refs,
-            others=listing(refs),
-            priority=first.priority,
+            "ING009", scene, first, related=refs, others=listing(refs), priority=first.priority
         )
 
 
@@ -53,10 +48,6 @@ def _destinations(routing: Routing, route: Route) -> set[tuple[str, str, object]
     return found
 
 
-def _shadowed(scene: Scene) -> tuple[Route, ...]:
-    return routing_of(scene).selection.shadowed
-
-
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
     """The winner's Prefix ends where an element of the path does.
@@ -66,7 +57,7 @@ def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
     first, path = winner(scene), scene.target.path
     if first is None or first.kind != "Ingress" or first.path_type != "Prefix" or not first.path:
         return
-    for route in _shadowed(scene):
+    for route in routing_of(scene).selection.shadowed:
         if route.host != first.host or route.backends == first.backends or not route.path:
             continue
         if not _within(first.path, path) and _within(route.path, path):
@@ -108,7 +99,7 @@ def own_host_outranks_a_wildcard(scene: Scene) -> Iterator[Finding]:
         return
     if first.host is None or first.host == host or not first.host.startswith("*."):
         return
-    for route in _shadowed(scene):
+    for route in routing_of(scene).selection.shadowed:
         if route.kind == "Ingress" and route.host == host and route.backends != first.backends:
             yield _outranked(scene, first, route)
             return
@@ -122,7 +113,7 @@ def set_priority_leaves_the_host_its_own_route(scene: Scene) -> Iterator[Finding
     """
     first, host = winner(scene), scene.target.host
     if first is not None and first.priority_set and not _names(first, host):
-        for route in [r for r in _shadowed(scene) if _names(r, host)][:1]:
+        for route in [r for r in routing_of(scene).selection.shadowed if _names(r, host)][:1]:
             yield _outranked(scene, first, route, *map(backend_ref, first.backends))
 
 

@@ -78,14 +78,12 @@ def _missing_service(scene: Scene, route: Route, backend: Backend) -> Finding:
     own = [service.key for service in scene.services]
     elsewhere = sorted(ns for ns, other in own if other == name)
     close = difflib.get_close_matches(name, [n for ns, n in own if ns == space], n=1)
-    near = ""
-    related: tuple[ObjectRef, ...] = ()
+    near, meant = "", [(name, ns) for ns in elsewhere[:3]] or [(one, space) for one in close]
     if elsewhere:
         near = text("near", "elsewhere", namespaces=listing(elsewhere))
-        related = tuple(ObjectRef("Service", name, ns) for ns in elsewhere[:3])
     elif close:
         near = text("near", "there_is", name=close[0])
-        related = (ObjectRef("Service", close[0], space),)
+    related = (ObjectRef("Service", *one) for one in meant)
     return of_route(
         "ING004",
         scene,

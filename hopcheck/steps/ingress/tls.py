@@ -89,13 +89,9 @@ def tls_options_exist(scene: Scene) -> Iterator[Finding]:
     if route.tls or instance is None:
         yield lacking(scene, route, f"TLSOption {written}", own, option)
     else:
-        holder = ObjectRef(instance.kind, instance.name, instance.namespace)
-        words = {
-            "route": str(holder),
-            "ns": instance.namespace,
-            "resource": instance.kind.lower(),
-            "name": instance.name,
-        }
+        holder, kind = traefik_refs(scene)[0], instance.kind.lower()
+        words = {"route": str(holder), "resource": kind, "ns": instance.namespace}
+        words["name"] = instance.name
         yield lacking(scene, route, f"TLSOption {written}", holder, option, own, **words)
 
 
@@ -197,11 +193,9 @@ def handshakes_are_accepted(scene: Scene) -> Iterator[Finding]:
         if _presented(scene) is not CertificateProblem.DEFAULT:
             yield from _refused(scene, route)
         return
-    option = _strict(scene, route)
-    if option is not None and not any([*_secret(scene, route, s)] for s in route.tls_secrets):
-        secrets = [
-            ObjectRef("Secret", s.rpartition("/")[2], route.namespace) for s in route.tls_secrets
-        ]
+    option, names = _strict(scene, route), route.tls_secrets
+    if option is not None and not any([*_secret(scene, route, name)] for name in names):
+        secrets = (ObjectRef("Secret", s.rpartition("/")[2], route.namespace) for s in names)
         yield about_option(scene, route, option, "sniStrict", "unrecognized_name", None, *secrets)
 
 

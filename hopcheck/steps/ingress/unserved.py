@@ -218,10 +218,8 @@ def _hosts(obj: Ingress) -> list[str]:
 
 def _meant_by_tls(scene: Scene) -> list[Ingress]:
     """Ingresses whose spec.tls names the host, though no rule does."""
-    host = scene.target.host
-    return [
-        obj for obj in scene.kube.every(Ingress) if any(host in tls.hosts for tls in obj.spec.tls)
-    ]
+    every, host = scene.kube.every(Ingress), scene.target.host
+    return [one for one in every if any(host in tls.hosts for tls in one.spec.tls)]
 
 
 def _by_likeness(scene: Scene) -> list[Ingress]:

@@ -136,11 +136,7 @@ def redirects(scene: Scene) -> bool:
 
 
 def answered(
-    scene: Scene,
-    last: Exchange,
-    ref: ObjectRef,
-    related: tuple[ObjectRef, ...],
-    common: Words,
+    scene: Scene, last: Exchange, ref: ObjectRef, related: tuple[ObjectRef, ...], common: Words
 ) -> Finding:
     """An answer of the application that is not what was expected."""
     namespace, _, selector = service_of(scene)

@@ -116,11 +116,9 @@ def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:
     route = routing_of(scene).winner
     if route is None:
         return ()
-    found = [route_ref(route)]
-    for secret in route.tls_secrets:
-        namespace, _, name = secret.rpartition("/")
-        found.append(ObjectRef("Secret", name, namespace or route.namespace))
-    return tuple(found)
+    parts = (secret.rpartition("/") for secret in route.tls_secrets)
+    secrets = (ObjectRef("Secret", name, space or route.namespace) for space, _, name in parts)
+    return (route_ref(route), *secrets)
 
 
 def _when(stamp: str) -> dt.datetime:
