@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hopcheck.catalogue.catalogue import Raw, listing, make
-from hopcheck.model import Collected, ErrorKind, Finding, Obj, ObjectRef, Severity
+from hopcheck.model import Collected, ErrorKind, Finding, ObjectRef, Severity
+from hopcheck.model.aws import LoadBalancer
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.dns.records import answers_of, dig_server, dns_proof, record
@@ -52,16 +53,20 @@ def _strangers(scene: Scene) -> Iterator[Finding]:
     if outcome_of(scene).succeeded or _in_cluster(scene):
         return
     feeding = scene.feeding[0]
-    own = scene.snapshot.dns.names.get(str(feeding.get("DNSName", "")).lower())
+    own = scene.snapshot.dns.names.get(feeding.dns_name.lower())
     if own is None or not own.seen or set(own.get()) & set(scene.addresses):
         return
     yield _not_its_own(scene, feeding, scene.addresses, own.get(), None)
 
 
 def _not_its_own(
-    scene: Scene, balancer: Obj, wrong: Sequence[str], right: Sequence[str], share: float | None
+    scene: Scene,
+    balancer: LoadBalancer,
+    wrong: Sequence[str],
+    right: Sequence[str],
+    share: float | None,
 ) -> Finding:
-    host, name = scene.target.host, balancer["LoadBalancerName"]
+    host, name = scene.target.host, balancer.load_balancer_name
     return make(
         "DNS005",
         record(host),
@@ -69,7 +74,7 @@ def _not_its_own(
         wrong=listing(wrong),
         right=listing(right),
         lb=name,
-        lb_dns=str(balancer.get("DNSName")),
+        lb_dns=balancer.dns_name,
         dig_server=_server(scene),
         share=share,
         related=(ObjectRef("LoadBalancer", name),),
@@ -81,9 +86,9 @@ def _in_cluster(scene: Scene) -> bool:
     """Whether the addresses are the cluster's own: nodes, or a Service's load balancer status."""
     own = set(scene.node_ids)
     for service in scene.services:
-        status = (service.get("status") or {}).get("loadBalancer") or {}
-        own |= {str(entry.get("ip")) for entry in status.get("ingress") or ()}
-        own |= set((service.get("spec") or {}).get("externalIPs") or ())
+        status = service.status.load_balancer
+        own |= {entry.ip for entry in status.ingress}
+        own |= set(service.spec.external_ips)
     return bool(own & set(scene.addresses))
 
 
@@ -101,14 +106,14 @@ def the_load_balancer_leads_to_this_cluster(scene: Scene) -> Iterator[Finding]:
         "DNS006",
         record(host),
         host=host,
-        lb=balancer["LoadBalancerName"],
-        lb_dns=str(balancer.get("DNSName")),
-        other=other["LoadBalancerName"],
-        other_dns=str(other.get("DNSName")),
+        lb=balancer.load_balancer_name,
+        lb_dns=balancer.dns_name,
+        other=other.load_balancer_name,
+        other_dns=other.dns_name,
         dig_server=_server(scene),
         related=(
-            ObjectRef("LoadBalancer", balancer["LoadBalancerName"]),
-            ObjectRef("LoadBalancer", other["LoadBalancerName"]),
+            ObjectRef("LoadBalancer", balancer.load_balancer_name),
+            ObjectRef("LoadBalancer", other.load_balancer_name),
         ),
     )
 
@@ -120,7 +125,7 @@ def _its_own(scene: Scene) -> bool:
 
 def _details_seen(scene: Scene, balancer: Any) -> bool:
     """Whether what stands behind the balancer was really looked at (and holds foreign targets)."""
-    listeners = scene.aws.listeners.get(balancer["LoadBalancerArn"])
+    listeners = scene.aws.listeners.get(balancer.load_balancer_arn)
     if listeners is None or not listeners.seen or not scene.node_ids:
         return False
     groups = [f.target_group_arn for one in listeners.get() for f in scene.forwards(one)]
@@ -135,7 +140,7 @@ def _details_seen(scene: Scene, balancer: Any) -> bool:
 def its_load_balancer_can_be_reached_from_here(scene: Scene) -> Iterator[Finding]:
     """The load balancer is not an internal one that nobody here can reach."""
     balancer = scene.balancer
-    if balancer is None or balancer.get("Scheme") != "internal" or not _its_own(scene):
+    if balancer is None or balancer.scheme != "internal" or not _its_own(scene):
         return
     if scene.snapshot.vantage.in_cluster:
         return
@@ -144,7 +149,7 @@ def its_load_balancer_can_be_reached_from_here(scene: Scene) -> Iterator[Finding
         p.exchanges[-1].error in (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE) for p in probes
     ]
     if waits and all(waits):
-        host, name = scene.target.host, balancer["LoadBalancerName"]
+        host, name = scene.target.host, balancer.load_balancer_name
         yield make(
             "DNS008",
             record(host),

@@ -157,7 +157,7 @@ def the_name_has_addresses(scene: Scene) -> Iterator[Finding]:
         return
     related = _feeding_refs(scene)
     if scene.balancer is not None:
-        related = (ObjectRef("LoadBalancer", scene.balancer["LoadBalancerName"]),)
+        related = (ObjectRef("LoadBalancer", scene.balancer.load_balancer_name),)
     yield make(
         "DNS003",
         record(scene.target.host),
@@ -170,9 +170,9 @@ def the_name_has_addresses(scene: Scene) -> Iterator[Finding]:
 
 
 def _feeding_refs(scene: Scene) -> tuple[ObjectRef, ...]:
-    return tuple(ObjectRef("LoadBalancer", b["LoadBalancerName"]) for b in scene.feeding[:3])
+    return tuple(ObjectRef("LoadBalancer", b.load_balancer_name) for b in scene.feeding[:3])
 
 
 def _suggestion(scene: Scene) -> str:
-    names = [str(b.get("DNSName")) for b in scene.feeding[:2]]
+    names = [b.dns_name for b in scene.feeding[:2]]
     return f" ({listing(names)})" if names else ""

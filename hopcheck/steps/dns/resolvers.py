@@ -83,6 +83,6 @@ def _finding(
         failing=listing(sorted(set().union(*bad.values()))),
         dig_server=dig_server(lagging[0]),
         share=len(bad) / len(by_resolver) if error else None,
-        related=(ObjectRef("LoadBalancer", balancer["LoadBalancerName"]),) if balancer else (),
+        related=(ObjectRef("LoadBalancer", balancer.load_balancer_name),) if balancer else (),
         evidence=dns_proof(answers),
     )

@@ -7,9 +7,10 @@ from typing import Any
 from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Gap, Judgement, Step, Why
+from hopcheck.model.kubernetes import Ingress, Service
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcome_of
-from hopcheck.scene.scene import Scene, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.endpoints.judged import (
     State,
@@ -28,7 +29,7 @@ def sight(scene: Scene) -> Judgement:
     route = routing.winner
     if route is None:
         return _without_route(scene, routing)
-    backends = routing.backends(route)[0]
+    backends = routing.carrying
     internal = [b.name for b in route.backends if b.name.endswith("@internal")]
     if internal and not backends:
         note = text("na", "internal_service", service=internal[0])
@@ -38,7 +39,7 @@ def sight(scene: Scene) -> Judgement:
     seen = False
     known = {one.backend: one for one in of_interest(scene)}
     for backend in backends:
-        found = scene.kube.one("services", backend.namespace, backend.name)
+        found = scene.kube.find(Service, backend.namespace, backend.name)
         if not found.seen:
             missing = found.why is Why.NOT_FOUND
             what, why = ("no_backend", Why.NOT_NEEDED) if missing else ("backend", found.why)
@@ -55,7 +56,7 @@ def sight(scene: Scene) -> Judgement:
         facts["pod.na"] = True
         if serves_outside(scene):
             names = listing(one.name for one in external)
-            hosts = listing(str(spec(one.service).get("externalName")) for one in external)
+            hosts = listing(one.service.spec.external_name for one in external)
             return _nothing(text("na", "external", service=names, external=hosts), facts)
     return Judgement(Step.ENDPOINTS, gaps=tuple(gaps), seen=seen, facts=facts)
 
@@ -69,7 +70,7 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
     other = routing.other_provider
     if other is not None and routing.selection.winner is None:
         return _nothing(text("na", "file_provider", host=scene.target.host, provider=other))
-    lists = scene.kube.list("ingresses")
+    lists = scene.kube.of(Ingress)
     gap = Gap("no_route_no_backend", Why.NOT_NEEDED)
     if not lists.seen:
         why = lists.why or Why.NOT_SELECTED
@@ -107,16 +108,16 @@ def _facts(one: Upstream) -> dict[str, Any]:
         return {"service.label": one.full}
     members = [
         {
-            "name": f"{(entry.get('targetRef') or {}).get('name') or address}",
+            "name": (entry.target_ref.name if entry.target_ref is not None else "") or address,
             "state": "ok" if (address, number, entry) in one.used else "not ready",
             "detail": f"{address}:{number}",
         }
         for address, number, entry in one.endpoints
     ]
-    number = one.port.get("port")
+    number = one.port.port
     return {
         "service.label": f"{one.full}:{number}",
-        "service.detail": f"targetPort {one.port.get('targetPort', number)}",
+        "service.detail": f"targetPort {one.port.target_port or number}",
         "pod.label": text("found", "endpoints", ok=len(one.used), total=len(one.endpoints)),
         "pod.members": members,
         "endpoints": members,

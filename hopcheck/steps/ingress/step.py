@@ -6,6 +6,7 @@ from typing import Any
 
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Gap, Judgement, Step, Why
+from hopcheck.model.kubernetes import Ingress
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
@@ -29,7 +30,7 @@ def sight(scene: Scene) -> Judgement:
     """Which route the declared objects give the host and path, and what could not be seen."""
     routing = routing_of(scene)
     if len(unseen(scene)) == len(ROUTE_LISTS):
-        first = scene.kube.list("ingresses")
+        first = scene.kube.of(Ingress)
         why, params = first.why or Why.NOT_SELECTED, {"party": "kubernetes"}
         return Judgement(Step.INGRESS, gaps=(Gap("ingresses", why, first.detail, params=params),))
     facts = _facts(scene, routing)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hopcheck.behaviour.traefik.routes import listed
 from hopcheck.catalogue.catalogue import make, text
 from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe
+from hopcheck.model.kubernetes import EndpointSlice, Middleware, NetworkPolicy, Pod
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import origin_answered, requests_made, says_tls, succeeded
-from hopcheck.scene.scene import Scene, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.steps import between
 from hopcheck.steps.names import failure, workloads_of
 from hopcheck.steps.rule import Party, rule
@@ -50,7 +50,7 @@ def proof_of(probe: Probe) -> tuple[Evidence, ...]:
 def service_of(scene: Scene) -> tuple[str, str, str]:
     """(namespace, name, selector) of the Service behind the host, for objects and commands."""
     for backend, service in routing_of(scene).services():
-        selector = spec(service).get("selector") or {}
+        selector = service.spec.selector
         return (
             backend.namespace,
             backend.name,
@@ -88,11 +88,11 @@ def waits(scene: Scene, namespace: str) -> bool:
     if instance is None:  # what holds for Traefik's own pods is not known
         return False
     spaces = {namespace, instance.namespace}
-    policies = [kube.list("networkpolicies", space) for space in spaces]
+    policies = [kube.of(NetworkPolicy, space) for space in spaces]
     if not namespace or not all(one.seen for one in policies):
         return False
     # Whom a policy selects is told by the pods: one that blocks is named then.
-    pods = kube.list("pods", namespace).seen and kube.list("endpointslices", namespace).seen
+    pods = kube.of(Pod, namespace).seen and kube.of(EndpointSlice, namespace).seen
     return pods or not any(one.get() for one in policies)
 
 
@@ -103,7 +103,7 @@ def _nobodys(scene: Scene, last: Exchange) -> bool:
     """
     if says_tls(last):
         return True
-    seen = routing_of(scene).winner is not None and scene.kube.list("middlewares").seen
+    seen = routing_of(scene).winner is not None and scene.kube.of(Middleware).seen
     if last.status != 500 or last.body.strip() or seen:
         return False
     return not any((answer.status or 0) >= 500 for answer in _pods(scene))
@@ -122,7 +122,7 @@ def _by_middleware(scene: Scene, last: Exchange) -> bool:
     route = routing_of(scene).winner
     if route is None or not route.middlewares:
         return False
-    return not scene.kube.list("middlewares").seen or between.may_answer(scene, route, status)
+    return not scene.kube.of(Middleware).seen or between.may_answer(scene, route, status)
 
 
 def redirects(scene: Scene) -> bool:
@@ -133,7 +133,7 @@ def redirects(scene: Scene) -> bool:
         return any(300 <= status < 400 for status in answers)
     route = routing_of(scene).winner
     if route is not None and route.middlewares:
-        seen = scene.kube.list("middlewares").seen
+        seen = scene.kube.of(Middleware).seen
         if not seen or between.may_answer(scene, route, 301):
             return False
     return not any(entry.redirect_to for entry in scene.static.entry_points.values())
@@ -195,8 +195,8 @@ def _forward_auth(scene: Scene) -> bool:
     if route is None or not route.middlewares:
         return False
     return any(
-        "forwardAuth" in spec(obj) and str(obj["metadata"]["name"]) in " ".join(route.middlewares)
-        for obj in listed(scene.kube, "middlewares")
+        "forwardAuth" in obj.spec and obj.name in " ".join(route.middlewares)
+        for obj in scene.kube.every(Middleware)
     )
 
 

@@ -22,6 +22,7 @@ from hopcheck.behaviour.traefik.logs import (
 from hopcheck.behaviour.traefik.route import Excluded, Route
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, Severity
+from hopcheck.model.kubernetes import Container, ContainerProbe
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene, meta, pod_ready, spec
@@ -96,15 +97,17 @@ def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
     if first is None or first[1].down:
         return
     pod, ref = first[0], _workload(first[0])
-    get = ((traefik_container(pod) or {}).get("readinessProbe") or {}).get("httpGet") or {}
+    container = traefik_container(pod) or Container()
+    probe = container.readiness_probe or ContainerProbe()
+    path = probe.http_get.path if probe.http_get is not None else ""
     static = scene.static_of(pod)
-    if not static.known or static.ping or not str(get.get("path", "")).endswith("/ping"):
+    if not static.known or static.ping or not path.endswith("/ping"):
         return
     yield make(
         "SVC010",
         ref,
         workload=f"{ref.namespace}/{ref.name}",
-        path=get.get("path"),
+        path=path,
         pod=first[1].name,
         ns=ref.namespace,
     )
@@ -181,7 +184,7 @@ def _flag(pod: Obj, node: str) -> str:
     """The argument that the error names; the error's own word where no argument holds it."""
     if not node:
         return text("said", "error_names")
-    arguments = [str(a) for a in (traefik_container(pod) or {}).get("args") or ()]
+    arguments = (traefik_container(pod) or Container()).args
     wanted = node.lower().rpartition(".")[2]
     return next((a for a in arguments if wanted in re.split(r"[.=]", a.lower().lstrip("-"))), node)
 
