@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hopcheck.behaviour.aws.loadbalancer import Forward
-from hopcheck.behaviour.kubernetes.objects import meta, named_port
+from hopcheck.behaviour.kubernetes.objects import named_port
 from hopcheck.behaviour.traefik.static import EntryPoint, StaticConfig
 from hopcheck.model import NOT_SELECTED, AwsEvidence, Collected, ObjectRef
 from hopcheck.model.aws import Listener, LoadBalancer, Target, TargetGroup, TargetHealth
@@ -107,7 +107,7 @@ class TargetLink(Struct, frozen=True):
     @property
     def node_name(self) -> str | None:
         """The name of the node that it is."""
-        return str(meta(self.node).get("name")) if self.node is not None else None
+        return self.node.name if self.node is not None else None
 
     @property
     def open_here(self) -> bool:
