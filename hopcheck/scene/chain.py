@@ -308,12 +308,12 @@ def ports_of_service(
     """Each port of a Service, followed by one pod of those behind it and its configuration."""
     found = []
     for port in service.spec.ports:
-        target = port.get("targetPort", port.port)
+        target = port.port if port.target_port is None else port.target_port
         number = target if isinstance(target, int) else named_port(pod, str(target))
         found.append(
             TraefikPort(
                 name=port.name,
-                port=int(port.get("port", 0)),
+                port=port.port or 0,
                 node_port=port.node_port or None,
                 target=str(target),
                 container_port=number,

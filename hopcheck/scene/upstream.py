@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME, selects
 from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.behaviour.traefik.upstream import scheme_to
 from hopcheck.behaviour.traefik.version import uses_endpoint
-from hopcheck.model import Hop, ObjectRef, Probe
+from hopcheck.model import Hop, ObjectRef, Probe, Words
 from hopcheck.model.kubernetes import EndpointSlice, Pod, Service, ServicePort
 from hopcheck.scene.chosen_route import port_of, routing_of, share_of
 from hopcheck.scene.probes import Address, endpoint_addresses, probes_at
@@ -53,7 +52,7 @@ class Upstream:
         return ObjectRef("Application", self.name, self.namespace)
 
     @property
-    def words(self) -> dict[str, Any]:
+    def words(self) -> Words:
         """The catalogue's parameters that name it."""
         return {"service": self.full, "ns": self.namespace, "svc": self.name}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,7 +13,7 @@ from hopcheck.behaviour.traefik.logs import about_object, overtaken
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Evidence as Proof
-from hopcheck.model import ObjectRef, Why
+from hopcheck.model import ObjectRef, Why, Words
 from hopcheck.model.kubernetes import AuthSecret, ForwardAuth, Middleware, Secret, Service
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer, refused_by_middleware
@@ -35,7 +34,7 @@ class Fault(Struct, frozen=True):
 
     middleware: ObjectRef
     key: str
-    words: dict[str, Any]
+    words: Words
     related: tuple[ObjectRef, ...] = ()
     evidence: tuple[Proof, ...] = ()
 
@@ -145,7 +144,8 @@ def _chain(
 def _plugins(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     static = routing_of(scene).view.static
     known = {name.lower() for name in static.plugins}
-    names = [name for name in obj.spec.get("plugin") or () if name.lower() not in known]
+    plugins = obj.spec.get("plugin")
+    names = [name for name in plugins or () if name.lower() not in known]
     if static.known and names:
         words = {"plugin": names[0], "existing": listing(static.plugins)}
         yield Fault(ref_of(obj), "plugin", words)

@@ -8,7 +8,7 @@ from typing import Any
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Exchange, Finding, Gap, ObjectRef, Probe, Why
+from hopcheck.model import Exchange, Finding, Gap, ObjectRef, Probe, Why, Words
 from hopcheck.model.kubernetes import Object, Pod
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.scene import Scene
@@ -35,7 +35,7 @@ def route_ref(route: Route, field: str | None = None) -> ObjectRef:
     return ObjectRef(route.kind, route.name, route.namespace, field)
 
 
-def route_words(scene: Scene, route: Route) -> dict[str, Any]:
+def route_words(scene: Scene, route: Route) -> Words:
     """The catalogue's parameters that every finding about a route has."""
     return {
         "host": scene.target.host,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hopcheck.catalogue.catalogue import Raw, listing, make, text
-from hopcheck.model import DnsAnswer, Evidence, Finding, ObjectRef, Why
+from hopcheck.model import DnsAnswer, Evidence, Finding, ObjectRef, Why, Words
 from hopcheck.model.aws import LoadBalancer
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.rule import rule
@@ -62,7 +62,7 @@ def _nothing(scene: Scene) -> list[DnsAnswer]:
     return [] if any(answer.addresses for answer in answers) else answers
 
 
-def _common(answers: Sequence[DnsAnswer]) -> dict[str, Any]:
+def _common(answers: Sequence[DnsAnswer]) -> Words:
     first = answers[0]
     return {
         "resolver": first.resolver,

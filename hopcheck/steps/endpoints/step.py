@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Step, Why
+from hopcheck.model import Facts, Gap, Judgement, Step, Why
 from hopcheck.model.kubernetes import Ingress, Service
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcome_of
@@ -35,7 +33,7 @@ def sight(scene: Scene) -> Judgement:
         note = text("na", "internal_service", service=internal[0])
         return _nothing(note, {"service.label": internal[0], "pod.na": True})
     gaps: list[Gap] = []
-    facts: dict[str, Any] = {}
+    facts: Facts = {}
     seen = False
     known = {one.backend: one for one in of_interest(scene)}
     for backend in backends:
@@ -78,7 +76,7 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
     return Judgement(Step.ENDPOINTS, gaps=(gap,))
 
 
-def _nothing(why: str, facts: dict[str, Any] | None = None) -> Judgement:
+def _nothing(why: str, facts: Facts | None = None) -> Judgement:
     """The step does not apply."""
     return Judgement(Step.ENDPOINTS, not_applicable=why, facts=facts or {})
 
@@ -101,7 +99,7 @@ def _gaps(one: Upstream) -> list[Gap]:
     return [_gap(what, listed.why, listed.detail, one.backend)]
 
 
-def _facts(one: Upstream) -> dict[str, Any]:
+def _facts(one: Upstream) -> Facts:
     if one.external:
         return {}
     if one.port is None or one.slices is None:

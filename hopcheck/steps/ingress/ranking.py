@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import hosts_in
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Finding, ObjectRef, Severity
+from hopcheck.model import Finding, ObjectRef, Severity, Words
 from hopcheck.model.kubernetes import Service
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
 from hopcheck.scene.outcome import outcome_of
@@ -92,7 +91,7 @@ def _within(prefix: str, path: str) -> bool:
     return path == base or path.startswith(f"{base}/")
 
 
-def _ranks(first: Route, loser: Route) -> dict[str, Any]:
+def _ranks(first: Route, loser: Route) -> Words:
     return {
         "winner": str(route_ref(first)),
         "winner_rule": first.rule,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Step, Why
+from hopcheck.model import Facts, Gap, Judgement, Step, Why
 from hopcheck.model.kubernetes import Ingress
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcome_of
@@ -51,7 +49,7 @@ def sight(scene: Scene) -> Judgement:
     return Judgement(Step.INGRESS, gaps=gaps, seen=True, facts=facts)
 
 
-def _without_winner(scene: Scene, routing: Routing, facts: dict[str, Any]) -> Judgement:
+def _without_winner(scene: Scene, routing: Routing, facts: Facts) -> Judgement:
     selection, other = routing.selection, routing.other_provider
     works = outcome_of(scene).succeeded > 0
     if other is not None:
@@ -103,9 +101,9 @@ def _denied(scene: Scene, *, required: bool) -> tuple[Gap, ...]:
     return (Gap("routes", why, first.detail, required=required, params=params),)
 
 
-def _facts(scene: Scene, routing: Routing) -> dict[str, Any]:
+def _facts(scene: Scene, routing: Routing) -> Facts:
     selection, winner = routing.selection, routing.selection.winner
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "entryPoint": routing.entry_point,
         "ingresses seen": scene.kube.totals.get("ingresses"),
     }

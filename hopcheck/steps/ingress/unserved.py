@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
 from hopcheck.behaviour.traefik.rule_syntax import END
 from hopcheck.catalogue.catalogue import has_text, listing, make, text
-from hopcheck.model import Finding, ObjectRef
+from hopcheck.model import Finding, ObjectRef, Words
 from hopcheck.model.kubernetes import Ingress
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
@@ -21,7 +20,7 @@ from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 _NAMES_NO_CLASS = (Excluded.ANNOTATION_OTHER, Excluded.NO_CLASS_BUT_FLAG)
-_Left = tuple[Route, Exclusion, dict[str, Any]]
+_Left = tuple[Route, Exclusion, Words]
 
 
 def _left_out(scene: Scene, code: str) -> Iterator[_Left]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.model import ErrorKind, Finding, Probe, Severity
+from hopcheck.model import ErrorKind, Finding, Probe, Severity, Words
 from hopcheck.scene.outcome import (
     TRAEFIK_BODIES,
     Producer,
@@ -65,7 +64,7 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
     last = probe.exchanges[-1]
     namespace, _, selector = application.service_of(scene)
     ref, related = application.application_of(scene)
-    common: dict[str, Any] = {"share": share, "evidence": proof_of(probe)}
+    common: Words = {"share": share, "evidence": proof_of(probe)}
     if kind == "slow":
         return of_host(
             "REQ003",

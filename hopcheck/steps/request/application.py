@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hopcheck.catalogue.catalogue import make, text
-from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe
+from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe, Words
 from hopcheck.model.kubernetes import EndpointSlice, Middleware, NetworkPolicy, Pod
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import origin_answered, requests_made, says_tls, succeeded
@@ -28,7 +28,7 @@ def share_of(part: int, total: int) -> float | None:
 def of_host(code: str, scene: Scene, at: ObjectRef | None = None, /, **more: Any) -> Finding:
     """A finding about the host, or about another object `at` fault."""
     target = scene.target
-    words: dict[str, Any] = {"host": target.host, "port": target.port, "url": target.url}
+    words: Words = {"host": target.host, "port": target.port, "url": target.url}
     return make(code, at or host_ref(scene), **(words | {"expect": target.expect_status} | more))
 
 
@@ -140,7 +140,7 @@ def answered(
     last: Exchange,
     ref: ObjectRef,
     related: tuple[ObjectRef, ...],
-    common: dict[str, Any],
+    common: Words,
 ) -> Finding:
     """An answer of the application that is not what was expected."""
     namespace, _, selector = service_of(scene)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
 
 from hopcheck.behaviour.traefik.logs import unusable_certificate
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Replica
+from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Replica, Words
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
     CertificateProblem,
@@ -56,7 +55,7 @@ def _certificate(
     if tls is None:
         raise ValueError("a certificate problem without a certificate")
     leaf, ref = tls.chain[0], ObjectRef("Certificate", scene.target.host)
-    common: dict[str, Any] = {"share": share_of(len(exchanges), total), "related": _secrets(scene)}
+    common: Words = {"share": share_of(len(exchanges), total), "related": _secrets(scene)}
     if problem is CertificateProblem.DEFAULT:
         return _default(scene, **common)
     if not certificate_fails(problem):

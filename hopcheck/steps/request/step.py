@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Probe, Step, Why
+from hopcheck.model import Facts, Gap, Judgement, Probe, Step, Why, Words
 from hopcheck.scene.outcome import requests_made, tried
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import failure, sent
@@ -44,12 +43,12 @@ def _not_tried(probes: list[Probe], made: list[Probe]) -> tuple[Gap, ...]:
     return (Gap("family", Why.UNREACHABLE, said, required=False, params={"family": family}),)
 
 
-def _silent(probes: Sequence[Probe]) -> dict[str, Any]:
+def _silent(probes: Sequence[Probe]) -> Words:
     return {"addresses": listing(probe.address for probe in probes)}
 
 
-def _facts(scene: Scene, probes: list[Probe]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"url": f"{scene.target.scheme}://{scene.target.host}"}
+def _facts(scene: Scene, probes: list[Probe]) -> Facts:
+    facts: Facts = {"url": f"{scene.target.scheme}://{scene.target.host}"}
     facts["answers"] = [
         {
             "name": probe.address,
