@@ -9,7 +9,6 @@ from hopcheck.behaviour.traefik.logs import (
     after_last_reload,
     excerpt,
     forbidden_resources,
-    missing_kinds,
     parse_line,
     parse_log,
     unauthenticated_kinds,
@@ -148,15 +147,6 @@ def test_forbidden_resources_in_every_wording_of_klog(release, resource):
 
 def test_forbidden_is_not_read_from_an_access_log_or_a_403():
     assert forbidden_resources(parse_log(f"{COMMON}\n403 Forbidden\n{V3_PLAIN}")) == set()
-
-
-def test_missing_kinds():
-    line = parse_line(
-        'E0225 03:00:00.000000       1 reflector.go:204] "Failed to watch" err="failed to list '
-        "*v1alpha1.IngressRoute: the server could not find the requested resource (get "
-        'ingressroutes.traefik.io)"'
-    )
-    assert missing_kinds([line]) == {"IngressRoute"}
 
 
 def test_broken_utf8_interleaving_and_odd_lines():

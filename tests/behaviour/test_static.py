@@ -4,19 +4,16 @@ from typing import Any
 
 import pytest
 
-from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.behaviour.traefik.flags import command_line, parse_flags
 from hopcheck.behaviour.traefik.static import StaticConfig, static_config
 from hopcheck.behaviour.traefik.version import (
     Version,
-    fences_endpoint,
     parse_version,
     quotes_rules,
     uses_endpoint,
     version_of_image,
-    wildcard_steals,
 )
-from hopcheck.behaviour.traefik.view import config_files, view_of
+from hopcheck.behaviour.traefik.view import config_files
 from hopcheck.model import Collected, KubeEvidence, Why
 from hopcheck.model.kubernetes import EndpointConditions, Pod
 from tests.objects import made
@@ -104,8 +101,6 @@ def test_arguments_of_the_chart() -> None:
     assert config.access_log
     assert config.cert_resolvers == ("le",)
     assert (config.unknown, config.ignored, config.doubtful) == ((), (), ())
-    assert config.entry_point_of_port(8443) == secure
-    assert config.entry_point_of_port(5353) is None
 
 
 def test_as_default_counts_from_v3_on() -> None:
@@ -306,15 +301,12 @@ def test_view_reads_mounted_files() -> None:
         "/config/other": "",
         "/one.yml": YAML,
     }
-    view = view_of(Instance("ns", "Deployment", "traefik", (mounted,)), kube)
-    assert view.name == "ns/traefik"
-    assert view.version == Version(3, 6, 7)
-    assert view.static.ping
+    files = config_files(mounted, mounted.spec.containers[1], kube)
+    assert static_config(mounted, files=files).ping
     denied = KubeEvidence(objects={"configmaps@ns/cm": Collected(why=Why.DENIED)})
-    assert not view_of(Instance("ns", "Deployment", "traefik", (mounted,)), denied).static.known
-    assert view_of(Instance("ns", "Pod", "x", ()), kube).static == StaticConfig(
-        source_detail="no container runs Traefik"
-    )
+    unread = config_files(mounted, mounted.spec.containers[1], denied)
+    assert not static_config(mounted, files=unread).known
+    assert static_config(Pod()) == StaticConfig(source_detail="no container runs Traefik")
 
 
 @pytest.mark.parametrize(
@@ -343,8 +335,6 @@ def test_version_order() -> None:
     assert Version(3, 10, 0).at_least(3, 7)
     assert not Version(2, 11, 53).at_least(3)
     assert parse_version("v3.7.0-rc.1") == Version(3, 7, 0)
-    assert wildcard_steals(Version(3, 6, 24))
-    assert not wildcard_steals(Version(3, 7, 0))
     assert quotes_rules(Version(2, 11, 47))
     assert not quotes_rules(Version(3, 6, 10))
 
@@ -373,10 +363,3 @@ def test_uses_endpoint(version: Version | None, used: str) -> None:
     ]
     answers = [uses_endpoint(version, EndpointConditions(ready=r, serving=s)) for r, s in states]
     assert "".join("1" if each else "0" for each in answers) == used
-
-
-def test_fences_terminating_endpoints() -> None:
-    ending = EndpointConditions(ready=False, serving=True, terminating=True)
-    assert fences_endpoint(Version(3, 7, 1), ending)
-    assert not fences_endpoint(Version(3, 2, 0), ending)
-    assert not fences_endpoint(Version(3, 7, 1), EndpointConditions(serving=True))

@@ -357,16 +357,6 @@ def unauthenticated_kinds(lines: Iterable[LogLine]) -> set[str]:
     }
 
 
-def missing_kinds(lines: Iterable[LogLine]) -> set[str]:
-    """Kinds the API server does not know ("IngressRoute": its CRD is absent), from client-go."""
-    return {
-        match.group(1)
-        for line in lines
-        if "could not find the requested resource" in line.raw
-        for match in _FAILED_LIST.finditer(line.raw)
-    }
-
-
 _AROUND = 300  # characters of a line that merely stood beside
 _PROOF = 1_000
 

@@ -155,12 +155,6 @@ class StaticConfig(Struct, frozen=True):
             )
         )
 
-    def entry_point_of_port(self, port: int) -> EntryPoint | None:
-        """The TCP entryPoint that listens on `port`."""
-        return next(
-            (e for e in self.entry_points.values() if e.port == port and e.protocol == "tcp"), None
-        )
-
 
 class _Values:
     """Typed access to the flat mapping."""

@@ -106,15 +106,6 @@ def wildcard_in_host(version: Version | None) -> bool:
     return _or_newest(version).at_least(3, 7)
 
 
-def wildcard_steals(version: Version | None) -> bool:
-    """Whether an Ingress's ``*.x`` becomes a HostRegexp, longer than an exact host's rule.
-
-    Up to 3.6 (buildHostRule in pkg/provider/kubernetes/ingress/kubernetes.go): the longer rule
-    has the higher priority, so the wildcard outranks the exact host.
-    """
-    return not wildcard_in_host(version)
-
-
 def quotes_rules(version: Version | None) -> bool:
     """Whether an Ingress's rule is written with Go's ``%q`` instead of backquotes.
 
@@ -169,11 +160,6 @@ def has_provider_precedence(version: Version | None) -> bool:
     return _or_newest(version).at_least(3, 7)
 
 
-def reads_endpointslices(version: Version | None) -> bool:
-    """Whether EndpointSlices are read (3.1.0 on) instead of Endpoints."""
-    return _or_newest(version).at_least(3, 1)
-
-
 def uses_endpoint(version: Version | None, conditions: EndpointConditions) -> bool:
     """Whether Traefik makes a server of an EndpointSlice's endpoint with these conditions.
 
@@ -191,13 +177,3 @@ def uses_endpoint(version: Version | None, conditions: EndpointConditions) -> bo
     if known.at_least(3, 1):
         return ready is True
     return ready is not False
-
-
-def fences_endpoint(version: Version | None, conditions: EndpointConditions) -> bool:
-    """Whether the server is fenced: kept for sticky sessions, given no new request.
-
-    3.3.0 on: terminating endpoints that Traefik uses at all.
-    """
-    if not _or_newest(version).at_least(3, 3):
-        return False
-    return conditions.terminating is True and uses_endpoint(version, conditions)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import posixpath
 
-from hopcheck.behaviour.traefik.discovery import Instance, traefik_container
-from hopcheck.behaviour.traefik.route import View
-from hopcheck.behaviour.traefik.static import static_config
-from hopcheck.behaviour.traefik.version import Version, version_of_image
 from hopcheck.model import KubeEvidence
 from hopcheck.model.kubernetes import ConfigMap, Container, Pod
 
@@ -31,23 +27,3 @@ def config_files(pod: Pod, container: Container, kube: KubeEvidence) -> dict[str
                 continue
             files[base if part else posixpath.join(base, path)] = data[key]
     return files
-
-
-def view_of_pod(name: str, pod: Pod, kube: KubeEvidence, version: Version | None = None) -> View:
-    """The view of one Traefik pod; `version` (from its API) beats the image's tag."""
-    container = traefik_container(pod)
-    files = config_files(pod, container, kube) if container else {}
-    tagged = version_of_image(container.image) if container is not None else None
-    return View(name=name, static=static_config(pod, files=files), version=version or tagged)
-
-
-def view_of(instance: Instance, kube: KubeEvidence, version: Version | None = None) -> View:
-    """The view of an installation, from its newest pod."""
-    name = f"{instance.namespace}/{instance.name}"
-
-    def made(pod: Pod) -> str:
-        return pod.metadata.creation_timestamp
-
-    if not instance.pods:
-        return View(name=name, static=static_config(Pod()), version=version)
-    return view_of_pod(name, max(instance.pods, key=made), kube, version)
