@@ -6,7 +6,7 @@ from hopcheck.catalogue.catalogue import listing, make
 from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef
 from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.probes import probes_at
-from hopcheck.scene.scene import Scene, meta
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.network_policies import closed_entrance
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.RESET)
@@ -23,7 +23,7 @@ def closed_to_addresses(scene: Scene) -> Finding | None:
     policy = closed_entrance(scene, used.container_port)
     if policy is None or service is None:
         return None
-    name, ns = str(meta(policy)["name"]), str(meta(policy).get("namespace"))
+    name, ns = policy.name, policy.namespace
     words = listing(p.address for p in silent)
     return make(
         "SVC016",
@@ -36,7 +36,7 @@ def closed_to_addresses(scene: Scene) -> Finding | None:
         actual=words,
         ns=ns,
         name=name,
-        related=(ObjectRef("Service", str(meta(service)["name"]), ns),),
+        related=(ObjectRef("Service", service.name, ns),),
     )
 
 
