@@ -106,7 +106,7 @@ def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
         "SVC010",
         ref,
         workload=f"{ref.namespace}/{ref.name}",
-        path=get.path,
+        path=path,
         pod=first[1].name,
         ns=ref.namespace,
     )
