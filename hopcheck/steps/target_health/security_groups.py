@@ -53,15 +53,6 @@ def _all_unhealthy(way: Chain) -> bool:
     return bool(way.targets) and all(target.state == "unhealthy" for target in way.targets)
 
 
-# --- rules
-
-
-def _words(rules: list[IpPermission], port: int) -> str:
-    if not rules:
-        return text("security_group", "no_rule", port=port)
-    return text("security_group", "rules", port=port, sources=listing(sources_of(rules)))
-
-
 def _readable(wanted: Sequence[str], by_id: dict[str, SecurityGroup]) -> list[str]:
     """The ids, where every one of these groups was read; a group not seen may admit all."""
     return list(wanted) if all(i in by_id for i in wanted) else []
@@ -175,6 +166,8 @@ def _finding(
         what=what,
         source=source,
         port=port,
-        rules=_words(rules, port),
+        rules=text("security_group", "rules", port=port, sources=listing(sources_of(rules)))
+        if rules
+        else text("security_group", "no_rule", port=port),
         related=(related,),
     )

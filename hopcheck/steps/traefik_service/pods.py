@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node
 from hopcheck.behaviour.aws.security_groups import open_to_all
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
-from hopcheck.behaviour.kubernetes.graph import workload_of
 from hopcheck.behaviour.traefik.discovery import traefik_container
 from hopcheck.behaviour.traefik.logs import (
     after_last_reload,
@@ -26,8 +25,9 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
+from hopcheck.steps.names import ref_of
 from hopcheck.steps.rule import BESIDE_KUBE, rule
-from hopcheck.steps.traefik_service.service import WAY, pods_of, service_ref
+from hopcheck.steps.traefik_service.service import WAY, pods_of, workload_ref
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
 _STATIC = re.compile(
@@ -47,12 +47,6 @@ _REPEATS_S = 180.0
 
 def _replica(scene: Scene, pod: str) -> Replica | None:
     return next((r for r in scene.snapshot.traefik.replicas if r.pod == pod), None)
-
-
-def _workload(pod: Pod) -> ObjectRef:
-    """The report's name of the pod's workload; the pod's own where nothing owns it."""
-    kind, name = workload_of(pod)
-    return ObjectRef(kind, name, pod.namespace)
 
 
 def _lines(replica: Replica | None) -> list[LogLine]:
@@ -95,7 +89,7 @@ def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
     first = _first_of_all(scene)
     if first is None or first[1].down:
         return
-    pod, ref = first[0], _workload(first[0])
+    pod, ref = first[0], workload_ref(first[0])
     container = traefik_container(pod) or Container()
     probe = container.readiness_probe or ContainerProbe()
     path = probe.http_get.path if probe.http_get is not None else ""
@@ -119,7 +113,7 @@ def traefiks_pods_are_ready(scene: Scene) -> Iterator[Finding]:
     if not troubled:
         return
     pod, first = troubled[0]
-    share, ref = len(troubled) / total, _workload(pod)
+    share, ref = len(troubled) / total, workload_ref(pod)
     yield make(
         "SVC007",
         ref,
@@ -137,7 +131,7 @@ def traefiks_pods_are_ready(scene: Scene) -> Iterator[Finding]:
 
 def _refused(scene: Scene, pod: Pod) -> Finding | None:
     """The words with which Traefik left, from the log of its last attempt."""
-    name, ref = pod.name, _workload(pod)
+    name, ref = pod.name, workload_ref(pod)
     lines = _lines(_replica(scene, name))
     for line in reversed(lines):
         words = line.fields.get("error") or line.message or line.raw
@@ -234,7 +228,7 @@ def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding]:
         account = pod.spec.service_account_name or "default"
         said = "failed to list" if unknown else "forbidden"
         proof = [line for line in lines if said in line.raw][-1:]
-        source, ref = text("source", "log", pod=replica.pod), _workload(pod)
+        source, ref = text("source", "log", pod=replica.pod), workload_ref(pod)
         yield make(
             "SVC011",
             ref,
@@ -292,7 +286,7 @@ def _provider_off(scene: Scene, pod: Pod, route: Route, share: float | None) -> 
     )
     return make(
         "SVC012",
-        _workload(pod),
+        workload_ref(pod),
         provider=flag,
         flag=flag,
         kind=route.kind,
@@ -319,7 +313,7 @@ def the_api_is_not_open_to_everybody(scene: Scene) -> Iterator[Finding]:
             words, severity = told
             yield make(
                 "SVC013",
-                service_ref(service, "spec.ports"),
+                ref_of(service, "spec.ports"),
                 severity=severity,
                 what=text("exposed", "api"),
                 port=port.node_port,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
@@ -11,15 +11,17 @@ from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Exchange, Finding, Hop, ObjectRef, Severity
 from hopcheck.model.kubernetes import Pod, Service
 from hopcheck.scene.chain import TraefikPort, listens_on
+from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import between_nodes_and_pods
-from hopcheck.steps.names import traefik_refs
+from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs
+from hopcheck.steps.network_policies import closed_entrance
 from hopcheck.steps.rule import Party, rule
-from hopcheck.steps.traefik_service import entrance
 
 WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube")
 SHOWN: Final[tuple[Party, ...]] = ("traefik", "http")
+_SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.RESET)
 
 
 def in_sight(scene: Scene) -> bool:
@@ -37,9 +39,9 @@ def pods_of(scene: Scene) -> tuple[Pod, ...]:
     return scene.instance.pods if scene.instance is not None and in_sight(scene) else ()
 
 
-def service_ref(service: Service, field: str | None = None) -> ObjectRef:
-    """The report's name of a Service."""
-    return ObjectRef("Service", service.name, service.namespace, field)
+def workload_ref(pod: Pod) -> ObjectRef:
+    """The report's name of the pod's workload; the pod's own where nothing owns it."""
+    return ObjectRef(*workload_of(pod), pod.namespace)
 
 
 def full_name(service: Service) -> str:
@@ -53,10 +55,6 @@ def _words(service: Service) -> dict[str, Any]:
         "ns": service.namespace,
         "svc": service.name,
     }
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    return ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
 
 
 @rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
@@ -87,11 +85,11 @@ def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
     if service is None or not pods or not selector or any(selects(service, p) for p in pods):
         return
     own = pods[0].metadata.labels.items()
-    shown = _labels({k: v for k, v in own if not k.endswith("-hash")})
+    shown = labels_as_text({k: v for k, v in own if not k.endswith("-hash")})
     yield make(
         "SVC002",
-        service_ref(service, "spec.selector"),
-        selector=_labels(selector),
+        ref_of(service, "spec.selector"),
+        selector=labels_as_text(selector),
         near=text(
             "near",
             "pods",
@@ -120,7 +118,7 @@ def nodes_that_are_targets_have_a_port_for_it(scene: Scene) -> Iterator[Finding]
         return
     yield make(
         "SVC003",
-        service_ref(service, "spec.type"),
+        ref_of(service, "spec.type"),
         type=service.spec.type or "ClusterIP",
         entry=wanted.name or wanted.port,
         related=_groups(scene),
@@ -143,7 +141,7 @@ def the_service_has_a_port_for_the_scheme(scene: Scene) -> Iterator[Finding]:
         return
     yield make(
         "SVC014",
-        service_ref(service, "spec.ports"),
+        ref_of(service, "spec.ports"),
         scheme=target.scheme,
         ports=listing(f"{p.name or '-'} {p.port}" for p in scene.ports),
         port=target.port,
@@ -169,11 +167,11 @@ def the_target_port_is_a_port_of_the_pods(scene: Scene) -> Iterator[Finding]:
     ports = (p for pod in pods for c in pod.spec.containers for p in c.ports)
     yield make(
         "SVC004",
-        service_ref(service, "spec.ports"),
+        ref_of(service, "spec.ports"),
         port=used.port,
         target=used.target,
         names=listing(sorted({p.name for p in ports if p.name})),
-        selector=_labels(service.spec.selector),
+        selector=labels_as_text(service.spec.selector),
         related=traefik_refs(scene),
         **_words(service),
     )
@@ -202,14 +200,14 @@ def the_port_leads_to_its_entrypoint(scene: Scene) -> Iterator[Finding]:
     if found:
         yield make(
             "SVC005",
-            service_ref(service, "spec.ports"),
+            ref_of(service, "spec.ports"),
             **_OF_ALL,
             port=used.port,
             target=used.container_port or used.target,
             found=found,
             wanted=wanted or "websecure",
             entry_points=listing(f"{name} {entry.address}" for name, entry in entries.items()),
-            selector=_labels(service.spec.selector),
+            selector=labels_as_text(service.spec.selector),
             related=traefik_refs(scene),
             **_words(service),
         )
@@ -245,11 +243,9 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
         return
     entries = scene.static_of(deaf[0]).entry_points
     names = [pod.name for pod in deaf]
-    kind, name = workload_of(deaf[0])
-    whole = {workload_of(pod) for pod in pods if pod not in deaf}
-    ref = ObjectRef(kind, name, deaf[0].namespace)
-    if (kind, name) in whole:
-        ref = ObjectRef("Pod", names[0], ref.namespace)
+    ref = workload_ref(deaf[0])
+    if any(workload_ref(pod) == ref for pod in pods if pod not in deaf):
+        ref = ref_of(deaf[0])
     yield make(
         "SVC005",
         ref,
@@ -266,14 +262,10 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
         pod=names[0],
         workload=str(ref),
         share=len(deaf) / len(pods),
-        related=(*(service_ref(one) for one in (used.service,) if one), *_refs_of(deaf)),
+        related=(*((ref_of(used.service),) if used.service else ()), *map(ref_of, deaf[:3])),
         **(_words(used.service) if used.service else {"service": "", "svc": ""})
         | {"ns": ref.namespace},
     )
-
-
-def _refs_of(pods: list[Pod]) -> tuple[ObjectRef, ...]:
-    return tuple(ObjectRef("Pod", p.name, p.namespace) for p in pods[:3])
 
 
 def _is_deaf(scene: Scene, used: TraefikPort, pod: Pod, seen: Exchange | None) -> bool:
@@ -309,11 +301,11 @@ def a_target_has_a_pod_under_policy_local(scene: Scene) -> Iterator[Finding]:
         return
     yield make(
         "SVC006",
-        service_ref(service, "spec.externalTrafficPolicy"),
+        ref_of(service, "spec.externalTrafficPolicy"),
         severity=Severity.ERROR,
         pod_nodes=listing(sorted(serving)),
         target_nodes=listing(nodes),
-        selector=_labels(service.spec.selector),
+        selector=labels_as_text(service.spec.selector),
         related=(*traefik_refs(scene), *_groups(scene)),
         **_words(service),
     )
@@ -325,9 +317,37 @@ OF_THE_SERVICE = (*_OF_THE_PORT, a_target_has_a_pod_under_policy_local)
 @rule(reads=WAY, uses=SHOWN, silent_when="all_succeeded", unless=OF_THE_SERVICE)
 def network_policies_admit_the_nodes(scene: Scene) -> Iterator[Finding]:
     """No NetworkPolicy on Traefik's pods keeps out what comes through the nodes."""
-    found = entrance.closed_to_addresses(scene) if in_sight(scene) else None
-    if found is not None:
-        yield found
+    made, used, service = requests_made(scene.snapshot), scene.used_port, service_of(scene)
+    silent = [p for p in made if p.exchanges[-1].error in _SILENT]
+    if not made or len(silent) < len(made) or used is None or used.container_port is None:
+        return
+    if _passes(scene):  # the network plugin does not enforce policies
+        return
+    policy = closed_entrance(scene, used.container_port)
+    if policy is None or service is None:
+        return
+    name, ns = policy.name, policy.namespace
+    words = listing(p.address for p in silent)
+    yield make(
+        "SVC016",
+        ObjectRef("NetworkPolicy", name, ns),
+        variant="policy",
+        policy=f"{ns}/{name}",
+        port=used.container_port,
+        works="",
+        fails=words,
+        actual=words,
+        ns=ns,
+        name=name,
+        related=(ref_of(service),),
+    )
+
+
+def _passes(scene: Scene) -> bool:
+    """Whether nodes answer what they are asked, or the load balancer's health checks succeed."""
+    if any(p.exchanges[-1].status is not None for p in probes_at(scene, Hop.NODE)):
+        return True
+    return any(target.state == "healthy" for target in (scene.way.targets if scene.way else ()))
 
 
 @rule(

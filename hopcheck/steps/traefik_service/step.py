@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
-from hopcheck.behaviour.kubernetes.graph import workload_of
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Step, Why
@@ -14,9 +13,10 @@ from hopcheck.model.kubernetes import Pod, Service
 from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.scene import Scene
+from hopcheck.steps.names import ref_of
 from hopcheck.steps.rule import rule
 from hopcheck.steps.traefik_service import service
-from hopcheck.steps.traefik_service.service import SHOWN, WAY, full_name, in_sight, service_ref
+from hopcheck.steps.traefik_service.service import SHOWN, WAY, full_name, in_sight, workload_ref
 
 
 @rule(reads=WAY, uses=SHOWN, unless=service.OF_THE_SERVICE)
@@ -35,7 +35,7 @@ def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding]:
         detail = text("searched", "no_pod", what=ref) if workloads else ""
         yield make("SVC015", ref, searched=text("searched", "cluster"), detail=detail)
     elif not _pods_unseen(scene, found):
-        ref = workloads[0] if workloads else service_ref(found)
+        ref = workloads[0] if workloads else ref_of(found)
         zero = text("searched", "zero", workload=ref) if _scaled_down(scene, ref) else ""
         yield make(
             "SVC015",
@@ -43,7 +43,7 @@ def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding]:
             variant="no_pod",
             searched=text("searched", "namespace", name=found.namespace),
             detail=text("searched", "none_behind", service=full_name(found)) + zero,
-            related=(service_ref(found),),
+            related=(ref_of(found),),
         )
 
 
@@ -116,11 +116,6 @@ def _where(pod: Pod) -> str:
     return str(address or node or "")
 
 
-def _workload(pod: Pod) -> str:
-    kind, name = workload_of(pod)
-    return f"{kind} {pod.namespace}/{name}"
-
-
 def _facts(scene: Scene, instance: Instance | None, service: Service | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if service is not None:
@@ -145,7 +140,9 @@ def _facts(scene: Scene, instance: Instance | None, service: Service | None) -> 
     if instance is not None:
         ready = [pod for pod in instance.pods if pod.ready]
         facts |= {
-            "traefik-pod.label": listing(dict.fromkeys(map(_workload, instance.pods)), 3),
+            "traefik-pod.label": listing(
+                dict.fromkeys(str(workload_ref(pod)) for pod in instance.pods), 3
+            ),
             "traefik-pod.detail": text("found", "pods", ok=len(ready), total=len(instance.pods))
             + (f", Traefik {scene.version}" if scene.version else ""),
             "traefik-pod.members": [
