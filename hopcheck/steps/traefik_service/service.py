@@ -127,7 +127,9 @@ def nodes_that_are_targets_have_a_port_for_it(scene: Scene) -> Iterator[Finding]
 
 
 def _groups(scene: Scene) -> tuple[ObjectRef, ...]:
-    return tuple(group.ref for group in (scene.way.groups if scene.way else ()) if group.obj)
+    return tuple(
+        group.ref for group in (scene.way.groups if scene.way else ()) if group.obj.target_group_arn
+    )
 
 
 _BEFORE_THE_PORT = (the_selector_picks_traefiks_pods, nodes_that_are_targets_have_a_port_for_it)
