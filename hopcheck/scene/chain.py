@@ -81,7 +81,7 @@ class TargetLink(Struct, frozen=True):
     @property
     def port(self) -> int:
         """The port on which it is registered; 0 where it has none."""
-        return int(self.obj.port or 0)
+        return self.obj.port or 0
 
     @property
     def check_port(self) -> int:
@@ -92,7 +92,7 @@ class TargetLink(Struct, frozen=True):
     @property
     def name(self) -> str:
         """The report's name of it: ``<id>:<port>``."""
-        return f"{self.obj.get('Id')}:{self.obj.get('Port')}"
+        return f"{self.obj.id}:{self.obj.port}"
 
     @property
     def state(self) -> str:
@@ -280,8 +280,7 @@ def chain_of(
         health = aws.target_health.get(arn, NOT_SELECTED)
         attributes = aws.target_group_attributes.get(arn)
         targets = tuple(
-            ends.link(one, addresses.get(str(one.target.id), ()))
-            for one in health.or_else(()) or ()
+            ends.link(one, addresses.get(one.target.id, ())) for one in health.or_else(()) or ()
         )
         told = attributes.or_else({}) if attributes is not None else {}
         group = groups.get(arn, TargetGroup())

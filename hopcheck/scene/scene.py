@@ -6,12 +6,13 @@ Pure look-ups that several judges (and the composition of probes) need; nothing 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
 
+from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.behaviour.aws.loadbalancer import (
     Forward,
     Match,
@@ -23,12 +24,9 @@ from hopcheck.behaviour.aws.loadbalancer import (
 from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import (
     all_pods,
-    meta,
     node_ports_of,
     outside_names,
-    pod_ready,
     services,
-    spec,
 )
 from hopcheck.behaviour.traefik.discovery import (
     NODE_PORT_TYPES,
@@ -49,22 +47,14 @@ from hopcheck.behaviour.traefik.static import (
 )
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.behaviour.traefik.view import config_files
-from hopcheck.model import Collected, Snapshot, Target
-from hopcheck.model.aws import Listener, LoadBalancer, TargetGroup, TargetHealth
+from hopcheck.model import NOT_SELECTED, Collected, Snapshot, Target
+from hopcheck.model.aws import Listener, LoadBalancer, TargetHealth
 from hopcheck.model.kubernetes import EndpointSlice, Node, Pod, Service
 from hopcheck.scene.chain import Chain, Ends, TraefikPort, chain_of, ports_of_pods, ports_of_service
 
 T = TypeVar("T")
-__all__ = [
-    "Scene",
-    "all_pods",
-    "meta",
-    "pod_ready",
-    "spec",
-    "standard_port",
-]
 
-NO_STATIC = StaticConfig()
+_USUAL = {"http": ("web", "http"), "https": ("websecure", "https")}  # names of entryPoints
 # What does not depend on the version of Traefik that is assumed.
 _OF_ANY_VERSION = ("addresses", "chain", "match", "pods", "services", "instances", "node_ids")
 
@@ -169,13 +159,15 @@ class Scene:
     @cached_property
     def feeding(self) -> tuple[LoadBalancer, ...]:
         """Load balancers (details were read of) whose target groups hold this Traefik's ports."""
-        return tuple(b for b in self.load_balancers if any(self._leading_here(b)))
-
-    def _leading_here(self, balancer: LoadBalancer) -> Iterator[bool]:
-        listed = self.aws.listeners.get(balancer.load_balancer_arn, Collected(value=()))
-        for listener in listed.or_else(()) or ():
-            chain = self.chain_from(balancer, listener)
-            yield any(target.kind is not None for target in chain.targets)
+        return tuple(
+            balancer
+            for balancer in self.load_balancers
+            if any(
+                target.kind is not None
+                for listener in self._listeners(balancer)
+                for target in self.chain_from(balancer, listener).targets
+            )
+        )
 
     def chain_from(self, balancer: LoadBalancer, listener: Listener) -> Chain:
         """The chain from that listener, for this host and path."""
@@ -213,41 +205,26 @@ class Scene:
     @cached_property
     def pod_addresses(self) -> dict[str, Pod]:
         """Traefik's pods by each of their addresses."""
-        found: dict[str, Pod] = {}
-        for instance in self.instances:
-            for pod in instance.pods:
-                status = pod.status
-                every = [status.pod_ip, *(e.ip for e in status.pod_ips)]
-                found |= {str(ip): pod for ip in every if ip}
-        return found
+        pods = [pod for instance in self.instances for pod in instance.pods]
+        return {address: pod for pod in pods for address in pod.addresses}
 
     def forwards(self, listener: Listener) -> tuple[Forward, ...]:
         """Target groups of a listener for this host and path (an ALB's rules are applied)."""
-        from hopcheck.behaviour.aws.alb_rules import chosen_rule
-
-        rules = self.aws.rules.get(listener.listener_arn, Collected(value=()))
-        listed = tuple(rules.or_else(()) or ())
-        if not listed:
-            return target_groups_of(listener)
-        rule = chosen_rule(listed, self.target.host, self.target.path)
+        rules = self.aws.rules.get(listener.listener_arn, NOT_SELECTED).or_else(()) or ()
+        rule = chosen_rule(rules, self.target.host, self.target.path)
         if rule is None or rule.is_default:
             return target_groups_of(listener)
         return target_groups_of(Listener(default_actions=rule.actions))
 
     def listener(self, balancer: LoadBalancer, port: int) -> Listener | None:
         """The balancer's TCP listener on `port`."""
-        listed = self.aws.listeners.get(balancer.load_balancer_arn, Collected(value=()))
-        return which_listener(listed.or_else(()) or (), port)
+        return which_listener(self._listeners(balancer), port)
 
-    def group(self, arn: str) -> TargetGroup:
-        """A target group, one without any field where it was not listed."""
-        groups = self.aws.target_groups.or_else(()) or ()
-        return next((g for g in groups if g.target_group_arn == arn), TargetGroup())
+    def _listeners(self, balancer: LoadBalancer) -> tuple[Listener, ...]:
+        return self.aws.listeners.get(balancer.load_balancer_arn, NOT_SELECTED).or_else(()) or ()
 
     def health(self, arn: str) -> Collected[tuple[TargetHealth, ...]]:
         """Target health descriptions of a target group."""
-        from hopcheck.model import NOT_SELECTED
-
         return self.aws.target_health.get(arn, NOT_SELECTED)
 
     # --- traefik
@@ -315,13 +292,12 @@ class Scene:
             service = self.service(instance.namespace, name)
             if service is not None and names & set(outside_names(service)):
                 return True
-        nodes = [address for address in self.addresses if address in self.node_ids]
-        by_port = any(
+        if names & {pod.status.pod_ip for pod in instance.pods}:
+            return True
+        return any(address in self.node_ids for address in self.addresses) and any(
             port.node_port == self.target.port and _belongs(port, instance)
             for port in self.traefik_ports
         )
-        own = {str(pod.status.pod_ip) for pod in instance.pods}
-        return bool(nodes and by_port) or bool(own & names)
 
     def _exposed(self, instance: Instance, name: str) -> bool:
         service = self.service(instance.namespace, name)
@@ -329,10 +305,7 @@ class Scene:
 
     def service(self, namespace: str, name: str) -> Service | None:
         """One Service."""
-        for service in self.services:
-            if service.namespace == namespace and service.name == name:
-                return service
-        return None
+        return next((one for one in self.services if one.key == (namespace, name)), None)
 
     @cached_property
     def traefik_service(self) -> Service | None:
@@ -410,8 +383,7 @@ class Scene:
 
     def static_of(self, pod: Pod) -> StaticConfig:
         """Static configuration of one Traefik pod: its own, else what its API tells of it."""
-        name = pod.namespace, pod.name
-        found = self.shared.once(("static", *name), lambda: self._configured(pod))
+        found = self.shared.once(("static", *pod.key), lambda: self._configured(pod))
         if found.known:
             return found
         for replica in self.snapshot.traefik.replicas:
@@ -463,7 +435,7 @@ class Scene:
             # What most of its ports lead to is what is meant.
             every.sort(key=lambda p: (not p.ready, -self._listening(service, p)))
         sample = every[0] if every else None
-        static = self.static_of(sample) if sample is not None else NO_STATIC
+        static = self.static_of(sample) if sample is not None else StaticConfig()
         return ports_of_service(service, sample, static, pods)
 
     @cached_property
@@ -506,7 +478,7 @@ class Scene:
 
         A port that pods alone have counts where the load balancer's targets are pods.
         """
-        usual = ("websecure", "https") if scheme == "https" else ("web", "http")
+        usual = _USUAL[scheme]
         way = self.way
         at_pods = way is not None and bool(way.targets) and not way.feeds_nodes
         others = [port for port in self.own_ports if at_pods or port.node_port is not None]
@@ -544,7 +516,7 @@ class Scene:
             return meant  # of targets that lead to several entryPoints, the one that is meant
         if reached:
             return reached[0]
-        usual = ("websecure", "https") if self.target.scheme == "https" else ("web", "http")
+        usual = _USUAL[self.target.scheme]
         return next((e for n, e in self.static.entry_points.items() if n in usual), None)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
-from hopcheck.behaviour.kubernetes.objects import key_of
 from hopcheck.model.kubernetes import Container, Pod, PodTemplate, Service
 
 # Images that carry Traefik's name and are companions of it, not Traefik.
@@ -55,7 +54,7 @@ def flags_of(container: Container) -> list[str]:
     """Command and arguments, in order; a shell's one long text is split at white space."""
     words: list[str] = []
     for word in (*container.command, *container.args):
-        words += str(word).split() if " --" in str(word) else [str(word)]
+        words += word.split() if " --" in word else [word]
     return words
 
 
@@ -91,9 +90,8 @@ def _says_traefik(text: str) -> bool:
 
 def named_traefik(service: Service) -> bool:
     """Whether labels, selector or name of the Service say that it is Traefik's."""
-    labels = service.metadata.labels
-    selector = service.spec.selector
-    named = [str(part.get(label, "")) for part in (labels, selector) for label in _NAME_LABELS]
+    said = (service.metadata.labels, service.spec.selector)
+    named = [part.get(label, "") for part in said for label in _NAME_LABELS]
     return any(_says_traefik(text.lower()) for text in (*named, service.name))
 
 
@@ -176,7 +174,7 @@ def instances(services: Iterable[Service], pods: Iterable[Pod]) -> list[Instance
             k for k in here if k not in picked and not _selects_any(by_key[k], groups.values())
         ]
         names = tuple(key[1] for key in (*picked, *loose))
-        members.sort(key=key_of)
+        members.sort(key=lambda pod: pod.key)
         result.append(Instance(namespace, kind, name, tuple(members), names))
     return result
 
@@ -191,7 +189,7 @@ def joined(found: Sequence[Instance], pods: Iterable[Pod]) -> Instance | None:
     if len(own) < 2:
         return own[0] if own else None
     first = max(own, key=lambda one: len(one.pods))
-    every = sorted((pod for one in own for pod in one.pods), key=key_of)
+    every = sorted((pod for one in own for pod in one.pods), key=lambda pod: pod.key)
     names = (name for one in (first, *own) for name in one.services)
     return Instance(
         first.namespace, first.kind, first.name, tuple(every), tuple(dict.fromkeys(names))
@@ -227,4 +225,4 @@ def entry_point_port(container: Container, name: str) -> int | None:
 def container_port(container: Container, names: Iterable[str]) -> int | None:
     """The number of the first container port that has one of `names`, in the order of `names`."""
     by_name = {port.name: port.container_port for port in container.ports}
-    return next((int(by_name[name]) for name in names if by_name.get(name)), None)
+    return next((by_name[name] for name in names if by_name.get(name)), None)
