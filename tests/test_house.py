@@ -353,13 +353,7 @@ def test_the_command_line_starts_light() -> None:
     assert out.stdout.strip() == "[]"
 
 
-# Steps 2 and 3 are being rewritten.
-TYPED = [
-    path
-    for part in ("steps", "scene", "behaviour")
-    for path in modules(part)
-    if not {"target_health", "traefik_service"} & {*path.parts}
-]
+TYPED = [path for part in ("steps", "scene", "behaviour") for path in modules(part)]
 API_NAMES = {
     field.encode_name
     for module in (aws, kubernetes, traefik)

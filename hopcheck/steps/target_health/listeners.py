@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Hop, ObjectRef, Severity
+from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Hop, ObjectRef, Severity, Words
 from hopcheck.model.aws import Action, Listener, ListenerRule, LoadBalancer
 from hopcheck.scene.chain import Chain, GroupLink, TraefikPort
 from hopcheck.scene.chosen_route import routing_of
@@ -88,7 +88,7 @@ def _listeners(scene: Scene, balancer: LoadBalancer) -> tuple[Listener, ...] | N
 
 def _no_listener(scene: Scene, balancer: LoadBalancer, port: int, scheme: str) -> Finding:
     listeners = _listeners(scene, balancer) or ()
-    common: dict[str, Any] = {
+    common: Words = {
         "lb": balancer.load_balancer_name,
         "lb_arn": balancer.load_balancer_arn,
         "port": port,

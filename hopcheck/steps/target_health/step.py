@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from hopcheck.behaviour.aws.loadbalancer import front_of
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import NOT_SELECTED, Finding, Gap, Judgement, Step, Why
+from hopcheck.model import NOT_SELECTED, Facts, Finding, Gap, Judgement, Step, Why, Words
 from hopcheck.model.aws import Identity, LoadBalancer
 from hopcheck.scene.chain import Chain
 from hopcheck.scene.hairpin import hairpinned, preserving_group
@@ -100,7 +99,7 @@ def _without_balancer(scene: Scene) -> Judgement:
     return Judgement(Step.TARGET_HEALTH, gaps=(gap,))
 
 
-def _facts_of(scene: Scene, balancer: LoadBalancer) -> dict[str, Any]:
+def _facts_of(scene: Scene, balancer: LoadBalancer) -> Words:
     led_here = scene.balancer is not None
     return {
         "load-balancer.label": balancer.load_balancer_name,
@@ -120,12 +119,12 @@ def _facts_of(scene: Scene, balancer: LoadBalancer) -> dict[str, Any]:
     }
 
 
-def _facts_of_targets(scene: Scene, way: Chain) -> dict[str, Any]:
+def _facts_of_targets(scene: Scene, way: Chain) -> Words:
     read = [g for g in way.groups if g.health.seen and g.obj.target_type != "alb"]
     every = [target for group in read for target in group.targets]
     members = [{"name": t.name, "state": t.state, "detail": t.reason} for t in every]
     ok = sum(target.state == "healthy" for target in every)
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "target-group.label": listing(group.name for group in way.groups),
         "target-group.members": members,
         "target-group.detail": text("found", "targets", ok=ok, total=len(every)),

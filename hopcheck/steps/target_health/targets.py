@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from hopcheck.catalogue.catalogue import has_text, listing, text
-from hopcheck.model import Finding, ObjectRef, Severity
+from hopcheck.model import Finding, ObjectRef, Severity, Words
 from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
@@ -127,7 +126,7 @@ def _off_port(scene: Scene, group: GroupLink, kind: Kind, port: int, count: int)
     )
 
 
-def _words(scene: Scene) -> dict[str, Any]:
+def _words(scene: Scene) -> Words:
     """Traefik's Service, as texts name it; its workload where it has none."""
     service = scene.traefik_service or scene.instance
     namespace = service.namespace if service is not None else ""
@@ -233,12 +232,12 @@ def aws_uses_every_target(scene: Scene) -> Iterator[Finding]:
             own = {zone_of(scene, target) for target in these}
             outside = reason == "Target.NotInUse" and None not in own and not own & enabled
             mild = Severity.INFO if outside and enabled else Severity.WARNING
-            common: dict[str, Any] = {
+            common: Words = {
                 "severity": mild if serving else Severity.ERROR,
                 "share": group.share * len(these) / len(group.targets),
             }
             names = listing(target.name for target in these)
-            counted: dict[str, Any] = {
+            counted: Words = {
                 "reason": reason,
                 "meaning": text("unused", reason),
                 "total": len(group.targets),

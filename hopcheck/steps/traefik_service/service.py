@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
 from hopcheck.behaviour.kubernetes.objects import named_port
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Exchange, Finding, Hop, ObjectRef, Severity
+from hopcheck.model import ErrorKind, Exchange, Finding, Hop, ObjectRef, Severity, Words
 from hopcheck.model.kubernetes import Pod, Service
 from hopcheck.scene.chain import TraefikPort, listens_on
 from hopcheck.scene.outcome import requests_made
@@ -49,7 +49,7 @@ def full_name(service: Service) -> str:
     return f"{service.namespace}/{service.name}"
 
 
-def _words(service: Service) -> dict[str, Any]:
+def _words(service: Service) -> Words:
     return {
         "service": full_name(service),
         "ns": service.namespace,
@@ -216,7 +216,7 @@ def the_port_leads_to_its_entrypoint(scene: Scene) -> Iterator[Finding]:
 
 
 # What only the variant of some pods tells.
-_OF_ALL: Final[dict[str, Any]] = dict.fromkeys(("count", "total", "pods", "pod", "workload"), "")
+_OF_ALL: Final[Words] = dict.fromkeys(("count", "total", "pods", "pod", "workload"), "")
 
 
 def _meant(scene: Scene, used: TraefikPort) -> str | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Step, Why
+from hopcheck.model import Facts, Finding, Gap, Judgement, ObjectRef, Step, Why
 from hopcheck.model.kubernetes import Pod, Service
 from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.outcome import Producer, outcome_of, producer
@@ -116,8 +115,8 @@ def _where(pod: Pod) -> str:
     return str(address or node or "")
 
 
-def _facts(scene: Scene, instance: Instance | None, service: Service | None) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
+def _facts(scene: Scene, instance: Instance | None, service: Service | None) -> Facts:
+    facts: Facts = {}
     if service is not None:
         wanted = scene.wanted_port(scene.target.scheme)
         kind = str(service.spec.type or "ClusterIP")
