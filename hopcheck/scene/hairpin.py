@@ -14,7 +14,7 @@ from hopcheck.scene.scene import Scene
 
 def preserving_group(scene: Scene) -> GroupLink | None:
     """A target group on the host's way that keeps client addresses on cluster nodes."""
-    if scene.way is None or scene.way.balancer.get("Type") != "network":
+    if scene.way is None or scene.way.balancer.type != "network":
         return None
     for group in scene.way.groups:
         kept = group.attributes.get("preserve_client_ip.enabled") == "true"
@@ -30,13 +30,9 @@ def hairpinned(snapshot: Snapshot) -> frozenset[str]:
     """
     if not snapshot.vantage.in_cluster:
         return frozenset()
-    silent = {
-        probe.address
-        for collected in snapshot.http.requests
-        if collected.seen
-        and (probe := collected.get()).exchanges
-        and probe.exchanges[-1].error is ErrorKind.CONNECT_TIMEOUT
-    }
+    asked = [c.get() for c in snapshot.http.requests if c.seen and c.get().exchanges]
+    late = ErrorKind.CONNECT_TIMEOUT
+    silent = {probe.address for probe in asked if probe.exchanges[-1].error is late}
     if not silent or preserving_group(Scene(snapshot)) is None:
         return frozenset()
     nodes = [c.get() for c in snapshot.http.hops if c.seen and c.get().hop is Hop.NODE]

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from hopcheck.behaviour.traefik.logs import moment
 from hopcheck.behaviour.traefik.rules import matches
-from hopcheck.model import ErrorKind, Exchange, Hop, Obj, Probe, Snapshot, Target, TlsInfo
+from hopcheck.model import ErrorKind, Exchange, Hop, Probe, Snapshot, Target, TlsInfo
+from hopcheck.model.traefik import Router
 from hopcheck.scene.scene import Scene
 
 
@@ -83,11 +84,8 @@ def says_tls(exchange: Exchange) -> bool:
 
 def expected(status: int, expect: str) -> bool:
     """Whether `status` is in a set such as "200-399,401,403"."""
-    for part in expect.split(","):
-        low, _, high = part.strip().partition("-")
-        if low and int(low) <= status <= int(high or low):
-            return True
-    return False
+    ranges = (part.strip().partition("-") for part in expect.split(","))
+    return any(low and int(low) <= status <= int(high or low) for low, _, high in ranges)
 
 
 class CertificateProblem(StrEnum):
@@ -138,13 +136,10 @@ def certificate_fails(problem: CertificateProblem | None) -> bool:
 
 def probe_certificate(probe: Probe, host: str, now: str) -> CertificateProblem | None:
     """The first certificate problem on the way of a probe that a client would refuse, or any."""
-    problems = [
-        certificate_problem(exchange.tls, host, now)
-        for exchange in probe.exchanges
-        if exchange.tls is not None
-    ]
-    grave = [problem for problem in problems if certificate_fails(problem)]
-    return grave[0] if grave else next((p for p in problems if p is not None), None)
+    seen = (certificate_problem(e.tls, host, now) for e in probe.exchanges if e.tls is not None)
+    problems = [problem for problem in seen if problem is not None]
+    grave = (problem for problem in problems if certificate_fails(problem))
+    return next(grave, problems[0] if problems else None)
 
 
 def application_404(snapshot: Snapshot, exchange: Exchange) -> bool:
@@ -228,18 +223,15 @@ def _access_lines(snapshot: Snapshot, status: int) -> Iterator[Mapping[str, str]
 
 def _by_pods(snapshot: Snapshot) -> list[Exchange]:
     """The last exchange with each of the application's pods that was asked directly."""
-    return [
-        collected.get().exchanges[-1]
-        for collected in snapshot.http.hops
-        if collected.seen and collected.get().hop is Hop.POD and collected.get().exchanges
-    ]
+    hops = (collected.get() for collected in snapshot.http.hops if collected.seen)
+    return [probe.exchanges[-1] for probe in hops if probe.hop is Hop.POD and probe.exchanges]
 
 
-def _routed(router: Obj, target: Target) -> bool:
+def _routed(router: Router, target: Target) -> bool:
     """Whether a router of Traefik's API may serve the host and path."""
-    if router.get("status") == "disabled" or router.get("provider") == "internal":
+    if router.status == "disabled" or router.provider == "internal":
         return False
-    return matches(str(router.get("rule", "")), target.host, target.path) is not False
+    return matches(router.rule, target.host, target.path) is not False
 
 
 def succeeded(snapshot: Snapshot, probe: Probe, target: Target) -> bool:
@@ -283,10 +275,8 @@ _NO_WAY_IN = (
 
 def tried(probe: Probe) -> bool:
     """Whether the request really left this machine."""
-    return bool(probe.exchanges) and probe.exchanges[-1].error not in (
-        ErrorKind.LOCAL,
-        ErrorKind.RESOLVE,
-    )
+    at_home = (ErrorKind.LOCAL, ErrorKind.RESOLVE)
+    return bool(probe.exchanges) and probe.exchanges[-1].error not in at_home
 
 
 def requests_made(snapshot: Snapshot) -> list[Probe]:

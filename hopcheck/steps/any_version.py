@@ -25,13 +25,11 @@ def agreed(step: Step, scene: Scene, function: Callable[[Scene], Judgement]) -> 
     judged = function(scene)
     if step not in DEPENDENT:
         return judged
-    others = [
-        function(scene.assuming(version))
-        for version in possible_versions(scene.version, scene.target.path)
-    ]
+    versions = possible_versions(scene.version, scene.target.path)
+    others = [function(scene.assuming(version)) for version in versions]
     if all(_alike(judged, other) for other in others):
         return judged
-    common = set(_keys(judged.findings)).intersection(*(_keys(o.findings) for o in others))
+    common = _keys(judged.findings).intersection(*(_keys(other.findings) for other in others))
     return msgspec.structs.replace(
         judged,
         findings=tuple(f for f in judged.findings if _key(f) in common),
@@ -44,14 +42,14 @@ def _key(finding: Finding) -> _Key:
     return finding.code, finding.object
 
 
-def _keys(findings: Iterable[Finding]) -> list[_Key]:
-    return [_key(finding) for finding in findings]
+def _keys(findings: Iterable[Finding]) -> set[_Key]:
+    return {_key(finding) for finding in findings}
 
 
 def _alike(one: Judgement, other: Judgement) -> bool:
     """Whether two judgements make the step the same: information may differ."""
     return (
-        _grave(one) == _grave(other)
+        _keys(_grave(one)) == _keys(_grave(other))
         and one.seen == other.seen
         and (one.not_applicable is None) == (other.not_applicable is None)
         and [gap.what for gap in one.gaps if gap.required]
@@ -59,5 +57,5 @@ def _alike(one: Judgement, other: Judgement) -> bool:
     )
 
 
-def _grave(judgement: Judgement) -> set[_Key]:
-    return {_key(f) for f in judgement.findings if f.severity is not Severity.INFO}
+def _grave(judgement: Judgement) -> list[Finding]:
+    return [f for f in judgement.findings if f.severity is not Severity.INFO]

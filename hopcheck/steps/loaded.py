@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from hopcheck.behaviour.traefik.rules import matches
-from hopcheck.model import Hop, Obj, Replica
+from hopcheck.model import Hop, Replica
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.outcome import Producer, application_404, outcome_of, producer
 from hopcheck.scene.probes import probes_at
@@ -32,46 +32,36 @@ def loaded(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
     if told is not Loaded.UNKNOWN:
         return told
     for probe in probes_at(scene, Hop.TRAEFIK_POD):
-        if probe.name == replica.pod:
-            last = probe.exchanges[-1]
-            if last.error is not None or last.status is None:
-                continue
-            who = producer(last)
-            if who is Producer.TRAEFIK and last.status == 404:
-                return Loaded.YES if application_404(scene.snapshot, last) else Loaded.NO
-            return Loaded.YES
-    if outcome_of(scene).succeeded and len(scene.snapshot.traefik.replicas) == 1:
-        return Loaded.YES
-    return Loaded.UNKNOWN
+        last = probe.exchanges[-1]
+        if probe.name == replica.pod and last.error is None and last.status is not None:
+            unrouted = last.status == 404 and producer(last) is Producer.TRAEFIK
+            own = not unrouted or application_404(scene.snapshot, last)
+            return Loaded.YES if own else Loaded.NO
+    alone = len(scene.snapshot.traefik.replicas) == 1
+    return Loaded.YES if alone and outcome_of(scene).succeeded else Loaded.UNKNOWN
 
 
 def _by_api(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
-    entry = routing.entry_point
     tls = routing.scheme_inside == "https"
     route = routing.selection.winner
     # A TCP route is none of the HTTP routers.
     undecided = not replica.tcp_routers.seen and (route is None or route.protocol == "tcp")
     for router in (*replica.routers.get(), *(replica.tcp_routers.or_else(()) or ())):
-        if router.get("status") == "disabled" or str(router.get("provider")) == "internal":
+        if router.status == "disabled" or router.provider == "internal":
             continue
-        if entry not in (router.get("using") or router.get("entryPoints") or ()):
+        if routing.entry_point not in (router.using or router.entry_points):
             continue
-        own_tls = router.get("tls") is not None
-        tcp = "HostSNI" in str(router.get("rule", ""))
-        if own_tls != tls and not _redirects(router):
+        redirects = router.service.startswith("noop@internal")
+        if (router.tls is not None) != tls and not redirects:
             continue
         answer = matches(
-            str(router.get("rule", "")),
+            router.rule,
             scene.target.host,
             scene.target.path,
             version=routing.view.version,
-            protocol="tcp" if tcp else "http",
+            protocol="tcp" if "HostSNI" in router.rule else "http",
         )
         if answer:
             return Loaded.YES
         undecided = undecided or answer is None
     return Loaded.UNKNOWN if undecided else Loaded.NO
-
-
-def _redirects(router: Obj) -> bool:
-    return str(router.get("service", "")).startswith("noop@internal")

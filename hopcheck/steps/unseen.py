@@ -13,26 +13,15 @@ from hopcheck.scene.scene import Scene
 _KUBE: Mapping[Step, tuple[str, ...]] = {
     Step.TARGET_HEALTH: ("nodes",),
     Step.TRAEFIK_SERVICE: (
-        "namespaces",
-        "events",
-        "deployments",
-        "daemonsets",
-        "replicasets",
-        "statefulsets",
+        "namespaces", "events", "deployments", "daemonsets", "replicasets", "statefulsets",
         "configmaps",
     ),
     Step.INGRESS: (
-        "ingressclasses",
-        "middlewares",
-        "traefikservices",
-        "tlsoptions",
-        "tlsstores",
-        "serverstransports",
-        "httproutes",
-        "gateways",
+        "ingressclasses", "middlewares", "traefikservices", "tlsoptions", "tlsstores",
+        "serverstransports", "httproutes", "gateways",
     ),
     Step.ENDPOINTS: ("networkpolicies",),
-}
+}  # fmt: skip
 _REPLICA = {"log": "pods/log", "routers": "pods/proxy"}
 _AWS = {
     "security_groups": "ec2:DescribeSecurityGroups",

@@ -6,10 +6,11 @@ from typing import Any
 
 from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Step, Why
+from hopcheck.model import Collected, Facts, Gap, Judgement, Step, Why
+from hopcheck.model.kubernetes import Ingress, Service
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcome_of
-from hopcheck.scene.scene import Scene, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.endpoints.judged import (
     State,
@@ -19,30 +20,29 @@ from hopcheck.steps.endpoints.judged import (
     serves_outside,
     state_of,
 )
-from hopcheck.steps.names import gateway_gap
+from hopcheck.steps.names import gateway_gap, kube_gap
 
 
 def sight(scene: Scene) -> Judgement:
     """What is seen of each Service behind the host's route, and what could not be."""
     routing = routing_of(scene)
-    route = routing.winner
+    route, backends = routing.winner, routing.carrying
     if route is None:
         return _without_route(scene, routing)
-    backends = routing.backends(route)[0]
     internal = [b.name for b in route.backends if b.name.endswith("@internal")]
     if internal and not backends:
         note = text("na", "internal_service", service=internal[0])
         return _nothing(note, {"service.label": internal[0], "pod.na": True})
     gaps: list[Gap] = []
-    facts: dict[str, Any] = {}
+    facts: Facts = {}
     seen = False
     known = {one.backend: one for one in of_interest(scene)}
     for backend in backends:
-        found = scene.kube.one("services", backend.namespace, backend.name)
+        found = scene.kube.find(Service, backend.namespace, backend.name)
         if not found.seen:
             missing = found.why is Why.NOT_FOUND
-            what, why = ("no_backend", Why.NOT_NEEDED) if missing else ("backend", found.why)
-            gaps.append(_gap(what, why, found.detail, backend))
+            lost = Collected[Service](why=Why.NOT_NEEDED, detail=found.detail) if missing else found
+            gaps.append(_gap("no_backend" if missing else "backend", lost, backend))
         elif backend in known:
             one = known[backend]
             gaps += _gaps(one)
@@ -55,7 +55,7 @@ def sight(scene: Scene) -> Judgement:
         facts["pod.na"] = True
         if serves_outside(scene):
             names = listing(one.name for one in external)
-            hosts = listing(str(spec(one.service).get("externalName")) for one in external)
+            hosts = listing(one.service.spec.external_name for one in external)
             return _nothing(text("na", "external", service=names, external=hosts), facts)
     return Judgement(Step.ENDPOINTS, gaps=tuple(gaps), seen=seen, facts=facts)
 
@@ -69,23 +69,21 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
     other = routing.other_provider
     if other is not None and routing.selection.winner is None:
         return _nothing(text("na", "file_provider", host=scene.target.host, provider=other))
-    lists = scene.kube.list("ingresses")
+    lists = scene.kube.of(Ingress)
     gap = Gap("no_route_no_backend", Why.NOT_NEEDED)
     if not lists.seen:
-        why = lists.why or Why.NOT_SELECTED
-        gap = Gap("no_route_no_backend", why, lists.detail, params={"party": "kubernetes"})
+        gap = kube_gap("no_route_no_backend", lists)
     return Judgement(Step.ENDPOINTS, gaps=(gap,))
 
 
-def _nothing(why: str, facts: dict[str, Any] | None = None) -> Judgement:
+def _nothing(why: str, facts: Facts | None = None) -> Judgement:
     """The step does not apply."""
     return Judgement(Step.ENDPOINTS, not_applicable=why, facts=facts or {})
 
 
-def _gap(what: str, why: Why | None, detail: str, backend: Backend) -> Gap:
+def _gap(what: str, found: Collected[Any], backend: Backend) -> Gap:
     full = f"{backend.namespace}/{backend.name}"
-    params = {"service": full, "ns": backend.namespace, "party": "kubernetes"}
-    return Gap(what, why or Why.NOT_SELECTED, detail, params=params)
+    return kube_gap(what, found, service=full, ns=backend.namespace)
 
 
 def _gaps(one: Upstream) -> list[Gap]:
@@ -96,27 +94,26 @@ def _gaps(one: Upstream) -> list[Gap]:
     what = lists.get(state_of(one))
     if what is None:
         return []
-    listed = one.scene.kube.list(what, one.namespace)
-    return [_gap(what, listed.why, listed.detail, one.backend)]
+    return [_gap(what, one.scene.kube.list(what, one.namespace), one.backend)]
 
 
-def _facts(one: Upstream) -> dict[str, Any]:
+def _facts(one: Upstream) -> Facts:
     if one.external:
         return {}
     if one.port is None or one.slices is None:
         return {"service.label": one.full}
     members = [
         {
-            "name": f"{(entry.get('targetRef') or {}).get('name') or address}",
+            "name": (entry.target_ref.name if entry.target_ref is not None else "") or address,
             "state": "ok" if (address, number, entry) in one.used else "not ready",
             "detail": f"{address}:{number}",
         }
         for address, number, entry in one.endpoints
     ]
-    number = one.port.get("port")
+    number = one.port.port
     return {
         "service.label": f"{one.full}:{number}",
-        "service.detail": f"targetPort {one.port.get('targetPort', number)}",
+        "service.detail": f"targetPort {one.port.target_port or number}",
         "pod.label": text("found", "endpoints", ok=len(one.used), total=len(one.endpoints)),
         "pod.members": members,
         "endpoints": members,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
+from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Route
 from hopcheck.behaviour.traefik.routes import Selection
 from hopcheck.model import Why
 from hopcheck.scene.chosen_route import routing_of
@@ -57,20 +57,17 @@ class Obstacle(Struct, frozen=True):
 
 def unseen(scene: Scene) -> list[str]:
     """Kinds of routes that could not be read ('no such API' counts as read: there are none)."""
-    return scene.once("unseen", lambda: _unseen(scene))
 
+    def found() -> list[str]:
+        missing = []
+        for resource in ROUTE_LISTS:
+            lists = scene.kube.lists.items()
+            own = [one for key, one in lists if key.partition("@")[0] == resource]
+            if not any(one.seen or one.why is Why.NOT_FOUND for one in own):
+                missing.append(resource)
+        return missing
 
-def _unseen(scene: Scene) -> list[str]:
-    found = []
-    for resource in ROUTE_LISTS:
-        lists = [
-            value
-            for key, value in scene.kube.lists.items()
-            if key == resource or key.startswith(f"{resource}@")
-        ]
-        if not any(one.seen or one.why is Why.NOT_FOUND for one in lists):
-            found.append(resource)
-    return found
+    return scene.once("unseen", found)
 
 
 def guessed(scene: Scene) -> bool:
@@ -145,21 +142,21 @@ def obstacle(scene: Scene) -> Obstacle | None:
 
     A disabled provider is the Traefik step's to say.
     """
-    return scene.once("obstacle", lambda: _obstacle(scene))
 
+    def found() -> Obstacle | None:
+        selection = unserved(scene)
+        if selection is None:
+            return None
+        near = [m for m in selection.misses if m.reason is not Excluded.HOST_MISMATCH]
+        likely = [Obstacle(m.route, m.reason, m.hint) for m in near] or [
+            Obstacle(route, why.reason, why=why)
+            for route in selection.excluded
+            for why in route.excluded
+            if why.reason is not Excluded.PROVIDER_DISABLED
+        ]
+        return min(likely, key=lambda o: (_ORDER.index(o.reason), not o.hint), default=None)
 
-def _obstacle(scene: Scene) -> Obstacle | None:
-    selection = unserved(scene)
-    if selection is None:
-        return None
-    near: list[Miss] = [m for m in selection.misses if m.reason is not Excluded.HOST_MISMATCH]
-    found = [Obstacle(m.route, m.reason, m.hint) for m in near] or [
-        Obstacle(route, why.reason, why=why)
-        for route in selection.excluded
-        for why in route.excluded
-        if why.reason is not Excluded.PROVIDER_DISABLED
-    ]
-    return min(found, key=lambda o: (_ORDER.index(o.reason), not o.hint), default=None)
+    return scene.once("obstacle", found)
 
 
 def route_in_question(scene: Scene) -> Route | None:

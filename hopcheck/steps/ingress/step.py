@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Step, Why
+from hopcheck.model import Facts, Gap, Judgement, Step, Why
+from hopcheck.model.kubernetes import Ingress
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.ingress import (
-    router,
-)
+from hopcheck.steps.ingress import router
 from hopcheck.steps.ingress.standing import (
     ROUTE_LISTS,
     guessed,
@@ -22,21 +19,19 @@ from hopcheck.steps.ingress.standing import (
     unseen,
 )
 from hopcheck.steps.loaded import loaded_somewhere
-from hopcheck.steps.names import gateway_gap
+from hopcheck.steps.names import gateway_gap, kube_gap, route_ref
 
 
 def sight(scene: Scene) -> Judgement:
     """Which route the declared objects give the host and path, and what could not be seen."""
     routing = routing_of(scene)
     if len(unseen(scene)) == len(ROUTE_LISTS):
-        first = scene.kube.list("ingresses")
-        why, params = first.why or Why.NOT_SELECTED, {"party": "kubernetes"}
-        return Judgement(Step.INGRESS, gaps=(Gap("ingresses", why, first.detail, params=params),))
+        return Judgement(Step.INGRESS, gaps=(kube_gap("ingresses", scene.kube.of(Ingress)),))
     facts = _facts(scene, routing)
     winner = routing.selection.winner
     if winner is None:
         return _without_winner(scene, routing, facts)
-    names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in routing.selection.order)
+    names = listing(map(route_ref, routing.selection.order))
     undecided = Gap("undecided", Why.NOT_NEEDED, params={"names": names})
     if guessed(scene):
         return Judgement(Step.INGRESS, gaps=(undecided,), facts=facts)
@@ -50,7 +45,7 @@ def sight(scene: Scene) -> Judgement:
     return Judgement(Step.INGRESS, gaps=gaps, seen=True, facts=facts)
 
 
-def _without_winner(scene: Scene, routing: Routing, facts: dict[str, Any]) -> Judgement:
+def _without_winner(scene: Scene, routing: Routing, facts: Facts) -> Judgement:
     selection, other = routing.selection, routing.other_provider
     works = outcome_of(scene).succeeded > 0
     if other is not None:
@@ -67,14 +62,13 @@ def _without_winner(scene: Scene, routing: Routing, facts: dict[str, Any]) -> Ju
     only = only_candidate(scene)
     if only is not None and works:
         # Its rule depends on what is not known here (a header, an address): the answer tells.
-        facts["route.label"] = f"{only.kind} {only.namespace}/{only.name}"
-        facts["route.detail"] = only.rule
+        facts |= {"route.label": str(route_ref(only)), "route.detail": only.rule}
         return Judgement(Step.INGRESS, seen=True, facts=facts)
     if only is not None and any(rule(scene) for rule in router.OF_THE_ROUTE):
         return Judgement(Step.INGRESS, seen=True, facts=facts)
     if selection.undecided or works:
         # Something matches that cannot be evaluated from the declaration, or an answer proves it.
-        names = listing(f"{r.kind} {r.namespace}/{r.name}" for r in selection.undecided)
+        names = listing(map(route_ref, selection.undecided))
         what = "undecided" if selection.undecided else "routed_unseen"
         gaps = (*gaps, Gap(what, Why.NOT_NEEDED, params={"names": names}))
         return Judgement(Step.INGRESS, gaps=gaps, facts=facts)
@@ -92,28 +86,22 @@ def _denied(scene: Scene, *, required: bool) -> tuple[Gap, ...]:
     missing = unseen(scene)
     if not missing:
         return ()
-    first = scene.kube.list(missing[0])
-    params = {
-        "host": scene.target.host,
-        "resources": ", ".join(missing),
-        "party": "kubernetes",
-    }
-    why = first.why or Why.NOT_SELECTED
-    return (Gap("routes", why, first.detail, required=required, params=params),)
+    words = {"host": scene.target.host, "resources": ", ".join(missing)}
+    return (kube_gap("routes", scene.kube.list(missing[0]), required=required, **words),)
 
 
-def _facts(scene: Scene, routing: Routing) -> dict[str, Any]:
+def _facts(scene: Scene, routing: Routing) -> Facts:
     selection, winner = routing.selection, routing.selection.winner
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "entryPoint": routing.entry_point,
         "ingresses seen": scene.kube.totals.get("ingresses"),
     }
     if winner is not None:
         facts |= {
-            "route.label": f"{winner.kind} {winner.namespace}/{winner.name}",
+            "route.label": str(route_ref(winner)),
             "route.detail": winner.rule,
             "route": {
-                "object": f"{winner.kind} {winner.namespace}/{winner.name}",
+                "object": str(route_ref(winner)),
                 "rule": winner.rule,
                 "priority": winner.priority,
                 "entryPoints": list(winner.entry_points),

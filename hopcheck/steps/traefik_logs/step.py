@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hopcheck.catalogue.catalogue import text
-from hopcheck.model import Gap, Judgement, Replica, Step, Why
+from hopcheck.model import Collected, Facts, Gap, Judgement, Replica, Step, Why
+from hopcheck.model.kubernetes import Server
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded
+from hopcheck.steps.names import kube_gap
 from hopcheck.steps.traefik_logs.replicas import known_replicas, states_of
 
 
@@ -30,36 +30,24 @@ def sight(scene: Scene) -> Judgement:
     elif not known:
         running = [r for r in known_replicas(scene) if r.pod in states]
         why = next((r.routers for r in running if r.routers.why), None)
-        gaps.append(
-            Gap("route_loaded", (why and why.why) or Why.NOT_NEEDED, why.detail if why else "")
-        )
+        reason = (why and why.why) or Why.NOT_NEEDED
+        gaps.append(Gap("route_loaded", reason, why.detail if why else ""))
     elif len(known) < len(states):
-        gaps.append(
-            Gap(
-                "replica",
-                Why.NOT_NEEDED,
-                required=False,
-                params={"seen": len(known), "total": len(states)},
-            )
-        )
+        params = {"seen": len(known), "total": len(states)}
+        gaps.append(Gap("replica", Why.NOT_NEEDED, required=False, params=params))
     return Judgement(Step.TRAEFIK_LOGS, gaps=tuple(gaps), seen=bool(known), facts=facts)
 
 
 def _no_replica(scene: Scene) -> Gap:
     pods = next((v for k, v in scene.kube.lists.items() if k.partition("@")[0] == "pods"), None)
     if pods is not None and not pods.seen:
-        why = pods.why or Why.NOT_SELECTED
-        return Gap("traefik_pods", why, pods.detail, params={"party": "kubernetes"})
+        return kube_gap("traefik_pods", pods)
     server = scene.kube.server
-    return Gap(
-        "traefik_not_found",
-        server.why or Why.NOT_FOUND,
-        server.detail,
-        params={"party": "kubernetes"},
-    )
+    lost = server if server.why else Collected[Server](why=Why.NOT_FOUND, detail=server.detail)
+    return kube_gap("traefik_not_found", lost)
 
 
-def _facts(replicas: list[Replica], states: dict[str, Loaded]) -> dict[str, Any]:
+def _facts(replicas: list[Replica], states: dict[str, Loaded]) -> Facts:
     return {
         "replicas": [
             {
