@@ -9,11 +9,11 @@ from hopcheck.behaviour.traefik.rules import hosts_in
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
-from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import winner
 from hopcheck.steps.names import RESOURCE, route_ref
 from hopcheck.steps.rule import BESIDE_KUBE, rule
+from hopcheck.verdict.contradicted import Claim
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -56,7 +56,12 @@ def _shadowed(scene: Scene) -> tuple[Route, ...]:
     return routing_of(scene).selection.shadowed
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
+@rule(
+    reads=("kube",),
+    uses=BESIDE_KUBE,
+    claims=Claim.STOPS_A_PART,
+    otherwise=Severity.WARNING,
+)
 def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
     """The winner's Prefix ends where an element of the path does.
 
@@ -69,13 +74,10 @@ def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
         if route.host != first.host or route.backends == first.backends or not route.path:
             continue
         if not _within(first.path, path) and _within(route.path, path):
-            made = outcome_of(scene)
-            served = made.made > 0 and made.succeeded == made.made
             yield make(
                 "ING008",
                 route_ref(first, first.field),
                 variant="prefix",
-                severity=Severity.WARNING if served else None,
                 related=(route_ref(route, route.field), *_backend_refs(first)),
                 winner=str(route_ref(first)),
                 winner_rule=first.rule,
@@ -114,7 +116,7 @@ def own_host_outranks_a_wildcard(scene: Scene) -> Iterator[Finding]:
             return
 
 
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def set_priority_leaves_the_host_its_own_route(scene: Scene) -> Iterator[Finding]:
     """No priority that was set takes the host's requests from the route that names the host.
 
