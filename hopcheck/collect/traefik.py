@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from hopcheck.behaviour.kubernetes.graph import selects
-from hopcheck.behaviour.kubernetes.objects import key_of
 from hopcheck.behaviour.traefik.discovery import (
     container_port,
     entry_point_port,
@@ -78,8 +77,8 @@ async def collect_traefik(
     with the reason NOT_SELECTED and a detail that says how many were asked. A target without a
     host asks for all hosts: nothing is left out of the answers but metrics of single hosts.
     """
-    wanted = {key_of(pod) for pod in first}
-    pods = sorted(_pods(kube), key=lambda pod: key_of(pod) not in wanted)
+    wanted = {pod.key for pod in first}
+    pods = sorted(_pods(kube), key=lambda pod: pod.key not in wanted)
     if not pods:
         return TraefikEvidence()
     if client is not None:

@@ -29,6 +29,7 @@ from hopcheck.model.report import (
     Change,
     Coverage,
     Evidence,
+    Facts,
     Finding,
     Gap,
     Judgement,
@@ -42,6 +43,7 @@ from hopcheck.model.report import (
     Step,
     StepResult,
     Verdict,
+    Words,
 )
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "ErrorKind",
     "Evidence",
     "Exchange",
+    "Facts",
     "Finding",
     "Gap",
     "Hop",
@@ -84,4 +87,5 @@ __all__ = [
     "Vantage",
     "Verdict",
     "Why",
+    "Words",
 ]

@@ -54,6 +54,11 @@ class Step(StrEnum):
         return list(Step).index(self) + 1
 
 
+# What fills the places in a text, by their names; and what a step shows of itself.
+Words = dict[str, Any]
+Facts = dict[str, Any]
+
+
 class ObjectRef(Struct, frozen=True, omit_defaults=True):
     """What a finding is about (contract: object.kind and object.name)."""
 
@@ -109,7 +114,7 @@ class Finding(Struct, frozen=True):
     caused_by: tuple[str, ...] = ()
     share: float | None = None
     owner: str | None = None
-    params: dict[str, Any] = field(default_factory=dict)  # named parameters; not in report.json
+    params: Words = field(default_factory=dict)  # named parameters; not in report.json
 
 
 class Gap(Struct, frozen=True):
@@ -119,7 +124,7 @@ class Gap(Struct, frozen=True):
     why: Why
     detail: str = ""
     required: bool = True  # without it the step cannot pass
-    params: dict[str, Any] = field(default_factory=dict)
+    params: Words = field(default_factory=dict)
 
 
 class Judgement(Struct, frozen=True):
@@ -130,7 +135,7 @@ class Judgement(Struct, frozen=True):
     gaps: tuple[Gap, ...] = ()
     not_applicable: str | None = None  # the stated evidence, from the texts
     seen: bool = False  # required evidence was there
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
 
 class StepResult(Struct, frozen=True):
@@ -142,7 +147,7 @@ class StepResult(Struct, frozen=True):
     status: Status
     reason: str | None
     duration_s: float
-    facts: dict[str, Any]
+    facts: Facts
     findings: tuple[Finding, ...]
 
 

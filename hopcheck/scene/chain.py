@@ -14,9 +14,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hopcheck.behaviour.aws.loadbalancer import Forward
-from hopcheck.behaviour.kubernetes.objects import containers, key_of, meta, named_port, spec
+from hopcheck.behaviour.kubernetes.objects import named_port
 from hopcheck.behaviour.traefik.static import EntryPoint, StaticConfig
-from hopcheck.model import NOT_SELECTED, AwsEvidence, Collected, Obj, ObjectRef
+from hopcheck.model import NOT_SELECTED, AwsEvidence, Collected, ObjectRef
+from hopcheck.model.aws import Listener, LoadBalancer, Target, TargetGroup, TargetHealth
+from hopcheck.model.kubernetes import Node, Pod, Service
 
 Kind = Literal["node", "pod"]
 TRANSIENT = ("initial", "draining")
@@ -38,8 +40,8 @@ class TraefikPort(Struct, frozen=True):
     container_port: int | None  # None: no container port has that name
     entry_point: EntryPoint | None  # None: nothing of Traefik listens there, or not known
     protocol: str = "TCP"
-    service: Obj | None = None
-    pods: tuple[Obj, ...] = ()  # Traefik's pods behind it
+    service: Service | None = None
+    pods: tuple[Pod, ...] = ()  # Traefik's pods behind it
     nodes: frozenset[str] | None = None
 
     def number(self, kind: Kind) -> int | None:
@@ -60,52 +62,52 @@ class TargetLink(Struct, frozen=True):
     `leads` is None where no Traefik listens on the port, as far as declared.
     """
 
-    described: Obj
+    described: TargetHealth
     kind: Kind | None = None
-    node: Obj | None = None
-    pods: tuple[Obj, ...] = ()  # those that it reaches
+    node: Node | None = None
+    pods: tuple[Pod, ...] = ()  # those that it reaches
     leads: TraefikPort | None = None
 
     @property
-    def obj(self) -> Obj:
+    def obj(self) -> Target:
         """The target itself in AWS's shape: Id, Port and perhaps AvailabilityZone."""
-        return self.described.get("Target") or {}
+        return self.described.target
 
     @property
     def id(self) -> str:
         """An instance's id, or an address."""
-        return str(self.obj.get("Id", ""))
+        return self.obj.id
 
     @property
     def port(self) -> int:
         """The port on which it is registered; 0 where it has none."""
-        return int(self.obj.get("Port") or 0)
+        return self.obj.port or 0
 
     @property
     def check_port(self) -> int:
         """The port on which its health is checked; 0 where AWS does not say."""
-        check = str(self.described.get("HealthCheckPort") or "")
+        check = self.described.health_check_port
         return int(check) if check.isdigit() else 0
 
     @property
     def name(self) -> str:
         """The report's name of it: ``<id>:<port>``."""
-        return f"{self.obj.get('Id')}:{self.obj.get('Port')}"
+        return f"{self.obj.id}:{self.obj.port}"
 
     @property
     def state(self) -> str:
         """AWS's word for its health."""
-        return str((self.described.get("TargetHealth") or {}).get("State", ""))
+        return str(self.described.target_health.state)
 
     @property
     def reason(self) -> str:
         """AWS's reason for the state; "" for a healthy one."""
-        return str((self.described.get("TargetHealth") or {}).get("Reason", ""))
+        return str(self.described.target_health.reason)
 
     @property
     def node_name(self) -> str | None:
         """The name of the node that it is."""
-        return str(meta(self.node).get("name")) if self.node is not None else None
+        return self.node.name if self.node is not None else None
 
     @property
     def open_here(self) -> bool:
@@ -117,8 +119,8 @@ class GroupLink(Struct, frozen=True):
     """A target group that the listener forwards to; `share` is its part of the requests."""
 
     arn: str
-    obj: Obj
-    health: Collected[tuple[Obj, ...]]
+    obj: TargetGroup
+    health: Collected[tuple[TargetHealth, ...]]
     targets: tuple[TargetLink, ...]
     attributes: Mapping[str, str]  # empty where they could not be read
     share: float = 1.0
@@ -126,7 +128,7 @@ class GroupLink(Struct, frozen=True):
     @property
     def name(self) -> str:
         """Its name; its ARN where the group was not listed."""
-        return str(self.obj.get("TargetGroupName") or self.arn)
+        return str(self.obj.target_group_name or self.arn)
 
     @property
     def ref(self) -> ObjectRef:
@@ -136,7 +138,7 @@ class GroupLink(Struct, frozen=True):
     @property
     def protocol(self) -> str | None:
         """What is spoken to its targets."""
-        protocol: str | None = self.obj.get("Protocol")
+        protocol: str | None = self.obj.protocol
         return protocol
 
     @property
@@ -147,7 +149,7 @@ class GroupLink(Struct, frozen=True):
     @property
     def of_addresses(self) -> bool:
         """Whether its targets are addresses: pods', or nodes' all the same."""
-        return bool(self.obj.get("TargetType") == "ip")
+        return bool(self.obj.target_type == "ip")
 
     @property
     def numbers(self) -> list[int]:
@@ -172,14 +174,14 @@ class GroupLink(Struct, frozen=True):
 class Chain(Struct, frozen=True):
     """The way from a listener on, for the host and path that are asked."""
 
-    balancer: Obj
-    listener: Obj
+    balancer: LoadBalancer
+    listener: Listener
     groups: tuple[GroupLink, ...]
 
     @property
     def ends_tls(self) -> bool:
         """Whether the listener ends TLS."""
-        return self.listener.get("Protocol") in _ENDS_TLS
+        return self.listener.protocol in _ENDS_TLS
 
     @property
     def targets(self) -> tuple[TargetLink, ...]:
@@ -201,9 +203,9 @@ class Chain(Struct, frozen=True):
         return found
 
     @property
-    def pods(self) -> list[Obj]:
+    def pods(self) -> list[Pod]:
         """Traefik's pods behind the targets, each once."""
-        return list({key_of(p): p for target in self.targets for p in target.pods}.values())
+        return list({p.key: p for target in self.targets for p in target.pods}.values())
 
     @property
     def feeds_nodes(self) -> bool:
@@ -218,12 +220,12 @@ class Ends(Struct, frozen=True):
     nodes of pods that were seen. `ports`: those of Services first.
     """
 
-    nodes: Mapping[str, Obj]
-    pods: Mapping[str, Obj]
+    nodes: Mapping[str, Node]
+    pods: Mapping[str, Pod]
     hosts: frozenset[str]
     ports: Sequence[TraefikPort]
 
-    def link(self, described: Obj, own: Iterable[str] = ()) -> TargetLink:
+    def link(self, described: TargetHealth, own: Iterable[str] = ()) -> TargetLink:
         """Follow one target; `own` are more addresses of the instance that it is."""
         bare = TargetLink(described)
         node, pod = self.nodes.get(bare.id), self.pods.get(bare.id)
@@ -232,11 +234,11 @@ class Ends(Struct, frozen=True):
             kind = "pod"
         elif node is not None or (not self.nodes and {bare.id, *own} & self.hosts):
             kind = "node"
-        name = str(meta(node).get("name")) if node is not None else None
+        name = node.name if node is not None else None
         leads, pods = self._at_pod(pod, bare.port) if kind == "pod" else self._at(name, bare.port)
         return TargetLink(described, kind, node, pods, leads)
 
-    def _at_pod(self, pod: Obj | None, number: int) -> tuple[TraefikPort | None, tuple[Obj, ...]]:
+    def _at_pod(self, pod: Pod | None, number: int) -> tuple[TraefikPort | None, tuple[Pod, ...]]:
         reached = (pod,) if pod is not None else ()
         own = [p for p in self.ports if p.container_port == number]
         for port in own:
@@ -244,7 +246,7 @@ class Ends(Struct, frozen=True):
                 return port, reached
         return (own[0] if own else None), reached
 
-    def _at(self, node: str | None, number: int) -> tuple[TraefikPort | None, tuple[Obj, ...]]:
+    def _at(self, node: str | None, number: int) -> tuple[TraefikPort | None, tuple[Pod, ...]]:
         """Streams before datagrams; a hostPort that is open on this very node before others."""
         found = [p for p in self.ports if p.node_port is not None and p.node_port == number]
         found.sort(key=lambda p: (p.protocol != "TCP", p.nodes is not None and node not in p.nodes))
@@ -257,18 +259,20 @@ class Ends(Struct, frozen=True):
 
 
 def chain_of(
-    balancer: Obj, listener: Obj, forwards: Iterable[Forward], aws: AwsEvidence, ends: Ends
+    balancer: LoadBalancer,
+    listener: Listener,
+    forwards: Iterable[Forward],
+    aws: AwsEvidence,
+    ends: Ends,
 ) -> Chain:
     """The chain from a listener, whose `forwards` are those for the host and path.
 
     A group of weight 0 gets nothing, and is left out where another gets something.
     """
-    groups = {str(g.get("TargetGroupArn")): g for g in aws.target_groups.or_else(()) or ()}
+    groups = {g.target_group_arn: g for g in aws.target_groups.or_else(()) or ()}
     addresses: dict[str, list[str]] = {}
     for one in aws.instances.or_else(()) or ():
-        addresses.setdefault(str(one.get("InstanceId")), []).append(
-            str(one.get("PrivateIpAddress"))
-        )
+        addresses.setdefault(one.instance_id, []).append(one.private_ip_address)
     found = []
     listed = list(forwards)
     for forward in [f for f in listed if f.weight] or listed:
@@ -276,11 +280,10 @@ def chain_of(
         health = aws.target_health.get(arn, NOT_SELECTED)
         attributes = aws.target_group_attributes.get(arn)
         targets = tuple(
-            ends.link(one, addresses.get(str((one.get("Target") or {}).get("Id")), ()))
-            for one in health.or_else(()) or ()
+            ends.link(one, addresses.get(one.target.id, ())) for one in health.or_else(()) or ()
         )
         told = attributes.or_else({}) if attributes is not None else {}
-        group: Obj = groups.get(arn, {})
+        group = groups.get(arn, TargetGroup())
         found.append(GroupLink(arn, group, health, targets, told or {}, forward.share))
     return Chain(balancer, listener, tuple(found))
 
@@ -288,8 +291,8 @@ def chain_of(
 # --- the ports of Traefik
 
 
-def _node_of(pod: Obj) -> str:
-    return str(spec(pod).get("nodeName"))
+def _node_of(pod: Pod) -> str:
+    return pod.spec.node_name
 
 
 def listens_on(static: StaticConfig, number: int | None) -> EntryPoint | None:
@@ -299,22 +302,22 @@ def listens_on(static: StaticConfig, number: int | None) -> EntryPoint | None:
 
 
 def ports_of_service(
-    service: Obj, pod: Obj | None, static: StaticConfig, pods: tuple[Obj, ...]
+    service: Service, pod: Pod | None, static: StaticConfig, pods: tuple[Pod, ...]
 ) -> list[TraefikPort]:
     """Each port of a Service, followed by one pod of those behind it and its configuration."""
     found = []
-    for port in spec(service).get("ports") or ():
-        target = port.get("targetPort", port.get("port"))
+    for port in service.spec.ports:
+        target = port.port if port.target_port is None else port.target_port
         number = target if isinstance(target, int) else named_port(pod, str(target))
         found.append(
             TraefikPort(
-                name=str(port.get("name") or ""),
-                port=int(port.get("port", 0)),
-                node_port=port.get("nodePort") or None,
+                name=port.name,
+                port=port.port or 0,
+                node_port=port.node_port or None,
                 target=str(target),
                 container_port=number,
                 entry_point=listens_on(static, number),
-                protocol=str(port.get("protocol") or "TCP"),
+                protocol=str(port.protocol or "TCP"),
                 service=service,
                 pods=pods,
             )
@@ -322,7 +325,7 @@ def ports_of_service(
     return found
 
 
-def ports_of_pods(pods: Iterable[tuple[Obj, StaticConfig]]) -> list[TraefikPort]:
+def ports_of_pods(pods: Iterable[tuple[Pod, StaticConfig]]) -> list[TraefikPort]:
     """HostPorts (all entryPoints in the host network), then the entryPoints that pods have."""
     on_nodes: dict[tuple[object, ...], TraefikPort] = {}
     own: dict[tuple[object, ...], TraefikPort] = {}
@@ -335,7 +338,7 @@ def ports_of_pods(pods: Iterable[tuple[Obj, StaticConfig]]) -> list[TraefikPort]
     return [*on_nodes.values(), *own.values()]
 
 
-def _add(found: dict[tuple[object, ...], TraefikPort], port: TraefikPort, pod: Obj) -> None:
+def _add(found: dict[tuple[object, ...], TraefikPort], port: TraefikPort, pod: Pod) -> None:
     key = (port.name, port.node_port, port.container_port, port.protocol, port.entry_point)
     pods = (*(found[key].pods if key in found else ()), pod)
     nodes = frozenset(map(_node_of, pods)) if port.node_port is not None else None
@@ -347,21 +350,21 @@ def _of_entry(name: str, entry: EntryPoint, node_port: int | None) -> TraefikPor
     return TraefikPort(name, number, node_port, str(number), number, entry, entry.protocol.upper())
 
 
-def _host_ports(pod: Obj, static: StaticConfig) -> Iterable[TraefikPort]:
-    for container in containers(pod):
-        for port in container.get("ports") or ():
-            if port.get("hostPort"):
-                number, inside = int(port["hostPort"]), int(port.get("containerPort") or 0)
+def _host_ports(pod: Pod, static: StaticConfig) -> Iterable[TraefikPort]:
+    for container in pod.spec.containers:
+        for port in container.ports:
+            if port.host_port:
+                number, inside = int(port.host_port), int(port.container_port or 0)
                 yield TraefikPort(
-                    name=str(port.get("name") or ""),
+                    name=port.name,
                     port=number,
                     node_port=number,
                     target=str(inside),
                     container_port=inside,
                     entry_point=listens_on(static, inside),
-                    protocol=str(port.get("protocol") or "TCP"),
+                    protocol=str(port.protocol or "TCP"),
                 )
-    if spec(pod).get("hostNetwork"):
+    if pod.spec.host_network:
         for name, entry in static.entry_points.items():
             if entry.port:
                 yield _of_entry(name, entry, entry.port)

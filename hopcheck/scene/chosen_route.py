@@ -14,7 +14,8 @@ from hopcheck.behaviour.traefik.routes import Scheme, Selection, candidates, lea
 from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.behaviour.traefik.static import StaticConfig
 from hopcheck.behaviour.traefik.version import parse_version
-from hopcheck.model import Obj, Why
+from hopcheck.model import Why
+from hopcheck.model.kubernetes import Service, ServicePort
 from hopcheck.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -82,12 +83,9 @@ class Routing:
             return False
         service = self.scene.service(backend.namespace, backend.name)
         if service is None:
-            one = self.scene.kube.one("services", backend.namespace, backend.name)
+            one = self.scene.kube.find(Service, backend.namespace, backend.name)
             return one.why is Why.NOT_FOUND
-        spec = service.get("spec") or {}
-        # Traefik takes the port from the reference where an ExternalName Service names none.
-        external = spec.get("type") == "ExternalName" and not spec.get("ports")
-        return not external and port_of(service, backend.port) is None
+        return lacks_port(service, backend)
 
     @cached_property
     def _selected(self) -> Selection:
@@ -106,15 +104,11 @@ class Routing:
     @cached_property
     def gateway(self) -> tuple[str, ...]:
         """HTTPRoutes (else routers of the API) that may route the host: not evaluated."""
-        static, target = self.view.static, self.scene.target
-        return gateway_routes_for(
-            self.scene.kube, target.host, enabled=static.gateway if static.known else None
-        ) or gateway_routers(
-            self.scene.snapshot.traefik.replicas,
-            target.host,
-            target.path,
-            self.entry_point,
-            self.view.version,
+        static, host, path = self.view.static, self.scene.target.host, self.scene.target.path
+        enabled = static.gateway if static.known else None
+        replicas = self.scene.snapshot.traefik.replicas
+        return gateway_routes_for(self.scene.kube, host, enabled=enabled) or gateway_routers(
+            replicas, host, path, self.entry_point, self.view.version
         )
 
     @cached_property
@@ -142,11 +136,11 @@ class Routing:
         for replica in self.scene.snapshot.traefik.replicas:
             seen = ((replica.routers, False), (replica.tcp_routers, True))
             for router, tcp in ((r, tcp) for found, tcp in seen for r in found.or_else(()) or ()):
-                provider = str(router.get("provider", ""))
+                provider = router.provider
                 if provider in ("", "internal") or provider.startswith("kubernetes"):
                     continue
-                if router.get("status") == "enabled" and matches(
-                    str(router.get("rule", "")),
+                if router.status == "enabled" and matches(
+                    router.rule,
                     self.scene.target.host,
                     self.scene.target.path,
                     version=self.view.version,
@@ -165,12 +159,15 @@ class Routing:
             missing += lost
         return services, missing
 
-    def services(self) -> list[tuple[Backend, Obj]]:
+    @cached_property
+    def carrying(self) -> list[Backend]:
+        """What carries the requests behind the host's route, whether it exists or not."""
+        return self.backends(self.winner)[0] if self.winner is not None else []
+
+    def services(self) -> list[tuple[Backend, Service]]:
         """The existing Services behind the host's route, each once."""
-        if self.winner is None:
-            return []
-        found: dict[tuple[str, str, str], tuple[Backend, Obj]] = {}
-        for backend in self.backends(self.winner)[0]:
+        found: dict[tuple[str, str, str], tuple[Backend, Service]] = {}
+        for backend in self.carrying:
             service = self.scene.service(backend.namespace, backend.name)
             if service is not None:
                 key = (backend.namespace, backend.name, str(backend.port))
@@ -186,12 +183,17 @@ def share_of(backend: Backend, backends: Sequence[Backend]) -> float | None:
     return own / total if len(backends) > 1 and total else None
 
 
-def port_of(service: Obj, port: int | str | None) -> Obj | None:
+def port_of(service: Service, port: int | str | None) -> ServicePort | None:
     """The Service's port that a backend names by number or name; the only one where none is."""
-    ports: Sequence[Obj] = (service.get("spec") or {}).get("ports") or ()
-    for one in ports:
-        if port is not None and (
-            str(one.get("port")) == str(port) or (one.get("name") and one.get("name") == port)
-        ):
-            return one
-    return ports[0] if port is None and len(ports) == 1 else None
+    ports = service.spec.ports
+    if port is None:
+        return ports[0] if len(ports) == 1 else None
+    named = (one for one in ports if str(one.port) == str(port) or (one.name and one.name == port))
+    return next(named, None)
+
+
+def lacks_port(service: Service, backend: Backend) -> bool:
+    """Whether the Service has no port such as the backend names."""
+    # Traefik takes the port from the reference where an ExternalName Service names none.
+    external = service.spec.type == "ExternalName" and not service.spec.ports
+    return not external and port_of(service, backend.port) is None

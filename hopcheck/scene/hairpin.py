@@ -14,7 +14,7 @@ from hopcheck.scene.scene import Scene
 
 def preserving_group(scene: Scene) -> GroupLink | None:
     """A target group on the host's way that keeps client addresses on cluster nodes."""
-    if scene.way is None or scene.way.balancer.get("Type") != "network":
+    if scene.way is None or scene.way.balancer.type != "network":
         return None
     for group in scene.way.groups:
         kept = group.attributes.get("preserve_client_ip.enabled") == "true"

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from hopcheck.behaviour.traefik.logs import moment
 from hopcheck.behaviour.traefik.rules import matches
-from hopcheck.model import ErrorKind, Exchange, Hop, Obj, Probe, Snapshot, Target, TlsInfo
+from hopcheck.model import ErrorKind, Exchange, Hop, Probe, Snapshot, Target, TlsInfo
+from hopcheck.model.traefik import Router
 from hopcheck.scene.scene import Scene
 
 
@@ -235,11 +236,11 @@ def _by_pods(snapshot: Snapshot) -> list[Exchange]:
     ]
 
 
-def _routed(router: Obj, target: Target) -> bool:
+def _routed(router: Router, target: Target) -> bool:
     """Whether a router of Traefik's API may serve the host and path."""
-    if router.get("status") == "disabled" or router.get("provider") == "internal":
+    if router.status == "disabled" or router.provider == "internal":
         return False
-    return matches(str(router.get("rule", "")), target.host, target.path) is not False
+    return matches(router.rule, target.host, target.path) is not False
 
 
 def succeeded(snapshot: Snapshot, probe: Probe, target: Target) -> bool:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
 
-from hopcheck.behaviour.kubernetes.objects import containers
+from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.behaviour.traefik.upstream import scheme_to
-from hopcheck.model import Collected, ErrorKind, Hop, KubeEvidence, Obj, Probe, Snapshot, Target
+from hopcheck.model import Collected, ErrorKind, Hop, KubeEvidence, Probe, Snapshot, Target
+from hopcheck.model.kubernetes import Endpoint, EndpointSlice, Node, Pod, Service, ServicePort
 from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.chosen_route import Routing, port_of
 from hopcheck.scene.hop_target import HopTarget
-from hopcheck.scene.scene import Scene, meta, pod_ready
+from hopcheck.scene.scene import Scene
+
+# Address, port, and the entry of the EndpointSlice.
+Address = tuple[str, int, Endpoint]
 
 _MOST = 12  # members of one hop
 
@@ -66,7 +71,7 @@ def plain_targets(scene: Scene) -> list[HopTarget]:
     if scene.way is None or port is None:
         return []
     # An ALB tells what the client asked.
-    speaks_http = scene.way.listener.get("Protocol") == "HTTPS"
+    speaks_http = scene.way.listener.protocol == "HTTPS"
     return [
         msgspec.structs.replace(target, scheme="http", forwarded=speaks_http)
         for target in (*_nodes(scene, port), *_traefik_pods(scene, port))
@@ -93,94 +98,56 @@ def other_scheme_targets(probes: Sequence[Collected[Probe]]) -> list[HopTarget]:
             continue
         last = probe.exchanges[-1]
         if last.error in _OTHER_SCHEME or last.status == 400:
-            return [
-                HopTarget(
-                    hop=Hop.POD,
-                    member=probe.member,
-                    address=probe.address,
-                    port=probe.port,
-                    scheme="http" if probe.scheme == "https" else "https",
-                    namespace=probe.namespace,
-                    name=probe.name,
-                )
-            ]
+            scheme: Literal["http", "https"] = "http" if probe.scheme == "https" else "https"
+            told = (probe.member, probe.address, probe.port)
+            return [HopTarget(Hop.POD, *told, scheme, namespace=probe.namespace, name=probe.name)]
     return []
 
 
-def _node_address(node: Obj) -> str | None:
-    addresses = (node.get("status") or {}).get("addresses") or ()
-    return next((a.get("address") for a in addresses if a.get("type") == "InternalIP"), None)
+def _member(hop: Hop, name: str, address: str, port: int, scheme: str, **more: Any) -> HopTarget:
+    spoken: Literal["http", "https"] = "https" if scheme == "https" else "http"
+    return HopTarget(hop, f"{name} {address}:{port}", address, port, spoken, name=name, **more)
 
 
 def _nodes(scene: Scene, wanted: TraefikPort) -> list[HopTarget]:
     if wanted.node_port is None:
         return []
     proxied = wanted.entry_point is not None and wanted.entry_point.proxy_protocol
-    found = []
-    for node in list(scene.kube.list("nodes").or_else(()) or ())[:_MOST]:
-        address = _node_address(node)
-        if address and (wanted.nodes is None or meta(node).get("name") in wanted.nodes):
-            name = str(meta(node).get("name"))
-            found.append(
-                HopTarget(
-                    hop=Hop.NODE,
-                    member=f"{name} {address}:{wanted.node_port}",
-                    address=address,
-                    port=wanted.node_port,
-                    scheme=scene.target.scheme,
-                    proxy_protocol=proxied,
-                    name=name,
-                )
-            )
-    return found
+    scheme, port = scene.target.scheme, wanted.node_port
+    return [
+        _member(Hop.NODE, node.name, address, port, scheme, proxy_protocol=proxied)
+        for node in (scene.kube.of(Node).or_else(()) or ())[:_MOST]
+        for address in [a.address for a in node.status.addresses if a.type == "InternalIP"][:1]
+        if address and (wanted.nodes is None or node.name in wanted.nodes)
+    ]
 
 
 def _traefik_pods(scene: Scene, wanted: TraefikPort) -> list[HopTarget]:
-    entry = scene.entry_point
+    entry, scheme = scene.entry_point, scene.target.scheme
     port = entry.port if entry is not None and entry.port else wanted.container_port
-    found = []
-    for pod in (scene.instance.pods if scene.instance else ())[:_MOST]:
-        address = (pod.get("status") or {}).get("podIP")
-        if address and port and pod_ready(pod):
-            namespace, name = str(meta(pod).get("namespace")), str(meta(pod).get("name"))
-            found.append(
-                HopTarget(
-                    hop=Hop.TRAEFIK_POD,
-                    member=f"{name} {address}:{port}",
-                    address=address,
-                    port=port,
-                    scheme=scene.target.scheme,
-                    proxy_protocol=entry is not None and entry.proxy_protocol,
-                    namespace=namespace,
-                    name=name,
-                )
-            )
-    return found
+    more = {"proxy_protocol": entry is not None and entry.proxy_protocol}
+    return [
+        _member(Hop.TRAEFIK_POD, pod.name, address, port, scheme, namespace=pod.namespace, **more)
+        for pod in (scene.instance.pods if scene.instance else ())[:_MOST]
+        if (address := pod.status.pod_ip) and port and pod.ready
+    ]
 
 
-def endpoint_addresses(kube: KubeEvidence, service: Obj, port: Obj) -> list[tuple[str, int, Obj]]:
+def endpoint_addresses(kube: KubeEvidence, service: Service, port: ServicePort) -> list[Address]:
     """(address, port, endpoint) of a Service's port, from its EndpointSlices; all conditions."""
-    namespace, name = str(meta(service).get("namespace")), str(meta(service).get("name"))
-    found: dict[tuple[str, int], tuple[str, int, Obj]] = {}
-    for one in kube.list("endpointslices", namespace).or_else(()) or ():
-        labels = meta(one).get("labels") or {}
-        if labels.get("kubernetes.io/service-name") != name:
-            continue
-        for number in slice_ports(one, port):
-            for endpoint in one.get("endpoints") or ():
-                for address in endpoint.get("addresses") or ():
+    found: dict[tuple[str, int], Address] = {}
+    for one in kube.of(EndpointSlice, service.namespace).or_else(()) or ():
+        own = one.metadata.labels.get(SERVICE_NAME) == service.name
+        for number in slice_ports(one, port) if own else ():
+            for endpoint in one.endpoints:
+                for address in endpoint.addresses:
                     found[(address, number)] = (address, number, endpoint)
     return list(found.values())
 
 
-def slice_ports(one: Obj, port: Obj) -> list[int]:
+def slice_ports(one: EndpointSlice, port: ServicePort) -> list[int]:
     """The numbers that an EndpointSlice gives for a Service port: they share its name."""
-    name = port.get("name") or ""
-    return [
-        int(p["port"])
-        for p in one.get("ports") or ()
-        if (p.get("name") or "") == name and p.get("port")
-    ]
+    return [p.port for p in one.ports if p.name == port.name and p.port]
 
 
 def _backends(scene: Scene) -> list[HopTarget]:
@@ -190,46 +157,36 @@ def _backends(scene: Scene) -> list[HopTarget]:
         port = port_of(service, backend.port)
         if port is None:
             continue
-        tls = scheme_to(routing.winner, backend, service, port) == "https"
+        scheme = scheme_to(routing.winner, backend, service, port)
         known = endpoint_addresses(scene.kube, service, port)[:_MOST]
         found += _other_ports(scene, backend.namespace, known[:2])
-        for address, number, endpoint in known:
-            name = str((endpoint.get("targetRef") or {}).get("name") or address)
-            found.append(
-                HopTarget(
-                    hop=Hop.POD,
-                    member=f"{name} {address}:{number}",
-                    address=address,
-                    port=number,
-                    scheme="https" if tls else "http",
-                    namespace=backend.namespace,
-                    name=name,
-                )
+        found += [
+            _member(
+                Hop.POD,
+                _name(entry) or address,
+                address,
+                number,
+                scheme,
+                namespace=backend.namespace,
             )
+            for address, number, entry in known
+        ]
     return found
 
 
-def _other_ports(
-    scene: Scene, namespace: str, known: list[tuple[str, int, Obj]]
-) -> list[HopTarget]:
+def _name(endpoint: Endpoint) -> str:
+    """The name of the endpoint's pod, where it is one."""
+    return endpoint.target_ref.name if endpoint.target_ref is not None else ""
+
+
+def _other_ports(scene: Scene, namespace: str, known: list[Address]) -> list[HopTarget]:
     """Other declared ports of the pods: where one answers, the Service's port is what is wrong."""
-    found = []
-    pods = {meta(p).get("name"): p for p in scene.kube.list("pods", namespace).or_else(()) or ()}
-    for address, number, endpoint in known:
-        name = str((endpoint.get("targetRef") or {}).get("name") or "")
-        for container in containers(pods[name]) if name in pods else ():
-            for port in container.get("ports") or ():
-                other = port.get("containerPort")
-                if other and other != number and port.get("protocol", "TCP") == "TCP":
-                    found.append(
-                        HopTarget(
-                            hop=Hop.POD,
-                            member=f"{name} {address}:{other}",
-                            address=address,
-                            port=int(other),
-                            scheme="http",
-                            namespace=namespace,
-                            name=name,
-                        )
-                    )
-    return found[:4]
+    pods = {p.name: p for p in scene.kube.of(Pod, namespace).or_else(()) or ()}
+    return [
+        _member(Hop.POD, pod.name, address, port.container_port, "http", namespace=namespace)
+        for address, number, endpoint in known
+        if (pod := pods.get(_name(endpoint))) is not None
+        for container in pod.spec.containers
+        for port in container.ports
+        if port.container_port not in (0, number) and port.protocol in ("", "TCP")
+    ][:4]

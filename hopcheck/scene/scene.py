@@ -6,12 +6,13 @@ Pure look-ups that several judges (and the composition of probes) need; nothing 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
 
+from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.behaviour.aws.loadbalancer import (
     Forward,
     Match,
@@ -23,13 +24,9 @@ from hopcheck.behaviour.aws.loadbalancer import (
 from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import (
     all_pods,
-    key_of,
-    meta,
     node_ports_of,
     outside_names,
-    pod_ready,
     services,
-    spec,
 )
 from hopcheck.behaviour.traefik.discovery import (
     NODE_PORT_TYPES,
@@ -50,21 +47,14 @@ from hopcheck.behaviour.traefik.static import (
 )
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.behaviour.traefik.view import config_files
-from hopcheck.model import Collected, Obj, Snapshot, Target
-from hopcheck.model.aws import Listener, TargetGroup
+from hopcheck.model import NOT_SELECTED, Collected, Snapshot, Target
+from hopcheck.model.aws import Listener, LoadBalancer, TargetHealth
+from hopcheck.model.kubernetes import EndpointSlice, Node, Pod, Service
 from hopcheck.scene.chain import Chain, Ends, TraefikPort, chain_of, ports_of_pods, ports_of_service
 
 T = TypeVar("T")
-__all__ = [
-    "Scene",
-    "all_pods",
-    "meta",
-    "pod_ready",
-    "spec",
-    "standard_port",
-]
 
-NO_STATIC = StaticConfig()
+_USUAL = {"http": ("web", "http"), "https": ("websecure", "https")}  # names of entryPoints
 # What does not depend on the version of Traefik that is assumed.
 _OF_ANY_VERSION = ("addresses", "chain", "match", "pods", "services", "instances", "node_ids")
 
@@ -142,7 +132,7 @@ class Scene:
         return tuple(names)
 
     @cached_property
-    def load_balancers(self) -> tuple[Obj, ...]:
+    def load_balancers(self) -> tuple[LoadBalancer, ...]:
         """Every load balancer that AWS named."""
         return tuple(self.aws.load_balancers.or_else(()) or ())
 
@@ -158,30 +148,32 @@ class Scene:
         )
 
     @cached_property
-    def balancer(self) -> Obj | None:
+    def balancer(self) -> LoadBalancer | None:
         """The load balancer the name leads to; None where there is none or it is not known."""
         return self.balancer_by_arn(self.match.arn)
 
-    def balancer_by_arn(self, arn: str | None) -> Obj | None:
+    def balancer_by_arn(self, arn: str | None) -> LoadBalancer | None:
         """The load balancer of that ARN."""
-        return next((b for b in self.load_balancers if b.get("LoadBalancerArn") == arn), None)
+        return next((b for b in self.load_balancers if b.load_balancer_arn == arn), None)
 
     @cached_property
-    def feeding(self) -> tuple[Obj, ...]:
+    def feeding(self) -> tuple[LoadBalancer, ...]:
         """Load balancers (details were read of) whose target groups hold this Traefik's ports."""
-        return tuple(b for b in self.load_balancers if any(self._leading_here(b)))
+        return tuple(
+            balancer
+            for balancer in self.load_balancers
+            if any(
+                target.kind is not None
+                for listener in self._listeners(balancer)
+                for target in self.chain_from(balancer, listener).targets
+            )
+        )
 
-    def _leading_here(self, balancer: Obj) -> Iterator[bool]:
-        listed = self.aws.listeners.get(balancer["LoadBalancerArn"], Collected(value=()))
-        for listener in listed.or_else(()) or ():
-            chain = self.chain_from(balancer, listener)
-            yield any(target.kind is not None for target in chain.targets)
-
-    def chain_from(self, balancer: Obj, listener: Obj) -> Chain:
+    def chain_from(self, balancer: LoadBalancer, listener: Listener) -> Chain:
         """The chain from that listener, for this host and path."""
         return chain_of(balancer, listener, self.forwards(listener), self.aws, self.ends)
 
-    def way_of(self, balancer: Obj) -> Chain | None:
+    def way_of(self, balancer: LoadBalancer) -> Chain | None:
         """The chain from the balancer's listener on the port asked; None where it has none."""
         listener = self.listener(balancer, self.target.port)
         return self.chain_from(balancer, listener) if listener is not None else None
@@ -194,71 +186,56 @@ class Scene:
     @cached_property
     def ends(self) -> Ends:
         """What targets may lead to: this cluster's nodes, and Traefik's pods and their ports."""
-        hosts = {str((pod.get("status") or {}).get("hostIP")) for pod in self.pods}
+        hosts = {str(pod.status.host_ip) for pod in self.pods}
         return Ends(self.node_ids, self.pod_addresses, frozenset(hosts), self.traefik_ports)
 
     @cached_property
-    def node_ids(self) -> dict[str, Obj]:
+    def node_ids(self) -> dict[str, Node]:
         """Nodes by instance id and by each of their addresses."""
-        found: dict[str, Obj] = {}
-        for node in self.kube.list("nodes").or_else(()) or ():
-            provider = str(spec(node).get("providerID", "")).rpartition("/")[2]
+        found: dict[str, Node] = {}
+        for node in self.kube.of(Node).or_else(()) or ():
+            provider = node.spec.provider_id.rpartition("/")[2]
             if provider:
                 found[provider] = node
-            for address in (node.get("status") or {}).get("addresses") or ():
-                if address.get("type") in ("InternalIP", "ExternalIP"):
-                    found[str(address.get("address"))] = node
+            for address in node.status.addresses:
+                if address.type in ("InternalIP", "ExternalIP"):
+                    found[address.address] = node
         return found
 
     @cached_property
-    def pod_addresses(self) -> dict[str, Obj]:
+    def pod_addresses(self) -> dict[str, Pod]:
         """Traefik's pods by each of their addresses."""
-        found: dict[str, Obj] = {}
-        for instance in self.instances:
-            for pod in instance.pods:
-                status = pod.get("status") or {}
-                every = [status.get("podIP"), *(e.get("ip") for e in status.get("podIPs") or ())]
-                found |= {str(ip): pod for ip in every if ip}
-        return found
+        pods = [pod for instance in self.instances for pod in instance.pods]
+        return {address: pod for pod in pods for address in pod.addresses}
 
-    def forwards(self, listener: Obj) -> tuple[Forward, ...]:
+    def forwards(self, listener: Listener) -> tuple[Forward, ...]:
         """Target groups of a listener for this host and path (an ALB's rules are applied)."""
-        from hopcheck.behaviour.aws.alb_rules import chosen_rule
-
-        rules = self.aws.rules.get(listener.get("ListenerArn", ""), Collected(value=()))
-        listed = tuple(rules.or_else(()) or ())
-        if not listed:
-            return target_groups_of(listener)
-        rule = chosen_rule(listed, self.target.host, self.target.path)
-        if rule is None or rule.get("IsDefault"):
+        rules = self.aws.rules.get(listener.listener_arn, NOT_SELECTED).or_else(()) or ()
+        rule = chosen_rule(rules, self.target.host, self.target.path)
+        if rule is None or rule.is_default:
             return target_groups_of(listener)
         return target_groups_of(Listener(default_actions=rule.actions))
 
-    def listener(self, balancer: Obj, port: int) -> Obj | None:
+    def listener(self, balancer: LoadBalancer, port: int) -> Listener | None:
         """The balancer's TCP listener on `port`."""
-        listed = self.aws.listeners.get(balancer["LoadBalancerArn"], Collected(value=()))
-        return which_listener(listed.or_else(()) or (), port)
+        return which_listener(self._listeners(balancer), port)
 
-    def group(self, arn: str) -> Obj:
-        """A target group, one without any field where it was not listed."""
-        groups = self.aws.target_groups.or_else(()) or ()
-        return next((g for g in groups if g.target_group_arn == arn), TargetGroup())
+    def _listeners(self, balancer: LoadBalancer) -> tuple[Listener, ...]:
+        return self.aws.listeners.get(balancer.load_balancer_arn, NOT_SELECTED).or_else(()) or ()
 
-    def health(self, arn: str) -> Collected[tuple[Obj, ...]]:
+    def health(self, arn: str) -> Collected[tuple[TargetHealth, ...]]:
         """Target health descriptions of a target group."""
-        from hopcheck.model import NOT_SELECTED
-
         return self.aws.target_health.get(arn, NOT_SELECTED)
 
     # --- traefik
 
     @cached_property
-    def pods(self) -> list[Obj]:
+    def pods(self) -> list[Pod]:
         """Every pod that was listed."""
         return all_pods(self.kube)
 
     @cached_property
-    def services(self) -> list[Obj]:
+    def services(self) -> list[Service]:
         """Every Service that was listed."""
         return services(self.kube)
 
@@ -288,7 +265,7 @@ class Scene:
             key=lambda one: (
                 self._is_addressed(one),
                 reads_route(self.kube, self.view_of(one), self.target.host),
-                any(pod_ready(pod) for pod in one.pods),
+                any(pod.ready for pod in one.pods),
                 any(self._exposed(one, service) for service in one.services),
             ),
         )
@@ -298,7 +275,7 @@ class Scene:
         same = any(pod in best.pods for pod in behind)
         return joined(self.instances, behind) if same else best
 
-    def view_of(self, instance: Instance, pod: Obj | None = None) -> View:
+    def view_of(self, instance: Instance, pod: Pod | None = None) -> View:
         """One installation as far as routing depends on it, as `pod` of it is configured."""
         pod = pod or next(iter(_ready_first(instance.pods)), None)
         static = self.static_of(pod) if pod is not None else StaticConfig()
@@ -315,34 +292,30 @@ class Scene:
             service = self.service(instance.namespace, name)
             if service is not None and names & set(outside_names(service)):
                 return True
-        nodes = [address for address in self.addresses if address in self.node_ids]
-        by_port = any(
+        if names & {pod.status.pod_ip for pod in instance.pods}:
+            return True
+        return any(address in self.node_ids for address in self.addresses) and any(
             port.node_port == self.target.port and _belongs(port, instance)
             for port in self.traefik_ports
         )
-        own = {str((pod.get("status") or {}).get("podIP")) for pod in instance.pods}
-        return bool(nodes and by_port) or bool(own & names)
 
     def _exposed(self, instance: Instance, name: str) -> bool:
         service = self.service(instance.namespace, name)
-        return service is not None and spec(service).get("type") in NODE_PORT_TYPES
+        return service is not None and service.spec.type in NODE_PORT_TYPES
 
-    def service(self, namespace: str, name: str) -> Obj | None:
+    def service(self, namespace: str, name: str) -> Service | None:
         """One Service."""
-        for service in self.services:
-            if meta(service).get("namespace") == namespace and meta(service).get("name") == name:
-                return service
-        return None
+        return next((one for one in self.services if one.key == (namespace, name)), None)
 
     @cached_property
-    def traefik_service(self) -> Obj | None:
+    def traefik_service(self) -> Service | None:
         """Traefik's Service: exposed and selecting its pods first, else the likeliest."""
         if self.instance is not None:
             return next(iter(self._services_of(self.instance)), None)
         return self._named_services[0] if self._named_services else None
 
     @cached_property
-    def _named_services(self) -> list[Obj]:
+    def _named_services(self) -> list[Service]:
         """What may be Traefik's Service, as long as no pod of it is in sight."""
         named = [self.service(*key) for key in traefik_services(self.services, self.pods)]
         known = [service for service in named if service is not None]
@@ -361,19 +334,19 @@ class Scene:
         nowhere = Ends({}, {}, frozenset(), ())
         return chain_of(self.balancer, listener, self.forwards(listener), self.aws, nowhere).numbers
 
-    def _services_of(self, instance: Instance) -> list[Obj]:
+    def _services_of(self, instance: Instance) -> list[Service]:
         listed = [self.service(instance.namespace, name) for name in instance.services]
         return sorted(
             (service for service in listed if service is not None),
             key=lambda service: (
                 not (node_ports_of(service) & self._registered),
-                spec(service).get("type") not in NODE_PORT_TYPES,
+                service.spec.type not in NODE_PORT_TYPES,
                 not any(selects(service, pod) for pod in instance.pods),
             ),
         )
 
     @cached_property
-    def lead(self) -> Obj | None:
+    def lead(self) -> Pod | None:
         """The pod whose configuration stands for the host's Traefik.
 
         A ready one; where they are configured differently, one that reads the host's route and
@@ -386,19 +359,19 @@ class Scene:
             return pods[0] if pods else None
         version = installed_version(self.snapshot, instance)
         reads = {
-            key_of(pod): reads_route(self.kube, View("-/-", static, version), self.target.host)
+            pod.key: reads_route(self.kube, View("-/-", static, version), self.target.host)
             for pod, static in zip(pods, statics, strict=True)
         }
         return min(
             pods,
             key=lambda pod: (
-                not pod_ready(pod),
-                not reads[key_of(pod)],
+                not pod.ready,
+                not reads[pod.key],
                 -self._listening(service, pod) if service is not None else 0,
             ),
         )
 
-    def _listening(self, service: Obj, pod: Obj) -> int:
+    def _listening(self, service: Service, pod: Pod) -> int:
         """How many ports of the Service lead to an entryPoint of the pod."""
         ports = ports_of_service(service, pod, self.static_of(pod), ())
         return sum(port.entry_point is not None for port in ports)
@@ -408,72 +381,72 @@ class Scene:
         """Static configuration of the host's Traefik."""
         return self.static_of(self.lead) if self.lead is not None else StaticConfig()
 
-    def static_of(self, pod: Obj) -> StaticConfig:
+    def static_of(self, pod: Pod) -> StaticConfig:
         """Static configuration of one Traefik pod: its own, else what its API tells of it."""
-        name = meta(pod).get("namespace"), meta(pod).get("name")
-        found = self.shared.once(("static", *name), lambda: self._configured(pod))
+        found = self.shared.once(("static", *pod.key), lambda: self._configured(pod))
         if found.known:
             return found
         for replica in self.snapshot.traefik.replicas:
-            if replica.pod == meta(pod).get("name") and replica.entrypoints.seen:
+            if replica.pod == pod.name and replica.entrypoints.seen:
                 told = entry_points_of_api(replica.entrypoints.get())
                 return msgspec.structs.replace(found, entry_points=told)
         return found
 
-    def _configured(self, pod: Obj) -> StaticConfig:
+    def _configured(self, pod: Pod) -> StaticConfig:
         container = traefik_container(pod)
         if container is None:
             return StaticConfig()
         files = config_files(pod, container, self.kube)
-        return static_config(pod, container.get("name"), files)
+        return static_config(pod, container.name, files)
 
     @cached_property
     def version(self) -> Version | None:
         """Traefik's version, by its API or its image tag."""
         return installed_version(self.snapshot, self.instance)
 
-    def behind(self, service: Obj) -> tuple[Obj, ...]:
+    def behind(self, service: Service) -> tuple[Pod, ...]:
         """Traefik's pods behind a Service: those that its slices name or its selector picks."""
-        namespace, name = key_of(service)
+        namespace, name = service.key
         named = {
-            str((endpoint.get("targetRef") or {}).get("name"))
-            for one in self.kube.list("endpointslices", namespace).or_else(()) or ()
-            if (meta(one).get("labels") or {}).get("kubernetes.io/service-name") == name
-            for endpoint in one.get("endpoints") or ()
+            endpoint.target_ref.name
+            for one in self.kube.of(EndpointSlice, namespace).or_else(()) or ()
+            if one.metadata.labels.get("kubernetes.io/service-name") == name
+            for endpoint in one.endpoints
+            if endpoint.target_ref is not None
         }
         return tuple(
             pod
             for instance in self.instances
             for pod in (instance.pods if instance.namespace == namespace else ())
-            if selects(service, pod) or meta(pod).get("name") in named
+            if selects(service, pod) or pod.name in named
         )
 
-    def service_ports(self, service: Obj) -> list[TraefikPort]:
+    def service_ports(self, service: Service) -> list[TraefikPort]:
         """Each port of a Service of Traefik's, followed to its entryPoint."""
-        return self.once(("ports", *key_of(service)), lambda: self._followed(service))
+        return self.once(("ports", *service.key), lambda: self._followed(service))
 
-    def _followed(self, service: Obj) -> list[TraefikPort]:
-        namespace, name = key_of(service)
+    def _followed(self, service: Service) -> list[TraefikPort]:
+        namespace, name = service.key
         meant = [i for i in self.instances if i.namespace == namespace and name in i.services]
         pods = self.behind(service)
         every = _ready_first(pods or (pod for one in meant for pod in one.pods))
         statics = [self.static_of(pod) for pod in every]
         if any(static != statics[0] for static in statics):
             # What most of its ports lead to is what is meant.
-            every.sort(key=lambda p: (not pod_ready(p), -self._listening(service, p)))
+            every.sort(key=lambda p: (not p.ready, -self._listening(service, p)))
         sample = every[0] if every else None
-        static = self.static_of(sample) if sample is not None else NO_STATIC
+        static = self.static_of(sample) if sample is not None else StaticConfig()
         return ports_of_service(service, sample, static, pods)
 
     @cached_property
     def traefik_ports(self) -> list[TraefikPort]:
         """Every port at which a Traefik of this cluster is reached, those of Services first."""
-        found: dict[tuple[str, str], Obj] = {}
+        found: dict[tuple[str, str], Service] = {}
         for instance in self.instances:
             for name in instance.services:
                 service = self.service(instance.namespace, name)
                 if service is not None:
-                    found[key_of(service)] = service
+                    found[service.key] = service
         of_services = list(found.values()) if self.instances else self._named_services[:1]
         pods = [(pod, self.static_of(pod)) for one in self.instances for pod in one.pods]
         return [
@@ -505,7 +478,7 @@ class Scene:
 
         A port that pods alone have counts where the load balancer's targets are pods.
         """
-        usual = ("websecure", "https") if scheme == "https" else ("web", "http")
+        usual = _USUAL[scheme]
         way = self.way
         at_pods = way is not None and bool(way.targets) and not way.feeds_nodes
         others = [port for port in self.own_ports if at_pods or port.node_port is not None]
@@ -543,17 +516,17 @@ class Scene:
             return meant  # of targets that lead to several entryPoints, the one that is meant
         if reached:
             return reached[0]
-        usual = ("websecure", "https") if self.target.scheme == "https" else ("web", "http")
+        usual = _USUAL[self.target.scheme]
         return next((e for n, e in self.static.entry_points.items() if n in usual), None)
 
 
-def _ready_first(pods: Iterable[Obj]) -> list[Obj]:
-    return sorted(pods, key=lambda pod: not pod_ready(pod))
+def _ready_first(pods: Iterable[Pod]) -> list[Pod]:
+    return sorted(pods, key=lambda pod: not pod.ready)
 
 
 def _belongs(port: TraefikPort, instance: Instance) -> bool:
     """Whether the port leads to an installation, or is of a Service that is meant to."""
     if any(pod in instance.pods for pod in port.pods) or port.service is None:
         return any(pod in instance.pods for pod in port.pods)
-    namespace, name = key_of(port.service)
+    namespace, name = port.service.key
     return namespace == instance.namespace and name in instance.services

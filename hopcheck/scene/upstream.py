@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
-from hopcheck.behaviour.kubernetes.graph import selects
+from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME, selects
 from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.behaviour.traefik.upstream import scheme_to
 from hopcheck.behaviour.traefik.version import uses_endpoint
-from hopcheck.model import Hop, Obj, ObjectRef, Probe
-from hopcheck.model.kubernetes import ServicePort
+from hopcheck.model import Hop, ObjectRef, Probe, Words
+from hopcheck.model.kubernetes import EndpointSlice, Pod, Service, ServicePort
 from hopcheck.scene.chosen_route import port_of, routing_of, share_of
-from hopcheck.scene.probes import endpoint_addresses, probes_at
-from hopcheck.scene.scene import Scene, meta, spec
-
-Endpoint = tuple[str, int, Obj]  # address, port, the entry of the EndpointSlice
+from hopcheck.scene.probes import Address, endpoint_addresses, probes_at
+from hopcheck.scene.scene import Scene
 
 
 def upstreams(scene: Scene) -> list[Upstream]:
     """Each existing Service behind the host's route, in the route's order."""
-    return scene.once("upstreams", lambda: _made(scene))
 
+    def made() -> list[Upstream]:
+        backends = routing_of(scene).carrying
+        found = ((b, scene.kube.find(Service, b.namespace, b.name)) for b in backends)
+        return [Upstream(scene, b, s.get(), share_of(b, backends)) for b, s in found if s.seen]
 
-def _made(scene: Scene) -> list[Upstream]:
-    routing = routing_of(scene)
-    backends = routing.backends(routing.winner)[0] if routing.winner is not None else []
-    found = []
-    for backend in backends:
-        service = scene.kube.one("services", backend.namespace, backend.name)
-        if service.seen:
-            share = share_of(backend, backends)
-            found.append(Upstream(scene, backend, service.get(), share))
-    return found
+    return scene.once("upstreams", made)
 
 
 class Upstream:
     """One Service behind the route; `share` is the part of the requests that it gets."""
 
     def __init__(
-        self, scene: Scene, backend: Backend, service: Obj, share: float | None = None
+        self, scene: Scene, backend: Backend, service: Service, share: float | None = None
     ) -> None:
         self.scene, self.backend, self.service, self.share = scene, backend, service, share
         self.namespace, self.name = backend.namespace, backend.name
@@ -49,45 +40,53 @@ class Upstream:
     @property
     def ref(self) -> ObjectRef:
         """The Service."""
-        return ObjectRef("Service", self.name, self.namespace)
+        return self.at(None)
+
+    def at(self, field: str | None) -> ObjectRef:
+        """A field of the Service."""
+        return ObjectRef("Service", self.name, self.namespace, field)
 
     @property
-    def words(self) -> dict[str, Any]:
+    def application(self) -> ObjectRef:
+        """The application that it leads to."""
+        return ObjectRef("Application", self.name, self.namespace)
+
+    @property
+    def words(self) -> Words:
         """The catalogue's parameters that name it."""
         return {"service": self.full, "ns": self.namespace, "svc": self.name}
 
     @property
     def external(self) -> bool:
         """Whether it is but a name for a host outside."""
-        return bool(spec(self.service).get("type") == "ExternalName")
+        return self.service.spec.type == "ExternalName"
 
     @cached_property
-    def port(self) -> Obj | None:
+    def port(self) -> ServicePort | None:
         """The Service's port that the route names."""
         return port_of(self.service, self.backend.port)
 
     @cached_property
     def selector(self) -> dict[str, str]:
         """The labels that it looks for; {} where somebody else keeps its endpoints."""
-        return spec(self.service).get("selector") or {}
+        return self.service.spec.selector
 
     @cached_property
-    def slices(self) -> list[Obj] | None:
+    def slices(self) -> list[EndpointSlice] | None:
         """Its EndpointSlices; None where they could not be read."""
-        listed = self.scene.kube.list("endpointslices", self.namespace)
+        listed = self.scene.kube.of(EndpointSlice, self.namespace)
         if not listed.seen:
             return None
-        key = "kubernetes.io/service-name"
-        return [s for s in listed.get() if (meta(s).get("labels") or {}).get(key) == self.name]
+        return [s for s in listed.get() if s.metadata.labels.get(SERVICE_NAME) == self.name]
 
     @cached_property
-    def endpoints(self) -> list[Endpoint]:
+    def endpoints(self) -> list[Address]:
         """What the slices name for the port, in whatever condition."""
         port = self.port
         return endpoint_addresses(self.scene.kube, self.service, port) if port is not None else []
 
     @cached_property
-    def used(self) -> list[Endpoint]:
+    def used(self) -> list[Address]:
         """Those to which this version of Traefik sends requests."""
         version = routing_of(self.scene).view.version
         return [e for e in self.endpoints if uses_endpoint(version, e[2].conditions)]
@@ -95,16 +94,16 @@ class Upstream:
     @property
     def pods_listed(self) -> bool:
         """Whether the pods of its namespace could be read."""
-        return self.scene.kube.list("pods", self.namespace).seen
+        return self.scene.kube.of(Pod, self.namespace).seen
 
     @cached_property
-    def selected(self) -> list[Obj]:
+    def selected(self) -> list[Pod]:
         """The pods that it selects, those included that have ended."""
-        listed = self.scene.kube.list("pods", self.namespace).or_else(()) or ()
+        listed = self.scene.kube.of(Pod, self.namespace).or_else(()) or ()
         return [pod for pod in listed if selects(self.service, pod)]
 
     @cached_property
-    def pods(self) -> list[Obj]:
+    def pods(self) -> list[Pod]:
         """The pods that it selects and that have not ended."""
         return [pod for pod in self.selected if not pod_state.terminal(pod)]
 
@@ -129,14 +128,13 @@ class Upstream:
         """Probes in the scheme that Traefik does not speak, by address and port."""
         return self._answers[1]
 
-    def asked(self, endpoints: list[Endpoint]) -> list[Probe]:
+    def asked(self, endpoints: list[Address]) -> list[Probe]:
         """The probes of those endpoints in Traefik's scheme; pods on their way out do not count."""
         own = self._answers[0]
         return [
             own[address, number]
             for address, number, endpoint in endpoints
-            if (address, number) in own
-            and (endpoint.get("conditions") or {}).get("terminating") is not True
+            if (address, number) in own and endpoint.conditions.terminating is not True
         ]
 
     @cached_property

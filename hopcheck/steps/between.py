@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Route
-from hopcheck.behaviour.traefik.routes import listed
-from hopcheck.model import ErrorKind, Exchange, Hop, Obj, Probe
+from hopcheck.model import ErrorKind, Exchange, Hop, Probe
+from hopcheck.model.kubernetes import Chain, Headers, Middleware
 from hopcheck.scene.outcome import (
     Producer,
     expected,
@@ -23,7 +23,7 @@ from hopcheck.scene.outcome import (
     succeeded,
 )
 from hopcheck.scene.probes import probes_at
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.scene import Scene
 
 _REDIRECT = range(300, 400)
 _ANY = range(100, 600)
@@ -42,13 +42,8 @@ _ANSWERS: Mapping[str, Iterable[int]] = {
     "redirectScheme": _REDIRECT,
     "redirectRegex": _REDIRECT,
 }
-_CHANGES = (
-    "stripPrefix",
-    "stripPrefixRegex",
-    "replacePath",
-    "replacePathRegex",
-    "addPrefix",
-    "plugin",
+_CHANGES = frozenset(
+    {"stripPrefix", "stripPrefixRegex", "replacePath", "replacePathRegex", "addPrefix", "plugin"}
 )
 
 
@@ -56,12 +51,12 @@ class Blame(Struct, frozen=True):
     """The bad answer that clients get, and the middlewares that are left as who did it."""
 
     answer: Exchange
-    middlewares: list[Obj]
+    middlewares: list[Middleware]
     pods: list[Probe]  # what the application answers where it is asked directly
 
 
 def blame(
-    scene: Scene, route: Route, names: Iterable[str], known: Mapping[str, Obj]
+    scene: Scene, route: Route, names: Iterable[str], known: Mapping[str, Middleware]
 ) -> Blame | None:
     """Which middlewares of these names are to blame; None where none is, or nobody can tell.
 
@@ -83,13 +78,14 @@ def blame(
     return Blame(bad, suspects, _pods(scene, route)) if suspects else None
 
 
+def by_reference(scene: Scene) -> dict[str, Middleware]:
+    """Every Middleware that was seen, by the name under which routers refer to it."""
+    return {reference(*obj.key): obj for obj in scene.kube.every(Middleware)}
+
+
 def may_answer(scene: Scene, route: Route, status: int) -> bool:
     """Whether a Middleware of the route can give answers of that status by itself."""
-    known = {
-        reference(str(meta(obj).get("namespace", "")), str(meta(obj)["name"])): obj
-        for obj in listed(scene.kube, "middlewares")
-    }
-    return any(_answers(obj, status) for obj in _flat(route.middlewares, known))
+    return any(_answers(obj, status) for obj in _flat(route.middlewares, by_reference(scene)))
 
 
 def _bad_answer(scene: Scene) -> Exchange | None:
@@ -98,8 +94,7 @@ def _bad_answer(scene: Scene) -> Exchange | None:
     if not made or any(succeeded(scene.snapshot, probe, scene.target) for probe in made):
         return None
     last = [probe.exchanges[-1] for probe in made]
-    loops = [e.error is ErrorKind.TOO_MANY_REDIRECTS for e in last]
-    if all(loops):
+    if all(e.error is ErrorKind.TOO_MANY_REDIRECTS for e in last):
         return last[0]
     plain = all(e.error is None and producer(e) in _THROUGH for e in last)
     same = len({e.status for e in last}) == 1
@@ -117,37 +112,41 @@ def _pods(scene: Scene, route: Route) -> list[Probe]:
 
 def _pods_serve(scene: Scene, route: Route) -> bool:
     """Whether every pod that was asked directly serves what clients do not get."""
-    probes = _pods(scene, route)
-    for probe in probes:
-        last = probe.exchanges[-1]
-        if last.error is not None or last.status is None or last.status in _REDIRECT:
-            return False
-        if not expected(last.status, scene.target.expect_status):
-            return False
-    return bool(probes)
+    last = [probe.exchanges[-1] for probe in _pods(scene, route)]
+    expect = scene.target.expect_status
+    return bool(last) and all(
+        e.error is None and e.status and e.status not in _REDIRECT and expected(e.status, expect)
+        for e in last
+    )
 
 
-def _flat(names: Iterable[str], known: Mapping[str, Obj], depth: int = 0) -> list[Obj]:
+def _flat(
+    names: Iterable[str], known: Mapping[str, Middleware], depth: int = 0
+) -> list[Middleware]:
     """The middlewares of these names, chains taken apart."""
-    found: list[Obj] = []
+    found: list[Middleware] = []
     for name in names:
         obj = known.get(name)
         if obj is None:
             continue
-        links = (spec(obj).get("chain") or {}).get("middlewares") or ()
+        links = links_of(obj)
         if links and depth < 5:
-            space = str(meta(obj).get("namespace"))
-            inner = [reference(str(x.get("namespace") or space), str(x.get("name"))) for x in links]
-            found += _flat(inner, known, depth + 1)
+            found += _flat(links, known, depth + 1)
         else:
             found.append(obj)
     return found
 
 
-def _answers(obj: Obj, status: int) -> bool:
-    return any(kind in spec(obj) and status in statuses for kind, statuses in _ANSWERS.items())
+def links_of(obj: Middleware) -> list[str]:
+    """The names of the middlewares that a chain holds; none for another kind."""
+    links = (obj.settings("chain", Chain) or Chain()).middlewares
+    return [reference(link.namespace or obj.namespace, link.name) for link in links]
 
 
-def _alters(obj: Obj) -> bool:
-    headers = spec(obj).get("headers") or {}
-    return any(kind in spec(obj) for kind in _CHANGES) or bool(headers.get("customRequestHeaders"))
+def _answers(obj: Middleware, status: int) -> bool:
+    return any(kind in obj.spec and status in statuses for kind, statuses in _ANSWERS.items())
+
+
+def _alters(obj: Middleware) -> bool:
+    headers = obj.settings("headers", Headers) or Headers()
+    return bool(obj.kinds & _CHANGES or headers.custom_request_headers)

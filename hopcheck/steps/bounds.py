@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hopcheck.catalogue.catalogue import listing, make
-from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Probe
+from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe
+from hopcheck.model.aws import LoadBalancer
+from hopcheck.model.kubernetes import Node, Service
 from hopcheck.scene.outcome import Producer, outcome_of, producer, requests_made, succeeded
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
@@ -40,7 +42,7 @@ def requests_reach_pods(scene: Scene) -> bool:
     return False
 
 
-def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
+def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Finding]:
     """Requests through the load balancer fail while every node answers it well.
 
     Where some of the load balancer's own addresses serve, only silence or refusal at the others
@@ -71,7 +73,7 @@ def between_balancer_and_nodes(scene: Scene, balancer: Obj) -> list[Finding]:
     if not failing or any(_reached_application(probe) for probe in failing):
         return []
     first = failing[0].exchanges[-1]
-    name = str(balancer.get("LoadBalancerName"))
+    name = balancer.load_balancer_name
     return [
         make(
             "TGT020",
@@ -112,17 +114,17 @@ def _unhealthy_nodes(scene: Scene) -> set[str]:
 def out_of_service(scene: Scene) -> set[str]:
     """The nodes that are cordoned or not ready, by name."""
     return {
-        str(node["metadata"]["name"])
-        for node in scene.kube.list("nodes").or_else(()) or ()
-        if (node.get("spec") or {}).get("unschedulable")
+        node.name
+        for node in scene.kube.of(Node).or_else(()) or ()
+        if node.spec.unschedulable
         or any(
-            condition.get("type") == "Ready" and condition.get("status") != "True"
-            for condition in (node.get("status") or {}).get("conditions") or ()
+            condition.type == "Ready" and condition.status != "True"
+            for condition in node.status.conditions
         )
     }
 
 
-def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Claimed]:
+def between_nodes_and_pods(scene: Scene, service: Service) -> list[Claimed]:
     """Traefik's pods answer, whatever they answer, and nodePorts give no answer at all.
 
     Where no node answers here and requests pass, it is the way from here to the nodes.
@@ -130,7 +132,7 @@ def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Claimed]:
     nodes = probes_at(scene, Hop.NODE)
     answered = [p for p in probes_at(scene, Hop.TRAEFIK_POD) if p.exchanges[-1].status is not None]
     passing = [p for p in nodes if p.exchanges[-1].status is not None]
-    local = (service.get("spec") or {}).get("externalTrafficPolicy") == "Local"
+    local = service.spec.external_traffic_policy == "Local"
     if not nodes or not answered or len(passing) == len(nodes) or (local and passing):
         return []
     failing = [p for p in nodes if p not in passing]
@@ -145,16 +147,16 @@ def between_nodes_and_pods(scene: Scene, service: Obj) -> list[Claimed]:
         failing = [p for p in failing if p.name in unhealthy]
         if not failing:
             return []
-    meta = service["metadata"]
+    meta = service.metadata
     found = make(
         "SVC016",
-        ObjectRef("Service", meta["name"], meta.get("namespace")),
+        ObjectRef("Service", meta.name, meta.namespace),
         works=listing(p.member for p in answered),
         fails=listing(p.member for p in failing),
         actual=listing(said(p) for p in failing),
         policy="",
         port="",
-        ns=meta.get("namespace") or "",
+        ns=meta.namespace,
         name="",
         share=len(failing) / len(nodes),
         related=tuple(ObjectRef("Node", p.name) for p in failing[:3] if p.name),

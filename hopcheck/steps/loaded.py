@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from hopcheck.behaviour.traefik.rules import matches
-from hopcheck.model import Hop, Obj, Replica
+from hopcheck.model import Hop, Replica
+from hopcheck.model.traefik import Router
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.outcome import Producer, application_404, outcome_of, producer
 from hopcheck.scene.probes import probes_at
@@ -52,16 +53,16 @@ def _by_api(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
     # A TCP route is none of the HTTP routers.
     undecided = not replica.tcp_routers.seen and (route is None or route.protocol == "tcp")
     for router in (*replica.routers.get(), *(replica.tcp_routers.or_else(()) or ())):
-        if router.get("status") == "disabled" or str(router.get("provider")) == "internal":
+        if router.status == "disabled" or router.provider == "internal":
             continue
-        if entry not in (router.get("using") or router.get("entryPoints") or ()):
+        if entry not in (router.using or router.entry_points):
             continue
-        own_tls = router.get("tls") is not None
-        tcp = "HostSNI" in str(router.get("rule", ""))
+        own_tls = router.tls is not None
+        tcp = "HostSNI" in router.rule
         if own_tls != tls and not _redirects(router):
             continue
         answer = matches(
-            str(router.get("rule", "")),
+            router.rule,
             scene.target.host,
             scene.target.path,
             version=routing.view.version,
@@ -73,5 +74,5 @@ def _by_api(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
     return Loaded.UNKNOWN if undecided else Loaded.NO
 
 
-def _redirects(router: Obj) -> bool:
-    return str(router.get("service", "")).startswith("noop@internal")
+def _redirects(router: Router) -> bool:
+    return router.service.startswith("noop@internal")

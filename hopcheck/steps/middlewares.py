@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,15 +11,16 @@ from msgspec import Struct
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import about_object, overtaken
 from hopcheck.behaviour.traefik.route import Route
-from hopcheck.behaviour.traefik.routes import listed
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Evidence as Proof
-from hopcheck.model import Obj, ObjectRef, Why
+from hopcheck.model import ObjectRef, Why, Words
+from hopcheck.model.kubernetes import AuthSecret, ForwardAuth, Middleware, Secret, Service
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer, refused_by_middleware
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.steps import between
-from hopcheck.steps.names import last_exchanges
+from hopcheck.steps.between import by_reference
+from hopcheck.steps.names import last_exchanges, ref_of
 
 OWN = "@kubernetescrd"
 
@@ -34,36 +34,27 @@ class Fault(Struct, frozen=True):
 
     middleware: ObjectRef
     key: str
-    words: dict[str, Any]
+    words: Words
     related: tuple[ObjectRef, ...] = ()
     evidence: tuple[Proof, ...] = ()
 
 
-def by_reference(scene: Scene) -> dict[str, Obj]:
-    """Every Middleware that was seen, by the name under which routers refer to it."""
-    return {
-        reference(meta(obj).get("namespace", ""), meta(obj)["name"]): obj
-        for obj in listed(scene.kube, "middlewares")
-    }
-
-
-def of_entry_point(scene: Scene) -> tuple[str, ...]:
-    """The middlewares that Traefik's arguments add to every route of the entryPoint."""
-    routing = routing_of(scene)
-    entry = routing.view.static.entry_points.get(routing.entry_point)
-    return entry.middlewares if entry is not None and routing.view.static.known else ()
-
-
 def names_of(scene: Scene, route: Route) -> dict[str, str]:
-    """The route's and its entryPoint's middlewares: the name in full, by the one written."""
-    written = (*route.middlewares, *of_entry_point(scene))
+    """The middlewares of the route and of its entryPoint (by Traefik's arguments).
+
+    The name in full, by the one written.
+    """
+    routing = routing_of(scene)
+    static = routing.view.static
+    entry = static.entry_points.get(routing.entry_point) if static.known else None
+    written = (*route.middlewares, *(entry.middlewares if entry is not None else ()))
     # A name without a provider is one of the router's own (provider.GetQualifiedName).
     return {name: name if "@" in name else f"{name}@{route.provider}" for name in written}
 
 
 def missing(scene: Scene, route: Route) -> list[str]:
     """Names of middlewares that do not exist: the route's first, then the entryPoint's."""
-    known, readable = by_reference(scene), scene.kube.list("middlewares")
+    known, readable = by_reference(scene), scene.kube.of(Middleware)
     found = []
     for written, name in names_of(scene, route).items():
         if name in known:
@@ -81,7 +72,7 @@ def _never_there(scene: Scene, name: str) -> bool:
     provider = name.rpartition("@")[2]
     shown = [r.middlewares.get() for r in scene.snapshot.traefik.replicas if r.middlewares.seen]
     if shown:
-        return not any(str(m.get("name")) == name for own in shown for m in own)
+        return not any(m.name == name for own in shown for m in own)
     if provider == "kubernetes":
         return True  # Ingresses bring routers and services alone
     static = routing_of(scene).view.static
@@ -90,13 +81,13 @@ def _never_there(scene: Scene, name: str) -> bool:
 
 def faults(scene: Scene, route: Route) -> list[Fault]:
     """What is wrong with each Middleware that the route names, and with those that these chain."""
-    return scene.once(("faults", route), lambda: _all_faults(scene, route))
 
+    def found() -> list[Fault]:
+        known = by_reference(scene)
+        names = [name for name in names_of(scene, route).values() if name in known]
+        return [fault for name in names for fault in _of_one(scene, name, known, ())]
 
-def _all_faults(scene: Scene, route: Route) -> list[Fault]:
-    known = by_reference(scene)
-    names = [name for name in names_of(scene, route).values() if name in known]
-    return [fault for name in names for fault in _of_one(scene, name, known, ())]
+    return scene.once(("faults", route), found)
 
 
 def culprits(scene: Scene, route: Route) -> between.Blame | None:
@@ -112,7 +103,7 @@ def sound(scene: Scene, route: Route) -> bool:
 
 
 def _of_one(
-    scene: Scene, name: str, known: Mapping[str, Obj], above: tuple[str, ...]
+    scene: Scene, name: str, known: Mapping[str, Middleware], above: tuple[str, ...]
 ) -> list[Fault]:
     """What is wrong with one; of several reasons those that are seen at their source."""
     obj = known[name]
@@ -125,86 +116,77 @@ def _of_one(
     return found or list(_refused(scene, obj))
 
 
-def _ref(obj: Obj) -> ObjectRef:
-    return ObjectRef("Middleware", str(meta(obj)["name"]), str(meta(obj).get("namespace")))
+def _secret_refs(obj: Middleware) -> list[ObjectRef]:
+    users = [obj.settings(kind, AuthSecret) or AuthSecret() for kind in ("basicAuth", "digestAuth")]
+    tls = (obj.settings("forwardAuth", ForwardAuth) or ForwardAuth()).tls
+    names = (*(one.secret for one in users), tls.ca_secret, tls.cert_secret)
+    return [ObjectRef("Secret", name, obj.namespace) for name in names if name]
 
 
-def _secret_refs(obj: Obj) -> list[ObjectRef]:
-    own = spec(obj)
-    found = [(own.get(kind) or {}).get("secret") for kind in ("basicAuth", "digestAuth")]
-    tls = (own.get("forwardAuth") or {}).get("tls") or {}
-    found += [tls.get(key) for key in ("caSecret", "certSecret")]
-    return [ObjectRef("Secret", str(name), _ref(obj).namespace) for name in found if name]
-
-
-def _secrets(scene: Scene, obj: Obj) -> Iterator[Fault]:
+def _secrets(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     for ref in _secret_refs(obj):
-        if scene.kube.one("secrets", ref.namespace, ref.name).why is Why.NOT_FOUND:
-            yield Fault(_ref(obj), "secret", {"secret": ref.name}, (ref,))
+        if scene.kube.find(Secret, ref.namespace, ref.name).why is Why.NOT_FOUND:
+            yield Fault(ref_of(obj), "secret", {"secret": ref.name}, (ref,))
 
 
 def _chain(
-    scene: Scene, obj: Obj, known: Mapping[str, Obj], above: tuple[str, ...]
+    scene: Scene, obj: Middleware, known: Mapping[str, Middleware], above: tuple[str, ...]
 ) -> Iterator[Fault]:
-    for each in (spec(obj).get("chain") or {}).get("middlewares") or ():
-        space = str(each.get("namespace") or _ref(obj).namespace)
-        link = reference(space, str(each.get("name")))
+    for link in between.links_of(obj):
         if link in above:
             continue  # a chain that names itself: Traefik refuses it, and says so
         if link in known:
             yield from _of_one(scene, link, known, above)
-        elif scene.kube.list("middlewares").seen and link.endswith(OWN):
-            yield Fault(_ref(obj), "chain", {"name": link})
+        elif scene.kube.of(Middleware).seen and link.endswith(OWN):
+            yield Fault(ref_of(obj), "chain", {"name": link})
 
 
-def _plugins(scene: Scene, obj: Obj) -> Iterator[Fault]:
+def _plugins(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     static = routing_of(scene).view.static
     known = {name.lower() for name in static.plugins}
-    names = [name for name in spec(obj).get("plugin") or () if name.lower() not in known]
+    plugins = obj.spec.get("plugin")
+    names = [name for name in plugins or () if name.lower() not in known]
     if static.known and names:
         words = {"plugin": names[0], "existing": listing(static.plugins)}
-        yield Fault(_ref(obj), "plugin", words)
+        yield Fault(ref_of(obj), "plugin", words)
 
 
-def _forward_auth(scene: Scene, obj: Obj) -> Iterator[Fault]:
-    address = (spec(obj).get("forwardAuth") or {}).get("address")
+def _forward_auth(scene: Scene, obj: Middleware) -> Iterator[Fault]:
+    address = (obj.settings("forwardAuth", ForwardAuth) or ForwardAuth()).address
     if not address:
         return
-    labels = (urlsplit(str(address)).hostname or "").split(".")
+    labels = (urlsplit(address).hostname or "").split(".")
     related: tuple[ObjectRef, ...] = ()
     absent = False
     if len(labels) >= 2 and (len(labels) == 2 or labels[2] == "svc"):
         related = (ObjectRef("Service", labels[0], labels[1]),)
-        absent = scene.kube.one("services", labels[1], labels[0]).why is Why.NOT_FOUND
+        absent = scene.kube.find(Service, labels[1], labels[0]).why is Why.NOT_FOUND
     last = last_exchanges(scene)
-    if absent or any(refused_by_middleware(scene.snapshot, e, str(address)) for e in last):
+    if absent or any(refused_by_middleware(scene.snapshot, e, address) for e in last):
         key = "auth_missing" if absent else "auth_down"
-        yield Fault(_ref(obj), key, {"address": address}, related)
+        yield Fault(ref_of(obj), key, {"address": address}, related)
 
 
-def _refused(scene: Scene, obj: Obj) -> Iterator[Fault]:
+def _refused(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     """Traefik's API lacks it, or its log says why, while Traefik itself answers 404."""
     last = last_exchanges(scene)
     if not any(e.status == 404 and producer(e) is Producer.TRAEFIK for e in last):
         return
-    ref = _ref(obj)
-    full = reference(str(ref.namespace), ref.name)
+    ref, full = ref_of(obj), reference(*obj.key)
     replicas = scene.snapshot.traefik.replicas
     shown = [one for one in replicas if one.middlewares.seen]
-    lacking = [
-        one for one in shown if full not in {str(m.get("name")) for m in one.middlewares.get()}
-    ]
+    lacking = [one for one in shown if full not in {m.name for m in one.middlewares.get()}]
     for one in shown:
         for mine in one.middlewares.get():
-            if str(mine.get("name")) == full and mine.get("status") == "disabled":
-                words = listing(mine.get("error") or (text("said", "no_reason"),))
+            if mine.name == full and mine.status == "disabled":
+                words = listing(mine.error or (text("said", "no_reason"),))
                 proof = Proof(f"API of {one.pod}", msgspec.json.encode(mine).decode())
                 yield Fault(ref, "refused", {"words": words}, evidence=(proof,))
                 return
     if shown and not lacking:
         return
     for one in lacking or replicas:
-        lines = about_object(one.log.or_else(()) or (), str(ref.namespace), ref.name)
+        lines = about_object(one.log.or_else(()) or (), *obj.key)
         metrics = one.metrics.or_else({}) or {}
         said = [
             line

@@ -1,13 +1,15 @@
-"""Names and look-ups that several judges of the route share."""
+"""How findings name what they speak of: objects as references, routes and failures in words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
-from hopcheck.behaviour.traefik.route import Route
-from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Exchange, Gap, Obj, ObjectRef, Why
+from hopcheck.behaviour.traefik.route import Backend, Route
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import Exchange, Finding, Gap, ObjectRef, Probe, Why, Words
+from hopcheck.model.kubernetes import Object, Pod
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.scene import Scene
 
@@ -18,12 +20,22 @@ RESOURCE = {
 }
 
 
+def ref_of(obj: Object, field: str | None = None) -> ObjectRef:
+    """The report's name of an object."""
+    return ObjectRef(type(obj).__name__, obj.name, obj.namespace or None, field)
+
+
+def backend_ref(backend: Backend, field: str | None = None) -> ObjectRef:
+    """The report's name of a Service or TraefikService behind a route."""
+    return ObjectRef(backend.kind, backend.name, backend.namespace, field)
+
+
 def route_ref(route: Route, field: str | None = None) -> ObjectRef:
     """The report's name of the object behind a route."""
     return ObjectRef(route.kind, route.name, route.namespace, field)
 
 
-def route_words(scene: Scene, route: Route) -> dict[str, Any]:
+def route_words(scene: Scene, route: Route) -> Words:
     """The catalogue's parameters that every finding about a route has."""
     return {
         "host": scene.target.host,
@@ -35,10 +47,17 @@ def route_words(scene: Scene, route: Route) -> dict[str, Any]:
     }
 
 
+def of_route(
+    code: str, scene: Scene, route: Route, /, *, at: ObjectRef | str | None = None, **more: Any
+) -> Finding:
+    """A finding about a route's object: a field of it, or another object `at` fault."""
+    ref = at if isinstance(at, ObjectRef) else route_ref(route, at)
+    return make(code, ref, **(route_words(scene, route) | more))
+
+
 def route_refs(routing: Routing) -> tuple[ObjectRef, ...]:
     """The object of the host's route, as the other end of a relation."""
-    route = routing.winner
-    return (ObjectRef(route.kind, route.name, route.namespace),) if route else ()
+    return (route_ref(routing.winner),) if routing.winner else ()
 
 
 def traefik_refs(scene: Scene) -> tuple[ObjectRef, ...]:
@@ -47,12 +66,7 @@ def traefik_refs(scene: Scene) -> tuple[ObjectRef, ...]:
     return (ObjectRef(instance.kind, instance.name, instance.namespace),) if instance else ()
 
 
-def pods_of(scene: Scene, service: Obj, namespace: str) -> list[Obj]:
-    """The pods that a Service selects."""
-    return [p for p in scene.kube.list("pods", namespace).or_else(()) or () if selects(service, p)]
-
-
-def workload_refs(pods: list[Obj], namespace: str, most: int = 2) -> tuple[ObjectRef, ...]:
+def workload_refs(pods: Iterable[Pod], namespace: str, most: int = 2) -> tuple[ObjectRef, ...]:
     """The workloads of pods, at most so many."""
     return tuple(dict.fromkeys(ObjectRef(*workload_of(p), namespace) for p in pods))[:most]
 
@@ -60,19 +74,34 @@ def workload_refs(pods: list[Obj], namespace: str, most: int = 2) -> tuple[Objec
 def workloads_of(scene: Scene, namespace: str, name: str) -> tuple[ObjectRef, ...]:
     """The workloads whose pods a Service selects."""
     service = scene.service(namespace, name)
-    return workload_refs(pods_of(scene, service, namespace), namespace) if service else ()
+    pods = scene.kube.of(Pod, namespace).or_else(()) or ()
+    own = (pod for pod in pods if service is not None and selects(service, pod))
+    return workload_refs(own, namespace)
+
+
+def labels_as_text(labels: Mapping[str, str]) -> str:
+    """Labels as kubectl's -l takes them."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def sent(scene: Scene) -> list[Probe]:
+    """The requests of the host that were sent, whatever came of them."""
+    return [c.get() for c in scene.snapshot.http.requests if c.seen and c.get().exchanges]
 
 
 def last_exchanges(scene: Scene) -> list[Exchange]:
     """The last exchange of each request of the host."""
-    return [
-        c.get().exchanges[-1] for c in scene.snapshot.http.requests if c.seen and c.get().exchanges
-    ]
+    return [probe.exchanges[-1] for probe in sent(scene)]
 
 
 def failure(exchange: Exchange) -> str:
     """How a request failed before there was a status, in a word or two."""
     return text("failed", exchange.error.value) if exchange.error else "?"
+
+
+def listed_routes(routes: Sequence[Route]) -> str:
+    """Routes as a list in one line."""
+    return listing(str(route_ref(route)) for route in routes)
 
 
 def gateway_gap(routing: Routing, *, required: bool) -> Gap:

@@ -2,159 +2,148 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address, ip_network
 
-from hopcheck.model import Obj
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.behaviour.kubernetes.objects import named_port
+from hopcheck.model.kubernetes import (
+    IpBlock,
+    LabelSelector,
+    Namespace,
+    NetworkPolicy,
+    Pod,
+    PolicyPeer,
+    PolicyPort,
+)
+from hopcheck.scene.scene import Scene
 
 
-def matches_labels(selector: Obj | None, labels: dict[str, Any]) -> bool:
+def matches_labels(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     """A LabelSelector against labels; an empty selector matches everything."""
-    chosen = selector or {}
-    if any(labels.get(k) != v for k, v in (chosen.get("matchLabels") or {}).items()):
+    if any(labels.get(key) != value for key, value in selector.match_labels.items()):
         return False
-    for term in chosen.get("matchExpressions") or ():
-        key, values = term.get("key"), term.get("values") or []
-        present = key in labels
+    for term in selector.match_expressions:
+        present = term.key in labels
         holds = {
-            "In": present and labels.get(key) in values,
-            "NotIn": labels.get(key) not in values,
+            "In": present and labels.get(term.key) in term.values,
+            "NotIn": labels.get(term.key) not in term.values,
             "Exists": present,
             "DoesNotExist": not present,
-        }.get(str(term.get("operator")), True)
+        }.get(term.operator, True)
         if not holds:
             return False
     return True
 
 
-def shut_in(scene: Scene, pod: Obj, port: int) -> list[Obj]:
+def shut_in(scene: Scene, pod: Pod, port: int) -> list[NetworkPolicy]:
     """The policies that hold for `pod` while none admits Traefik on the port; [] if one does."""
-    instance = scene.instance
-    if instance is None or not instance.pods:
-        return []
-    return _shut(scene, "Ingress", pod, instance.pods[0], pod, port)
-
-
-def shut_out(scene: Scene, pod: Obj, port: int) -> list[Obj]:
-    """The policies that hold for Traefik's pods while none lets them out to `pod`; [] if one does.
-
-    The first pod stands for all: what one Service selects is alike.
-    """
-    instance = scene.instance
-    if instance is None or not instance.pods:
-        return []
-    return _shut(scene, "Egress", instance.pods[0], pod, pod, port)
-
-
-def _shut(scene: Scene, way: str, holder: Obj, peer: Obj, asked: Obj, port: int) -> list[Obj]:
-    """The policies that hold for `holder`, where none lets `peer` through to a port of `asked`."""
-    here, there = str(meta(holder).get("namespace")), str(meta(peer).get("namespace"))
-    selecting = _selecting(scene, here, holder, way)
-    key = "from" if way == "Ingress" else "to"
+    traefik = _traefik(scene)
+    selecting = _selecting(scene, pod, "Ingress") if traefik is not None else []
     admitted = any(
-        _admits(scene, rule, here, peer, there, port, asked, key)
+        _admits(scene, rule.from_, rule.ports, pod, traefik, pod, port)
         for policy in selecting
-        for rule in spec(policy).get(way.lower()) or ()
+        for rule in policy.spec.ingress or ()
+        if traefik is not None
     )
     return [] if admitted else selecting
 
 
-def _selecting(scene: Scene, namespace: str, pod: Obj, direction: str) -> list[Obj]:
-    """The policies of a namespace that hold for the pod in "Ingress" or "Egress"."""
-    labels = meta(pod).get("labels") or {}
+def shut_out(scene: Scene, pod: Pod, port: int) -> list[NetworkPolicy]:
+    """The policies that hold for Traefik's pods while none lets them out to `pod`; [] if one does.
+
+    The first pod stands for all: what one Service selects is alike.
+    """
+    traefik = _traefik(scene)
+    selecting = _selecting(scene, traefik, "Egress") if traefik is not None else []
+    admitted = any(
+        _admits(scene, rule.to, rule.ports, traefik, pod, pod, port)
+        for policy in selecting
+        for rule in policy.spec.egress or ()
+        if traefik is not None
+    )
+    return [] if admitted else selecting
+
+
+def _traefik(scene: Scene) -> Pod | None:
+    return next(iter(scene.instance.pods), None) if scene.instance is not None else None
+
+
+def _selecting(scene: Scene, pod: Pod, direction: str) -> list[NetworkPolicy]:
+    """The policies that hold for the pod in "Ingress" or "Egress"."""
     found = []
-    for policy in scene.kube.list("networkpolicies", namespace).or_else(()) or ():
+    for policy in scene.kube.of(NetworkPolicy, pod.namespace).or_else(()) or ():
         # Without policyTypes a policy is for Ingress, and for Egress where it has such rules.
-        usual = ["Ingress", *(["Egress"] if spec(policy).get("egress") else ())]
-        types = spec(policy).get("policyTypes") or usual
-        if direction in types and matches_labels(spec(policy).get("podSelector"), labels):
+        usual = ("Ingress", "Egress") if policy.spec.egress else ("Ingress",)
+        holds = direction in (policy.spec.policy_types or usual)
+        if holds and matches_labels(policy.spec.pod_selector, pod.metadata.labels):
             found.append(policy)
     return found
 
 
-def closed_entrance(scene: Scene, port: int) -> Obj | None:
+def closed_entrance(scene: Scene, port: int) -> NetworkPolicy | None:
     """The policy that holds for Traefik's pods while none admits an address on the port.
 
     What comes through load balancer and nodes has an address, and no pod's labels.
     """
-    instance = scene.instance
-    if instance is None or not instance.pods:
+    traefik = _traefik(scene)
+    if traefik is None:
         return None
-    selecting = _selecting(scene, instance.namespace, instance.pods[0], "Ingress")
-    for policy in selecting:
-        for rule in spec(policy).get("ingress") or ():
-            ports = rule.get("ports") or ()
-            peers = rule.get("from") or ()
-            by_address = not peers or any(one.get("ipBlock") for one in peers)
-            if by_address and (not ports or any(_port(p, port, instance.pods[0]) for p in ports)):
-                return None
+    selecting = _selecting(scene, traefik, "Ingress")
+    for rule in (rule for policy in selecting for rule in policy.spec.ingress or ()):
+        by_address = not rule.from_ or any(peer.ip_block is not None for peer in rule.from_)
+        if by_address and _on_port(rule.ports, port, traefik):
+            return None
     return selecting[0] if selecting else None
 
 
 def _admits(
     scene: Scene,
-    rule: Obj,
-    namespace: str,
-    peer: Obj,
-    peer_namespace: str,
+    peers: Sequence[PolicyPeer] | None,
+    ports: Sequence[PolicyPort] | None,
+    holder: Pod,
+    peer: Pod,
+    asked: Pod,
     port: int,
-    pod: Obj,
-    key: str,
 ) -> bool:
-    ports = rule.get("ports") or ()
-    if ports and not any(_port(one, port, pod) for one in ports):
+    """Whether a rule of a policy of `holder` lets `peer` through to a port of `asked`."""
+    if not _on_port(ports, port, asked):
         return False
-    sources = rule.get(key)
-    if not sources:
-        return True
-    return any(_source(scene, one, namespace, peer, peer_namespace) for one in sources)
+    return not peers or any(_means(scene, one, holder.namespace, peer) for one in peers)
 
 
-def _port(one: Obj, port: int, pod: Obj) -> bool:
-    if one.get("protocol", "TCP") != "TCP":
+def _on_port(ports: Sequence[PolicyPort] | None, port: int, pod: Pod) -> bool:
+    return not ports or any(_is_port(one, port, pod) for one in ports)
+
+
+def _is_port(one: PolicyPort, port: int, pod: Pod) -> bool:
+    if one.protocol not in ("", "TCP"):
         return False
-    wanted = one.get("port")
-    if wanted is None:
-        return True
-    if isinstance(wanted, str):
-        named = {
-            p.get("name"): p.get("containerPort")
-            for c in spec(pod).get("containers") or ()
-            for p in c.get("ports") or ()
-        }
-        return named.get(wanted) == port
-    end = one.get("endPort") or wanted
-    return int(wanted) <= port <= int(end)
+    if isinstance(one.port, str):
+        return named_port(pod, one.port) == port
+    return one.port is None or one.port <= port <= (one.end_port or one.port)
 
 
-def _source(scene: Scene, one: Obj, namespace: str, peer: Obj, peer_namespace: str) -> bool:
-    block = one.get("ipBlock")
-    if block:
-        return _in_block(block, (peer.get("status") or {}).get("podIP"))
-    if "namespaceSelector" in one:
-        spaces = scene.kube.list("namespaces")
-        found = next(
-            (n for n in spaces.or_else(()) or () if meta(n).get("name") == peer_namespace), None
-        )
-        labels = (meta(found).get("labels") if found else None) or {}
-        labels = {"kubernetes.io/metadata.name": peer_namespace, **labels}
+def _means(scene: Scene, one: PolicyPeer, namespace: str, peer: Pod) -> bool:
+    if one.ip_block is not None:
+        return _in_block(one.ip_block, peer.status.pod_ip)
+    if one.namespace_selector is not None:
+        spaces = scene.kube.of(Namespace).or_else(()) or ()
+        found = next((space for space in spaces if space.name == peer.namespace), None)
         # Unknown namespace labels: the benefit of the doubt.
-        if found is not None and not matches_labels(one["namespaceSelector"], labels):
-            return False
-    elif peer_namespace != namespace:
+        if found is not None:
+            labels = {"kubernetes.io/metadata.name": peer.namespace, **found.metadata.labels}
+            if not matches_labels(one.namespace_selector, labels):
+                return False
+    elif peer.namespace != namespace:
         return False
-    if "podSelector" not in one:
-        return True
-    return matches_labels(one["podSelector"], meta(peer).get("labels") or {})
+    return one.pod_selector is None or matches_labels(one.pod_selector, peer.metadata.labels)
 
 
-def _in_block(block: Obj, address: str | None) -> bool:
-    import ipaddress
-
+def _in_block(block: IpBlock, address: str) -> bool:
     try:
-        own = ipaddress.ip_address(str(address))
-        inside = own in ipaddress.ip_network(str(block.get("cidr")), strict=False)
-        out = [ipaddress.ip_network(str(n), strict=False) for n in block.get("except") or ()]
+        own = ip_address(address)
+        inside = own in ip_network(block.cidr, strict=False)
+        out = [ip_network(one, strict=False) for one in block.except_]
     except ValueError:
         return True
     return inside and not any(own in network for network in out)

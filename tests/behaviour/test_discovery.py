@@ -11,7 +11,8 @@ from hopcheck.behaviour.traefik.discovery import (
     is_traefik_container,
     traefik_services,
 )
-from hopcheck.model.kubernetes import kubernetes_object
+from hopcheck.model.kubernetes import Container, kubernetes_object
+from tests.objects import made
 
 
 def service(name, namespace="edge", selector=None, ports=("http",), kind="ClusterIP", labels=None):
@@ -51,7 +52,7 @@ def pod(name, namespace="edge", labels=None, image="traefik:v3.1", owner=None, *
     ],
 )
 def test_traefik_by_image(image):
-    assert is_traefik_container({"image": image})
+    assert is_traefik_container(made(Container, image=image))
 
 
 @pytest.mark.parametrize(
@@ -65,19 +66,19 @@ def test_traefik_by_image(image):
     ],
 )
 def test_not_traefik_by_image(image):
-    assert not is_traefik_container({"image": image})
+    assert not is_traefik_container(made(Container, image=image))
 
 
 def test_traefik_by_flags_and_variables_of_a_private_image():
+    told = [
+        {"args": ["--entryPoints.web.address=:8000"]},
+        {"command": ["sh", "-c", "exec proxy --providers.kubernetesingress"]},
+        {"env": [{"name": "TRAEFIK_ENTRYPOINTS_WEB_ADDRESS", "value": ":80"}]},
+        {"args": ["--port=80"]},
+    ]
     image = "registry.local/edge-proxy:7"
-    assert is_traefik_container({"image": image, "args": ["--entryPoints.web.address=:8000"]})
-    assert is_traefik_container(
-        {"image": image, "command": ["sh", "-c", "exec proxy --providers.kubernetesingress"]}
-    )
-    assert is_traefik_container(
-        {"image": image, "env": [{"name": "TRAEFIK_ENTRYPOINTS_WEB_ADDRESS", "value": ":80"}]}
-    )
-    assert not is_traefik_container({"image": image, "args": ["--port=80"]})
+    found = [is_traefik_container(made(Container, one, image=image)) for one in told]
+    assert found == [True, True, True, False]
 
 
 def test_services_in_order_of_likelihood():
@@ -153,15 +154,14 @@ def test_workload_of_a_replica_set_that_is_nobodys():
     ],
 )
 def test_entry_point_port(container, port):
-    assert entry_point_port(container, "traefik") == port
+    assert entry_point_port(made(Container, container), "traefik") == port
 
 
 def test_container_port_by_the_first_name_that_is_there():
-    container = {
-        "ports": [
-            {"name": "admin", "containerPort": 9000},
-            {"name": "web", "containerPort": 80},
-        ]
-    }
+    ports = [
+        {"name": "admin", "containerPort": 9000},
+        {"name": "web", "containerPort": 80},
+    ]
+    container = made(Container, ports=ports)
     assert container_port(container, ("traefik", "admin", "web")) == 9000
     assert container_port(container, ("metrics",)) is None

@@ -6,17 +6,7 @@ from typing import Any
 
 from hopcheck.behaviour.aws.loadbalancer import plain_name
 from hopcheck.model import KubeEvidence
-from hopcheck.model.kubernetes import Container, Meta, Object, Pod, Service
-
-
-def meta(obj: Object) -> Meta:
-    """An object's metadata."""
-    return obj.metadata
-
-
-def spec(obj: Any) -> Any:
-    """An object's spec."""
-    return obj.spec
+from hopcheck.model.kubernetes import Object, Pod, Service
 
 
 def all_pods(kube: KubeEvidence) -> list[Pod]:
@@ -38,11 +28,6 @@ def _listed_anywhere(kube: KubeEvidence, resource: str) -> list[Any]:
     return list(found.values())
 
 
-def pod_ready(pod: Pod) -> bool:
-    """Whether the pod's condition Ready is True."""
-    return pod.ready
-
-
 def outside_names(service: Service) -> list[str]:
     """Addresses and DNS names by which a Service is reached from outside, load balancers' first."""
     entries = service.status.load_balancer.ingress
@@ -58,18 +43,8 @@ def node_ports_of(service: Service) -> set[int]:
 
 def named_port(pod: Pod | None, name: str) -> int | None:
     """The number of the pod's container port of that name, if it has one."""
-    for container in containers(pod) if pod is not None else ():
+    for container in pod.spec.containers if pod is not None else ():
         for port in container.ports:
             if port.name == name:
                 return port.container_port
     return None
-
-
-def containers(pod: Any) -> list[Container]:
-    """The containers of a pod or of a pod template (init containers left out)."""
-    return list(pod.spec.containers)
-
-
-def key_of(obj: Object) -> tuple[str, str]:
-    """(namespace, name)."""
-    return obj.key

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
-from hopcheck.behaviour.kubernetes.objects import containers, key_of, meta
-from hopcheck.model import Obj
+from hopcheck.model.kubernetes import Container, Pod, PodTemplate, Service
 
 # Images that carry Traefik's name and are companions of it, not Traefik.
 _COMPANIONS = (
@@ -42,7 +41,7 @@ class Instance(Struct, frozen=True):
     namespace: str
     kind: str  # Deployment, DaemonSet, StatefulSet, ReplicaSet, Pod …
     name: str
-    pods: tuple[Obj, ...]
+    pods: tuple[Pod, ...]
     services: tuple[str, ...] = ()
 
 
@@ -51,39 +50,36 @@ def image_name(image: str) -> str:
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
 
 
-def flags_of(container: Obj) -> list[str]:
+def flags_of(container: Container) -> list[str]:
     """Command and arguments, in order; a shell's one long text is split at white space."""
     words: list[str] = []
-    for word in (*(container.get("command") or ()), *(container.get("args") or ())):
-        words += str(word).split() if " --" in str(word) else [str(word)]
+    for word in (*container.command, *container.args):
+        words += word.split() if " --" in word else [word]
     return words
 
 
-def is_traefik_container(container: Obj) -> bool:
+def is_traefik_container(container: Container) -> bool:
     """Whether a container runs Traefik.
 
     Told by its image's name, or by flags or variables that only Traefik's static configuration
     has. Companions (traefik-forward-auth, …) are not Traefik.
     """
-    image = image_name(str(container.get("image", "")))
+    image = image_name(container.image)
     if any(companion in image for companion in _COMPANIONS):
         return False
     if "traefik" in image:
         return True
     if any(_STATIC_FLAG.match(word) for word in flags_of(container)):
         return True
-    return any(
-        _STATIC_VARIABLE.match(str(variable.get("name", "")))
-        for variable in container.get("env") or ()
-    )
+    return any(_STATIC_VARIABLE.match(variable.name) for variable in container.env)
 
 
-def traefik_container(pod: Obj) -> Obj | None:
+def traefik_container(pod: Pod | PodTemplate) -> Container | None:
     """The pod's container that runs Traefik, or None."""
-    return next((c for c in containers(pod) if is_traefik_container(c)), None)
+    return next((c for c in pod.spec.containers if is_traefik_container(c)), None)
 
 
-def traefik_pods(pods: Iterable[Obj]) -> list[Obj]:
+def traefik_pods(pods: Iterable[Pod]) -> list[Pod]:
     """Those pods that run Traefik, terminal ones included."""
     return [pod for pod in pods if traefik_container(pod) is not None]
 
@@ -92,23 +88,22 @@ def _says_traefik(text: str) -> bool:
     return "traefik" in text and not any(companion in text for companion in _COMPANIONS)
 
 
-def named_traefik(service: Obj) -> bool:
+def named_traefik(service: Service) -> bool:
     """Whether labels, selector or name of the Service say that it is Traefik's."""
-    labels = meta(service).get("labels") or {}
-    selector = (service.get("spec") or {}).get("selector") or {}
-    named = [str(part.get(label, "")) for part in (labels, selector) for label in _NAME_LABELS]
-    return any(_says_traefik(text.lower()) for text in (*named, key_of(service)[1]))
+    said = (service.metadata.labels, service.spec.selector)
+    named = [part.get(label, "") for part in said for label in _NAME_LABELS]
+    return any(_says_traefik(text.lower()) for text in (*named, service.name))
 
 
-def has_entry_point_ports(service: Obj) -> bool:
+def has_entry_point_ports(service: Service) -> bool:
     """Whether the Service is reachable on nodes and has ports named as entryPoints are."""
-    spec = service.get("spec") or {}
-    names = {port.get("name") for port in spec.get("ports") or ()}
-    return spec.get("type") in NODE_PORT_TYPES and bool(names & _ENTRY_POINT_PORTS)
+    spec = service.spec
+    names = {port.name for port in spec.ports}
+    return spec.type in NODE_PORT_TYPES and bool(names & _ENTRY_POINT_PORTS)
 
 
 def traefik_services(
-    services: Iterable[Obj], pods: Iterable[Obj], option: str | None = None
+    services: Iterable[Service], pods: Iterable[Pod], option: str | None = None
 ) -> list[tuple[str, str]]:
     """Services that are, or are meant to be, Traefik's: (namespace, name), the likeliest first.
 
@@ -122,30 +117,30 @@ def traefik_services(
         return [(namespace, name)]
     everything = list(pods)
     traefiks = traefik_pods(everything)
-    homes = {key_of(pod)[0] for pod in traefiks}
+    homes = {pod.namespace for pod in traefiks}
     ranked: list[tuple[int, tuple[str, str]]] = []
     for service in services:
         rank = _rank(service, everything, traefiks, homes)
         if rank is not None:
-            ranked.append((rank, key_of(service)))
+            ranked.append((rank, service.key))
     return [key for _, key in sorted(ranked)]
 
 
 def _rank(
-    service: Obj, pods: Sequence[Obj], traefiks: Sequence[Obj], homes: set[str]
+    service: Service, pods: Sequence[Pod], traefiks: Sequence[Pod], homes: set[str]
 ) -> int | None:
-    exposed = (service.get("spec") or {}).get("type") in NODE_PORT_TYPES
+    exposed = service.spec.type in NODE_PORT_TYPES
     if any(selects(service, pod) for pod in traefiks):
         return 0 if exposed else 1
     hinted = named_traefik(service) or has_entry_point_ports(service)
-    if key_of(service)[0] in homes:
+    if service.namespace in homes:
         if hinted or (exposed and not any(selects(service, pod) for pod in pods)):
             return 2 if exposed else 3
         return None
     return 4 if named_traefik(service) else None
 
 
-def candidate_namespaces(services: Iterable[Obj], option: str | None = None) -> list[str]:
+def candidate_namespaces(services: Iterable[Service], option: str | None = None) -> list[str]:
     """Namespaces in which Traefik's pods should be looked for first, judged by Services alone."""
     found: dict[str, None] = {}
     if option:
@@ -154,21 +149,21 @@ def candidate_namespaces(services: Iterable[Obj], option: str | None = None) -> 
     for test in (named_traefik, has_entry_point_ports):
         for service in known:
             if test(service):
-                found[key_of(service)[0]] = None
+                found[service.namespace] = None
     return list(found)
 
 
-def instances(services: Iterable[Obj], pods: Iterable[Obj]) -> list[Instance]:
+def instances(services: Iterable[Service], pods: Iterable[Pod]) -> list[Instance]:
     """Traefik installations, one for each workload with Traefik pods, in order of name.
 
     Pods without any Service (hostPort DaemonSets, host network) make an instance too.
     """
-    groups: dict[tuple[str, str, str], list[Obj]] = {}
+    groups: dict[tuple[str, str, str], list[Pod]] = {}
     everything = list(pods)
     for pod in traefik_pods(everything):
-        groups.setdefault((key_of(pod)[0], *workload_of(pod)), []).append(pod)
+        groups.setdefault((pod.namespace, *workload_of(pod)), []).append(pod)
     known = list(services)
-    by_key = {key_of(service): service for service in known}
+    by_key = {service.key: service for service in known}
     candidates = traefik_services(known, everything)
     result = []
     for (namespace, kind, name), members in sorted(groups.items()):
@@ -179,33 +174,33 @@ def instances(services: Iterable[Obj], pods: Iterable[Obj]) -> list[Instance]:
             k for k in here if k not in picked and not _selects_any(by_key[k], groups.values())
         ]
         names = tuple(key[1] for key in (*picked, *loose))
-        members.sort(key=key_of)
+        members.sort(key=lambda pod: pod.key)
         result.append(Instance(namespace, kind, name, tuple(members), names))
     return result
 
 
-def joined(found: Sequence[Instance], pods: Iterable[Obj]) -> Instance | None:
+def joined(found: Sequence[Instance], pods: Iterable[Pod]) -> Instance | None:
     """The installations with any of these pods, as one; None where there are none.
 
     It has the name of the workload with the most pods, and its pods in order of name.
     """
-    keys = {key_of(pod) for pod in pods}
-    own = [one for one in found if any(key_of(pod) in keys for pod in one.pods)]
+    keys = {pod.key for pod in pods}
+    own = [one for one in found if any(pod.key in keys for pod in one.pods)]
     if len(own) < 2:
         return own[0] if own else None
     first = max(own, key=lambda one: len(one.pods))
-    every = sorted((pod for one in own for pod in one.pods), key=key_of)
+    every = sorted((pod for one in own for pod in one.pods), key=lambda pod: pod.key)
     names = (name for one in (first, *own) for name in one.services)
     return Instance(
         first.namespace, first.kind, first.name, tuple(every), tuple(dict.fromkeys(names))
     )
 
 
-def _selects_any(service: Obj, groups: Iterable[list[Obj]]) -> bool:
+def _selects_any(service: Service, groups: Iterable[list[Pod]]) -> bool:
     return any(selects(service, pod) for group in groups for pod in group)
 
 
-def entry_point_port(container: Obj, name: str) -> int | None:
+def entry_point_port(container: Container, name: str) -> int | None:
     """The port of entryPoint `name` as flags or variables of the container set it, or None.
 
     ``--entryPoints.web.address=:8000/tcp`` (case does not matter), ``--entrypoints.web.address
@@ -219,11 +214,7 @@ def entry_point_port(container: Obj, name: str) -> int | None:
         if flag.lower() == wanted:
             values.append(value if equals else "".join(words[place + 1 : place + 2]))
     variable = f"TRAEFIK_ENTRYPOINTS_{name}_ADDRESS".upper()
-    values += [
-        str(item.get("value", ""))
-        for item in container.get("env") or ()
-        if str(item.get("name", "")).upper() == variable
-    ]
+    values += [item.value for item in container.env if item.name.upper() == variable]
     for value in values:
         port = value.strip("'\"").partition("/")[0].rpartition(":")[2]
         if port.isdigit():
@@ -231,7 +222,7 @@ def entry_point_port(container: Obj, name: str) -> int | None:
     return None
 
 
-def container_port(container: Obj, names: Iterable[str]) -> int | None:
+def container_port(container: Container, names: Iterable[str]) -> int | None:
     """The number of the first container port that has one of `names`, in the order of `names`."""
-    by_name = {port.get("name"): port.get("containerPort") for port in container.get("ports") or ()}
-    return next((int(by_name[name]) for name in names if by_name.get(name)), None)
+    by_name = {port.name: port.container_port for port in container.ports}
+    return next((by_name[name] for name in names if by_name.get(name)), None)

@@ -13,7 +13,6 @@ from typing import Literal
 
 from msgspec import Struct, field, to_builtins
 
-from hopcheck.behaviour.kubernetes.objects import containers
 from hopcheck.behaviour.traefik.discovery import traefik_container
 from hopcheck.behaviour.traefik.flags import (
     ROOTS,
@@ -226,7 +225,7 @@ def static_config(
     """
     found = traefik_container(pod)
     if container is not None:
-        found = next((c for c in containers(pod) if c.name == container), None)
+        found = next((c for c in pod.spec.containers if c.name == container), None)
     if found is None:
         return StaticConfig(source_detail="no container runs Traefik")
     args = command_line(found.command, found.args)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from hopcheck.catalogue.catalogue import Raw, listing, make
-from hopcheck.model import Collected, ErrorKind, Finding, Obj, ObjectRef, Severity
+from hopcheck.catalogue.catalogue import Raw, listing
+from hopcheck.model import Collected, ErrorKind, Finding, Severity
+from hopcheck.model.aws import LoadBalancer
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.dns.records import answers_of, dig_server, dns_proof, record
+from hopcheck.steps.dns.records import (
+    answers_of,
+    balancer_refs,
+    dig_server,
+    dns_proof,
+    of_host,
+)
 from hopcheck.steps.dns.resolvers import one_side_fails, serving_addresses
+from hopcheck.steps.names import last_exchanges
 from hopcheck.steps.rule import Party, rule
 from hopcheck.verdict.contradicted import Claim, Claimed
 
@@ -52,7 +59,7 @@ def _strangers(scene: Scene) -> Iterator[Claimed]:
     if _in_cluster(scene):
         return
     feeding = scene.feeding[0]
-    own = scene.snapshot.dns.names.get(str(feeding.get("DNSName", "")).lower())
+    own = scene.snapshot.dns.names.get(feeding.dns_name.lower())
     if own is None or not own.seen or set(own.get()) & set(scene.addresses):
         return
     found = _not_its_own(scene, feeding, scene.addresses, own.get(), None)
@@ -60,20 +67,22 @@ def _strangers(scene: Scene) -> Iterator[Claimed]:
 
 
 def _not_its_own(
-    scene: Scene, balancer: Obj, wrong: Sequence[str], right: Sequence[str], share: float | None
+    scene: Scene,
+    balancer: LoadBalancer,
+    wrong: Sequence[str],
+    right: Sequence[str],
+    share: float | None,
 ) -> Finding:
-    host, name = scene.target.host, balancer["LoadBalancerName"]
-    return make(
+    return of_host(
         "DNS005",
-        record(host),
-        host=host,
+        scene,
         wrong=listing(wrong),
         right=listing(right),
-        lb=name,
-        lb_dns=str(balancer.get("DNSName")),
+        lb=balancer.load_balancer_name,
+        lb_dns=balancer.dns_name,
         dig_server=_server(scene),
         share=share,
-        related=(ObjectRef("LoadBalancer", name),),
+        related=balancer_refs(balancer),
         evidence=dns_proof(answers_of(scene)),
     )
 
@@ -82,9 +91,9 @@ def _in_cluster(scene: Scene) -> bool:
     """Whether the addresses are the cluster's own: nodes, or a Service's load balancer status."""
     own = set(scene.node_ids)
     for service in scene.services:
-        status = (service.get("status") or {}).get("loadBalancer") or {}
-        own |= {str(entry.get("ip")) for entry in status.get("ingress") or ()}
-        own |= set((service.get("spec") or {}).get("externalIPs") or ())
+        status = service.status.load_balancer
+        own |= {entry.ip for entry in status.ingress}
+        own |= set(service.spec.external_ips)
     return bool(own & set(scene.addresses))
 
 
@@ -97,20 +106,16 @@ def the_load_balancer_leads_to_this_cluster(scene: Scene) -> Iterator[Finding]:
     others = [other for other in scene.feeding if other is not balancer]
     if not others or not _details_seen(scene, balancer):
         return
-    host, other = scene.target.host, others[0]
-    yield make(
+    other = others[0]
+    yield of_host(
         "DNS006",
-        record(host),
-        host=host,
-        lb=balancer["LoadBalancerName"],
-        lb_dns=str(balancer.get("DNSName")),
-        other=other["LoadBalancerName"],
-        other_dns=str(other.get("DNSName")),
+        scene,
+        lb=balancer.load_balancer_name,
+        lb_dns=balancer.dns_name,
+        other=other.load_balancer_name,
+        other_dns=other.dns_name,
         dig_server=_server(scene),
-        related=(
-            ObjectRef("LoadBalancer", balancer["LoadBalancerName"]),
-            ObjectRef("LoadBalancer", other["LoadBalancerName"]),
-        ),
+        related=balancer_refs(balancer, other),
     )
 
 
@@ -119,41 +124,30 @@ def _its_own(scene: Scene) -> bool:
     return _named(scene) and not addresses_are_its_load_balancers(scene)
 
 
-def _details_seen(scene: Scene, balancer: Any) -> bool:
+def _details_seen(scene: Scene, balancer: LoadBalancer) -> bool:
     """Whether what stands behind the balancer was really looked at (and holds foreign targets)."""
-    listeners = scene.aws.listeners.get(balancer["LoadBalancerArn"])
+    listeners = scene.aws.listeners.get(balancer.load_balancer_arn)
     if listeners is None or not listeners.seen or not scene.node_ids:
         return False
-    groups = [f.target_group_arn for one in listeners.get() for f in scene.forwards(one)]
-    return (
-        bool(groups)
-        and all(scene.health(arn).seen for arn in groups)
-        and any(scene.health(arn).get() for arn in groups)
-    )
+    arns = (f.target_group_arn for one in listeners.get() for f in scene.forwards(one))
+    groups = [scene.health(arn) for arn in arns]
+    return all(group.seen for group in groups) and any(group.get() for group in groups)
 
 
 @rule(reads=("dns",), uses=_ANY)
 def its_load_balancer_can_be_reached_from_here(scene: Scene) -> Iterator[Finding]:
     """The load balancer is not an internal one that nobody here can reach."""
     balancer = scene.balancer
-    if balancer is None or balancer.get("Scheme") != "internal" or not _its_own(scene):
+    if balancer is None or balancer.scheme != "internal" or not _its_own(scene):
         return
     if scene.snapshot.vantage.in_cluster:
         return
-    probes = [c.get() for c in scene.snapshot.http.requests if c.seen and c.get().exchanges]
-    waits = [
-        p.exchanges[-1].error in (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE) for p in probes
-    ]
+    silent = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
+    waits = [last.error in silent for last in last_exchanges(scene)]
     if waits and all(waits):
-        host, name = scene.target.host, balancer["LoadBalancerName"]
-        yield make(
-            "DNS008",
-            record(host),
-            host=host,
-            lb=name,
-            addresses=listing(scene.addresses),
-            related=(ObjectRef("LoadBalancer", name),),
-        )
+        name, addresses = balancer.load_balancer_name, listing(scene.addresses)
+        related = balancer_refs(balancer)
+        yield of_host("DNS008", scene, lb=name, addresses=addresses, related=related)
 
 
 @rule(reads=("dns",), uses=("aws",))
@@ -165,14 +159,12 @@ def addresses_of_both_families_are_named(scene: Scene) -> Iterator[Finding]:
         return
     lacking = [address for address in own.get() if ":" not in address]
     if lacking and all(":" in address for address in scene.addresses):
-        host = scene.target.host
         first = next(a for a in answers if a.addresses)
-        yield make(
+        yield of_host(
             "DNS003",
-            record(host),
+            scene,
             variant="family",
             severity=Severity.INFO,
-            host=host,
             resolver=first.resolver,
             has="AAAA",
             lacks="A",
@@ -190,11 +182,9 @@ def this_machine_resolves_it_alike(scene: Scene) -> Iterator[Finding]:
         return
     if set(local.get()) & set(scene.addresses):
         return
-    host = scene.target.host
-    yield make(
+    yield of_host(
         "DNS009",
-        record(host),
-        host=host,
+        scene,
         local=listing(local.get()),
         dns=listing(scene.addresses),
         dig_server=dig_server(answers[0].resolver),

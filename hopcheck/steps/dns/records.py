@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hopcheck.catalogue.catalogue import Raw, listing, make, text
-from hopcheck.model import DnsAnswer, Evidence, Finding, ObjectRef, Why
+from hopcheck.model import DnsAnswer, Evidence, Finding, ObjectRef, Why, Words
+from hopcheck.model.aws import LoadBalancer
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.rule import rule
 
@@ -28,9 +29,14 @@ def dig_server(resolver: str) -> Raw:
     return Raw(f"@{address}" if port == "53" else f"@{address} -p {int(port)}")
 
 
-def record(host: str) -> ObjectRef:
-    """The report's name of the host's record."""
-    return ObjectRef("DNSRecord", host)
+def of_host(code: str, scene: Scene, **more: Any) -> Finding:
+    """A finding about the host's record."""
+    return make(code, ObjectRef("DNSRecord", scene.target.host), host=scene.target.host, **more)
+
+
+def balancer_refs(*balancers: LoadBalancer) -> tuple[ObjectRef, ...]:
+    """Load balancers, as the other end of a relation."""
+    return tuple(ObjectRef("LoadBalancer", one.load_balancer_name) for one in balancers)
 
 
 def dns_proof(answers: Sequence[DnsAnswer]) -> tuple[Evidence, ...]:
@@ -56,10 +62,9 @@ def _nothing(scene: Scene) -> list[DnsAnswer]:
     return [] if any(answer.addresses for answer in answers) else answers
 
 
-def _common(scene: Scene, answers: Sequence[DnsAnswer]) -> dict[str, Any]:
+def _common(answers: Sequence[DnsAnswer]) -> Words:
     first = answers[0]
     return {
-        "host": scene.target.host,
         "resolver": first.resolver,
         "dig_server": dig_server(first.resolver),
         "evidence": dns_proof(answers),
@@ -72,7 +77,7 @@ def every_resolver_answers(scene: Scene) -> Iterator[Finding]:
 
     Another family's NODATA is no fault; a resolver that fails beside a good one is a warning.
     """
-    answers, host = answers_of(scene), scene.target.host
+    answers = answers_of(scene)
     good = {answer.resolver for answer in answers if answer.addresses}
     if not good:
         return
@@ -83,10 +88,9 @@ def every_resolver_answers(scene: Scene) -> Iterator[Finding]:
         if not collected.seen and resolver not in good:
             words[resolver] = text("why", (collected.why or Why.ERROR).value)
     for resolver, reason in words.items():
-        yield make(
+        yield of_host(
             "DNS010",
-            record(host),
-            host=host,
+            scene,
             failed=resolver,
             reason=reason,
             dig_server=dig_server(resolver),
@@ -100,16 +104,15 @@ def no_alias_leads_nowhere(scene: Scene) -> Iterator[Finding]:
     missing = _missing(scene)
     dangling = _dangling(missing)
     if dangling is not None:
-        host = scene.target.host
-        yield make(
+        names = [balancer.dns_name for balancer in scene.feeding[:2]]
+        yield of_host(
             "DNS002",
-            record(host),
-            host=host,
+            scene,
             target=dangling.chain[-1].target,
             evidence=dns_proof(missing),
-            suggestion=_suggestion(scene),
+            suggestion=f" ({listing(names)})" if names else "",
             dig_server=dig_server(dangling.resolver),
-            related=_feeding_refs(scene),
+            related=balancer_refs(*scene.feeding[:3]),
         )
 
 
@@ -118,8 +121,8 @@ def the_name_exists(scene: Scene) -> Iterator[Finding]:
     """The name exists."""
     missing = _missing(scene)
     if missing and _dangling(missing) is None:
-        common = _common(scene, answers_of(scene))
-        yield make("DNS001", record(scene.target.host), related=_feeding_refs(scene), **common)
+        related = balancer_refs(*scene.feeding[:3])
+        yield of_host("DNS001", scene, related=related, **_common(answers_of(scene)))
 
 
 def _missing(scene: Scene) -> list[DnsAnswer]:
@@ -137,13 +140,8 @@ def its_zone_is_served(scene: Scene) -> Iterator[Finding]:
     failing = [answer for answer in answers if fails(answer)]
     if failing and not _missing(scene):
         dnssec = any(a.rcode_checking_disabled == "NOERROR" for a in failing)
-        yield make(
-            "DNS004",
-            record(scene.target.host),
-            variant="dnssec" if dnssec else None,
-            rcode=failing[0].rcode,
-            **_common(scene, answers),
-        )
+        variant, rcode = "dnssec" if dnssec else None, failing[0].rcode
+        yield of_host("DNS004", scene, variant=variant, rcode=rcode, **_common(answers))
 
 
 @rule(reads=("dns",), uses=("aws", "kube"))
@@ -155,24 +153,6 @@ def the_name_has_addresses(scene: Scene) -> Iterator[Finding]:
     silent = any(not collected.seen for collected in scene.snapshot.dns.answers)
     if silent and {a.rrtype for a in answers} != {"A", "AAAA"}:
         return
-    related = _feeding_refs(scene)
-    if scene.balancer is not None:
-        related = (ObjectRef("LoadBalancer", scene.balancer["LoadBalancerName"]),)
-    yield make(
-        "DNS003",
-        record(scene.target.host),
-        related=related,
-        has="",
-        lacks="A, AAAA",
-        right="",
-        **_common(scene, answers),
-    )
-
-
-def _feeding_refs(scene: Scene) -> tuple[ObjectRef, ...]:
-    return tuple(ObjectRef("LoadBalancer", b["LoadBalancerName"]) for b in scene.feeding[:3])
-
-
-def _suggestion(scene: Scene) -> str:
-    names = [str(b.get("DNSName")) for b in scene.feeding[:2]]
-    return f" ({listing(names)})" if names else ""
+    likely = (scene.balancer,) if scene.balancer is not None else scene.feeding[:3]
+    more = {"has": "", "lacks": "A, AAAA", "right": "", "related": balancer_refs(*likely)}
+    yield of_host("DNS003", scene, **more, **_common(answers))

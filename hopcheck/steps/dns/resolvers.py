@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hopcheck.catalogue.catalogue import listing, make
-from hopcheck.model import DnsAnswer, Finding, ObjectRef, Severity
+from hopcheck.catalogue.catalogue import listing
+from hopcheck.model import DnsAnswer, Finding, Severity
 from hopcheck.scene.outcome import succeeded, tried
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.dns.records import answers_of, dig_server, dns_proof, record
+from hopcheck.steps.dns.records import answers_of, balancer_refs, dig_server, dns_proof, of_host
 from hopcheck.steps.rule import rule
 
 
@@ -62,7 +62,6 @@ def _finding(
     bad: dict[str, set[str]],
     severity: Severity,
 ) -> Finding:
-    host = scene.target.host
     error = severity is Severity.ERROR
     own = {a.resolver for a in answers if a.authoritative}
     # The zone's own server is right and a cache is not: the record was changed, and time mends it.
@@ -70,19 +69,17 @@ def _finding(
     named = listing(f"{r}: {', '.join(sorted(a))}" for r, a in sorted(by_resolver.items()))
     lagging = sorted(bad) or sorted(by_resolver)
     ttl = max((a.ttl or 0 for a in answers if a.resolver in lagging), default=0)
-    balancer = scene.balancer
-    return make(
+    return of_host(
         "DNS007",
-        record(host),
+        scene,
         variant="stale" if stale else "broken" if error else None,
         severity=severity,
-        host=host,
         answers=named,
         ttl=ttl,
         lagging=listing(lagging),
         failing=listing(sorted(set().union(*bad.values()))),
         dig_server=dig_server(lagging[0]),
         share=len(bad) / len(by_resolver) if error else None,
-        related=(ObjectRef("LoadBalancer", balancer["LoadBalancerName"]),) if balancer else (),
+        related=balancer_refs(scene.balancer) if scene.balancer is not None else (),
         evidence=dns_proof(answers),
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from typing import Any
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.model import Collected, DnsAnswer, Gap, Judgement, Step, Why
+from hopcheck.model import Collected, DnsAnswer, Facts, Gap, Judgement, Step, Why
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.dns.records import answers_of
 
@@ -43,7 +42,7 @@ def _no_answer(collected: Sequence[Collected[DnsAnswer]]) -> Gap:
     return Gap("dns", first.why, first.detail or first.source, params={"party": "dns"})
 
 
-def _facts(scene: Scene, answers: Sequence[DnsAnswer]) -> dict[str, Any]:
+def _facts(scene: Scene, answers: Sequence[DnsAnswer]) -> Facts:
     chain = [f"{name}" for name in scene.chain[1:]]
     return {
         "dns.label": scene.snapshot.target.host,

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hopcheck.catalogue.catalogue import listing, make
+from hopcheck.catalogue.catalogue import listing
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.probes import probes_at
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.bounds import said
 from hopcheck.steps.endpoints.judged import (
     State,
     judged,
+    of_service,
     outside_alone,
     traefik_statuses,
     unanswered,
 )
 from hopcheck.steps.endpoints.policies import kept_out
 from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, misunderstood, transport
-from hopcheck.steps.names import route_refs, workload_refs
+from hopcheck.steps.names import labels_as_text, route_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
 
@@ -49,9 +50,7 @@ def _reached(scene: Scene) -> bool:
     alone.
     """
     made = outcome_of(scene)
-    routing = routing_of(scene)
-    backends = routing.backends(routing.winner)[0] if routing.winner is not None else []
-    alone = sum(backend.weight != 0 for backend in backends) == 1
+    alone = sum(backend.weight != 0 for backend in routing_of(scene).carrying) == 1
     return alone and made.made > 0 and made.succeeded == made.made
 
 
@@ -87,9 +86,10 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
         hang = all(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in odd)
         # Where no request of this run met those that hang, clients that do will wait.
         unmet = hang and _reached(scene) and not _waited_through_traefik(scene)
-        yield make(
+        yield of_service(
             "END013",
-            ObjectRef("Service", one.name, one.namespace, "spec.selector" if foreign else None),
+            one,
+            one.at("spec.selector" if foreign else None),
             variant="selector" if foreign else None,
             severity=Severity.WARNING if unmet else None,
             workload=str(foreign),
@@ -102,7 +102,6 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
                 *(ObjectRef("Pod", p.name or "", one.namespace) for p in odd[:3]),
                 *workloads(one),
             ),
-            **one.words,
         )
 
 
@@ -133,10 +132,10 @@ def _waited_through_traefik(scene: Scene) -> bool:
 
 def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
     """The one workload of all odd pods, where every other pod is of another Deployment."""
-    pods = {meta(pod).get("name"): pod for pod in one.selected}
 
     def made_by(probes: list[Probe]) -> set[ObjectRef]:
-        found = [pods[p.name] for p in probes if p.name in pods]
+        names = {probe.name for probe in probes}
+        found = [pod for pod in one.selected if pod.name in names]
         return set(workload_refs(found, one.namespace))
 
     bad, good = made_by(odd), made_by([p for p in one.probes if p not in odd])
@@ -164,16 +163,15 @@ def traefik_speaks_what_the_pods_speak(scene: Scene) -> Iterator[Finding]:
     """Traefik speaks to the pods what they speak: HTTP or HTTPS."""
     for one, why in _understood(scene):
         if isinstance(why, Mixed):
-            yield make(
+            yield of_service(
                 "END008",
-                one.ref,
+                one,
                 variant=why.variant,
                 port=one.used[0][1],
                 spoken=why.spoken,
                 sent=why.sent,
                 scheme="https" if why.variant else why.spoken.lower(),
                 related=(*route_refs(routing_of(scene)), *workloads(one)),
-                **one.words,
             )
 
 
@@ -186,14 +184,13 @@ def traefik_trusts_the_pods(scene: Scene) -> Iterator[Finding]:
             bare = name.removesuffix("@kubernetescrd").removeprefix(f"{one.namespace}-")
             # Its authorities may be what is missing.
             refs = (ObjectRef("ServersTransport", bare, one.namespace),) if name else ()
-            yield make(
+            yield of_service(
                 "END009",
-                one.ref,
+                one,
                 error=why.error,
                 traefik_ns=why.namespace,
                 pod=why.pod,
                 related=(*route_refs(routing_of(scene)), *refs),
-                **one.words,
             )
 
 
@@ -205,17 +202,17 @@ def application_answers(scene: Scene) -> Iterator[Finding]:
         if why is not None or not silent or not traefik_statuses(scene) & {502, 504}:
             continue
         first = one.probes[0].exchanges[-1]
-        yield make(
+        yield of_service(
             "REQ003",
-            ObjectRef("Application", one.name, one.namespace),
+            one,
+            one.application,
             variant="closed" if first.error is ErrorKind.RESET else None,
             url=scene.target.url,
             tls="",
             seconds=round(first.timing.total, 1),
             evidence=tuple(Evidence(p.member, said(p)) for p in one.probes[:3]),
-            selector=",".join(f"{k}={v}" for k, v in sorted(one.selector.items())),
+            selector=labels_as_text(one.selector),
             related=(one.ref, *workloads(one)),
-            **one.words,
         )
 
 
@@ -225,16 +222,15 @@ def traefik_gets_answers(scene: Scene) -> Iterator[Finding]:
     instance = scene.instance
     pods = instance.pods if instance else ()
     for one, answers, external in _silent_to_traefik(scene):
-        yield make(
+        yield of_service(
             "END014",
-            one.ref,
+            one,
             variant="external" if external else None,
             external=external,
             answer=listing(answers),
             traefik_ns=instance.namespace if instance else "",
-            pod=meta(pods[0]).get("name", "") if pods else "",
+            pod=pods[0].name if pods else "",
             related=route_refs(routing_of(scene)),
-            **one.words,
         )
 
 
@@ -242,7 +238,7 @@ def _silent_to_traefik(scene: Scene) -> Iterator[tuple[Upstream, list[int], str]
     """Services, what Traefik answers in their stead, and the names of hosts outside."""
     outside = outside_alone(scene)
     if outside and unanswered(scene):
-        names = listing(str(spec(one.service).get("externalName")) for one in outside)
+        names = listing(one.service.spec.external_name for one in outside)
         yield outside[0], unanswered(scene), names
     answers = sorted(traefik_statuses(scene) & {500, 502, 503, 504})
     for one, why in _understood(scene) if answers else ():

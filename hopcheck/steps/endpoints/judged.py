@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.pod_state import PodState
-from hopcheck.model import ErrorKind
+from hopcheck.catalogue.catalogue import make
+from hopcheck.model import ErrorKind, Finding, ObjectRef
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.scene import Scene
@@ -46,22 +48,22 @@ def judged(scene: Scene, *states: State) -> list[Upstream]:
 
     Where requests succeed and the route is a guess, another may be the one that serves them.
     """
-    found = scene.once("judged", lambda: [(state_of(one), one) for one in _judged(scene)])
+    guess = routing_of(scene).selection.winner is None
+    if guess and outcome_of(scene).succeeded:
+        return []
+    found = scene.once("judged", lambda: [(state_of(one), one) for one in of_interest(scene)])
     return [one for state, one in found if state in states]
 
 
-def _judged(scene: Scene) -> list[Upstream]:
-    guess = routing_of(scene).selection.winner is None
-    return [] if guess and outcome_of(scene).succeeded else of_interest(scene)
+def of_service(code: str, one: Upstream, ref: ObjectRef | None = None, /, **more: Any) -> Finding:
+    """A finding about a Service, or about `ref` behind it."""
+    return make(code, ref or one.ref, **one.words | more)
 
 
 def traefik_statuses(scene: Scene) -> set[int]:
     """Statuses that Traefik itself answered with."""
-    return scene.once("traefik's statuses", lambda: _statuses(scene))
-
-
-def _statuses(scene: Scene) -> set[int]:
-    return {e.status for e in last_exchanges(scene) if e.status and producer(e) is Producer.TRAEFIK}
+    own = (e for e in last_exchanges(scene) if producer(e) is Producer.TRAEFIK)
+    return {e.status for e in own if e.status}
 
 
 def waits(scene: Scene) -> bool:
@@ -82,11 +84,9 @@ def provider_that_forbids(scene: Scene) -> str | None:
 
 def outside_alone(scene: Scene) -> list[Upstream]:
     """The ExternalNames that Traefik takes, where nothing else is behind the route."""
-    routing = routing_of(scene)
     found = [one for one in of_interest(scene) if one.external]
-    backends = routing.backends(routing.winner)[0] if routing.winner is not None else []
-    alone = len(found) == len(backends) and provider_that_forbids(scene) is None
-    return found if alone else []
+    alone = len(found) == len(routing_of(scene).carrying)
+    return found if alone and provider_that_forbids(scene) is None else []
 
 
 def unanswered(scene: Scene) -> list[int]:

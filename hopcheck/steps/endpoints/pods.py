@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.pod_state import PodState
-from hopcheck.catalogue.catalogue import make
 from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
-from hopcheck.steps.endpoints.judged import State, judged, troubled
+from hopcheck.steps.endpoints.judged import State, judged, of_service, troubled
 from hopcheck.steps.endpoints.service import missing_port_name
 from hopcheck.steps.names import workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
@@ -36,8 +35,9 @@ def _in_trouble(scene: Scene, code: str, *, down: bool) -> Iterator[Finding]:
         if bool(worst) is not down:
             continue
         first = (worst or states)[0]
-        yield make(
+        yield of_service(
             code,
+            one,
             next(iter(workload_refs(one.pods, one.namespace)), one.ref),
             count=len(worst),
             total=len(one.pods),
@@ -46,7 +46,6 @@ def _in_trouble(scene: Scene, code: str, *, down: bool) -> Iterator[Finding]:
             pod=first.name,
             related=(one.ref, ObjectRef("Pod", first.name, one.namespace)),
             share=one.share,
-            **one.words,
         )
 
 
@@ -70,8 +69,9 @@ def every_pod_is_ready(scene: Scene) -> Iterator[Finding]:
         waiting = pod_state.lasting(pods, scene.snapshot.taken_at)
         if waiting:
             first = waiting[0][1]
-            yield make(
+            yield of_service(
                 "END006",
+                one,
                 next(iter(workload_refs(pods, one.namespace)), one.ref),
                 severity=Severity.INFO if pod_state.stands_by(pods, waiting) else None,
                 count=len(waiting),
@@ -81,5 +81,4 @@ def every_pod_is_ready(scene: Scene) -> Iterator[Finding]:
                 pod=first.name,
                 share=len(waiting) / len(pods),
                 related=(one.ref,),
-                **one.words,
             )

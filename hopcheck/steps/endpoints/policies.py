@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hopcheck.catalogue.catalogue import make, text
-from hopcheck.model import ErrorKind, Finding, Obj, ObjectRef, Severity
+from hopcheck.model import ErrorKind, Finding, Severity
+from hopcheck.model.kubernetes import NetworkPolicy
 from hopcheck.scene.outcome import requests_made
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.bounds import requests_reach_pods
 from hopcheck.steps.endpoints.judged import State, judged, traefik_statuses, waits
-from hopcheck.steps.names import traefik_refs
+from hopcheck.steps.names import ref_of, traefik_refs
 from hopcheck.steps.network_policies import shut_in, shut_out
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
@@ -22,7 +23,7 @@ def kept_out(scene: Scene, one: Upstream) -> bool:
     return shows and any(_shut(scene, one))
 
 
-def _shut(scene: Scene, one: Upstream) -> tuple[list[Obj], list[Obj]]:
+def _shut(scene: Scene, one: Upstream) -> tuple[list[NetworkPolicy], list[NetworkPolicy]]:
     """The policies on the pods' side that keep Traefik out; where there are none, those on its own.
 
     None where a pod, asked directly, takes a request and never answers: then it is its own fault.
@@ -48,22 +49,20 @@ def policies_admit_traefik(scene: Scene) -> Iterator[Finding]:
         if not policies or instance is None:
             continue
         key, peer = ("policy", instance.namespace) if inward else ("egress", one.namespace)
-        way = "ingress" if inward else "egress"
-        name, space = str(meta(policies[0])["name"]), str(meta(policies[0]).get("namespace"))
-        count = sum(len(spec(policy).get(way) or ()) for policy in policies)
-        others = (ObjectRef("NetworkPolicy", str(meta(p)["name"]), space) for p in inward[1:3])
+        first = policies[0]
+        count = sum(len((p.spec.ingress if inward else p.spec.egress) or ()) for p in policies)
         yield make(
             "END010",
-            ObjectRef("NetworkPolicy", name, space),
+            ref_of(first),
             variant=None if inward else "egress",
             # Whether the network plugin enforces it shows once requests come as far.
             severity=None if shown else Severity.WARNING,
-            policy=f"{space}/{name}",
+            policy=f"{first.namespace}/{first.name}",
             service=one.full,
             traefik_ns=instance.namespace,
             port=one.used[0][1],
             admits=text("said", key, count=count, namespace=peer),
-            ns=space,
-            name=name,
-            related=(one.ref, *(others if inward else traefik_refs(scene))),
+            ns=first.namespace,
+            name=first.name,
+            related=(one.ref, *(map(ref_of, inward[1:3]) if inward else traefik_refs(scene))),
         )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hopcheck.behaviour.kubernetes.objects import containers
-from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe
+from hopcheck.catalogue.catalogue import listing, text
+from hopcheck.model import ErrorKind, Finding, Hop, Probe
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.probes import endpoint_addresses, probes_at
-from hopcheck.scene.scene import Scene, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.endpoints.answers import alike, all_refuse, workloads
-from hopcheck.steps.endpoints.judged import State, judged, traefik_statuses, troubled
+from hopcheck.steps.endpoints.judged import State, judged, of_service, traefik_statuses, troubled
 from hopcheck.steps.endpoints.protocols import misunderstood
 from hopcheck.steps.endpoints.service import missing_port_name
 from hopcheck.steps.names import route_refs
@@ -41,20 +40,17 @@ def _wrong_port(one: Upstream, own: list[Probe]) -> Iterator[Finding]:
         return
     routes = route_refs(routing_of(one.scene))
     other = _port_to(one, _answering_elsewhere(one, own) or [])
-    yield make(
+    yield of_service(
         "END003",
-        ObjectRef("Service", one.name, one.namespace, "spec.ports"),
+        one,
+        one.at("spec.ports"),
         variant="other_port" if other is not None else None,
         other=other,
         route=str(next(iter(routes), "")),
         target=own[0].port,
         listens=listing(listens),
         found=text("near", "refused"),
-        related=(
-            *workloads(one),
-            *(routes if other is not None else ()),
-        ),
-        **one.words,
+        related=(*workloads(one), *(routes if other is not None else ())),
     )
 
 
@@ -62,22 +58,22 @@ def _undeclared(one: Upstream) -> Iterator[Finding]:
     """Without probes: 502 from Traefik and a port that no container declares is a strong hint."""
     ports, target = _container_ports(one), one.used[0][1]
     if ports and target not in ports:
-        yield make(
+        yield of_service(
             "END003",
-            ObjectRef("Service", one.name, one.namespace, "spec.ports"),
+            one,
+            one.at("spec.ports"),
             target=target,
             listens=listing(ports),
             found=text("near", "declared", ports=listing(ports)),
             other="",
             route="",
             related=workloads(one),
-            **one.words,
         )
 
 
 def _container_ports(one: Upstream) -> list[int]:
-    ports = [p for pod in one.selected for c in containers(pod) for p in c.get("ports") or ()]
-    return sorted({int(p["containerPort"]) for p in ports if p.get("containerPort")})
+    ports = (port for pod in one.selected for c in pod.spec.containers for port in c.ports)
+    return sorted({port.container_port for port in ports if port.container_port})
 
 
 def _listening(one: Upstream, own: list[Probe]) -> list[int]:
@@ -101,10 +97,10 @@ def _answering_elsewhere(one: Upstream, own: list[Probe]) -> list[int] | None:
 
 def _port_to(one: Upstream, numbers: list[int]) -> int | None:
     """The Service's port that leads to one of these ports of its pods."""
-    for port in spec(one.service).get("ports") or ():
+    for port in one.service.spec.ports:
         found = endpoint_addresses(one.scene.kube, one.service, port)
         if any(n in numbers for _, n, _ in found):
-            return int(port["port"])
+            return port.port
     return None
 
 
@@ -114,16 +110,12 @@ def application_listens(scene: Scene) -> Iterator[Finding]:
     for one in alike(scene):
         refused = all_refuse(one) and one.probes[0].exchanges[-1].error is ErrorKind.REFUSED
         if refused and not _listening(one, one.probes):
-            yield make(
+            yield of_service(
                 "REQ015",
-                ObjectRef("Application", one.name, one.namespace),
+                one,
+                one.application,
                 port=one.probes[0].port,
                 endpoints=listing(p.member for p in one.probes),
                 pod=one.probes[0].name or "",
-                related=(
-                    one.ref,
-                    *workloads(one),
-                    *route_refs(routing_of(scene)),
-                ),
-                **one.words,
+                related=(one.ref, *workloads(one), *route_refs(routing_of(scene))),
             )

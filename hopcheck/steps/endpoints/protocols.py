@@ -12,7 +12,7 @@ from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, LogLine, Replica
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer, says_tls
-from hopcheck.scene.scene import Scene, meta
+from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.bounds import requests_reach_pods
 from hopcheck.steps.endpoints.judged import traefik_statuses
@@ -109,7 +109,7 @@ def _presented(scene: Scene, one: Upstream) -> Untrusted | None:
         names = listing(leaf.names) or leaf.subject
         said = text("backend_certificate", key, names=names, address=probe.address)
         instance = scene.instance
-        pod = str(meta(instance.pods[0]).get("name")) if instance and instance.pods else ""
+        pod = instance.pods[0].name if instance and instance.pods else ""
         return Untrusted(said, instance.namespace if instance else "", pod)
     return None
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
-from hopcheck.behaviour.kubernetes.objects import containers
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Obj, ObjectRef
+from hopcheck.model import Finding
+from hopcheck.model.kubernetes import Deployment, Pod, StatefulSet, Workload
 from hopcheck.scene.probes import slice_ports
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
-from hopcheck.steps.endpoints.judged import State, judged, provider_that_forbids, troubled
-from hopcheck.steps.names import traefik_refs, workload_refs
+from hopcheck.steps.endpoints.judged import (
+    State,
+    judged,
+    of_service,
+    provider_that_forbids,
+    troubled,
+)
+from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
@@ -22,15 +27,14 @@ def external_names_are_allowed(scene: Scene) -> Iterator[Finding]:
     """Traefik's settings allow the ExternalName Services behind the route."""
     flag = provider_that_forbids(scene)
     for one in judged(scene, State.EXTERNAL) if flag else ():
-        yield make(
+        yield of_service(
             "END007",
-            one.ref,
+            one,
             flag=flag,
             provider=flag,
-            external=spec(one.service).get("externalName"),
+            external=one.service.spec.external_name,
             related=traefik_refs(scene),
             share=one.share,
-            **one.words,
         )
 
 
@@ -46,27 +50,24 @@ def workload_has_replicas(scene: Scene) -> Iterator[Finding]:
     for one in _without_pods(scene):
         scaled = _scaled_to_zero(one)
         if scaled is not None:
-            kind, obj = scaled
-            name, keys = str(meta(obj)["name"]), ("labels", "annotations")
-            keda = any("keda" in word for key in keys for word in meta(obj).get(key) or {})
+            words, ref = (*scaled.metadata.labels, *scaled.metadata.annotations), ref_of(scaled)
             yield make(
                 "END011",
-                ObjectRef(kind, name, one.namespace),
-                workload=f"{kind} {one.namespace}/{name}",
-                by=" (KEDA)" if keda else "",
+                ref,
+                workload=str(ref),
+                by=" (KEDA)" if any("keda" in word for word in words) else "",
                 ns=one.namespace,
-                resource=f"{kind.lower()}/{name}",
+                resource=f"{ref.kind.lower()}/{ref.name}",
                 related=(one.ref,),
             )
 
 
-def _scaled_to_zero(one: Upstream) -> tuple[str, Obj] | None:
-    for resource, kind in (("deployments", "Deployment"), ("statefulsets", "StatefulSet")):
-        for obj in one.scene.kube.list(resource, one.namespace).or_else(()) or ():
-            template = (spec(obj).get("template") or {}).get("metadata") or {}
-            labels = (template.get("labels") or {}).items()
-            if spec(obj).get("replicas") == 0 and one.selector.items() <= labels:
-                return kind, obj
+def _scaled_to_zero(one: Upstream) -> Workload | None:
+    for kind in (Deployment, StatefulSet):
+        for obj in one.scene.kube.of(kind, one.namespace).or_else(()) or ():
+            labels = obj.spec.template.metadata.labels.items()
+            if obj.spec.replicas == 0 and one.selector.items() <= labels:
+                return obj
     return None
 
 
@@ -77,81 +78,69 @@ def service_selects_pods(scene: Scene) -> Iterator[Finding]:
         if _scaled_to_zero(one) is not None:
             continue
         near = _near(one)
-        shown = listing(sorted({_labels(pod) for pod in near}), 2)
-        names = listing((meta(p).get("name") for p in near), 3)
+        shown = listing(sorted({labels_as_text(_own_labels(pod)) for pod in near}), 2)
+        names = listing((p.name for p in near), 3)
         words = text("near", "pods", count=len(near), labels=shown, names=names)
-        yield make(
+        yield of_service(
             "END001",
-            ObjectRef("Service", one.name, one.namespace, "spec.selector"),
-            selector=_joined(one.selector),
+            one,
+            one.at("spec.selector"),
+            selector=labels_as_text(one.selector),
             near=words if near else text("near", "none"),
             labels=text("near", "labels", labels=shown) if near else "",
             related=workload_refs(near, one.namespace, 4),
             share=one.share,
-            **one.words,
         )
 
 
-def _joined(labels: dict[str, Any]) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+def _own_labels(pod: Pod) -> dict[str, str]:
+    return {k: v for k, v in pod.metadata.labels.items() if k != "pod-template-hash"}
 
 
-def _labels(pod: Obj) -> str:
-    labels = meta(pod).get("labels") or {}
-    return _joined({k: v for k, v in labels.items() if k != "pod-template-hash"})
-
-
-def _near(one: Upstream) -> list[Obj]:
+def _near(one: Upstream) -> list[Pod]:
     """Pods that share a key, a value, or something of the Service's name with the selector."""
-    words = {str(v).lower() for v in one.selector.values()} | {one.name.lower()}
+    words = {value.lower() for value in (*one.selector.values(), one.name)}
     found = []
-    for pod in one.scene.kube.list("pods", one.namespace).or_else(()) or ():
-        labels = meta(pod).get("labels") or {}
+    for pod in one.scene.kube.of(Pod, one.namespace).or_else(()) or ():
+        labels = pod.metadata.labels
         if pod_state.terminal(pod):
             continue
         same = any(labels.get(k) == v for k, v in one.selector.items())
-        alike = set(one.selector) & set(labels) or any(
-            str(v).lower() in w or w in str(v).lower()
-            for k, v in labels.items()
-            if k != "pod-template-hash"
-            for w in words
-        )
-        if same or alike:
-            found.append((not same, str(meta(pod).get("name")), pod))
+        values = [value.lower() for value in _own_labels(pod).values()]
+        alike = any(value in word or word in value for value in values for word in words)
+        if same or alike or set(one.selector) & set(labels):
+            found.append((not same, pod.name, pod))
     return [pod for _, _, pod in sorted(found, key=lambda row: row[:2])]
 
 
 def missing_port_name(one: Upstream) -> tuple[str, list[str]] | None:
     """The targetPort's name that no container port has, and the names that there are."""
-    named = (one.port or {}).get("targetPort")
-    if not isinstance(named, str) or any(slice_ports(s, one.port or {}) for s in one.slices or ()):
+    port = one.port
+    if port is None or not isinstance(port.target_port, str):
         return None
-    ports = [p for pod in one.pods for c in containers(pod) for p in c.get("ports") or ()]
-    names = sorted({str(p["name"]) for p in ports if p.get("name")})
-    return None if named in names else (named, names)
+    if any(slice_ports(one_slice, port) for one_slice in one.slices or ()):
+        return None
+    ports = (p for pod in one.pods for container in pod.spec.containers for p in container.ports)
+    names = sorted({p.name for p in ports if p.name})
+    return None if port.target_port in names else (port.target_port, names)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def target_port_is_named_in_the_pods(scene: Scene) -> Iterator[Finding]:
     """A targetPort that is a name is the name of a container port."""
-    for one in _with_pods(scene):
-        missing = missing_port_name(one)
-        if missing is not None:
-            yield make(
+    for one in judged(scene, State.EMPTY):
+        missing = missing_port_name(one) if one.selector and one.pods_listed and one.pods else None
+        if missing is not None and one.port is not None:
+            yield of_service(
                 "END002",
-                ObjectRef("Service", one.name, one.namespace, "spec.ports"),
-                port=(one.port or {}).get("port"),
+                one,
+                one.at("spec.ports"),
+                port=one.port.port,
                 target=missing[0],
                 names=listing(missing[1]),
                 related=workload_refs(one.pods, one.namespace, 4),
                 share=one.share,
-                **one.words,
             )
-
-
-def _with_pods(scene: Scene) -> list[Upstream]:
-    found = judged(scene, State.EMPTY)
-    return [one for one in found if one.selector and one.pods_listed and one.pods]
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -160,14 +149,8 @@ def endpoints_are_listed(scene: Scene) -> Iterator[Finding]:
     for one in judged(scene, State.EMPTY):
         key, words = _why_empty(one)
         if key:
-            yield make(
-                "END012",
-                one.ref,
-                detail=text("backend", key, **words),
-                advice=text("backend_advice", key, **words),
-                share=one.share,
-                **one.words,
-            )
+            detail, advice = text("backend", key, **words), text("backend_advice", key, **words)
+            yield of_service("END012", one, detail=detail, advice=advice, share=one.share)
 
 
 def _why_empty(one: Upstream) -> tuple[str, dict[str, str]]:
@@ -179,9 +162,10 @@ def _why_empty(one: Upstream) -> tuple[str, dict[str, str]]:
     if one.selector:
         return "no_addresses", {}
     # Nobody keeps a slice, or its ports have other names than the Service's.
-    listed = [s for s in one.slices or () if s.get("endpoints")]
-    names = {str(p.get("name") or "") for s in listed for p in s.get("ports") or ()}
-    wanted = str((one.port or {}).get("name") or "")
+    names = {
+        p.name for one_slice in one.slices or () if one_slice.endpoints for p in one_slice.ports
+    }
+    wanted = one.port.name if one.port is not None else ""
     if not names or wanted in names:
         return "unmanaged", {}
     shown = listing(sorted(name or '""' for name in names))

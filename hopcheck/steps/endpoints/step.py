@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hopcheck.behaviour.traefik.route import Backend
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Step, Why
+from hopcheck.model import Facts, Gap, Judgement, Step, Why
+from hopcheck.model.kubernetes import Ingress, Service
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcome_of
-from hopcheck.scene.scene import Scene, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.endpoints.judged import (
     State,
@@ -28,17 +27,17 @@ def sight(scene: Scene) -> Judgement:
     route = routing.winner
     if route is None:
         return _without_route(scene, routing)
-    backends = routing.backends(route)[0]
+    backends = routing.carrying
     internal = [b.name for b in route.backends if b.name.endswith("@internal")]
     if internal and not backends:
         note = text("na", "internal_service", service=internal[0])
         return _nothing(note, {"service.label": internal[0], "pod.na": True})
     gaps: list[Gap] = []
-    facts: dict[str, Any] = {}
+    facts: Facts = {}
     seen = False
     known = {one.backend: one for one in of_interest(scene)}
     for backend in backends:
-        found = scene.kube.one("services", backend.namespace, backend.name)
+        found = scene.kube.find(Service, backend.namespace, backend.name)
         if not found.seen:
             missing = found.why is Why.NOT_FOUND
             what, why = ("no_backend", Why.NOT_NEEDED) if missing else ("backend", found.why)
@@ -55,7 +54,7 @@ def sight(scene: Scene) -> Judgement:
         facts["pod.na"] = True
         if serves_outside(scene):
             names = listing(one.name for one in external)
-            hosts = listing(str(spec(one.service).get("externalName")) for one in external)
+            hosts = listing(one.service.spec.external_name for one in external)
             return _nothing(text("na", "external", service=names, external=hosts), facts)
     return Judgement(Step.ENDPOINTS, gaps=tuple(gaps), seen=seen, facts=facts)
 
@@ -69,7 +68,7 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
     other = routing.other_provider
     if other is not None and routing.selection.winner is None:
         return _nothing(text("na", "file_provider", host=scene.target.host, provider=other))
-    lists = scene.kube.list("ingresses")
+    lists = scene.kube.of(Ingress)
     gap = Gap("no_route_no_backend", Why.NOT_NEEDED)
     if not lists.seen:
         why = lists.why or Why.NOT_SELECTED
@@ -77,7 +76,7 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
     return Judgement(Step.ENDPOINTS, gaps=(gap,))
 
 
-def _nothing(why: str, facts: dict[str, Any] | None = None) -> Judgement:
+def _nothing(why: str, facts: Facts | None = None) -> Judgement:
     """The step does not apply."""
     return Judgement(Step.ENDPOINTS, not_applicable=why, facts=facts or {})
 
@@ -100,23 +99,23 @@ def _gaps(one: Upstream) -> list[Gap]:
     return [_gap(what, listed.why, listed.detail, one.backend)]
 
 
-def _facts(one: Upstream) -> dict[str, Any]:
+def _facts(one: Upstream) -> Facts:
     if one.external:
         return {}
     if one.port is None or one.slices is None:
         return {"service.label": one.full}
     members = [
         {
-            "name": f"{(entry.get('targetRef') or {}).get('name') or address}",
+            "name": (entry.target_ref.name if entry.target_ref is not None else "") or address,
             "state": "ok" if (address, number, entry) in one.used else "not ready",
             "detail": f"{address}:{number}",
         }
         for address, number, entry in one.endpoints
     ]
-    number = one.port.get("port")
+    number = one.port.port
     return {
         "service.label": f"{one.full}:{number}",
-        "service.detail": f"targetPort {one.port.get('targetPort', number)}",
+        "service.detail": f"targetPort {one.port.target_port or number}",
         "pod.label": text("found", "endpoints", ok=len(one.used), total=len(one.endpoints)),
         "pod.members": members,
         "endpoints": members,

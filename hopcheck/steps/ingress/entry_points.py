@@ -13,7 +13,7 @@ from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import route_in_question
-from hopcheck.steps.names import route_ref, route_words, traefik_refs
+from hopcheck.steps.names import of_route, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
@@ -22,14 +22,14 @@ def every_entry_point_exists(scene: Scene) -> Iterator[Finding]:
     """Every entryPoint that the route asks for exists."""
     route, static = route_in_question(scene), routing_of(scene).view.static
     if route is not None and route.entry_points_missing and static.known:
-        yield make(
+        yield of_route(
             "ING010",
-            route_ref(route),
+            scene,
+            route,
             severity=Severity.WARNING,
             asked=listing(route.entry_points_missing),
             existing=listing(static.entry_points),
             related=traefik_refs(scene),
-            **route_words(scene, route),
         )
 
 

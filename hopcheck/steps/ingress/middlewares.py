@@ -8,18 +8,12 @@ from collections.abc import Iterator
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef
-from hopcheck.scene.scene import Scene, meta
+from hopcheck.scene.scene import Scene
+from hopcheck.steps.between import by_reference
 from hopcheck.steps.bounds import said
 from hopcheck.steps.ingress.standing import route_in_question
-from hopcheck.steps.middlewares import (
-    OWN,
-    by_reference,
-    culprits,
-    faults,
-    missing,
-    names_of,
-)
-from hopcheck.steps.names import route_ref, route_words, traefik_refs
+from hopcheck.steps.middlewares import OWN, culprits, faults, missing, names_of
+from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
@@ -33,21 +27,21 @@ def middlewares_exist(scene: Scene) -> Iterator[Finding]:
     for written in missing(scene, route):
         name = names[written] if names[written].endswith(OWN) else written
         close = difflib.get_close_matches(f"{name.partition('@')[0]}{OWN}", known, n=1)
-        near = [meta(known[one]) for one in close]
         # Where the route does not, Traefik's arguments name it.
         owner = () if written in route.middlewares else traefik_refs(scene)
-        yield make(
+        yield of_route(
             "ING013",
-            owner[0] if owner else route_ref(route),
+            scene,
+            route,
+            at=owner[0] if owner else None,
             variant="entry_point" if owner else None,
             middleware=name,
             near=text("near", "there_is", name=close[0]) if close else "",
             related=(
                 *((route_ref(route),) if owner else ()),
-                *(ObjectRef("Middleware", o["name"], o.get("namespace")) for o in near),
+                *(ref_of(known[one]) for one in close),
                 _meant(route, name),
             ),
-            **route_words(scene, route),
         )
 
 
@@ -99,8 +93,7 @@ def middlewares_let_requests_through(scene: Scene) -> Iterator[Finding]:
     blame = culprits(scene, route) if route is not None else None
     if route is None or blame is None:
         return
-    own = [meta(obj) for obj in blame.middlewares]
-    refs = [ObjectRef("Middleware", one["name"], one.get("namespace")) for one in own]
+    refs = [ref_of(obj) for obj in blame.middlewares]
     owner, alone, bad = route_ref(route), len(refs) == 1, blame.answer
     key = "loop" if bad.error is ErrorKind.TOO_MANY_REDIRECTS else "between"
     words = {"status": bad.status, "location": bad.header("location") or ""}

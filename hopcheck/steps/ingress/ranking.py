@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import hosts_in
-from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, ObjectRef, Severity
+from hopcheck.catalogue.catalogue import listing, text
+from hopcheck.model import Finding, ObjectRef, Severity, Words
+from hopcheck.model.kubernetes import Service
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import winner
-from hopcheck.steps.names import RESOURCE, route_ref
+from hopcheck.steps.names import backend_ref, of_route, route_ref
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
 
@@ -30,25 +31,25 @@ def one_route_has_the_highest_priority(scene: Scene) -> Iterator[Finding]:
         and not (own and r.middlewares == first.middlewares and _destinations(routing, r) == own)
     ]
     if rivals:
-        yield make(
+        refs = [route_ref(rival) for rival in rivals]
+        yield of_route(
             "ING009",
-            route_ref(first),
-            related=tuple(route_ref(r) for r in rivals),
-            route=str(route_ref(first)),
-            others=listing(str(route_ref(r)) for r in rivals),
-            host=scene.target.host,
-            path=scene.target.path,
+            scene,
+            first,
+            related=refs,
+            others=listing(refs),
             priority=first.priority,
         )
 
 
 def _destinations(routing: Routing, route: Route) -> set[tuple[str, str, object]]:
     """The Services behind a route with the ports' numbers, however a port is named."""
-    found = set()
+    found: set[tuple[str, str, object]] = set()
     for backend in routing.backends(route)[0]:
-        service = routing.scene.service(backend.namespace, backend.name) or {}
-        port = port_of(service, backend.port) or {}
-        found.add((backend.namespace, backend.name, port.get("port", backend.port)))
+        service = routing.scene.service(backend.namespace, backend.name) or Service()
+        port = port_of(service, backend.port)
+        number = port.port if port is not None else backend.port
+        found.add((backend.namespace, backend.name, number))
     return found
 
 
@@ -74,21 +75,15 @@ def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
         if route.host != first.host or route.backends == first.backends or not route.path:
             continue
         if not _within(first.path, path) and _within(route.path, path):
-            yield make(
+            yield of_route(
                 "ING008",
-                route_ref(first, first.field),
+                scene,
+                first,
+                at=first.field,
                 variant="prefix",
-                related=(route_ref(route, route.field), *_backend_refs(first)),
-                winner=str(route_ref(first)),
-                winner_rule=first.rule,
-                winner_priority=first.priority,
+                related=(route_ref(route, route.field), *map(backend_ref, first.backends)),
                 loser=text("said", "path_of", path=route.path, route=route_ref(route)),
-                loser_priority=route.priority,
-                host=scene.target.host,
-                path=path,
-                ns=first.namespace,
-                resource=RESOURCE[first.kind],
-                name=first.name,
+                **_ranks(first, route),
             )
             return
 
@@ -98,8 +93,13 @@ def _within(prefix: str, path: str) -> bool:
     return path == base or path.startswith(f"{base}/")
 
 
-def _backend_refs(route: Route) -> tuple[ObjectRef, ...]:
-    return tuple(ObjectRef(b.kind, b.name, b.namespace) for b in route.backends)
+def _ranks(first: Route, loser: Route) -> Words:
+    return {
+        "winner": str(route_ref(first)),
+        "winner_rule": first.rule,
+        "winner_priority": first.priority,
+        "loser_priority": loser.priority,
+    }
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -125,7 +125,7 @@ def set_priority_leaves_the_host_its_own_route(scene: Scene) -> Iterator[Finding
     first, host = winner(scene), scene.target.host
     if first is not None and first.priority_set and not _names(first, host):
         for route in [r for r in _shadowed(scene) if _names(r, host)][:1]:
-            yield _outranked(scene, first, route, *_backend_refs(first))
+            yield _outranked(scene, first, route, *map(backend_ref, first.backends))
 
 
 def _names(route: Route, host: str) -> bool:
@@ -133,18 +133,12 @@ def _names(route: Route, host: str) -> bool:
 
 
 def _outranked(scene: Scene, first: Route, loser: Route, *related: ObjectRef) -> Finding:
-    return make(
+    return of_route(
         "ING008",
-        route_ref(first),
+        scene,
+        loser,
+        at=route_ref(first),
         related=(route_ref(loser), *related),
-        winner=str(route_ref(first)),
-        winner_rule=first.rule,
-        winner_priority=first.priority,
         loser=str(route_ref(loser)),
-        loser_priority=loser.priority,
-        host=scene.target.host,
-        path=scene.target.path,
-        ns=loser.namespace,
-        resource=RESOURCE[loser.kind],
-        name=loser.name,
+        **_ranks(first, loser),
     )

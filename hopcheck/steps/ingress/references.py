@@ -9,12 +9,13 @@ from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.behaviour.traefik.routes import mirrored
 from hopcheck.behaviour.traefik.upstream import transport_of
-from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Obj, ObjectRef, Why
-from hopcheck.scene.chosen_route import port_of, routing_of
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.catalogue.catalogue import listing, text
+from hopcheck.model import Finding, ObjectRef, Why
+from hopcheck.model.kubernetes import ServersTransport, Service
+from hopcheck.scene.chosen_route import lacks_port, routing_of
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import route_in_question, winner
-from hopcheck.steps.names import route_ref, route_words
+from hopcheck.steps.names import backend_ref, of_route, route_ref
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
@@ -22,14 +23,16 @@ def lacking(
     scene: Scene, route: Route, what: str, holder: ObjectRef, *related: ObjectRef, **words: str
 ) -> Finding:
     """Something that `holder` names does not exist."""
-    return make(
+    return of_route(
         "ING020",
-        holder,
+        scene,
+        route,
+        at=holder,
         reference=what,
         reason=text("reference", "missing"),
         advice=text("reference_advice", "missing", what=what),
         related=related,
-        **(route_words(scene, route) | words),
+        **words,
     )
 
 
@@ -57,7 +60,7 @@ def services_exist(scene: Scene) -> Iterator[Finding]:
     if route is None:
         return
     for backend in routing_of(scene).backends(route)[1]:
-        ref = ObjectRef("TraefikService", backend.name, backend.namespace)
+        ref = backend_ref(backend)
         yield lacking(scene, route, str(ref), route_ref(route, backend.field), ref)
     for _, backend in _backends(scene):
         if _absent(scene, backend):
@@ -67,12 +70,12 @@ def services_exist(scene: Scene) -> Iterator[Finding]:
 def _absent(scene: Scene, backend: Backend) -> bool:
     if scene.service(backend.namespace, backend.name) is not None:
         return False
-    return scene.kube.one("services", backend.namespace, backend.name).why is Why.NOT_FOUND
+    return scene.kube.find(Service, backend.namespace, backend.name).why is Why.NOT_FOUND
 
 
 def _missing_service(scene: Scene, route: Route, backend: Backend) -> Finding:
     name, space = backend.name, backend.namespace
-    own = [(str(meta(s).get("namespace")), str(meta(s).get("name"))) for s in scene.services]
+    own = [service.key for service in scene.services]
     elsewhere = sorted(ns for ns, other in own if other == name)
     close = difflib.get_close_matches(name, [n for ns, n in own if ns == space], n=1)
     near = ""
@@ -83,21 +86,22 @@ def _missing_service(scene: Scene, route: Route, backend: Backend) -> Finding:
     elif close:
         near = text("near", "there_is", name=close[0])
         related = (ObjectRef("Service", close[0], space),)
-    return make(
+    return of_route(
         "ING004",
-        route_ref(route, backend.field),
+        scene,
+        route,
+        at=backend.field,
         service=name,
         svc=name,
         near=near,
-        related=(*related, ObjectRef("Service", name, space), *_composites(route)),
-        **(route_words(scene, route) | {"ns": space}),
+        related=(*related, backend_ref(backend), *_composites(route)),
+        ns=space,
     )
 
 
 def _composites(route: Route) -> tuple[ObjectRef, ...]:
     """TraefikServices between the route and its Services: they may hold the reference."""
-    found = [b for b in route.backends if b.kind == "TraefikService"]
-    return tuple(ObjectRef("TraefikService", b.name, b.namespace) for b in found)
+    return tuple(backend_ref(b) for b in route.backends if b.kind == "TraefikService")
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -105,39 +109,28 @@ def services_have_the_port(scene: Scene) -> Iterator[Finding]:
     """Every Service behind the route has the port that the route names."""
     for route, backend in _backends(scene):
         service = scene.service(backend.namespace, backend.name)
-        if service is None or not _lacks_port(service, backend):
+        if service is None or not lacks_port(service, backend):
             continue
-        ports = spec(service).get("ports") or ()
-        shown = [
-            f"{p['name']}:{p.get('port')}" if p.get("name") else str(p.get("port")) for p in ports
-        ]
-        ref = ObjectRef("Service", backend.name, backend.namespace)
-        yield make(
+        ports = (f"{p.name}:{p.port}" if p.name else p.port for p in service.spec.ports)
+        yield of_route(
             "ING005",
-            route_ref(route, backend.field),
+            scene,
+            route,
+            at=backend.field,
             service=f"{backend.namespace}/{backend.name}",
             svc=backend.name,
             port=backend.port if backend.port is not None else text("said", "no_port"),
-            ports=listing(shown),
-            related=(ref, *_composites(route)),
-            **(route_words(scene, route) | {"ns": backend.namespace}),
+            ports=listing(ports),
+            related=(backend_ref(backend), *_composites(route)),
+            ns=backend.namespace,
         )
-
-
-def _lacks_port(service: Obj, backend: Backend) -> bool:
-    # Traefik takes the port from the reference where an ExternalName Service names none.
-    external = spec(service).get("type") == "ExternalName" and not spec(service).get("ports")
-    return not external and port_of(service, backend.port) is None
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def servers_transports_exist(scene: Scene) -> Iterator[Finding]:
     """The ServersTransport by which Traefik is to speak to the pods exists."""
-    transports = scene.kube.list("serverstransports")
-    known = {
-        reference(meta(obj).get("namespace", ""), meta(obj)["name"])
-        for obj in transports.or_else(()) or ()
-    }
+    transports = scene.kube.of(ServersTransport)
+    known = {reference(obj.namespace, obj.name) for obj in transports.or_else(()) or ()}
     for route, backend in _backends(scene) if transports.seen else ():
         # A TCP route's is a ServersTransportTCP, which is another resource.
         if route.kind == "IngressRouteTCP":
@@ -149,10 +142,7 @@ def servers_transports_exist(scene: Scene) -> Iterator[Finding]:
         # makeServersTransportKey: the name is completed by the namespace of the Service reference.
         if {reference(space, wanted) for space in (backend.namespace, route.namespace)} & known:
             continue
-        ends = [
-            ObjectRef("Service", backend.name, backend.namespace, "metadata.annotations"),
-            route_ref(route, backend.field),
-        ]
+        ends = [backend_ref(backend, "metadata.annotations"), route_ref(route, backend.field)]
         holder = ends.pop(1 if backend.servers_transport else 0)
         yield lacking(scene, route, f"ServersTransport {wanted}", holder, *ends)
 
@@ -177,23 +167,18 @@ def other_rules_lead_somewhere(scene: Scene) -> Iterator[Finding]:
             reason = None if key in told else _broken(scene, backend)
             if reason is not None:
                 told.add(key)
-                yield make(
-                    "ING023",
-                    route_ref(route, backend.field),
-                    reason=reason,
-                    related=(ObjectRef("Service", backend.name, backend.namespace),),
-                    **route_words(scene, route),
-                )
+                more = {"reason": reason, "related": (backend_ref(backend),)}
+                yield of_route("ING023", scene, route, at=backend.field, **more)
 
 
 def _broken(scene: Scene, backend: Backend) -> str | None:
     """Why a backend leads nowhere, in words; None where it leads somewhere or is not known."""
     if backend.kind != "Service" or "@" in backend.name:
         return None
-    service = scene.kube.one("services", backend.namespace, backend.name)
+    service = scene.kube.find(Service, backend.namespace, backend.name)
     words = {"service": f"{backend.namespace}/{backend.name}", "port": backend.port}
     if service.why is Why.NOT_FOUND:
         return text("neighbour", "service", **words)
-    if service.seen and _lacks_port(service.get(), backend):
+    if service.seen and lacks_port(service.get(), backend):
         return text("neighbour", "port", **words)
     return None

@@ -8,15 +8,16 @@ from msgspec import Struct
 
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
-from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Evidence as Proof
-from hopcheck.model import Finding, Obj, ObjectRef
+from hopcheck.model import Finding
+from hopcheck.model.traefik import Router
 from hopcheck.scene.outcome import Producer, producer
-from hopcheck.scene.scene import Scene, meta
+from hopcheck.scene.scene import Scene
+from hopcheck.steps.between import by_reference
 from hopcheck.steps.ingress import entry_points, middlewares, references, tls
 from hopcheck.steps.ingress.standing import only_candidate, route_in_question
-from hopcheck.steps.middlewares import by_reference
-from hopcheck.steps.names import last_exchanges, route_ref, route_words, traefik_refs
+from hopcheck.steps.names import last_exchanges, of_route, ref_of, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 from hopcheck.verdict.contradicted import Claim
 
@@ -43,28 +44,27 @@ class _Disabled(Struct, frozen=True):
 
     route: Route
     pod: str
-    router: Obj
+    router: Router
     errors: str
 
 
 def _disabled(scene: Scene) -> _Disabled | None:
     """The disabled router of the route in question, where no application answers."""
     route = route_in_question(scene)
-    answers = last_exchanges(scene)
-    if route is None or any(producer(e) is Producer.APPLICATION and e.status for e in answers):
+    if route is None or any(producer(e) is Producer.APPLICATION for e in last_exchanges(scene)):
         return None
     for replica in scene.snapshot.traefik.replicas:
         for router in replica.routers.or_else(()) or ():
-            if router.get("status") == "disabled" and _same(router, route):
-                errors = listing(router.get("error") or (text("said", "no_reason"),))
+            if router.status == "disabled" and _same(router, route):
+                errors = listing(router.error or (text("said", "no_reason"),))
                 return _Disabled(route, replica.pod, router, errors)
     return None
 
 
-def _same(router: Obj, route: Route) -> bool:
-    named = f"{route.namespace}-{route.name}" in str(router.get("name", ""))
-    return unquoted(str(router.get("rule", ""))) == unquoted(route.rule) and (
-        named or str(router.get("provider", "")) == route.provider
+def _same(router: Router, route: Route) -> bool:
+    named = f"{route.namespace}-{route.name}" in router.name
+    return unquoted(router.rule) == unquoted(route.rule) and (
+        named or router.provider == route.provider
     )
 
 
@@ -79,16 +79,13 @@ def router_is_enabled(scene: Scene) -> Iterator[Finding]:
     if "TLS config" in found.errors and len(options) == 1:
         yield tls.about_option(scene, route, options[0], found.errors, "", "invalid")
         return
-    named = [meta(known[n]) for n in route.middlewares if n in known and n in found.errors]
-    yield make(
+    named = [ref_of(known[n]) for n in route.middlewares if n in known and n in found.errors]
+    yield of_route(
         "ING022",
-        route_ref(route),
+        scene,
+        route,
         error=found.errors,
-        related=(
-            *(ObjectRef("Middleware", own["name"], own.get("namespace")) for own in named),
-            *traefik_refs(scene),
-        ),
-        **route_words(scene, route),
+        related=(*named, *traefik_refs(scene)),
         evidence=(Proof(text("source", "api", pod=found.pod), str(found.router)),),
     )
 
@@ -111,20 +108,13 @@ def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:
     last = last_exchanges(scene)
     refused = [e for e in last if e.status == 404 and producer(e) is Producer.TRAEFIK]
     loaded = any(
-        unquoted(str(router.get("rule"))) == unquoted(route.rule)
-        and router.get("status") != "disabled"
+        unquoted(router.rule) == unquoted(route.rule) and router.status != "disabled"
         for replica in scene.snapshot.traefik.replicas
         for router in replica.routers.or_else(()) or ()
     )
     if loaded and last and len(refused) == len(last):
-        yield make(
-            "ING007",
-            route_ref(route, route.field),
-            variant="condition",
-            paths=route.rule,
-            advice="",
-            **route_words(scene, route),
-        )
+        more = {"variant": "condition", "paths": route.rule, "advice": ""}
+        yield of_route("ING007", scene, route, at=route.field, **more)
 
 
 # Whatever a route asks of a request: where one of these speaks it does not serve as it is.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Step, Why
+from hopcheck.model import Facts, Gap, Judgement, Step, Why
+from hopcheck.model.kubernetes import Ingress
 from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
@@ -29,7 +28,7 @@ def sight(scene: Scene) -> Judgement:
     """Which route the declared objects give the host and path, and what could not be seen."""
     routing = routing_of(scene)
     if len(unseen(scene)) == len(ROUTE_LISTS):
-        first = scene.kube.list("ingresses")
+        first = scene.kube.of(Ingress)
         why, params = first.why or Why.NOT_SELECTED, {"party": "kubernetes"}
         return Judgement(Step.INGRESS, gaps=(Gap("ingresses", why, first.detail, params=params),))
     facts = _facts(scene, routing)
@@ -51,9 +50,7 @@ def sight(scene: Scene) -> Judgement:
     return Judgement(Step.INGRESS, gaps=gaps, seen=True, facts=facts)
 
 
-def _without_winner(
-    scene: Scene, routing: Routing, facts: dict[str, Any], *, works: bool
-) -> Judgement:
+def _without_winner(scene: Scene, routing: Routing, facts: Facts, *, works: bool) -> Judgement:
     selection, other = routing.selection, routing.other_provider
     if other is not None:
         note = text("na", "file_provider", host=scene.target.host, provider=other)
@@ -104,9 +101,9 @@ def _denied(scene: Scene, *, required: bool) -> tuple[Gap, ...]:
     return (Gap("routes", why, first.detail, required=required, params=params),)
 
 
-def _facts(scene: Scene, routing: Routing) -> dict[str, Any]:
+def _facts(scene: Scene, routing: Routing) -> Facts:
     selection, winner = routing.selection, routing.selection.winner
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "entryPoint": routing.entry_point,
         "ingresses seen": scene.kube.totals.get("ingresses"),
     }

@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import overtaken
 from hopcheck.behaviour.traefik.route import Route
-from hopcheck.behaviour.traefik.routes import listed
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, Hop, Obj, ObjectRef, Why
+from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Why
 from hopcheck.model import Evidence as Proof
-from hopcheck.model.kubernetes import ClientAuth
+from hopcheck.model.kubernetes import ClientAuth, Secret, TLSOption, TLSStore
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import CertificateProblem, certificate_problem
 from hopcheck.scene.probes import probes_at
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.references import lacking
 from hopcheck.steps.ingress.standing import route_in_question
-from hopcheck.steps.names import last_exchanges, route_ref, route_words, traefik_refs
+from hopcheck.steps.names import last_exchanges, of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 _INSIDE = (Hop.NODE, Hop.TRAEFIK_POD)
@@ -76,13 +75,13 @@ def tls_options_exist(scene: Scene) -> Iterator[Finding]:
     entry = routing.view.static.entry_points.get(routing.entry_point)
     shared = entry.tls_options if entry is not None and routing.view.static.known else None
     written = (route.tls_options if route.tls else shared) or ""
-    options = scene.kube.list("tlsoptions")
+    options = scene.kube.of(TLSOption)
     # A name without a provider is one of the router's own; Ingresses bring no TLS options.
     wanted = written if "@" in written or not written else f"{written}@{route.provider}"
     readable = options.seen and wanted.endswith("@kubernetescrd")
     if written in ("", "default") or not (readable or wanted.endswith("@kubernetes")):
         return
-    if wanted in {_name(option) for option in listed(scene.kube, "tlsoptions")}:
+    if wanted in {reference(*option.key) for option in scene.kube.every(TLSOption)}:
         return
     option = ObjectRef("TLSOption", wanted.rpartition("@")[0])
     own = route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None)
@@ -98,10 +97,6 @@ def tls_options_exist(scene: Scene) -> Iterator[Finding]:
             "name": instance.name,
         }
         yield lacking(scene, route, f"TLSOption {written}", holder, option, own, **words)
-
-
-def _name(obj: Obj) -> str:
-    return reference(str(meta(obj).get("namespace", "")), meta(obj)["name"])
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -121,12 +116,11 @@ def certificate_is_usable(scene: Scene) -> Iterator[Finding]:
 
 def _default_store(scene: Scene, route: Route) -> Iterator[Finding]:
     """The default TLSStore's Secret is missing, where the route brings no certificate itself."""
-    for store in listed(scene.kube, "tlsstores"):
-        secret = (spec(store).get("defaultCertificate") or {}).get("secretName")
-        if meta(store)["name"] == "default" and secret:
-            namespace = str(meta(store).get("namespace", ""))
-            holder = ObjectRef("TLSStore", "default", namespace, "spec.defaultCertificate")
-            yield from _secret(scene, route, f"{namespace}/{secret}", holder)
+    for store in scene.kube.every(TLSStore):
+        own = store.spec.default_certificate
+        if store.name == "default" and own is not None and own.secret_name:
+            holder = ref_of(store, "spec.defaultCertificate")
+            yield from _secret(scene, route, f"{store.namespace}/{own.secret_name}", holder)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -136,13 +130,13 @@ def certificate_resolver_exists(scene: Scene) -> Iterator[Finding]:
     shown = not _name_refused(scene) and _presented(scene) is CertificateProblem.DEFAULT
     resolver = _unknown_resolver(scene, route) if route is not None and shown else None
     if route is not None and resolver is not None:
-        yield make(
+        yield of_route(
             "ING019",
-            route_ref(route),
+            scene,
+            route,
             resolver=resolver,
             existing=listing(routing_of(scene).view.static.cert_resolvers),
             related=traefik_refs(scene),
-            **route_words(scene, route),
         )
 
 
@@ -151,7 +145,7 @@ def _secret(
 ) -> Iterator[Finding]:
     namespace, _, name = secret.rpartition("/")
     namespace = namespace or route.namespace
-    collected = scene.kube.one("secrets", namespace, name)
+    collected = scene.kube.find(Secret, namespace, name)
     logged = _logged(scene, namespace, name)
     if collected.why is Why.NOT_FOUND:
         reason = "missing"
@@ -163,20 +157,21 @@ def _secret(
         reason = "missing"
     else:
         return
-    words = route_words(scene, route) | {"ns": namespace, "name": name}
-    if holder is not None:
-        words["route"] = str(holder).partition(" spec")[0]
     proof = Proof(text("source", "log", pod="Traefik"), logged)
     if not logged:
         proof = Proof(collected.source or "API", text("why", "not_found"))
-    yield make(
+    yield of_route(
         "ING016",
-        holder or route_ref(route, "spec.tls"),
+        scene,
+        route,
+        at=holder or "spec.tls",
         secret=f"{namespace}/{name}",
         reason=text("secret", reason),
         evidence=[proof],
         related=(ObjectRef("Secret", name, namespace), *((route_ref(route),) if holder else ())),
-        **words,
+        ns=namespace,
+        name=name,
+        **({"route": str(holder)} if holder else {}),
     )
 
 
@@ -213,19 +208,18 @@ def handshakes_are_accepted(scene: Scene) -> Iterator[Finding]:
 def about_option(
     scene: Scene,
     route: Route,
-    option: Obj,
+    option: TLSOption,
     setting: str,
     alert: str,
     variant: str | None,
     *related: ObjectRef,
 ) -> Finding:
     """A TLSOption keeps the host's clients out."""
-    name, namespace = meta(option)["name"], meta(option).get("namespace")
     return make(
         "ING018",
-        ObjectRef("TLSOption", name, namespace),
+        ref_of(option),
         variant=variant,
-        option=f"{namespace}/{name}",
+        option=f"{option.namespace}/{option.name}",
         host=scene.target.host,
         setting=setting,
         alert=alert,
@@ -233,10 +227,10 @@ def about_option(
     )
 
 
-def _strict(scene: Scene, route: Route) -> Obj | None:
+def _strict(scene: Scene, route: Route) -> TLSOption | None:
     """The TLSOption that takes no name without a certificate: the route's, else any such."""
-    options = [o for o in listed(scene.kube, "tlsoptions") if spec(o).get("sniStrict") is True]
-    wanted = [o for o in options if meta(o)["name"] in (route.tls_options or "default")]
+    options = [o for o in scene.kube.every(TLSOption) if o.spec.sni_strict]
+    wanted = [o for o in options if o.name in (route.tls_options or "default")]
     return next(iter(wanted or options), None)
 
 
@@ -250,7 +244,7 @@ def _refused(scene: Scene, route: Route) -> Iterator[Finding]:
     words = errors[0].error_text.replace("_", " ").lower()
     for said, variant, keys in _BY_OPTIONS:
         for option in options_of(scene, route) if said in words else ():
-            shown = [f"{key}: {_plain(spec(option)[key])}" for key in keys if spec(option).get(key)]
+            shown = [f"{key}: {_plain(option.spec[key])}" for key in keys if option.spec.get(key)]
             if shown:
                 alert = errors[0].error_text
                 yield about_option(scene, route, option, ", ".join(shown), alert, variant)
@@ -264,11 +258,9 @@ def _plain(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def options_of(scene: Scene, route: Route) -> list[Obj]:
+def options_of(scene: Scene, route: Route) -> list[TLSOption]:
     """The TLSOption that holds for the route: its own, else that of the name "default"."""
-    wanted = route.tls_options
-    return [
-        option
-        for option in listed(scene.kube, "tlsoptions")
-        if (wanted == _name(option) if wanted else meta(option)["name"] == "default")
-    ]
+    every, wanted = scene.kube.every(TLSOption), route.tls_options
+    if not wanted:
+        return [option for option in every if option.name == "default"]
+    return [option for option in every if reference(*option.key) == wanted]

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
-from hopcheck.behaviour.traefik.routes import listed
 from hopcheck.behaviour.traefik.rule_syntax import END
 from hopcheck.catalogue.catalogue import has_text, listing, make, text
-from hopcheck.model import Finding, Obj, ObjectRef
+from hopcheck.model import Finding, ObjectRef, Words
+from hopcheck.model.kubernetes import Ingress
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import all_kinds_seen, obstacle, unserved
-from hopcheck.steps.names import route_ref, route_words, traefik_refs
+from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
 
 _NAMES_NO_CLASS = (Excluded.ANNOTATION_OTHER, Excluded.NO_CLASS_BUT_FLAG)
-_Left = tuple[Route, Exclusion, dict[str, Any]]
+_Left = tuple[Route, Exclusion, Words]
 
 
 def _left_out(scene: Scene, code: str) -> Iterator[_Left]:
@@ -37,10 +36,11 @@ def _left_out(scene: Scene, code: str) -> Iterator[_Left]:
             "field": why.field,
         }
         said = {
+            "at": why.field,
             "reason": text("excluded", why.reason.value, **words),
             "advice": text("excluded_advice", why.reason.value, **words),
         }
-        yield route, why, said | route_words(scene, route)
+        yield route, why, said
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
@@ -48,9 +48,10 @@ def ingress_class_is_traefiks(scene: Scene) -> Iterator[Finding]:
     """The class of the host's route is one that Traefik reads."""
     for route, why, words in _left_out(scene, "ING002"):
         named = why.value and why.reason not in _NAMES_NO_CLASS
-        yield make(
+        yield of_route(
             "ING002",
-            route_ref(route, why.field),
+            scene,
+            route,
             expected_class=why.expected or "traefik",
             actual_class=why.value or text("list", "none"),
             related=(
@@ -65,29 +66,25 @@ def ingress_class_is_traefiks(scene: Scene) -> Iterator[Finding]:
 def traefik_watches_the_route(scene: Scene) -> Iterator[Finding]:
     """Traefik watches the namespace and the labels of the host's route."""
     for route, why, words in _left_out(scene, "ING003"):
-        yield make(
-            "ING003",
-            route_ref(route, why.field),
-            actual=why.value or text("list", "none"),
-            related=traefik_refs(scene),
-            **words,
-        )
+        actual, related = why.value or text("list", "none"), traefik_refs(scene)
+        yield of_route("ING003", scene, route, actual=actual, related=related, **words)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def route_has_a_form_that_traefik_reads(scene: Scene) -> Iterator[Finding]:
     """The host's route has paths, a Service, and annotations that Traefik can read."""
-    for route, why, words in _left_out(scene, "ING006"):
-        yield make("ING006", route_ref(route, why.field), **words)
+    for route, _, words in _left_out(scene, "ING006"):
+        yield of_route("ING006", scene, route, **words)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def one_entry_point_exists(scene: Scene) -> Iterator[Finding]:
     """An entryPoint that the host's route asks for exists."""
-    for route, why, words in _left_out(scene, "ING010"):
-        yield make(
+    for route, _, words in _left_out(scene, "ING010"):
+        yield of_route(
             "ING010",
-            route_ref(route, why.field),
+            scene,
+            route,
             asked=listing(route.entry_points_declared),
             existing=listing(routing_of(scene).view.static.entry_points),
             related=traefik_refs(scene),
@@ -100,23 +97,25 @@ def rule_can_be_read(scene: Scene) -> Iterator[Finding]:
     """Traefik can read the route's rule."""
     version = str(routing_of(scene).view.version or "v3")
     for route, why, words in _left_out(scene, "ING021"):
-        yield make(
+        yield of_route(
             "ING021",
-            route_ref(route, why.field),
+            scene,
+            route,
             rule=route.rule,
             version=version,
             **(words | {"reason": _problem(why.expected) or why.value or words["reason"]}),
         )
     for route in [m.route for m in _near(scene) or () if m.hint == "v2_syntax"][:1]:
-        yield make(
+        yield of_route(
             "ING021",
-            route_ref(route, f"{route.field}.match"),
+            scene,
+            route,
+            at=f"{route.field}.match",
             variant="v2",
             rule=route.rule,
             reason="",
             version=version,
             advice=text("excluded_advice", Excluded.PARSE_ERROR.value),
-            **route_words(scene, route),
         )
 
 
@@ -133,28 +132,24 @@ def _problem(error: str) -> str:
 def references_are_permitted(scene: Scene) -> Iterator[Finding]:
     """Traefik's settings permit what the route refers to in other namespaces and providers."""
     for route, why, words in _left_out(scene, "ING020"):
-        yield make(
-            "ING020",
-            route_ref(route, why.field),
-            reference=why.value or why.field,
-            related=traefik_refs(scene),
-            **words,
-        )
+        named, related = why.value or why.field, traefik_refs(scene)
+        yield of_route("ING020", scene, route, reference=named, related=related, **words)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def path_is_routed(scene: Scene) -> Iterator[Finding]:
     """The host's route has the path."""
-    found, target = obstacle(scene), scene.target
+    found = obstacle(scene)
     if found is not None and found.code == "ING007":
         misses = routing_of(scene).selection.misses
         routes = [m.route for m in misses if m.reason is Excluded.PATH_MISMATCH]
-        yield make(
+        yield of_route(
             "ING007",
-            route_ref(found.route, found.route.field),
+            scene,
+            found.route,
+            at=found.route.field,
             paths=listing(f"{r.path_type or ''} {r.path or r.rule}".strip() for r in routes),
-            advice=text("path_advice", found.hint or "none", path=target.path),
-            **route_words(scene, found.route),
+            advice=text("path_advice", found.hint or "none", path=scene.target.path),
         )
 
 
@@ -164,15 +159,15 @@ def request_arrives_where_the_route_listens(scene: Scene) -> Iterator[Finding]:
     found = obstacle(scene)
     if found is not None and found.code == "ING011":
         variants = {Excluded.NOT_TLS: "no_tls", Excluded.ONLY_TLS: "only_tls"}
-        yield make(
+        yield of_route(
             "ING011",
-            route_ref(found.route),
+            scene,
+            found.route,
             variant=variants.get(found.reason),
             bound=listing(found.route.entry_points),
             scheme=scene.target.scheme,
             entry=routing_of(scene).entry_point,
             related=traefik_refs(scene),
-            **route_words(scene, found.route),
         )
 
 
@@ -197,18 +192,17 @@ def host_is_routed(scene: Scene) -> Iterator[Finding]:
     meant = [] if near else _meant_by_tls(scene) or _by_likeness(scene)
     if near:
         route, actual = near[0].route, near[0].host
-        ref, name = route_ref(route, route.field), route_words(scene, route)["route"]
+        ref = route_ref(route, route.field)
+        name = str(ref)
         others = tuple(dict.fromkeys(route_ref(miss.route) for miss in near[1:4]))
     elif meant:
-        own, actual = meta(meant[0]), listing(_hosts(meant[0]))
-        ref = ObjectRef("Ingress", own["name"], own.get("namespace"), "spec.rules")
-        name = f"Ingress {ref.namespace}/{ref.name}"
-        others = tuple(_ref(obj) for obj in meant[1:4])
+        ref, actual = ref_of(meant[0], "spec.rules"), listing(_hosts(meant[0]))
+        name, others = str(ref), tuple(map(ref_of, meant[1:4]))
     else:
         # Hosts of the same domain belong to others as a rule: named, not accused.
-        alike = [o for o in listed(scene.kube, "ingresses") if _alike(o, host.name, _whole)]
+        alike = [o for o in scene.kube.every(Ingress) if _alike(o, host.name, _whole)]
         ref, name, actual = host, "", text("list", "none")
-        others = tuple(_ref(obj) for obj in alike[:3])
+        others = tuple(map(ref_of, alike[:3]))
     yield make(
         "ING001",
         ref,
@@ -219,36 +213,27 @@ def host_is_routed(scene: Scene) -> Iterator[Finding]:
     )
 
 
-def _ref(obj: Obj) -> ObjectRef:
-    return ObjectRef("Ingress", meta(obj)["name"], meta(obj).get("namespace"))
+def _hosts(obj: Ingress) -> list[str]:
+    return [rule.host for rule in obj.spec.rules]
 
 
-def _hosts(obj: Obj) -> list[str]:
-    return [str(rule.get("host") or "") for rule in spec(obj).get("rules") or ()]
-
-
-def _meant_by_tls(scene: Scene) -> list[Obj]:
+def _meant_by_tls(scene: Scene) -> list[Ingress]:
     """Ingresses whose spec.tls names the host, though no rule does."""
     host = scene.target.host
     return [
-        obj
-        for obj in listed(scene.kube, "ingresses")
-        if any(host in (tls.get("hosts") or ()) for tls in spec(obj).get("tls") or ())
+        obj for obj in scene.kube.every(Ingress) if any(host in tls.hosts for tls in obj.spec.tls)
     ]
 
 
-def _by_likeness(scene: Scene) -> list[Obj]:
+def _by_likeness(scene: Scene) -> list[Ingress]:
     """Ingresses with a host that reads like this one, the likest first; a hint, no proof."""
     host = scene.target.host
-    scored = [
-        (_alike(obj, host, _own_part), meta(obj)["name"], obj)
-        for obj in listed(scene.kube, "ingresses")
-    ]
+    scored = [(_alike(obj, host, _own_part), obj.name, obj) for obj in scene.kube.every(Ingress)]
     ranked = sorted(scored, key=lambda row: (-row[0], row[1]))
     return [obj for ratio, _, obj in ranked if ratio]
 
 
-def _alike(obj: Obj, host: str, ratio: Callable[[str, str], float]) -> float:
+def _alike(obj: Ingress, host: str, ratio: Callable[[str, str], float]) -> float:
     """How much the likest host of an Ingress resembles `host`; 0 for no likeness."""
     best = max((ratio(host, name) for name in _hosts(obj) if name), default=0.0)
     return best if best >= 0.75 else 0.0  # found by trial: typos and swapped labels score higher

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from hopcheck.catalogue.catalogue import make, text
-from hopcheck.model import ErrorKind, Finding, Probe, Severity
+from hopcheck.catalogue.catalogue import text
+from hopcheck.model import ErrorKind, Finding, Probe, Severity, Words
 from hopcheck.scene.outcome import (
+    TRAEFIK_BODIES,
     Producer,
     application_404,
     expected,
@@ -20,7 +20,7 @@ from hopcheck.scene.outcome import (
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import failure, traefik_refs
 from hopcheck.steps.request import application
-from hopcheck.steps.request.application import USES, good_requests, host_ref, proof_of, share_of
+from hopcheck.steps.request.application import USES, good_requests, of_host, proof_of, share_of
 from hopcheck.steps.rule import rule
 
 
@@ -61,14 +61,15 @@ def _kind(scene: Scene, probe: Probe) -> str:
 
 
 def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Finding | None:
-    last, target = probe.exchanges[-1], scene.target
+    last = probe.exchanges[-1]
     namespace, _, selector = application.service_of(scene)
     ref, related = application.application_of(scene)
-    common: dict[str, Any] = {"url": target.url, "share": share, "evidence": proof_of(probe)}
+    common: Words = {"share": share, "evidence": proof_of(probe)}
     if kind == "slow":
-        return make(
+        return of_host(
             "REQ003",
-            ref if application.waits(scene, namespace) else host_ref(scene),
+            scene,
+            ref if application.waits(scene, namespace) else None,
             tls=f" ({last.tls.version})" if last.tls else "",
             seconds=round(last.timing.total, 1),
             ns=namespace or "default",
@@ -78,9 +79,10 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
         )
     if kind == "loop":
         own = bool(namespace) and application.redirects(scene)
-        return make(
+        return of_host(
             "REQ011",
-            ref if own else host_ref(scene),
+            scene,
+            ref if own else None,
             count=len(probe.exchanges),
             location=last.header("location") or last.url,
             detail="",
@@ -90,31 +92,23 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
     if kind.startswith("traefik"):
         status = last.status or 0
         if refused_path(scene.snapshot, last):
-            return make(
-                "REQ014",
-                next(iter(traefik_refs(scene)), host_ref(scene)),
-                variant="encoded",
-                status=status,
-                expect=target.expect_status,
-                **common,
-            )
-        return make(
+            at = next(iter(traefik_refs(scene)), None)
+            return of_host("REQ014", scene, at, variant="encoded", status=status, **common)
+        key = str(status) if status in TRAEFIK_BODIES or status == 421 else "other"
+        return of_host(
             "REQ009",
-            host_ref(scene),
+            scene,
             status=status,
             related=related,
             answer=_worded(status, last.body.strip()[:60]),
-            meaning=text(
-                "traefik_answer",
-                str(status) if status in (400, 404, 421, 500, 502, 503, 504) else "other",
-            ),
+            meaning=text("traefik_answer", key),
             **common,
         )
     if kind.startswith("front"):
         who = producer(last)
-        return make(
+        return of_host(
             "REQ010",
-            host_ref(scene),
+            scene,
             status=last.status,
             who=text("front", who.value),
             server=last.header("server") or "",
@@ -142,12 +136,12 @@ def answers_come_in_time(scene: Scene) -> Iterator[Finding]:
     last = slowest.exchanges[-1]
     namespace, _, selector = application.service_of(scene)
     ref, related = application.application_of(scene)
-    yield make(
+    yield of_host(
         "REQ003",
+        scene,
         ref,
         variant="slow",
         severity=Severity.WARNING,
-        url=scene.target.url,
         tls=f" ({last.tls.version})" if last.tls else "",
         seconds=round(last.timing.total, 1),
         ns=namespace or "default",
@@ -165,9 +159,9 @@ def the_asked_scheme_is_the_one_that_serves(scene: Scene) -> Iterator[Finding]:
     if not made or good_requests(scene) or not outcome_of(scene).other_scheme_serves:
         return
     last = made[0].exchanges[-1]
-    yield make(
+    yield of_host(
         "REQ012",
-        host_ref(scene),
+        scene,
         http_url=f"http://{target.host}{target.path}",
         https_url=f"https://{target.host}{target.path}",
         severity=Severity.ERROR,

@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hopcheck.behaviour.traefik.routes import listed
 from hopcheck.catalogue.catalogue import make, text
-from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe
+from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe, Words
+from hopcheck.model.kubernetes import EndpointSlice, Middleware, NetworkPolicy, Pod
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import origin_answered, requests_made, says_tls, succeeded
-from hopcheck.scene.scene import Scene, spec
+from hopcheck.scene.probes import probes_at
+from hopcheck.scene.scene import Scene
 from hopcheck.steps import between
-from hopcheck.steps.names import failure, workloads_of
+from hopcheck.steps.names import failure, labels_as_text, workloads_of
 from hopcheck.steps.rule import Party, rule
 
-USES: tuple[Party, ...] = (
-    "aws",
-    "kube",
-    "traefik",
-)  # whose answer it was, what stands behind the host
+# Whose answer it was, what stands behind the host.
+USES: tuple[Party, ...] = ("aws", "kube", "traefik")
 
 
 def share_of(part: int, total: int) -> float | None:
     """The part of the addresses concerned; None where it is all of them."""
     return part / total if part < total else None
+
+
+def of_host(code: str, scene: Scene, at: ObjectRef | None = None, /, **more: Any) -> Finding:
+    """A finding about the host, or about another object `at` fault."""
+    target = scene.target
+    words: Words = {"host": target.host, "port": target.port, "url": target.url}
+    return make(code, at or host_ref(scene), **(words | {"expect": target.expect_status} | more))
 
 
 def host_ref(scene: Scene) -> ObjectRef:
@@ -50,12 +55,7 @@ def proof_of(probe: Probe) -> tuple[Evidence, ...]:
 def service_of(scene: Scene) -> tuple[str, str, str]:
     """(namespace, name, selector) of the Service behind the host, for objects and commands."""
     for backend, service in routing_of(scene).services():
-        selector = spec(service).get("selector") or {}
-        return (
-            backend.namespace,
-            backend.name,
-            ",".join(f"{k}={v}" for k, v in sorted(selector.items())),
-        )
+        return backend.namespace, backend.name, labels_as_text(service.spec.selector)
     return "", scene.target.host, ""
 
 
@@ -64,17 +64,14 @@ def application_of(scene: Scene) -> tuple[ObjectRef, tuple[ObjectRef, ...]]:
     namespace, name, _ = service_of(scene)
     if not namespace:
         return ObjectRef("Application", name), ()
-
-    return ObjectRef("Application", name, namespace), (
-        ObjectRef("Service", name, namespace),
-        *workloads_of(scene, namespace, name),
-    )
+    service = ObjectRef("Service", name, namespace)
+    ref = ObjectRef("Application", name, namespace)
+    return ref, (service, *workloads_of(scene, namespace, name))
 
 
 def _pods(scene: Scene) -> list[Exchange]:
     """The last exchange with each of the application's pods that was asked directly."""
-    probes = [c.get() for c in scene.snapshot.http.hops if c.seen and c.get().hop is Hop.POD]
-    return [probe.exchanges[-1] for probe in probes if probe.exchanges]
+    return [probe.exchanges[-1] for probe in probes_at(scene, Hop.POD)]
 
 
 def waits(scene: Scene, namespace: str) -> bool:
@@ -88,11 +85,11 @@ def waits(scene: Scene, namespace: str) -> bool:
     if instance is None:  # what holds for Traefik's own pods is not known
         return False
     spaces = {namespace, instance.namespace}
-    policies = [kube.list("networkpolicies", space) for space in spaces]
+    policies = [kube.of(NetworkPolicy, space) for space in spaces]
     if not namespace or not all(one.seen for one in policies):
         return False
     # Whom a policy selects is told by the pods: one that blocks is named then.
-    pods = kube.list("pods", namespace).seen and kube.list("endpointslices", namespace).seen
+    pods = kube.of(Pod, namespace).seen and kube.of(EndpointSlice, namespace).seen
     return pods or not any(one.get() for one in policies)
 
 
@@ -103,7 +100,7 @@ def _nobodys(scene: Scene, last: Exchange) -> bool:
     """
     if says_tls(last):
         return True
-    seen = routing_of(scene).winner is not None and scene.kube.list("middlewares").seen
+    seen = routing_of(scene).winner is not None and scene.kube.of(Middleware).seen
     if last.status != 500 or last.body.strip() or seen:
         return False
     return not any((answer.status or 0) >= 500 for answer in _pods(scene))
@@ -122,18 +119,17 @@ def _by_middleware(scene: Scene, last: Exchange) -> bool:
     route = routing_of(scene).winner
     if route is None or not route.middlewares:
         return False
-    return not scene.kube.list("middlewares").seen or between.may_answer(scene, route, status)
+    return not scene.kube.of(Middleware).seen or between.may_answer(scene, route, status)
 
 
 def redirects(scene: Scene) -> bool:
     """Whether the redirects may be the application's: its pods redirect, or nobody else does."""
-    pods = [c.get() for c in scene.snapshot.http.hops if c.seen and c.get().hop is Hop.POD]
-    answers = [p.exchanges[-1].status for p in pods if p.exchanges and p.exchanges[-1].status]
+    answers = [answer.status for answer in _pods(scene) if answer.status]
     if answers:
         return any(300 <= status < 400 for status in answers)
     route = routing_of(scene).winner
     if route is not None and route.middlewares:
-        seen = scene.kube.list("middlewares").seen
+        seen = scene.kube.of(Middleware).seen
         if not seen or between.may_answer(scene, route, 301):
             return False
     return not any(entry.redirect_to for entry in scene.static.entry_points.values())
@@ -144,17 +140,16 @@ def answered(
     last: Exchange,
     ref: ObjectRef,
     related: tuple[ObjectRef, ...],
-    common: dict[str, Any],
+    common: Words,
 ) -> Finding:
     """An answer of the application that is not what was expected."""
     namespace, _, selector = service_of(scene)
     status = last.status or 0
-    expect = scene.target.expect_status
     ref = host_ref(scene) if _nobodys(scene, last) else ref
     if status == 500 and not last.body.strip() and _forward_auth(scene):
-        return make(
+        return of_host(
             "REQ009",
-            host_ref(scene),
+            scene,
             status=status,
             related=related,
             answer=text("said", "empty", status=status),
@@ -162,42 +157,20 @@ def answered(
             **common,
         )
     if _by_middleware(scene, last):
-        return make("REQ014", host_ref(scene), status=status, expect=expect, **common)
+        return of_host("REQ014", scene, status=status, **common)
     if status >= 500:
         line = next(iter(last.body.strip().splitlines()), "")
-        return make(
-            "REQ001",
-            ref,
-            status=status,
-            expect=expect,
-            ns=namespace or "default",
-            sample=f" ({line[:80]})" if line else "",
-            selector=selector,
-            related=related,
-            **common,
-        )
-    if status == 404:
-        return make(
-            "REQ002",
-            ref,
-            status=status,
-            expect=expect,
-            host=scene.target.host,
-            related=related,
-            **common,
-        )
-    return make("REQ014", ref, status=status, expect=expect, related=related, **common)
+        sample = f" ({line[:80]})" if line else ""
+        common = common | {"ns": namespace or "default", "selector": selector, "sample": sample}
+    code = "REQ001" if status >= 500 else "REQ002" if status == 404 else "REQ014"
+    return of_host(code, scene, ref, status=status, related=related, **common)
 
 
 def _forward_auth(scene: Scene) -> bool:
-
     route = routing_of(scene).winner
-    if route is None or not route.middlewares:
-        return False
-    return any(
-        "forwardAuth" in spec(obj) and str(obj["metadata"]["name"]) in " ".join(route.middlewares)
-        for obj in listed(scene.kube, "middlewares")
-    )
+    named = " ".join(route.middlewares) if route is not None else ""
+    middlewares = scene.kube.every(Middleware)
+    return any("forwardAuth" in obj.kinds and obj.name in named for obj in middlewares)
 
 
 def good_requests(scene: Scene) -> list[Probe]:
@@ -213,7 +186,5 @@ def the_default_path_has_something(scene: Scene) -> Iterator[Finding]:
         last = probe.exchanges[-1]
         if last.status == 404 and probe.redirected_to is None:
             ref, related = application_of(scene)
-            yield make(
-                "REQ016", ref, url=scene.target.url, related=related, evidence=proof_of(probe)
-            )
+            yield of_host("REQ016", scene, ref, related=related, evidence=proof_of(probe))
             return

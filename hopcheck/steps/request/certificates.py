@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
 
 from hopcheck.behaviour.traefik.logs import unusable_certificate
-from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Replica
+from hopcheck.catalogue.catalogue import listing, text
+from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Replica, Words
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
     CertificateProblem,
@@ -17,7 +16,8 @@ from hopcheck.scene.outcome import (
     requests_made,
 )
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.request.application import USES, share_of
+from hopcheck.steps.names import route_ref
+from hopcheck.steps.request.application import USES, of_host, share_of
 from hopcheck.steps.rule import rule
 
 _SOON_DAYS = 14
@@ -51,26 +51,16 @@ def the_certificate_is_valid(scene: Scene) -> Iterator[Finding]:
 def _certificate(
     scene: Scene, problem: CertificateProblem, exchanges: list[Exchange], total: int
 ) -> Finding:
-    target = scene.target
     tls = exchanges[0].tls
-    leaf = tls.chain[0] if tls else None
-    common: dict[str, Any] = {"host": target.host, "port": target.port}
-    share = share_of(len(exchanges), total)
-    if leaf is None or tls is None:
+    if tls is None:
         raise ValueError("a certificate problem without a certificate")
-    related = _secrets(scene)
+    leaf, ref = tls.chain[0], ObjectRef("Certificate", scene.target.host)
+    common: Words = {"share": share_of(len(exchanges), total), "related": _secrets(scene)}
     if problem is CertificateProblem.DEFAULT:
-        return _default(scene, share, related, common)
+        return _default(scene, **common)
     if not certificate_fails(problem):
-        return make(
-            "REQ006",
-            ObjectRef("Certificate", target.host),
-            issuer=leaf.issuer,
-            error=tls.verify_error or text("certificate", "authority"),
-            share=share,
-            related=related,
-            **common,
-        )
+        error = tls.verify_error or text("certificate", "authority")
+        return of_host("REQ006", scene, ref, issuer=leaf.issuer, error=error, **common)
     words = text(
         "certificate",
         problem.value,
@@ -78,9 +68,10 @@ def _certificate(
         not_before=leaf.not_before,
         names=listing(leaf.names),
     )
-    return make(
+    return of_host(
         "REQ005",
-        ObjectRef("Certificate", target.host),
+        scene,
+        ref,
         problem=words,
         issuer=leaf.issuer,
         actual=text(
@@ -91,25 +82,19 @@ def _certificate(
             not_after=leaf.not_after,
         ),
         advice=text("certificate_advice", problem.value),
-        share=share,
-        related=related,
         **common,
     )
 
 
-def _default(
-    scene: Scene, share: float | None, related: tuple[ObjectRef, ...], common: dict[str, Any]
-) -> Finding:
+def _default(scene: Scene, share: float | None, related: tuple[ObjectRef, ...]) -> Finding:
     """Traefik's own certificate: none is named, or what the Secrets hold is not the host's."""
     secrets = [ref for ref in related if ref.kind == "Secret"]
     refused = next(filter(None, (_unusable(scene, r) for r in scene.snapshot.traefik.replicas)), "")
-    variant = None
-    if secrets:
-        variant = "unusable" if refused else "other"
+    variant = ("unusable" if refused else "other") if secrets else None
     log = text("source", "log", pod="Traefik")
-    return make(
+    return of_host(
         "REQ007",
-        ObjectRef("Host", scene.target.host),
+        scene,
         variant=variant,
         share=share,
         related=related,
@@ -118,7 +103,6 @@ def _default(
         words=refused,
         ns=secrets[0].namespace if secrets else "",
         secret=secrets[0].name if secrets else "",
-        **common,
     )
 
 
@@ -132,7 +116,7 @@ def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:
     route = routing_of(scene).winner
     if route is None:
         return ()
-    found = [ObjectRef(route.kind, route.name, route.namespace)]
+    found = [route_ref(route)]
     for secret in route.tls_secrets:
         namespace, _, name = secret.rpartition("/")
         found.append(ObjectRef("Secret", name, namespace or route.namespace))
@@ -155,17 +139,17 @@ def the_certificate_is_valid_for_long_enough(scene: Scene) -> Iterator[Finding]:
         whole = _when(first.not_after) - _when(first.not_before)
     except ValueError:
         return
-    days = scene.target.certificate_days
+    asked = scene.target.certificate_days
+    threshold = _SOON_DAYS if asked is None else asked
     # Short-lived certificates (hours, days) are renewed late by design.
-    if left.days >= (_SOON_DAYS if days is None else days) or (days is None and left > whole / 4):
+    if left.days >= threshold or (asked is None and left > whole / 4):
         return
-    yield make(
+    yield of_host(
         "REQ013",
+        scene,
         ObjectRef("Certificate", scene.target.host),
-        host=scene.target.host,
-        port=scene.target.port,
         not_after=first.not_after,
         days=left.days,
-        threshold=_SOON_DAYS if days is None else days,
+        threshold=threshold,
         related=_secrets(scene),
     )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe
 from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import traefik_refs
 from hopcheck.steps.request import application
-from hopcheck.steps.request.application import USES, host_ref, proof_of, share_of
+from hopcheck.steps.request.application import USES, of_host, proof_of, share_of
 from hopcheck.steps.rule import rule
 
 _CONNECT = (ErrorKind.REFUSED, ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
 _TLS = (ErrorKind.TLS_ALERT, ErrorKind.TLS_PROTOCOL, ErrorKind.TLS_TIMEOUT)
+_BROKEN = (*_TLS, ErrorKind.RESET, ErrorKind.PROTOCOL)
 
 
 @rule(reads=("dns", "http"), uses=USES)
@@ -30,24 +31,17 @@ def no_redirect_leads_to_where_nobody_listens(scene: Scene) -> Iterator[Finding]
 @rule(reads=("dns", "http"), uses=USES)
 def every_address_takes_the_connection(scene: Scene) -> Iterator[Finding]:
     """Every address of the host takes the connection."""
-    made, target = requests_made(scene.snapshot), scene.target
+    made = requests_made(scene.snapshot)
     failing = [p for p in made if p.exchanges[-1].error in _CONNECT and len(p.exchanges) == 1]
     if failing:
-        words = listing(
-            dict.fromkeys(
-                f"{p.address}: {text('error', str(p.exchanges[-1].error))}" for p in failing
-            )
-        )
-        yield make(
+        why = (f"{p.address}: {text('error', str(p.exchanges[-1].error))}" for p in failing)
+        yield of_host(
             "REQ004",
-            host_ref(scene),
+            scene,
             count=len(failing),
             total=len(made),
-            host=target.host,
-            port=target.port,
-            detail=words,
+            detail=listing(dict.fromkeys(why)),
             address=failing[0].address,
-            url=target.url,
             share=share_of(len(failing), len(made)),
             evidence=proof_of(failing[0]),
         )
@@ -56,23 +50,18 @@ def every_address_takes_the_connection(scene: Scene) -> Iterator[Finding]:
 @rule(reads=("dns", "http"), uses=USES)
 def every_address_keeps_the_connection(scene: Scene) -> Iterator[Finding]:
     """Every address completes the handshake and keeps the connection until it has answered."""
-    made, target = requests_made(scene.snapshot), scene.target
-    broken = [
-        p for p in made if p.exchanges[-1].error in (*_TLS, ErrorKind.RESET, ErrorKind.PROTOCOL)
-    ]
+    made = requests_made(scene.snapshot)
+    broken = [probe for probe in made if probe.exchanges[-1].error in _BROKEN]
     if broken:
         last = broken[0].exchanges[-1]
         key = str(last.error)
         # A session that was set up and then closed is no failed handshake.
         unanswered = last.error_phase in ("send", "first_byte", "body")
-        yield make(
+        yield of_host(
             "REQ008",
-            host_ref(scene),
+            scene,
             variant="unanswered" if unanswered else None,
-            host=target.host,
             address=broken[0].address,
-            port=target.port,
-            url=target.url,
             error=last.error_text or text("error", key),
             advice=text("tls_advice", key if key in ("tls_alert", "tls_protocol") else "other"),
             share=share_of(len(broken), len(made)),
@@ -86,11 +75,11 @@ def _dead_end(scene: Scene, astray: list[Probe], total: int) -> Finding:
     last = astray[0].exchanges[-1]
     own = application.redirects(scene) and bool(application.service_of(scene)[0])
     ref, related = application.application_of(scene)
-    return make(
+    return of_host(
         "REQ011",
-        ref if own else host_ref(scene),
+        scene,
+        ref if own else None,
         variant="dead_end",
-        url=scene.target.url,
         count=len(astray[0].exchanges) - 1,
         location=last.url,
         detail=text("error", str(last.error)),
@@ -103,7 +92,5 @@ def _dead_end(scene: Scene, astray: list[Probe], total: int) -> Finding:
 def _at_traefik(scene: Scene) -> tuple[ObjectRef, ...]:
     """Traefik's workload, where its own pods, asked directly, break the connection as well."""
     asked = probes_at(scene, Hop.TRAEFIK_POD)
-    broken = (*_TLS, ErrorKind.RESET, ErrorKind.PROTOCOL)
-    if asked and all(p.exchanges[-1].error in broken for p in asked):
-        return traefik_refs(scene)
-    return ()
+    all_break = bool(asked) and all(p.exchanges[-1].error in _BROKEN for p in asked)
+    return traefik_refs(scene) if all_break else ()

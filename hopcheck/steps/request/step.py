@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Gap, Judgement, Probe, Step, Why
+from hopcheck.model import Facts, Gap, Judgement, Probe, Step, Why, Words
 from hopcheck.scene.outcome import requests_made, tried
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.names import failure
+from hopcheck.steps.names import failure, sent
 
 
 def sight(scene: Scene) -> Judgement:
     """Whether any request left this machine, and what came back, for the report."""
-    probes = [c.get() for c in scene.snapshot.http.requests if c.seen and c.get().exchanges]
+    probes = sent(scene)
     made = requests_made(scene.snapshot)
     gaps = _not_tried(probes, made) if made else _nothing_sent(scene, probes)
     return Judgement(Step.REQUEST, gaps=gaps, seen=bool(made), facts=_facts(scene, probes))
@@ -40,34 +39,25 @@ def _not_tried(probes: list[Probe], made: list[Probe]) -> tuple[Gap, ...]:
     if not left:
         return ()
     family = "IPv6" if all(":" in p.address for p in left) else text("said", "some")
-    return (
-        Gap(
-            "family",
-            Why.UNREACHABLE,
-            left[0].exchanges[-1].error_text,
-            required=False,
-            params={"family": family},
-        ),
-    )
+    said = left[0].exchanges[-1].error_text
+    return (Gap("family", Why.UNREACHABLE, said, required=False, params={"family": family}),)
 
 
-def _silent(probes: Sequence[Probe]) -> dict[str, Any]:
+def _silent(probes: Sequence[Probe]) -> Words:
     return {"addresses": listing(probe.address for probe in probes)}
 
 
-def _facts(scene: Scene, probes: list[Probe]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"url": f"{scene.target.scheme}://{scene.target.host}"}
-    rows = []
-    for probe in probes:
-        last = probe.exchanges[-1]
-        rows.append(
-            {
-                "name": probe.address,
-                "state": str(last.status or last.error),
-                "detail": last.error_text or (last.header("server") or ""),
-            }
-        )
-    facts["answers"] = rows
+def _facts(scene: Scene, probes: list[Probe]) -> Facts:
+    facts: Facts = {"url": f"{scene.target.scheme}://{scene.target.host}"}
+    facts["answers"] = [
+        {
+            "name": probe.address,
+            "state": str(last.status or last.error),
+            "detail": last.error_text or (last.header("server") or ""),
+        }
+        for probe in probes
+        for last in probe.exchanges[-1:]
+    ]
     if spoken := {e.http_version for p in probes for e in p.exchanges if e.http_version}:
         facts["http"] = listing(sorted(spoken))
     facts["timings"] = [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hopcheck.catalogue.catalogue import make, text
+from hopcheck.catalogue.catalogue import text
 from hopcheck.model import ErrorKind, Exchange, Finding, Probe, Severity
 from hopcheck.scene.http_versions import first_works, only_version
 from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.request.application import USES, host_ref, proof_of, share_of
+from hopcheck.steps.request.application import USES, of_host, proof_of, share_of
 from hopcheck.steps.rule import rule
 
 
@@ -32,12 +32,11 @@ def _finding(scene: Scene, version: str, pairs: list[tuple[Probe, Probe]], total
     good, bad = pairs[0]
     last = bad.exchanges[-1]
     http2_alone = version == "HTTP/2"
-    return make(
+    return of_host(
         "REQ017",
-        host_ref(scene),
+        scene,
         variant="http2" if http2_alone else None,
         severity=Severity.WARNING if http2_alone and _refused(last) else None,
-        host=scene.target.host,
         address=bad.address,
         port=last.port,
         url=last.url,

@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from hopcheck.behaviour.aws.loadbalancer import front_of
 from hopcheck.catalogue.catalogue import make, text
-from hopcheck.model import Finding, Obj, ObjectRef
+from hopcheck.model import Finding, ObjectRef
+from hopcheck.model.aws import LoadBalancer
 from hopcheck.scene.chain import Chain, GroupLink
-from hopcheck.scene.scene import Scene, meta, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.rule import Party
 
 # Where a target leads is told by the cluster, what a claim is worth by the requests.
@@ -17,7 +18,7 @@ SHOWN: Final[tuple[Party, ...]] = ("traefik", "http")
 BEHIND: Final[tuple[Party, ...]] = ("kube", *SHOWN)
 
 
-def balancer_of(scene: Scene) -> Obj | None:
+def balancer_of(scene: Scene) -> LoadBalancer | None:
     """The load balancer that the name leads to.
 
     Where it leads to none and to nothing else that is known, one in front of this Traefik: what
@@ -41,30 +42,23 @@ def cluster_address(scene: Scene) -> str:
     for address in scene.addresses:
         node = scene.node_ids.get(address)
         if node is not None:
-            return text("address", "node", address=address, node=meta(node)["name"])
+            return text("address", "node", address=address, node=node.name)
         for service in scene.services:
-            status = (service.get("status") or {}).get("loadBalancer") or {}
-            external = spec(service).get("externalIPs") or ()
-            inside = any(entry.get("ip") == address for entry in status.get("ingress") or ())
-            if address in external or inside:
-                full = f"{meta(service)['namespace']}/{meta(service)['name']}"
+            inside = any(entry.ip == address for entry in service.status.load_balancer.ingress)
+            if address in service.spec.external_ips or inside:
+                full = f"{service.namespace}/{service.name}"
                 return text("address", "service", address=address, service=full)
     return ""
 
 
-def lb_name(balancer: Obj) -> str:
-    """A load balancer's name."""
-    return str(balancer.get("LoadBalancerName"))
-
-
-def lb_ref(balancer: Obj) -> ObjectRef:
+def lb_ref(balancer: LoadBalancer) -> ObjectRef:
     """The report's name of a load balancer."""
-    return ObjectRef("LoadBalancer", lb_name(balancer))
+    return ObjectRef("LoadBalancer", balancer.load_balancer_name)
 
 
-def listener_ref(balancer: Obj, port: object) -> ObjectRef:
+def listener_ref(balancer: LoadBalancer, port: object) -> ObjectRef:
     """The report's name of a listener."""
-    return ObjectRef("Listener", f"{lb_name(balancer)}:{port}")
+    return ObjectRef("Listener", f"{balancer.load_balancer_name}:{port}")
 
 
 def service_refs(scene: Scene) -> tuple[ObjectRef, ...]:
@@ -72,7 +66,7 @@ def service_refs(scene: Scene) -> tuple[ObjectRef, ...]:
     service = scene.traefik_service
     if service is None:
         return ()
-    return (ObjectRef("Service", meta(service)["name"], meta(service).get("namespace")),)
+    return (ObjectRef("Service", service.name, service.namespace),)
 
 
 def of_group(code: str, group: GroupLink, **params: Any) -> Finding:
@@ -82,6 +76,6 @@ def of_group(code: str, group: GroupLink, **params: Any) -> Finding:
 
 def of_listener(code: str, way: Chain, **params: Any) -> Finding:
     """A finding about the listener of the chain."""
-    port = way.listener["Port"]
-    lb = {"lb": lb_name(way.balancer), "lb_arn": way.balancer["LoadBalancerArn"]}
-    return make(code, listener_ref(way.balancer, port), port=port, **lb, **params)
+    lb, port = way.balancer, way.listener.port
+    params |= {"lb": lb.load_balancer_name, "lb_arn": lb.load_balancer_arn, "port": port}
+    return make(code, listener_ref(lb, port), **params)

@@ -14,7 +14,7 @@ def groups_of(scene: Scene) -> list[GroupLink]:
     way = way_of(scene)
     if way is None or the_listeners_rule_forwards(scene):
         return []
-    return [g for g in way.groups if g.health.seen and g.obj.get("TargetType") != "alb"]
+    return [g for g in way.groups if g.health.seen and g.obj.target_type != "alb"]
 
 
 def judged_groups(scene: Scene) -> list[GroupLink]:

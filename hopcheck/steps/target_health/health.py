@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Finding, Severity
 from hopcheck.scene.chain import GroupLink, TargetLink, TraefikPort
-from hopcheck.scene.scene import Scene, pod_ready, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.rule import rule
 from hopcheck.steps.target_health.front import BEHIND, SHOWN, WAY, of_group
 from hopcheck.steps.target_health.groups import judged_groups
@@ -59,15 +59,15 @@ def nodes_without_a_pod_are_unhealthy_on_purpose(scene: Scene) -> Iterator[Findi
 
 
 def _check_port(group: GroupLink) -> str:
-    return str(group.obj.get("HealthCheckPort") or "traffic-port")
+    return group.obj.health_check_port or "traffic-port"
 
 
 def _known(scene: Scene, group: GroupLink) -> set[int]:
     """Ports at which something of Traefik answers a check of these targets."""
     found = {port.node_port for port in scene.own_ports if port.node_port}
     service = scene.traefik_service
-    health = spec(service).get("healthCheckNodePort") if service is not None else None
-    found |= {int(health)} if health else set()
+    health = service.spec.health_check_node_port if service is not None else None
+    found |= {health} if health else set()
     if group.of_addresses:
         found |= {port.container_port for port in scene.own_ports if port.container_port}
     return found
@@ -98,19 +98,18 @@ def the_health_check_asks_what_traefik_answers(scene: Scene) -> Iterator[Finding
     A connection that was not made (Target.Timeout) got as far as no path.
     """
     for group, unhealthy in _unexpected(scene):
-        protocol = str(group.obj.get("HealthCheckProtocol") or "TCP")
+        protocol = group.obj.health_check_protocol or "TCP"
         reasons = {target.reason for target in unhealthy}
         answered = "Target.ResponseCodeMismatch" in reasons
         asks_ping = _asks_ping(scene, group) or reasons == {"Target.Timeout"}
         if protocol not in ("HTTP", "HTTPS") or (asks_ping and not answered):
             continue
-        ready = any(pod_ready(pod) for pod in (scene.instance.pods if scene.instance else ()))
+        ready = any(pod.ready for pod in (scene.instance.pods if scene.instance else ()))
         if not ready or not _known(scene, group) & set(group.numbers):
             continue
-        told = str((unhealthy[0].described.get("TargetHealth") or {}).get("Description") or "")
-        codes = _CODES.search(told)  # an NLB names none
+        codes = _CODES.search(unhealthy[0].described.target_health.description)  # an NLB names none
         ping = _ping_port(scene, group)
-        alb = scene.way is not None and scene.way.balancer.get("Type") == "application"
+        alb = scene.way is not None and scene.way.balancer.type == "application"
         yield of_group(
             "TGT016",
             group,
@@ -118,8 +117,8 @@ def the_health_check_asks_what_traefik_answers(scene: Scene) -> Iterator[Finding
             ping_port=ping,
             ping_entry=scene.static.ping_entry_point,
             protocol=protocol,
-            path=group.obj.get("HealthCheckPath", "/"),
-            matcher=(group.obj.get("Matcher") or {}).get("HttpCode", "200-399"),
+            path=group.obj.health_check_path or "/",
+            matcher=(group.obj.matcher and group.obj.matcher.http_code) or "200-399",
             answer=codes[1] if codes else "404",
         )
 
@@ -142,7 +141,7 @@ def _asks_ping(scene: Scene, group: GroupLink) -> bool:
     if port is None or port.entry_point is None or not scene.static.known:
         return True
     static = scene.static
-    path = str(group.obj.get("HealthCheckPath") or "/")
+    path = group.obj.health_check_path or "/"
     return static.ping and static.ping_entry_point == port.entry_point.name and path == "/ping"
 
 
@@ -156,7 +155,7 @@ def every_target_is_healthy(scene: Scene) -> Iterator[Finding]:
     for group, unhealthy in _unexpected(scene):
         # Requests avoid unhealthy targets while any is healthy: capacity is lost, not requests.
         partial = len(unhealthy) < len(group.targets)
-        cordoned = all(t.node is not None and spec(t.node).get("unschedulable") for t in unhealthy)
+        cordoned = all(t.node is not None and t.node.spec.unschedulable for t in unhealthy)
         mild = Severity.INFO if _untold(scene) or cordoned else Severity.WARNING
         yield of_group(
             "TGT017",

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Hop, Obj, ObjectRef, Severity
-from hopcheck.model.aws import Action
+from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Hop, ObjectRef, Severity
+from hopcheck.model.aws import Action, Listener, ListenerRule, LoadBalancer
 from hopcheck.scene.chain import Chain, GroupLink, TraefikPort
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
@@ -28,7 +28,6 @@ from hopcheck.steps.target_health.front import (
     SHOWN,
     WAY,
     balancer_of,
-    lb_name,
     lb_ref,
     listener_ref,
     of_listener,
@@ -52,9 +51,8 @@ def the_load_balancer_is_active(scene: Scene) -> Iterator[Finding]:
     One that serves all the same is no outage: a new one is ready before AWS says so.
     """
     balancer = balancer_of(scene)
-    state = (balancer.get("State") or {}) if balancer is not None else {}
-    code = state.get("Code", "active")
-    if balancer is None or code == "active":
+    code = balancer.state.code if balancer is not None else ""
+    if balancer is None or code in ("", "active"):
         return
     impaired = code == "active_impaired"
     yield make(
@@ -62,9 +60,9 @@ def the_load_balancer_is_active(scene: Scene) -> Iterator[Finding]:
         lb_ref(balancer),
         variant="impaired" if impaired else None,
         severity=Severity.WARNING if impaired else None,
-        lb=lb_name(balancer),
+        lb=balancer.load_balancer_name,
         state=code,
-        reason=f" ({state['Reason']})" if state.get("Reason") else "",
+        reason=f" ({balancer.state.reason})" if balancer.state.reason else "",
     )
 
 
@@ -88,26 +86,26 @@ def a_listener_takes_the_port(scene: Scene) -> Iterator[Finding]:
             return
 
 
-def _listeners(scene: Scene, balancer: Obj) -> tuple[Obj, ...] | None:
+def _listeners(scene: Scene, balancer: LoadBalancer) -> tuple[Listener, ...] | None:
     """The listeners; None where they could not be read."""
-    found = scene.aws.listeners.get(balancer["LoadBalancerArn"], NOT_SELECTED)
+    found = scene.aws.listeners.get(balancer.load_balancer_arn, NOT_SELECTED)
     return found.get() if found.seen else None
 
 
-def _no_listener(scene: Scene, balancer: Obj, port: int, scheme: str) -> Finding:
+def _no_listener(scene: Scene, balancer: LoadBalancer, port: int, scheme: str) -> Finding:
     listeners = _listeners(scene, balancer) or ()
     common: dict[str, Any] = {
-        "lb": lb_name(balancer),
-        "lb_arn": balancer["LoadBalancerArn"],
+        "lb": balancer.load_balancer_name,
+        "lb_arn": balancer.load_balancer_arn,
         "port": port,
         "related": (lb_ref(balancer),),
     }
-    datagrams = [one for one in listeners if one.get("Port") == port]
+    datagrams = [one for one in listeners if one.port == port]
     if datagrams:
         return make(
             "TGT003",
             listener_ref(balancer, port),
-            protocol=datagrams[0].get("Protocol"),
+            protocol=datagrams[0].protocol,
             scheme=scheme,
             wanted=text("said", "tcp_or_tls"),
             **common,
@@ -116,7 +114,7 @@ def _no_listener(scene: Scene, balancer: Obj, port: int, scheme: str) -> Finding
     return make(
         "TGT002",
         listener_ref(balancer, port),
-        ports=listing(sorted(one.get("Port", 0) for one in listeners)),
+        ports=listing(sorted(one.port for one in listeners)),
         entry=(entry.name or entry.port) if entry else scheme,
         **common,
     )
@@ -213,7 +211,7 @@ def _mixup(
         return "redirect"
     if way.ends_tls and _told_http(scene):
         return "told"
-    if way.listener.get("Protocol") == "TCP":
+    if way.listener.protocol == "TCP":
         return None
     tls = _speaks_tls(scene, port)
     if group.protocol in ("TLS", "HTTPS") and not tls:
@@ -235,7 +233,7 @@ def _meant(
     None where it does reach it, or something in between changes the scheme.
     """
     usual = scene.target.port == standard_port(scene.target.scheme)
-    if not usual or way.ends_tls or way.listener.get("Protocol") == "HTTP":
+    if not usual or way.ends_tls or way.listener.protocol == "HTTP":
         return None
     wanted = scene.wanted_port(scene.target.scheme)
     other = scene.wanted_port("http" if scene.target.scheme == "https" else "https")
@@ -296,10 +294,9 @@ def the_listeners_certificate_is_the_hosts(scene: Scene) -> Iterator[Finding]:
                     names=listing(leaf.names),
                 ),
                 actual=leaf.subject,
-                listener_arn=way.listener.get("ListenerArn", ""),
+                listener_arn=way.listener.listener_arn,
                 related=tuple(
-                    ObjectRef("Certificate", c.get("CertificateArn", ""))
-                    for c in way.listener.get("Certificates") or ()
+                    ObjectRef("Certificate", c.certificate_arn) for c in way.listener.certificates
                 ),
             )
             return
@@ -327,8 +324,8 @@ def the_listeners_rule_forwards(scene: Scene) -> Iterator[Finding]:
         and p.exchanges[-1].status is None
     ]
     if kind == "fixed-response" and (own or not probes):
-        config = last.get("FixedResponseConfig") or {}
-        action = text("action", "fixed", status=config.get("StatusCode", "")).strip()
+        fixed = last.fixed_response_config
+        action = text("action", "fixed", status=fixed.status_code if fixed else "").strip()
     elif kind == "redirect" and loops:
         action = text("action", "redirect", location=loops[0].exchanges[-1].header("location"))
     elif kind == "redirect" and astray:
@@ -338,8 +335,8 @@ def the_listeners_rule_forwards(scene: Scene) -> Iterator[Finding]:
     yield led_elsewhere(scene, way, action, related=(lb_ref(way.balancer),))
 
 
-def _rules(scene: Scene, way: Chain) -> tuple[Obj, ...]:
-    found = scene.aws.rules.get(way.listener.get("ListenerArn", ""), NOT_SELECTED)
+def _rules(scene: Scene, way: Chain) -> tuple[ListenerRule, ...]:
+    found = scene.aws.rules.get(way.listener.listener_arn, NOT_SELECTED)
     return tuple(found.or_else(()) or ())
 
 
@@ -353,6 +350,6 @@ def led_elsewhere(scene: Scene, way: Chain, action: str, **more: Any) -> Finding
         path=scene.target.path,
         rule=chosen.priority if chosen is not None else "default",
         action=action,
-        listener_arn=way.listener.get("ListenerArn", ""),
+        listener_arn=way.listener.listener_arn,
         **more,
     )

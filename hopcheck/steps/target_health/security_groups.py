@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 
 from hopcheck.behaviour.aws.security_groups import admits_all, rules_for, sources_of
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, Obj, ObjectRef, Probe
+from hopcheck.model import ErrorKind, Finding, ObjectRef, Probe
+from hopcheck.model.aws import IpPermission, SecurityGroup
 from hopcheck.scene.chain import Chain, TargetLink
 from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.rule import rule
-from hopcheck.steps.target_health.front import SHOWN, WAY, lb_name, lb_ref
+from hopcheck.steps.target_health.front import SHOWN, WAY, lb_ref
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
 
@@ -29,7 +30,7 @@ def security_groups_let_the_traffic_through(scene: Scene) -> Iterator[Finding]:
     At most one is named: the first group on the way that lets nothing through.
     """
     listed, way = scene.aws.security_groups, scene.way
-    by_id = {str(group.get("GroupId")): group for group in listed.or_else(()) or ()}
+    by_id = {group.group_id: group for group in listed.or_else(()) or ()}
     silent = _silent(scene)
     if not by_id or way is None or (not silent and not _all_unhealthy(way)):
         return
@@ -52,55 +53,45 @@ def _all_unhealthy(way: Chain) -> bool:
     return bool(way.targets) and all(target.state == "unhealthy" for target in way.targets)
 
 
-# --- rules
-
-
-def _words(rules: list[Obj], port: int) -> str:
-    if not rules:
-        return text("security_group", "no_rule", port=port)
-    return text("security_group", "rules", port=port, sources=listing(sources_of(rules)))
-
-
-def _readable(ids: Sequence[object], by_id: dict[str, Obj]) -> list[str]:
+def _readable(wanted: Sequence[str], by_id: dict[str, SecurityGroup]) -> list[str]:
     """The ids, where every one of these groups was read; a group not seen may admit all."""
-    wanted = [str(i) for i in ids]
-    return wanted if all(i in by_id for i in wanted) else []
+    return list(wanted) if all(i in by_id for i in wanted) else []
 
 
 # --- the load balancer
 
 
 def _of_balancer(
-    scene: Scene, way: Chain, by_id: dict[str, Obj], silent: list[Probe]
+    scene: Scene, way: Chain, by_id: dict[str, SecurityGroup], silent: list[Probe]
 ) -> Finding | None:
-    ids = _readable(way.balancer.get("SecurityGroups") or (), by_id)
+    ids = _readable(way.balancer.security_groups, by_id)
     if not ids or not silent:
         return None
-    port = int(way.listener["Port"])
+    port = way.listener.port
     rules = rules_for((by_id[i] for i in ids), port)
     versions = {ipaddress.ip_address(p.address).version for p in silent}
     if any(admits_all(rules, version) for version in versions):
         return None
     # Behind an internal load balancer, and inside the network, rules for private addresses are
     # what one wants, and whether this client has one of them is not known.
-    inside = way.balancer.get("Scheme") == "internal" or scene.snapshot.vantage.in_cluster
+    inside = way.balancer.scheme == "internal" or scene.snapshot.vantage.in_cluster
     if rules and inside:
         return None
-    what = text("security_group", "balancer", name=lb_name(way.balancer))
+    what = text("security_group", "balancer", name=way.balancer.load_balancer_name)
     client = text("security_group", "this_client")
     return _finding(ids[0], what, client, port, rules, lb_ref(way.balancer))
 
 
-def _outbound(way: Chain, by_id: dict[str, Obj]) -> Finding | None:
+def _outbound(way: Chain, by_id: dict[str, SecurityGroup]) -> Finding | None:
     """Outbound rules of the load balancer, which must let it reach its targets."""
-    ids = _readable(way.balancer.get("SecurityGroups") or (), by_id)
-    if not ids or not all("IpPermissionsEgress" in by_id[i] for i in ids):
+    ids = _readable(way.balancer.security_groups, by_id)
+    if not ids or not all(by_id[i].ip_permissions_egress is not None for i in ids):
         return None
     if not _all_unhealthy(way):
         return None
     for port in (number for group in way.groups for number in group.numbers):
         if not rules_for((by_id[i] for i in ids), port, outbound=True):
-            what = text("security_group", "outbound", name=lb_name(way.balancer))
+            what = text("security_group", "outbound", name=way.balancer.load_balancer_name)
             source = text("security_group", "the_balancer")
             return _finding(ids[0], what, source, port, [], lb_ref(way.balancer))
     return None
@@ -110,9 +101,9 @@ def _outbound(way: Chain, by_id: dict[str, Obj]) -> Finding | None:
 
 
 def _of_nodes(
-    scene: Scene, way: Chain, by_id: dict[str, Obj], silent: list[Probe]
+    scene: Scene, way: Chain, by_id: dict[str, SecurityGroup], silent: list[Probe]
 ) -> Finding | None:
-    own = {str(i) for i in way.balancer.get("SecurityGroups") or ()}
+    own = set(way.balancer.security_groups)
     for group in way.groups:
         preserved = group.attributes.get("preserve_client_ip.enabled") == "true"
         for target in group.targets:
@@ -138,7 +129,7 @@ def _of_nodes(
     return None
 
 
-def _admit_others(rules: list[Obj], own: set[str]) -> bool:
+def _admit_others(rules: list[IpPermission], own: set[str]) -> bool:
     """Whether the rules admit members of groups alone, and of none that the load balancer has."""
     sources = set(sources_of(rules))
     return bool(own) and all(one.startswith("sg-") for one in sources) and not own & sources
@@ -155,16 +146,18 @@ def _ports(scene: Scene, target: TargetLink) -> list[tuple[int, bool]]:
     return [(number, own) for number, own in asked if number and (not known or number in known)]
 
 
-def _instance_groups(scene: Scene, target: TargetLink, by_id: dict[str, Obj]) -> list[str]:
+def _instance_groups(
+    scene: Scene, target: TargetLink, by_id: dict[str, SecurityGroup]
+) -> list[str]:
     for instance in scene.aws.instances.or_else(()) or ():
-        if target.id in (instance.get("InstanceId"), instance.get("PrivateIpAddress")):
-            groups = [g.get("GroupId") for g in instance.get("SecurityGroups") or ()]
+        if target.id in (instance.instance_id, instance.private_ip_address):
+            groups = [g.group_id for g in instance.security_groups]
             return _readable(groups, by_id)
     return []
 
 
 def _finding(
-    group: str, what: str, source: str, port: int, rules: list[Obj], related: ObjectRef
+    group: str, what: str, source: str, port: int, rules: list[IpPermission], related: ObjectRef
 ) -> Finding:
     return make(
         "TGT007",
@@ -173,6 +166,8 @@ def _finding(
         what=what,
         source=source,
         port=port,
-        rules=_words(rules, port),
+        rules=text("security_group", "rules", port=port, sources=listing(sources_of(rules)))
+        if rules
+        else text("security_group", "no_rule", port=port),
         related=(related,),
     )

@@ -7,16 +7,8 @@ from typing import Any
 
 from hopcheck.behaviour.aws.loadbalancer import front_of
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import (
-    NOT_SELECTED,
-    Finding,
-    Gap,
-    Judgement,
-    Obj,
-    Step,
-    Why,
-)
-from hopcheck.model.aws import Identity
+from hopcheck.model import NOT_SELECTED, Finding, Gap, Judgement, Step, Why
+from hopcheck.model.aws import Identity, LoadBalancer
 from hopcheck.scene.chain import Chain
 from hopcheck.scene.hairpin import hairpinned, preserving_group
 from hopcheck.scene.scene import Scene
@@ -29,7 +21,6 @@ from hopcheck.steps.target_health.front import (
     WAY,
     balancer_of,
     cluster_address,
-    lb_name,
     of_group,
     way_of,
 )
@@ -65,18 +56,18 @@ def sight(scene: Scene) -> Judgement:
     if balancer is None:
         return _without_balancer(scene)
     facts = _facts_of(scene, balancer)
-    listed = scene.aws.listeners.get(balancer["LoadBalancerArn"], NOT_SELECTED)
+    listed = scene.aws.listeners.get(balancer.load_balancer_arn, NOT_SELECTED)
     if not listed.seen:
-        params = {"lb": lb_name(balancer), "party": "aws"}
+        params = {"lb": balancer.load_balancer_name, "party": "aws"}
         gap = Gap("listeners", listed.why or Why.NOT_SELECTED, listed.detail, params=params)
         return Judgement(Step.TARGET_HEALTH, gaps=(gap,), facts=facts)
     facts["listeners"] = [
-        {"port": one.get("Port"), "protocol": one.get("Protocol")} for one in listed.get()
+        {"port": one.port or None, "protocol": one.protocol} for one in listed.get()
     ]
     way = way_of(scene)
     if way is None:
         return Judgement(Step.TARGET_HEALTH, seen=True, facts=facts)
-    facts["load-balancer.detail"] += f", {way.listener.get('Protocol')} {way.listener.get('Port')}"
+    facts["load-balancer.detail"] += f", {way.listener.protocol} {way.listener.port}"
     if listeners.the_listeners_rule_forwards(scene):
         return Judgement(Step.TARGET_HEALTH, seen=True, facts=facts)
     facts |= _facts_of_targets(scene, way)
@@ -109,28 +100,28 @@ def _without_balancer(scene: Scene) -> Judgement:
     return Judgement(Step.TARGET_HEALTH, gaps=(gap,))
 
 
-def _facts_of(scene: Scene, balancer: Obj) -> dict[str, Any]:
+def _facts_of(scene: Scene, balancer: LoadBalancer) -> dict[str, Any]:
     led_here = scene.balancer is not None
     return {
-        "load-balancer.label": lb_name(balancer),
-        "load-balancer.detail": f"{balancer.get('Type')}, {balancer.get('Scheme')}",
+        "load-balancer.label": balancer.load_balancer_name,
+        "load-balancer.detail": f"{balancer.type}, {balancer.scheme}",
         "load-balancer.members": [
             {"name": address, "state": "ok"} for address in scene.addresses if led_here
         ],
         "load balancer": {
-            "name": balancer.get("LoadBalancerName"),
-            "dns_name": balancer.get("DNSName"),
-            "type": balancer.get("Type"),
-            "scheme": balancer.get("Scheme"),
-            "state": (balancer.get("State") or {}).get("Code"),
-            "zones": [z.get("ZoneName") for z in balancer.get("AvailabilityZones") or ()],
+            "name": balancer.load_balancer_name,
+            "dns_name": balancer.dns_name,
+            "type": balancer.type,
+            "scheme": balancer.scheme,
+            "state": balancer.state.code,
+            "zones": [z.zone_name for z in balancer.availability_zones],
         },
         "matched": {"how": scene.match.how, "relation": scene.match.relation},
     }
 
 
 def _facts_of_targets(scene: Scene, way: Chain) -> dict[str, Any]:
-    read = [g for g in way.groups if g.health.seen and g.obj.get("TargetType") != "alb"]
+    read = [g for g in way.groups if g.health.seen and g.obj.target_type != "alb"]
     every = [target for group in read for target in group.targets]
     members = [{"name": t.name, "state": t.state, "detail": t.reason} for t in every]
     ok = sum(target.state == "healthy" for target in every)
@@ -153,7 +144,7 @@ def _unread(scene: Scene, way: Chain) -> Iterator[Gap]:
     judged = {group.arn for group in judged_groups(scene)}
     for group in way.groups:
         params = {"tg": group.name, "party": "aws"}
-        if group.obj.get("TargetType") == "alb":
+        if group.obj.target_type == "alb":
             continue
         if not group.health.seen:
             why = group.health.why or Why.NOT_SELECTED

@@ -9,14 +9,13 @@ from typing import Any
 from hopcheck.catalogue.catalogue import has_text, listing, text
 from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
-from hopcheck.scene.scene import Scene, meta, pod_ready, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import traefik_refs
 from hopcheck.steps.rule import rule
 from hopcheck.steps.target_health.front import (
     BEHIND,
     SHOWN,
     WAY,
-    lb_name,
     lb_ref,
     of_group,
     service_refs,
@@ -47,8 +46,8 @@ def the_group_has_targets(scene: Scene) -> Iterator[Finding]:
             "TGT010",
             group,
             variant="draining" if draining else None,
-            lb=lb_name(way.balancer),
-            port=way.listener.get("Port"),
+            lb=way.balancer.load_balancer_name,
+            port=way.listener.port,
             share=group.share,
             related=(lb_ref(way.balancer),),
         )
@@ -148,11 +147,7 @@ def _may_be_forwarded(scene: Scene, group: GroupLink, port: int) -> bool:
     is healthy, and no Service has the port. One forwarder of several may be down: then its target
     is unhealthy, and the port is right all the same, as requests that all succeed show.
     """
-    owned = any(
-        one.get("nodePort") == port
-        for service in scene.services
-        for one in spec(service).get("ports") or ()
-    )
+    owned = any(one.node_port == port for service in scene.services for one in service.spec.ports)
     healthy = any(target.port == port for target in group.in_state("healthy"))
     return healthy and not owned
 
@@ -226,8 +221,8 @@ def aws_uses_every_target(scene: Scene) -> Iterator[Finding]:
     """
     way = way_of(scene)
     for group in judged_groups(scene) if way is not None else ():
-        zones = way.balancer.get("AvailabilityZones") or () if way is not None else ()
-        enabled = {str(zone.get("ZoneName")) for zone in zones}
+        zones = way.balancer.availability_zones if way is not None else ()
+        enabled = {zone.zone_name for zone in zones}
         serving = group.in_state("healthy", *TRANSIENT)
         by_reason: dict[str, list[TargetLink]] = {}
         for target in group.in_state("unused"):
@@ -249,7 +244,7 @@ def aws_uses_every_target(scene: Scene) -> Iterator[Finding]:
                 "total": len(group.targets),
             }
             if reason == "Target.NotInUse":
-                lb = lb_name(way.balancer) if way is not None else ""
+                lb = way.balancer.load_balancer_name if way is not None else ""
                 yield of_group("TGT011", group, lb=lb, unused=len(these), **counted, **common)
             elif reason == "Target.NotRegistered":
                 yield of_group("TGT013", group, missing=names, detail="", **common)
@@ -267,13 +262,13 @@ def nodes_with_a_pod_are_registered_under_policy_local(scene: Scene) -> Iterator
     """
     for group in judged_groups(scene) if is_local(scene) else ():
         registered = {target.node_name for target in group.targets if target.node is not None}
-        by_name = {str(meta(node).get("name")): node for node in scene.node_ids.values()}
+        by_name = {node.name: node for node in scene.node_ids.values()}
         serving = nodes_with_traefik(scene)
         missing = sorted(
             name
             for name in serving - registered
             if name in by_name
-            and not any(label in (meta(by_name[name]).get("labels") or {}) for label in _NOT_MEANT)
+            and not any(label in by_name[name].metadata.labels for label in _NOT_MEANT)
         )
         if missing and serving & registered:
             yield of_group(
@@ -289,13 +284,13 @@ def nodes_with_a_pod_are_registered_under_policy_local(scene: Scene) -> Iterator
 def is_local(scene: Scene) -> bool:
     """Whether a node hands on what it gets to its own pods alone."""
     service = scene.traefik_service
-    return service is not None and spec(service).get("externalTrafficPolicy") == "Local"
+    return service is not None and service.spec.external_traffic_policy == "Local"
 
 
 def nodes_with_traefik(scene: Scene) -> set[str | None]:
     """The names of the nodes on which a pod of the host's Traefik is ready."""
     pods = scene.instance.pods if scene.instance else ()
-    return {str(spec(pod).get("nodeName")) for pod in pods if pod_ready(pod)}
+    return {pod.spec.node_name for pod in pods if pod.ready}
 
 
 @rule(reads=("dns", "aws"), uses=BEHIND)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from hopcheck.behaviour.traefik.logs import about_object, excerpt
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, ObjectRef, Replica, Why
+from hopcheck.model.kubernetes import EndpointSlice, Middleware, Service, TraefikService
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
 from hopcheck.scene.probes import endpoint_addresses
-from hopcheck.scene.scene import Scene, meta, pod_ready
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
+from hopcheck.steps.names import backend_ref, route_ref, traefik_refs
 from hopcheck.steps.rule import Party, rule
 from hopcheck.verdict.contradicted import Claim
 
@@ -20,18 +23,15 @@ _READS: tuple[Party, ...] = ("kube", "traefik")
 _USES: tuple[Party, ...] = ("dns", "aws", "http")
 
 
-def known_replicas(scene: Scene) -> list[Replica]:
-    """The host's Traefik's replicas, as they were asked."""
-    instance = scene.instance
-    names = {str(meta(pod).get("name")) for pod in instance.pods} if instance else set()
+def known_replicas(scene: Scene, *, ready: bool = False) -> list[Replica]:
+    """The host's Traefik's replicas, as they were asked; `ready`: those whose pod is."""
+    pods = scene.instance.pods if scene.instance else ()
+    names = {pod.name for pod in pods if pod.ready or not ready}
     return [replica for replica in scene.snapshot.traefik.replicas if replica.pod in names]
 
 
 def _running(scene: Scene) -> list[Replica]:
-    """Those whose pod is ready."""
-    pods = scene.instance.pods if scene.instance else ()
-    ready = {str(meta(pod).get("name")) for pod in pods if pod_ready(pod)}
-    return [replica for replica in known_replicas(scene) if replica.pod in ready]
+    return known_replicas(scene, ready=True)
 
 
 def states_of(scene: Scene) -> dict[str, Loaded]:
@@ -49,61 +49,56 @@ def _lacking(scene: Scene) -> list[Replica]:
     return [replica for replica in _running(scene) if states[replica.pod] is Loaded.NO]
 
 
-def _refs(lacking: list[Replica]) -> list[ObjectRef]:
-    return [ObjectRef("Pod", replica.pod, replica.namespace) for replica in lacking[:4]]
+def _of_replicas(
+    code: str, scene: Scene, replicas: list[Replica], *, at: ObjectRef | None = None, **more: Any
+) -> Finding:
+    """A finding about the first of these replicas, or about another object `at` fault."""
+    first, host = replicas[0], scene.target.host
+    detail = text("said", "routers", count=len(first.routers.or_else(()) or ()))
+    words = {"host": host, "path": scene.target.path, "pod": first.pod, "ns": first.namespace}
+    return make(code, at or _ref(first), detail=detail, **(words | more))
 
 
-def _workload(scene: Scene) -> tuple[ObjectRef, ...]:
-    one = scene.instance
-    return (ObjectRef(one.kind, one.name, one.namespace),) if one else ()
+def _ref(replica: Replica) -> ObjectRef:
+    return ObjectRef("Pod", replica.pod, replica.namespace)
 
 
 @rule(reads=_READS, uses=_USES)
 def every_replica_has_loaded_the_route(scene: Scene) -> Iterator[Finding]:
     """The replicas are alike: where one has loaded the route, every other has."""
-    lacking, states, target = _lacking(scene), states_of(scene), scene.target
+    lacking, states = _lacking(scene), states_of(scene)
     if not lacking or Loaded.YES not in states.values():
         return
-    first, refs = lacking[0], _refs(lacking)
-    yield make(
+    yield _of_replicas(
         "LOG001",
-        refs[0],
+        scene,
+        lacking,
         count=len(lacking),
         total=len(states),
-        host=target.host,
-        path=target.path,
         pods=listing(replica.pod for replica in lacking),
-        pod=first.pod,
-        detail=_detail(first),
-        ns=first.namespace,
         share=len(lacking) / len(states),
-        related=(*_workload(scene), *refs[1:]),
+        related=(*traefik_refs(scene), *map(_ref, lacking[1:4])),
     )
 
 
 @rule(reads=_READS, uses=_USES, claims=Claim.STOPS_EVERYTHING)
 def the_declared_route_is_loaded(scene: Scene) -> Iterator[Finding]:
     """The route that is declared is loaded."""
-    lacking, routing, target = _lacking(scene), routing_of(scene), scene.target
+    lacking, routing = _lacking(scene), routing_of(scene)
     route = routing.selection.winner
     if not lacking or route is None or Loaded.YES in states_of(scene).values():
         return  # where nothing is declared, the route's own step says so
-    first, refs = lacking[0], _refs(lacking)
-    ref = ObjectRef(route.kind, route.name, route.namespace)
     unread = _unread(scene, routing, route)
-    accused = (*_workload(scene), refs[0])[0]
-    yield make(
+    accused = (*traefik_refs(scene), _ref(lacking[0]))[0]
+    yield _of_replicas(
         "LOG002",
-        ObjectRef("Host", target.host) if unread else accused,
+        scene,
+        lacking,
+        at=ObjectRef("Host", scene.target.host) if unread else accused,
         variant="unread" if unread else None,
         unread=listing(unread),
-        host=target.host,
-        path=target.path,
-        route=str(ref),
-        detail=_detail(first),
-        pod=first.pod,
-        ns=first.namespace,
-        related=(ref, *refs),
+        route=str(route_ref(route)),
+        related=(route_ref(route), *map(_ref, lacking[:4])),
     )
 
 
@@ -113,24 +108,18 @@ def _unread(scene: Scene, routing: Routing, route: Route) -> list[str]:
     Then something may well be wrong there: Traefik itself is not accused.
     """
     kube, wanted = scene.kube, []
-    services, _ = routing.backends(route)
-    for backend in services:
-        one = kube.one("services", backend.namespace, backend.name)
+    for backend in routing.backends(route)[0]:
+        one = kube.find(Service, backend.namespace, backend.name)
         wanted.append(("services", one.seen or one.why is Why.NOT_FOUND))
-        wanted.append(("endpointslices", kube.list("endpointslices", backend.namespace).seen))
+        wanted.append(("endpointslices", kube.of(EndpointSlice, backend.namespace).seen))
     wanted += [(name, False) for name in route.uncertain]
     if route.middlewares:
-        wanted.append(("middlewares", kube.list("middlewares").seen))
+        wanted.append(("middlewares", kube.of(Middleware).seen))
     if any(backend.kind == "TraefikService" for backend in route.backends):
-        wanted.append(("traefikservices", kube.list("traefikservices").seen))
+        wanted.append(("traefikservices", kube.of(TraefikService).seen))
     if not any(r.log.seen for r in scene.snapshot.traefik.replicas):
         wanted.append(("pods/log", False))
     return list(dict.fromkeys(name for name, seen in wanted if not seen))
-
-
-def _detail(replica: Replica) -> str:
-    total = len(replica.routers.or_else(()) or ())
-    return text("said", "routers", count=total)
 
 
 @rule(reads=_READS, uses=_USES)
@@ -145,47 +134,38 @@ def no_replica_sends_to_addresses_of_the_past(scene: Scene) -> Iterator[Finding]
     names: list[ObjectRef] = []
     for backend, service in routing.services():
         port = port_of(service, backend.port)
-        spec = service.get("spec") or {}
+        spec = service.spec
         # Slices of a Service that has become an ExternalName may be left behind.
-        if port is None or backend.native_lb or spec.get("type") == "ExternalName":
+        if port is None or backend.native_lb or spec.type == "ExternalName":
             return
-        names.append(ObjectRef("Service", backend.name, backend.namespace))
+        names.append(backend_ref(backend))
         declared |= {a for a, _, _ in endpoint_addresses(scene.kube, service, port)}
         # Native load balancing sends to the Service itself, by its cluster IP or its nodePort.
-        ways |= {*(spec.get("clusterIPs") or ()), str(spec.get("clusterIP"))}
-        ways |= set(scene.node_ids) if port.get("nodePort") else set()
+        ways |= {*spec.cluster_ips, spec.cluster_ip}
+        ways |= set(scene.node_ids) if port.node_port else set()
     known = declared | ways
     for replica in _running(scene) if declared else ():
         servers = _servers(replica, route.rule, names)
         if servers and not any(address in url for url in servers for address in known):
-            yield make(
-                "LOG003",
-                ObjectRef("Pod", replica.pod, replica.namespace),
-                pod=replica.pod,
-                host=scene.target.host,
-                loaded=listing(servers),
-                declared=listing(sorted(declared)),
-                ns=replica.namespace,
-                related=tuple(names),
+            loaded_now, now = listing(servers), listing(sorted(declared))
+            yield _of_replicas(
+                "LOG003", scene, [replica], loaded=loaded_now, declared=now, related=names
             )
 
 
 def _servers(replica: Replica, rule: str, names: list[ObjectRef]) -> list[str]:
     wanted = {
-        str(router.get("service"))
+        router.service
         for router in replica.routers.or_else(()) or ()
-        if unquoted(str(router.get("rule"))) == unquoted(rule)
-        and router.get("status") != "disabled"
+        if unquoted(router.rule) == unquoted(rule) and router.status != "disabled"
     }
-    found = []
+    found: list[str] = []
     for service in replica.services.or_else(()) or ():
-        name = str(service.get("name", "")).partition("@")[0]
-        if name not in wanted and str(service.get("name")) not in wanted:
-            continue
-        if not any(f"{ref.namespace}-{ref.name}" in name for ref in names):
-            continue
-        servers = (service.get("loadBalancer") or {}).get("servers") or ()
-        found += [str(server.get("url") or server.get("address") or "") for server in servers]
+        name = service.name.partition("@")[0]
+        meant = any(f"{ref.namespace}-{ref.name}" in name for ref in names)
+        if meant and wanted & {name, service.name} and service.load_balancer is not None:
+            servers = service.load_balancer.servers or ()
+            found += [server.url or server.address for server in servers]
     return [url for url in found if url]
 
 
@@ -205,16 +185,15 @@ def no_log_complains_of_the_route(scene: Scene) -> Iterator[Finding]:
         if lines:
             last = lines[-1]
             source = text("source", "log", pod=replica.pod)
-            yield make(
+            yield _of_replicas(
                 "LOG004",
-                ObjectRef("Pod", replica.pod, replica.namespace),
-                pod=replica.pod,
-                about=f"{route.kind} {route.namespace}/{route.name}",
+                scene,
+                [replica],
+                about=str(route_ref(route)),
                 count=len(lines),
                 line=last.fields.get("error") or last.message or last.raw,
-                ns=replica.namespace,
                 name=route.name,
                 evidence=(Evidence(source, *excerpt(log, lines[-3:])),),
-                related=(ObjectRef(route.kind, route.name, route.namespace),),
+                related=(route_ref(route),),
             )
             return

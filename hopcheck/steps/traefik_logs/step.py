@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hopcheck.catalogue.catalogue import text
-from hopcheck.model import Gap, Judgement, Replica, Step, Why
+from hopcheck.model import Facts, Gap, Judgement, Replica, Step, Why
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded
@@ -59,7 +57,7 @@ def _no_replica(scene: Scene) -> Gap:
     )
 
 
-def _facts(replicas: list[Replica], states: dict[str, Loaded]) -> dict[str, Any]:
+def _facts(replicas: list[Replica], states: dict[str, Loaded]) -> Facts:
     return {
         "replicas": [
             {

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node
 from hopcheck.behaviour.aws.security_groups import open_to_all
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
-from hopcheck.behaviour.kubernetes.graph import workload_of
-from hopcheck.behaviour.kubernetes.objects import key_of
 from hopcheck.behaviour.traefik.discovery import traefik_container
 from hopcheck.behaviour.traefik.logs import (
     after_last_reload,
@@ -21,12 +19,14 @@ from hopcheck.behaviour.traefik.logs import (
 )
 from hopcheck.behaviour.traefik.route import Excluded, Route
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Evidence, Finding, LogLine, Obj, ObjectRef, Replica, Severity
+from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Severity
+from hopcheck.model.kubernetes import Container, ContainerProbe, Node, Pod
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.scene import Scene, meta, pod_ready, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
+from hopcheck.steps.names import ref_of
 from hopcheck.steps.rule import BESIDE_KUBE, rule
-from hopcheck.steps.traefik_service.service import WAY, pods_of, service_ref
+from hopcheck.steps.traefik_service.service import WAY, pods_of, workload_ref
 from hopcheck.verdict.contradicted import Claim, Claimed
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
@@ -49,19 +49,13 @@ def _replica(scene: Scene, pod: str) -> Replica | None:
     return next((r for r in scene.snapshot.traefik.replicas if r.pod == pod), None)
 
 
-def _workload(pod: Obj) -> ObjectRef:
-    """The report's name of the pod's workload; the pod's own where nothing owns it."""
-    kind, name = workload_of(pod)
-    return ObjectRef(kind, name, key_of(pod)[0])
-
-
 def _lines(replica: Replica | None) -> list[LogLine]:
     if replica is None:
         return []
     return [*(replica.previous_log.or_else(()) or ()), *(replica.log.or_else(()) or ())]
 
 
-def _troubled(scene: Scene) -> tuple[list[tuple[Obj, pod_states.PodState]], int]:
+def _troubled(scene: Scene) -> tuple[list[tuple[Pod, pod_states.PodState]], int]:
     """The pods that do not run or are not ready for longer than a start takes; of how many."""
     pods = [p for p in pods_of(scene) if not pod_states.terminal(p) and not pod_states.leaving(p)]
     found = pod_states.lasting(pods, scene.snapshot.taken_at)
@@ -69,13 +63,13 @@ def _troubled(scene: Scene) -> tuple[list[tuple[Obj, pod_states.PodState]], int]
     return sorted(found, key=lambda one: not one[1].down), len(pods)
 
 
-def _first_of_all(scene: Scene) -> tuple[Obj, pod_states.PodState] | None:
+def _first_of_all(scene: Scene) -> tuple[Pod, pod_states.PodState] | None:
     """The pod that tells why, where no pod serves."""
     troubled, total = _troubled(scene)
     return troubled[0] if troubled and len(troubled) == total else None
 
 
-def _standing(scene: Scene) -> tuple[Obj, ...]:
+def _standing(scene: Scene) -> tuple[Pod, ...]:
     """The pods of the host's Traefik, where one at least serves."""
     return pods_of(scene) if _first_of_all(scene) is None else ()
 
@@ -95,16 +89,18 @@ def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
     first = _first_of_all(scene)
     if first is None or first[1].down:
         return
-    pod, ref = first[0], _workload(first[0])
-    get = ((traefik_container(pod) or {}).get("readinessProbe") or {}).get("httpGet") or {}
+    pod, ref = first[0], workload_ref(first[0])
+    container = traefik_container(pod) or Container()
+    probe = container.readiness_probe or ContainerProbe()
+    path = probe.http_get.path if probe.http_get is not None else ""
     static = scene.static_of(pod)
-    if not static.known or static.ping or not str(get.get("path", "")).endswith("/ping"):
+    if not static.known or static.ping or not path.endswith("/ping"):
         return
     yield make(
         "SVC010",
         ref,
         workload=f"{ref.namespace}/{ref.name}",
-        path=get.get("path"),
+        path=path,
         pod=first[1].name,
         ns=ref.namespace,
     )
@@ -117,7 +113,7 @@ def traefiks_pods_are_ready(scene: Scene) -> Iterator[Finding]:
     if not troubled:
         return
     pod, first = troubled[0]
-    share, ref = len(troubled) / total, _workload(pod)
+    share, ref = len(troubled) / total, workload_ref(pod)
     yield make(
         "SVC007",
         ref,
@@ -133,9 +129,9 @@ def traefiks_pods_are_ready(scene: Scene) -> Iterator[Finding]:
     )
 
 
-def _refused(scene: Scene, pod: Obj) -> Finding | None:
+def _refused(scene: Scene, pod: Pod) -> Finding | None:
     """The words with which Traefik left, from the log of its last attempt."""
-    name, ref = str(meta(pod).get("name")), _workload(pod)
+    name, ref = pod.name, workload_ref(pod)
     lines = _lines(_replica(scene, name))
     for line in reversed(lines):
         words = line.fields.get("error") or line.message or line.raw
@@ -177,11 +173,11 @@ def _node(words: str) -> str:
     return found[1] if found else ""
 
 
-def _flag(pod: Obj, node: str) -> str:
+def _flag(pod: Pod, node: str) -> str:
     """The argument that the error names; the error's own word where no argument holds it."""
     if not node:
         return text("said", "error_names")
-    arguments = [str(a) for a in (traefik_container(pod) or {}).get("args") or ()]
+    arguments = (traefik_container(pod) or Container()).args
     wanted = node.lower().rpartition(".")[2]
     return next((a for a in arguments if wanted in re.split(r"[.=]", a.lower().lstrip("-"))), node)
 
@@ -190,7 +186,7 @@ def _delivered(replica: Replica) -> bool | None:
     """Whether a Kubernetes provider has delivered any router, by the API; None: not known."""
     if not replica.routers.seen:
         return None
-    return any(str(r.get("provider", "")).startswith("kubernetes") for r in replica.routers.get())
+    return any(r.provider.startswith("kubernetes") for r in replica.routers.get())
 
 
 def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
@@ -217,7 +213,7 @@ def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding | Claimed]:
 
     Forbidden lists count where the provider delivers nothing, or requests fail, now.
     """
-    asked = [(pod, _replica(scene, str(meta(pod).get("name")))) for pod in _standing(scene)]
+    asked = [(pod, _replica(scene, pod.name)) for pod in _standing(scene)]
     known = [(pod, replica) for pod, replica in asked if replica is not None]
     # Of which it is known that nothing was delivered is told first: no answer contradicts that.
     for pod, replica in sorted(known, key=lambda one: _delivered(one[1]) is None):
@@ -227,10 +223,10 @@ def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding | Claimed]:
         resources = resources or sorted(unauthenticated_kinds(lines))
         if not resources or _delivered(replica):
             continue
-        account = str(spec(pod).get("serviceAccountName") or "default")
+        account = pod.spec.service_account_name or "default"
         said = "failed to list" if unknown else "forbidden"
         proof = [line for line in lines if said in line.raw][-1:]
-        source, ref = text("source", "log", pod=replica.pod), _workload(pod)
+        source, ref = text("source", "log", pod=replica.pod), workload_ref(pod)
         unsure = _delivered(replica) is None
         claim = Claim.STOPS_EVERYTHING if unsure else Claim.STOPS_NOTHING_NOW
         found = make(
@@ -261,7 +257,7 @@ def the_routes_provider_is_on(scene: Scene) -> Iterator[Finding | Claimed]:
     routing, pods = routing_of(scene), _standing(scene)
     winner, lead = routing.selection.winner, scene.lead
     if winner is not None:
-        off = [pod for pod in pods if pod_ready(pod) and _lacks_provider(scene, pod, winner)]
+        off = [pod for pod in pods if pod.ready and _lacks_provider(scene, pod, winner)]
         if off and len(off) < len(pods):
             yield _provider_off(scene, off[0], winner, len(off) / len(pods))
     elif lead is not None and pods:
@@ -271,8 +267,8 @@ def the_routes_provider_is_on(scene: Scene) -> Iterator[Finding | Claimed]:
                 return
 
 
-def _lacks_provider(scene: Scene, pod: Obj, route: Route) -> bool:
-    static, replica = scene.static_of(pod), _replica(scene, str(meta(pod).get("name")))
+def _lacks_provider(scene: Scene, pod: Pod, route: Route) -> bool:
+    static, replica = scene.static_of(pod), _replica(scene, pod.name)
     if not static.known:
         return False
     if replica is not None and loaded(scene, routing_of(scene), replica) is Loaded.YES:
@@ -280,7 +276,7 @@ def _lacks_provider(scene: Scene, pod: Obj, route: Route) -> bool:
     return not (static.ingress if route.kind == "Ingress" else static.crd).enabled
 
 
-def _provider_off(scene: Scene, pod: Obj, route: Route, share: float | None) -> Finding:
+def _provider_off(scene: Scene, pod: Pod, route: Route, share: float | None) -> Finding:
     flag = "kubernetesingress" if route.kind == "Ingress" else "kubernetescrd"
     static = scene.static_of(pod)
     providers = (
@@ -291,14 +287,14 @@ def _provider_off(scene: Scene, pod: Obj, route: Route, share: float | None) -> 
     )
     return make(
         "SVC012",
-        _workload(pod),
+        workload_ref(pod),
         provider=flag,
         flag=flag,
         kind=route.kind,
         route=f"{route.namespace}/{route.name}",
         enabled=listing(name for name, on in providers if on),
-        pod=str(meta(pod)["name"]),
-        ns=key_of(pod)[0],
+        pod=pod.name,
+        ns=pod.namespace,
         share=share,
         related=(ObjectRef(route.kind, route.name, route.namespace),),
     )
@@ -318,13 +314,13 @@ def the_api_is_not_open_to_everybody(scene: Scene) -> Iterator[Finding]:
             words, severity = told
             yield make(
                 "SVC013",
-                service_ref(service, "spec.ports"),
+                ref_of(service, "spec.ports"),
                 severity=severity,
                 what=text("exposed", "api"),
                 port=port.node_port,
                 exposed=words,
-                ns=meta(service).get("namespace"),
-                svc=meta(service)["name"],
+                ns=service.namespace,
+                svc=service.name,
             )
         return
 
@@ -335,10 +331,8 @@ def _exposure(scene: Scene, port: int) -> tuple[str, Severity | None] | None:
         return text("exposed", "balancer"), None
     public = [
         node
-        for node in scene.kube.list("nodes").or_else(()) or ()
-        if any(
-            a.get("type") == "ExternalIP" for a in (node.get("status") or {}).get("addresses") or ()
-        )
+        for node in scene.kube.of(Node).or_else(()) or ()
+        if any(a.type == "ExternalIP" for a in node.status.addresses)
     ]
     ids = [instance for node in public if (instance := instance_of_node(node)) is not None]
     admitted = open_to_all(scene.aws, ids, port) if public else False
@@ -351,7 +345,7 @@ def _exposure(scene: Scene, port: int) -> tuple[str, Severity | None] | None:
 def _fed_ports(scene: Scene) -> set[int]:
     """Every port that a listener of the host's load balancer leads to."""
     balancer = scene.balancer
-    listed = scene.aws.listeners.get(balancer["LoadBalancerArn"]) if balancer else None
+    listed = scene.aws.listeners.get(balancer.load_balancer_arn) if balancer else None
     if balancer is None or listed is None:
         return set()
     chains = (scene.chain_from(balancer, one) for one in listed.or_else(()) or ())

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
-from hopcheck.behaviour.kubernetes.objects import containers, named_port
+from hopcheck.behaviour.kubernetes.objects import named_port
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Exchange, Finding, Hop, Obj, ObjectRef, Severity
+from hopcheck.model import ErrorKind, Exchange, Finding, Hop, ObjectRef, Severity
+from hopcheck.model.kubernetes import Pod, Service
 from hopcheck.scene.chain import TraefikPort, listens_on
+from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.probes import probes_at
-from hopcheck.scene.scene import Scene, meta, pod_ready, spec
+from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import between_nodes_and_pods
-from hopcheck.steps.names import traefik_refs
+from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs
+from hopcheck.steps.network_policies import closed_entrance
 from hopcheck.steps.rule import Party, rule
-from hopcheck.steps.traefik_service import entrance
 from hopcheck.verdict.contradicted import Claim, Claimed
 
 WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube")
 SHOWN: Final[tuple[Party, ...]] = ("traefik", "http")
+_SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.RESET)
 
 
 def in_sight(scene: Scene) -> bool:
@@ -27,36 +30,32 @@ def in_sight(scene: Scene) -> bool:
     return scene.kube.list("services").seen or bool(scene.services)
 
 
-def service_of(scene: Scene) -> Obj | None:
+def service_of(scene: Scene) -> Service | None:
     """Traefik's Service, where Services could be read."""
     return scene.traefik_service if in_sight(scene) else None
 
 
-def pods_of(scene: Scene) -> tuple[Obj, ...]:
+def pods_of(scene: Scene) -> tuple[Pod, ...]:
     """The pods of the host's Traefik, where Services could be read."""
     return scene.instance.pods if scene.instance is not None and in_sight(scene) else ()
 
 
-def service_ref(service: Obj, field: str | None = None) -> ObjectRef:
-    """The report's name of a Service."""
-    return ObjectRef("Service", str(meta(service)["name"]), meta(service).get("namespace"), field)
+def workload_ref(pod: Pod) -> ObjectRef:
+    """The report's name of the pod's workload; the pod's own where nothing owns it."""
+    return ObjectRef(*workload_of(pod), pod.namespace)
 
 
-def full_name(service: Obj) -> str:
+def full_name(service: Service) -> str:
     """The Service as "namespace/name"."""
-    return f"{meta(service).get('namespace')}/{meta(service).get('name')}"
+    return f"{service.namespace}/{service.name}"
 
 
-def _words(service: Obj) -> dict[str, Any]:
+def _words(service: Service) -> dict[str, Any]:
     return {
         "service": full_name(service),
-        "ns": meta(service).get("namespace"),
-        "svc": meta(service)["name"],
+        "ns": service.namespace,
+        "svc": service.name,
     }
-
-
-def _labels(labels: Mapping[str, Any] | None) -> str:
-    return ",".join(f"{k}={v}" for k, v in sorted((labels or {}).items()))
 
 
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
@@ -72,7 +71,7 @@ def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     yield make(
         "SVC001",
         ObjectRef("Service", instance.name, instance.namespace),
-        pods=listing((str(meta(pod)["name"]) for pod in instance.pods), 2),
+        pods=listing((pod.name for pod in instance.pods), 2),
         ns=instance.namespace,
         detail=detail,
         related=traefik_refs(scene),
@@ -83,21 +82,21 @@ def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
 def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
     """The selector of Traefik's Service picks Traefik's pods."""
     service, pods = service_of(scene), pods_of(scene)
-    selector = spec(service).get("selector") if service is not None else None
+    selector = service.spec.selector if service is not None else None
     if service is None or not pods or not selector or any(selects(service, p) for p in pods):
         return
-    own = (meta(pods[0]).get("labels") or {}).items()
-    shown = _labels({k: v for k, v in own if not k.endswith("-hash")})
+    own = pods[0].metadata.labels.items()
+    shown = labels_as_text({k: v for k, v in own if not k.endswith("-hash")})
     yield make(
         "SVC002",
-        service_ref(service, "spec.selector"),
-        selector=_labels(selector),
+        ref_of(service, "spec.selector"),
+        selector=labels_as_text(selector),
         near=text(
             "near",
             "pods",
             count=len(pods),
             labels=shown,
-            names=listing((meta(p)["name"] for p in pods), 2),
+            names=listing((p.name for p in pods), 2),
         ),
         labels=shown,
         related=traefik_refs(scene),
@@ -120,8 +119,8 @@ def nodes_that_are_targets_have_a_port_for_it(scene: Scene) -> Iterator[Finding]
         return
     yield make(
         "SVC003",
-        service_ref(service, "spec.type"),
-        type=spec(service).get("type") or "ClusterIP",
+        ref_of(service, "spec.type"),
+        type=service.spec.type or "ClusterIP",
         entry=wanted.name or wanted.port,
         related=_groups(scene),
         **_words(service),
@@ -129,7 +128,9 @@ def nodes_that_are_targets_have_a_port_for_it(scene: Scene) -> Iterator[Finding]
 
 
 def _groups(scene: Scene) -> tuple[ObjectRef, ...]:
-    return tuple(group.ref for group in (scene.way.groups if scene.way else ()) if group.obj)
+    return tuple(
+        group.ref for group in (scene.way.groups if scene.way else ()) if group.obj.target_group_arn
+    )
 
 
 _BEFORE_THE_PORT = (the_selector_picks_traefiks_pods, nodes_that_are_targets_have_a_port_for_it)
@@ -143,7 +144,7 @@ def the_service_has_a_port_for_the_scheme(scene: Scene) -> Iterator[Finding]:
         return
     yield make(
         "SVC014",
-        service_ref(service, "spec.ports"),
+        ref_of(service, "spec.ports"),
         scheme=target.scheme,
         ports=listing(f"{p.name or '-'} {p.port}" for p in scene.ports),
         port=target.port,
@@ -166,14 +167,14 @@ def the_target_port_is_a_port_of_the_pods(scene: Scene) -> Iterator[Finding]:
         return
     if used.protocol != "TCP":
         return
-    ports = (p for pod in pods for c in containers(pod) for p in c.get("ports") or ())
+    ports = (p for pod in pods for c in pod.spec.containers for p in c.ports)
     yield make(
         "SVC004",
-        service_ref(service, "spec.ports"),
+        ref_of(service, "spec.ports"),
         port=used.port,
         target=used.target,
-        names=listing(sorted({str(p.get("name")) for p in ports if p.get("name")})),
-        selector=_labels(spec(service).get("selector")),
+        names=listing(sorted({p.name for p in ports if p.name})),
+        selector=labels_as_text(service.spec.selector),
         related=traefik_refs(scene),
         **_words(service),
     )
@@ -202,14 +203,14 @@ def the_port_leads_to_its_entrypoint(scene: Scene) -> Iterator[Finding]:
     if found:
         yield make(
             "SVC005",
-            service_ref(service, "spec.ports"),
+            ref_of(service, "spec.ports"),
             **_OF_ALL,
             port=used.port,
             target=used.container_port or used.target,
             found=found,
             wanted=wanted or "websecure",
             entry_points=listing(f"{name} {entry.address}" for name, entry in entries.items()),
-            selector=_labels(spec(service).get("selector")),
+            selector=labels_as_text(service.spec.selector),
             related=traefik_refs(scene),
             **_words(service),
         )
@@ -236,20 +237,18 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
     meets is a draw, so that no number of good answers says that all is well.
     """
     used = scene.used_port if in_sight(scene) else None
-    pods = [pod for pod in (used.pods if used is not None else ()) if pod_ready(pod)]
+    pods = [pod for pod in (used.pods if used is not None else ()) if pod.ready]
     if used is None or used.protocol != "TCP":
         return
     answers = {p.name: p.exchanges[-1] for p in probes_at(scene, Hop.TRAEFIK_POD)}
-    deaf = [p for p in pods if _is_deaf(scene, used, p, answers.get(str(meta(p).get("name"))))]
+    deaf = [p for p in pods if _is_deaf(scene, used, p, answers.get(p.name))]
     if not deaf or len(deaf) == len(pods):
         return
     entries = scene.static_of(deaf[0]).entry_points
-    names = [str(meta(pod)["name"]) for pod in deaf]
-    kind, name = workload_of(deaf[0])
-    whole = {workload_of(pod) for pod in pods if pod not in deaf}
-    ref = ObjectRef(kind, name, meta(deaf[0]).get("namespace"))
-    if (kind, name) in whole:
-        ref = ObjectRef("Pod", names[0], ref.namespace)
+    names = [pod.name for pod in deaf]
+    ref = workload_ref(deaf[0])
+    if any(workload_ref(pod) == ref for pod in pods if pod not in deaf):
+        ref = ref_of(deaf[0])
     yield make(
         "SVC005",
         ref,
@@ -266,17 +265,13 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
         pod=names[0],
         workload=str(ref),
         share=len(deaf) / len(pods),
-        related=(*(service_ref(one) for one in (used.service,) if one), *_refs_of(deaf)),
+        related=(*((ref_of(used.service),) if used.service else ()), *map(ref_of, deaf[:3])),
         **(_words(used.service) if used.service else {"service": "", "svc": ""})
         | {"ns": ref.namespace},
     )
 
 
-def _refs_of(pods: list[Obj]) -> tuple[ObjectRef, ...]:
-    return tuple(ObjectRef("Pod", meta(p)["name"], meta(p).get("namespace")) for p in pods[:3])
-
-
-def _is_deaf(scene: Scene, used: TraefikPort, pod: Obj, seen: Exchange | None) -> bool:
+def _is_deaf(scene: Scene, used: TraefikPort, pod: Pod, seen: Exchange | None) -> bool:
     if seen is not None and seen.error is None:
         return False
     static = scene.static_of(pod)
@@ -300,20 +295,20 @@ _OF_THE_PORT = (
 def a_target_has_a_pod_under_policy_local(scene: Scene) -> Iterator[Finding]:
     """Under externalTrafficPolicy Local a node that is a target has a ready Traefik pod."""
     service = service_of(scene)
-    if service is None or spec(service).get("externalTrafficPolicy") != "Local":
+    if service is None or service.spec.external_traffic_policy != "Local":
         return
     targets = scene.way.targets if scene.way is not None else ()
     nodes = dict.fromkeys(t.node_name for t in targets if t.node_name is not None)
-    serving = {str(spec(pod).get("nodeName")) for pod in pods_of(scene) if pod_ready(pod)}
+    serving = {pod.spec.node_name for pod in pods_of(scene) if pod.ready}
     if not nodes or not serving or serving & set(nodes):
         return
     yield make(
         "SVC006",
-        service_ref(service, "spec.externalTrafficPolicy"),
+        ref_of(service, "spec.externalTrafficPolicy"),
         severity=Severity.ERROR,
         pod_nodes=listing(sorted(serving)),
         target_nodes=listing(nodes),
-        selector=_labels(spec(service).get("selector")),
+        selector=labels_as_text(service.spec.selector),
         related=(*traefik_refs(scene), *_groups(scene)),
         **_words(service),
     )
@@ -325,9 +320,37 @@ OF_THE_SERVICE = (*_OF_THE_PORT, a_target_has_a_pod_under_policy_local)
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_A_PART, unless=OF_THE_SERVICE)
 def network_policies_admit_the_nodes(scene: Scene) -> Iterator[Finding]:
     """No NetworkPolicy on Traefik's pods keeps out what comes through the nodes."""
-    found = entrance.closed_to_addresses(scene) if in_sight(scene) else None
-    if found is not None:
-        yield found
+    made, used, service = requests_made(scene.snapshot), scene.used_port, service_of(scene)
+    silent = [p for p in made if p.exchanges[-1].error in _SILENT]
+    if not made or len(silent) < len(made) or used is None or used.container_port is None:
+        return
+    if _passes(scene):  # the network plugin does not enforce policies
+        return
+    policy = closed_entrance(scene, used.container_port)
+    if policy is None or service is None:
+        return
+    name, ns = policy.name, policy.namespace
+    words = listing(p.address for p in silent)
+    yield make(
+        "SVC016",
+        ObjectRef("NetworkPolicy", name, ns),
+        variant="policy",
+        policy=f"{ns}/{name}",
+        port=used.container_port,
+        works="",
+        fails=words,
+        actual=words,
+        ns=ns,
+        name=name,
+        related=(ref_of(service),),
+    )
+
+
+def _passes(scene: Scene) -> bool:
+    """Whether nodes answer what they are asked, or the load balancer's health checks succeed."""
+    if any(p.exchanges[-1].status is not None for p in probes_at(scene, Hop.NODE)):
+        return True
+    return any(target.state == "healthy" for target in (scene.way.targets if scene.way else ()))
 
 
 @rule(

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
-from hopcheck.behaviour.kubernetes.graph import workload_of
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, Gap, Judgement, Obj, ObjectRef, Step, Why
+from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Step, Why
+from hopcheck.model.kubernetes import Pod, Service
 from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.outcome import Producer, producer
-from hopcheck.scene.scene import Scene, meta, pod_ready, spec
+from hopcheck.scene.scene import Scene
+from hopcheck.steps.names import ref_of
 from hopcheck.steps.rule import rule
 from hopcheck.steps.traefik_service import service
-from hopcheck.steps.traefik_service.service import SHOWN, WAY, full_name, in_sight, service_ref
+from hopcheck.steps.traefik_service.service import SHOWN, WAY, full_name, in_sight, workload_ref
 from hopcheck.verdict.contradicted import Claim, Claimed
 
 
@@ -36,15 +37,15 @@ def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding | Claimed]:
         nowhere = make("SVC015", ref, searched=text("searched", "cluster"), detail=detail)
         yield Claimed(Claim.STOPS_EVERYTHING, nowhere)
     elif not _pods_unseen(scene, found):
-        ref = workloads[0] if workloads else service_ref(found)
+        ref = workloads[0] if workloads else ref_of(found)
         zero = text("searched", "zero", workload=ref) if _scaled_down(scene, ref) else ""
         yield make(
             "SVC015",
             ref,
             variant="no_pod",
-            searched=text("searched", "namespace", name=meta(found).get("namespace")),
+            searched=text("searched", "namespace", name=found.namespace),
             detail=text("searched", "none_behind", service=full_name(found)) + zero,
-            related=(service_ref(found),),
+            related=(ref_of(found),),
         )
 
 
@@ -68,16 +69,16 @@ def _empty_workloads(scene: Scene) -> list[ObjectRef]:
         if kind is None:
             continue
         found += [
-            ObjectRef(kind, str(meta(obj)["name"]), meta(obj).get("namespace"))
+            ObjectRef(kind, obj.name, obj.namespace)
             for obj in listed.or_else(()) or ()
-            if "traefik" in str(meta(obj).get("name"))
+            if "traefik" in obj.name
         ]
     return found
 
 
 def _scaled_down(scene: Scene, ref: ObjectRef) -> bool:
     listed = scene.kube.list(f"{ref.kind.lower()}s", ref.namespace).or_else(()) or ()
-    return any(meta(o).get("name") == ref.name and spec(o).get("replicas") == 0 for o in listed)
+    return any(o.name == ref.name and o.spec.replicas == 0 for o in listed)
 
 
 def sight(scene: Scene) -> Judgement:
@@ -95,9 +96,9 @@ def sight(scene: Scene) -> Judgement:
     return Judgement(Step.TRAEFIK_SERVICE, gaps=tuple(gaps), seen=True, facts=facts)
 
 
-def _pods_unseen(scene: Scene, service: Obj) -> tuple[Gap, ...]:
+def _pods_unseen(scene: Scene, service: Service) -> tuple[Gap, ...]:
     """A gap where pods could not be listed in the Service's namespace."""
-    listed = scene.kube.list("pods", meta(service).get("namespace"))
+    listed = scene.kube.list("pods", service.namespace)
     if listed.seen:
         return ()
     why, params = listed.why or Why.NOT_SELECTED, {"party": "kubernetes"}
@@ -109,24 +110,19 @@ def _numbers(port: TraefikPort) -> str:
     return f"{port.port}" + (f":{port.node_port}" if port.node_port else "") + f" → {port.target}"
 
 
-def _where(pod: Obj) -> str:
+def _where(pod: Pod) -> str:
     """The pod's address and node, as far as it has them yet."""
-    address, node = (pod.get("status") or {}).get("podIP"), spec(pod).get("nodeName")
+    address, node = pod.status.pod_ip, pod.spec.node_name
     if address and node:
         return text("found", "pod", address=address, node=node)
     return str(address or node or "")
 
 
-def _workload(pod: Obj) -> str:
-    kind, name = workload_of(pod)
-    return f"{kind} {meta(pod).get('namespace')}/{name}"
-
-
-def _facts(scene: Scene, instance: Instance | None, service: Obj | None) -> dict[str, Any]:
+def _facts(scene: Scene, instance: Instance | None, service: Service | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if service is not None:
         wanted = scene.wanted_port(scene.target.scheme)
-        kind = str(spec(service).get("type") or "ClusterIP")
+        kind = str(service.spec.type or "ClusterIP")
         facts |= {
             "traefik-service.label": full_name(service),
             "traefik-service.detail": f"{kind}, {_numbers(wanted)}" if wanted else kind,
@@ -139,19 +135,21 @@ def _facts(scene: Scene, instance: Instance | None, service: Obj | None) -> dict
                 )
                 for port in scene.ports
             ],
-            "externalTrafficPolicy": spec(service).get("externalTrafficPolicy"),
+            "externalTrafficPolicy": service.spec.external_traffic_policy or None,
         }
     elif instance is not None and scene.host_ports:
         facts |= {"traefik-service.label": "hostPort", "traefik-service.na": True}
     if instance is not None:
-        ready = [pod for pod in instance.pods if pod_ready(pod)]
+        ready = [pod for pod in instance.pods if pod.ready]
         facts |= {
-            "traefik-pod.label": listing(dict.fromkeys(map(_workload, instance.pods)), 3),
+            "traefik-pod.label": listing(
+                dict.fromkeys(str(workload_ref(pod)) for pod in instance.pods), 3
+            ),
             "traefik-pod.detail": text("found", "pods", ok=len(ready), total=len(instance.pods))
             + (f", Traefik {scene.version}" if scene.version else ""),
             "traefik-pod.members": [
                 {
-                    "name": str(meta(pod).get("name")),
+                    "name": pod.name,
                     "state": pod_states.state_of(pod).reason or "ready",
                     "detail": _where(pod),
                 }
