@@ -22,6 +22,7 @@ from hopcheck.report.evidence import load
 from hopcheck.scene.scene import Scene
 from hopcheck.steps import PARTIES
 from hopcheck.steps.rule import Rule
+from hopcheck.verdict.contradicted import Claim, Claimed
 from tests.steps.scenes import SCENES
 
 PACKAGE = Path(hopcheck.__file__).parent
@@ -256,6 +257,61 @@ def test_every_rule_says_what_holds_when_all_is_well() -> None:
         assert rule.reads | rule.uses <= set(PARTIES)
     sentences = [rule.sentence for _, rule in RULES]
     assert len(set(sentences)) == len(sentences)
+
+
+# Who may look at how the requests went. All else is a claim (hopcheck/verdict/contradicted.py):
+# `claims=` of the rule. A new line here needs a reason why it cannot be one.
+REQUESTS_LOOKED_AT = {
+    # which route, Service or group is spoken of, where what is declared leaves it open
+    "steps/ingress/standing.py guessed": "a guess between routes that could be the one that serves",
+    "steps/ingress/standing.py _route": "what serves is none of the routes in sight",
+    "steps/endpoints/judged.py of_interest": "a Service of weight 0 counts where nothing works",
+    "steps/endpoints/judged.py judged": "what serves is another route's Service",
+    "steps/target_health/groups.py is_strange": "whose targets the rules of the group speak of",
+    # what was seen of a step: a success proves it, and is no claim of anything wrong
+    "steps/ingress/step.py sight": "an answer proves that the route is loaded",
+    "steps/endpoints/step.py _without_route": "the entryPoint itself is seen to answer",
+    "steps/endpoints/judged.py serves_outside": "the host outside is seen to answer",
+    "steps/loaded.py loaded": "with one replica a routed answer is its own",
+    # the requests themselves, held against the same request at another hop or address
+    "steps/endpoints/answers.py _reached": "Traefik reaches pods that do not answer from here",
+    "steps/bounds.py works": "which probes got a good answer",
+    "steps/bounds.py between_balancer_and_nodes": "requests that fail while nodes answer",
+    "steps/bounds.py between_nodes_and_pods": "which nodes' silence counts where requests pass",
+    "steps/between.py _bad_answer": "the answer that Middlewares are asked about",
+    "steps/target_health/zones.py _failing": "which addresses of the load balancer fail",
+    "steps/dns/resolvers.py serving_addresses": "which addresses serve",
+    "steps/request/answers.py every_address_gives_the_expected_answer": "the requests",
+    "steps/request/answers.py the_asked_scheme_is_the_one_that_serves": "the requests",
+    "steps/request/application.py good_requests": "the requests",
+}
+
+
+def looks_at_the_requests() -> Iterator[str]:
+    """Each function of the steps and the scene that asks whether requests succeeded."""
+    for path in (*modules("steps"), *modules("scene")):
+        if of(path) == "scene/outcome.py":
+            continue
+        for function in ast.parse(path.read_text("utf-8")).body:
+            names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+            if names & {"outcome_of", "outcomes", "succeeded"}:
+                yield f"{of(path)} {getattr(function, 'name', '')}"
+
+
+def test_one_place_holds_claims_against_what_the_requests_showed() -> None:
+    assert set(looks_at_the_requests()) == REQUESTS_LOOKED_AT.keys()
+    users = {name for name in MODULES if "upheld(" in MODULES[name].read_text("utf-8")}
+    assert users == {"hopcheck.steps.rule", "hopcheck.verdict.contradicted"}
+
+
+def test_a_finding_claims_for_itself_where_its_rule_claims_nothing() -> None:
+    claiming = set()
+    for scene in map(Scene, RECORDED):
+        for _, rule in RULES:
+            if any(isinstance(one, Claimed) for one in rule.look(scene)):
+                claiming.add(rule.name)
+                assert rule.claims is Claim.STOPS_NOTHING_NOW, rule.name
+    assert claiming
 
 
 def test_only_collectors_import_the_parties_clients() -> None:

@@ -12,6 +12,7 @@ from hopcheck.scene.outcome import Producer, outcome_of, producer, requests_made
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import failure, ref_of
+from hopcheck.verdict.contradicted import Claim, Claimed
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE)
 
@@ -122,16 +123,17 @@ def out_of_service(scene: Scene) -> set[str]:
     }
 
 
-def between_nodes_and_pods(scene: Scene, service: Service) -> list[Finding]:
-    """Traefik's pods answer, whatever they answer, and nodePorts give no answer at all."""
+def between_nodes_and_pods(scene: Scene, service: Service) -> list[Claimed]:
+    """Traefik's pods answer, whatever they answer, and nodePorts give no answer at all.
+
+    Where no node answers here and requests pass, it is the way from here to the nodes.
+    """
     nodes = probes_at(scene, Hop.NODE)
     answered = [p for p in probes_at(scene, Hop.TRAEFIK_POD) if p.exchanges[-1].status is not None]
     passing = [p for p in nodes if p.exchanges[-1].status is not None]
     local = service.spec.external_traffic_policy == "Local"
     if not nodes or not answered or len(passing) == len(nodes) or (local and passing):
         return []
-    if not passing and outcome_of(scene).succeeded:
-        return []  # requests pass where probes from here do not: it is the way from here
     failing = [p for p in nodes if p not in passing]
     # Waiting for an answer is beyond what kube-proxy does.
     if any(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in failing):
@@ -144,18 +146,17 @@ def between_nodes_and_pods(scene: Scene, service: Service) -> list[Finding]:
         failing = [p for p in failing if p.name in unhealthy]
         if not failing:
             return []
-    return [
-        make(
-            "SVC016",
-            ref_of(service),
-            works=listing(p.member for p in answered),
-            fails=listing(p.member for p in failing),
-            actual=listing(said(p) for p in failing),
-            policy="",
-            port="",
-            ns=service.namespace,
-            name="",
-            share=len(failing) / len(nodes),
-            related=tuple(ObjectRef("Node", p.name) for p in failing[:3] if p.name),
-        )
-    ]
+    found = make(
+        "SVC016",
+        ref_of(service),
+        works=listing(p.member for p in answered),
+        fails=listing(p.member for p in failing),
+        actual=listing(said(p) for p in failing),
+        policy="",
+        port="",
+        ns=service.namespace,
+        name="",
+        share=len(failing) / len(nodes),
+        related=tuple(ObjectRef("Node", p.name) for p in failing[:3] if p.name),
+    )
+    return [Claimed(Claim.STOPS_NOTHING_NOW if passing else Claim.STOPS_EVERYTHING, found)]

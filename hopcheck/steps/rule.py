@@ -11,12 +11,11 @@ from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
-from hopcheck.model import Finding
-from hopcheck.scene.outcome import outcome_of
+from hopcheck.model import Finding, Severity
 from hopcheck.scene.scene import Scene
+from hopcheck.verdict.contradicted import Claim, Look, upheld
 
 Party = Literal["dns", "aws", "kube", "traefik", "http"]
-Shown = Literal["any_succeeded", "all_succeeded"]
 
 # All parties but the cluster: at which entryPoint a request arrives, and what it showed.
 BESIDE_KUBE: Final[tuple[Party, ...]] = ("dns", "aws", "traefik", "http")
@@ -25,42 +24,38 @@ BESIDE_KUBE: Final[tuple[Party, ...]] = ("dns", "aws", "traefik", "http")
 class Rule(Struct, frozen=True):
     """One rule. `reads`: whose evidence is collected for it; `uses`: whose it looks at if there.
 
-    `silent_when`: what this run's requests have to show for it to say nothing. `unless`: rules of
-    the same step that see the cause nearer at its source; where one of them speaks it does not.
+    `claims`: how much of the requests what it finds stops, as far as a finding says nothing else;
+    `otherwise`: how severe it is where the requests contradict that, in place of being withdrawn.
+    `unless`: rules of the same step that see the cause nearer at its source; where one of them
+    speaks it does not.
     """
 
     name: str
     sentence: str
-    look: Callable[[Scene], Iterable[Finding]]
+    look: Look
     reads: frozenset[str]
     uses: frozenset[str] = frozenset()
-    silent_when: Shown | None = None
+    claims: Claim = Claim.STOPS_NOTHING_NOW
+    otherwise: Severity | None = None
     unless: tuple[Rule, ...] = ()
 
     def __call__(self, scene: Scene) -> tuple[Finding, ...]:
         """What is wrong; nothing where all is well, or where it cannot be told."""
-        found = tuple(self.look(scene))
-        if not found or (self.silent_when is not None and _shows(scene, self.silent_when)):
-            return ()
-        return () if any(other(scene) for other in self.unless) else found
-
-
-def _shows(scene: Scene, what: Shown) -> bool:
-    seen = outcome_of(scene)
-    least = 1 if what == "any_succeeded" else max(seen.made, 1)
-    return seen.succeeded >= least
+        found = upheld(scene, self.look, self.claims, self.otherwise)
+        return found if found and not any(other(scene) for other in self.unless) else ()
 
 
 def rule(
     *,
     reads: Iterable[Party],
     uses: Iterable[Party] = (),
-    silent_when: Shown | None = None,
+    claims: Claim = Claim.STOPS_NOTHING_NOW,
+    otherwise: Severity | None = None,
     unless: Iterable[Rule] = (),
-) -> Callable[[Callable[[Scene], Iterable[Finding]]], Rule]:
+) -> Callable[[Look], Rule]:
     """Make a rule of a function. Its docstring's first line is the condition that holds."""
 
-    def made(function: Callable[[Scene], Iterable[Finding]]) -> Rule:
+    def made(function: Look) -> Rule:
         sentence = (function.__doc__ or "").strip().partition("\n")[0]
         return Rule(
             function.__name__,
@@ -68,7 +63,8 @@ def rule(
             function,
             frozenset(reads),
             frozenset(uses),
-            silent_when,
+            claims,
+            otherwise,
             tuple(unless),
         )
 

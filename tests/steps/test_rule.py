@@ -12,6 +12,7 @@ from hopcheck.scene.scene import Scene
 from hopcheck.steps import judge
 from hopcheck.steps.ingress import router
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
+from hopcheck.verdict.contradicted import Claim
 from tests.steps.edits import Edit, collected
 from tests.steps.test_gallery import SNAPSHOTS
 
@@ -30,13 +31,13 @@ def always(scene: Scene) -> Iterator[Finding]:
     yield from spoken()
 
 
-@rule(reads=("kube",), silent_when="any_succeeded")
+@rule(reads=("kube",), claims=Claim.STOPS_EVERYTHING)
 def without_success(scene: Scene) -> Iterator[Finding]:
     """Nothing succeeds."""
     yield from spoken()
 
 
-@rule(reads=("kube",), silent_when="all_succeeded")
+@rule(reads=("kube",), claims=Claim.STOPS_A_PART)
 def without_full_success(scene: Scene) -> Iterator[Finding]:
     """Not everything succeeds."""
     yield from spoken()

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from hopcheck.catalogue.catalogue import Raw, listing
 from hopcheck.model import Collected, ErrorKind, Finding, Severity
 from hopcheck.model.aws import LoadBalancer
-from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.dns.records import answers_of, balancer_refs, dig_server, dns_proof, of_host
 from hopcheck.steps.dns.resolvers import one_side_fails, serving_addresses
 from hopcheck.steps.names import last_exchanges
 from hopcheck.steps.rule import Party, rule
+from hopcheck.verdict.contradicted import Claim, Claimed
 
 _ANY: tuple[Party, ...] = ("aws", "kube", "traefik", "http")
 
@@ -27,7 +27,7 @@ def _server(scene: Scene) -> Raw:
 
 
 @rule(reads=("dns",), uses=_ANY)
-def addresses_are_its_load_balancers(scene: Scene) -> Iterator[Finding]:
+def addresses_are_its_load_balancers(scene: Scene) -> Iterator[Finding | Claimed]:
     """The addresses are its load balancer's own.
 
     Addresses that serve are another load balancer of the same site, whoever owns it.
@@ -46,17 +46,18 @@ def addresses_are_its_load_balancers(scene: Scene) -> Iterator[Finding]:
         yield _not_its_own(scene, balancer, foreign, own or ("?",), share)
 
 
-def _strangers(scene: Scene) -> Iterator[Finding]:
+def _strangers(scene: Scene) -> Iterator[Claimed]:
     """Addresses of no load balancer: a fault only where this cluster's own one is elsewhere."""
     if not scene.aws.load_balancers.seen or not scene.feeding or len(scene.chain) > 1:
         return
-    if outcome_of(scene).succeeded or _in_cluster(scene):
+    if _in_cluster(scene):
         return
     feeding = scene.feeding[0]
     own = scene.snapshot.dns.names.get(feeding.dns_name.lower())
     if own is None or not own.seen or set(own.get()) & set(scene.addresses):
         return
-    yield _not_its_own(scene, feeding, scene.addresses, own.get(), None)
+    found = _not_its_own(scene, feeding, scene.addresses, own.get(), None)
+    yield Claimed(Claim.STOPS_EVERYTHING, found)
 
 
 def _not_its_own(
@@ -90,14 +91,14 @@ def _in_cluster(scene: Scene) -> bool:
     return bool(own & set(scene.addresses))
 
 
-@rule(reads=("dns",), uses=_ANY)
+@rule(reads=("dns",), uses=_ANY, claims=Claim.STOPS_EVERYTHING)
 def the_load_balancer_leads_to_this_cluster(scene: Scene) -> Iterator[Finding]:
     """The load balancer that the name leads to sends to this cluster."""
     balancer = scene.balancer
     if balancer is None or balancer in scene.feeding or not _its_own(scene):
         return
     others = [other for other in scene.feeding if other is not balancer]
-    if not others or outcome_of(scene).succeeded or not _details_seen(scene, balancer):
+    if not others or not _details_seen(scene, balancer):
         return
     other = others[0]
     yield of_host(

@@ -24,6 +24,7 @@ from hopcheck.steps.endpoints.policies import kept_out
 from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, misunderstood, transport
 from hopcheck.steps.names import labels_as_text, route_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
+from hopcheck.verdict.contradicted import Claim
 
 _REFUSING = (ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT)
 _SEVERAL_TIMES = 4
@@ -212,7 +213,7 @@ def application_answers(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def traefik_gets_answers(scene: Scene) -> Iterator[Finding]:
     """Traefik gets answers from hosts outside, and from pods that answer when asked directly."""
     instance = scene.instance

@@ -10,11 +10,11 @@ from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Finding, ObjectRef, Severity, Words
 from hopcheck.model.kubernetes import Service
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
-from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import winner
 from hopcheck.steps.names import backend_ref, of_route, route_ref
 from hopcheck.steps.rule import BESIDE_KUBE, rule
+from hopcheck.verdict.contradicted import Claim
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -48,7 +48,12 @@ def _destinations(routing: Routing, route: Route) -> set[tuple[str, str, object]
     return found
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
+@rule(
+    reads=("kube",),
+    uses=BESIDE_KUBE,
+    claims=Claim.STOPS_A_PART,
+    otherwise=Severity.WARNING,
+)
 def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
     """The winner's Prefix ends where an element of the path does.
 
@@ -61,15 +66,12 @@ def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
         if route.host != first.host or route.backends == first.backends or not route.path:
             continue
         if not _within(first.path, path) and _within(route.path, path):
-            made = outcome_of(scene)
-            served = made.made > 0 and made.succeeded == made.made
             yield of_route(
                 "ING008",
                 scene,
                 first,
                 at=first.field,
                 variant="prefix",
-                severity=Severity.WARNING if served else None,
                 related=(route_ref(route, route.field), *map(backend_ref, first.backends)),
                 loser=text("said", "path_of", path=route.path, route=route_ref(route)),
                 **_ranks(first, route),
@@ -105,7 +107,7 @@ def own_host_outranks_a_wildcard(scene: Scene) -> Iterator[Finding]:
             return
 
 
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def set_priority_leaves_the_host_its_own_route(scene: Scene) -> Iterator[Finding]:
     """No priority that was set takes the host's requests from the route that names the host.
 

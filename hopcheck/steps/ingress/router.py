@@ -19,6 +19,7 @@ from hopcheck.steps.ingress import entry_points, middlewares, references, tls
 from hopcheck.steps.ingress.standing import only_candidate, route_in_question
 from hopcheck.steps.names import last_exchanges, of_route, ref_of, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
+from hopcheck.verdict.contradicted import Claim
 
 # What a route refers to: each of these rules sees the cause of a disabled router at its source.
 ON_THE_ROUTE: tuple[Rule, ...] = (
@@ -92,7 +93,7 @@ def router_is_enabled(scene: Scene) -> Iterator[Finding]:
 @rule(
     reads=("kube", "traefik"),
     uses=BESIDE_KUBE,
-    silent_when="any_succeeded",
+    claims=Claim.STOPS_EVERYTHING,
     unless=(*ON_THE_ROUTE, router_is_enabled),
 )
 def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:

@@ -29,8 +29,9 @@ def sight(scene: Scene) -> Judgement:
         return Judgement(Step.INGRESS, gaps=(kube_gap("ingresses", scene.kube.of(Ingress)),))
     facts = _facts(scene, routing)
     winner = routing.selection.winner
+    works = outcome_of(scene).succeeded > 0
     if winner is None:
-        return _without_winner(scene, routing, facts)
+        return _without_winner(scene, routing, facts, works=works)
     names = listing(map(route_ref, routing.selection.order))
     undecided = Gap("undecided", Why.NOT_NEEDED, params={"names": names})
     if guessed(scene):
@@ -39,15 +40,14 @@ def sight(scene: Scene) -> Judgement:
     if routing.gateway:
         gaps = (*gaps, gateway_gap(routing, required=False))
     # Whether an answer or Traefik itself shows that the route is loaded.
-    proven = outcome_of(scene).succeeded > 0 or loaded_somewhere(scene, routing)
+    proven = works or loaded_somewhere(scene, routing)
     if winner.uncertain and not proven:
         gaps = (*gaps, undecided)
     return Judgement(Step.INGRESS, gaps=gaps, seen=True, facts=facts)
 
 
-def _without_winner(scene: Scene, routing: Routing, facts: Facts) -> Judgement:
+def _without_winner(scene: Scene, routing: Routing, facts: Facts, *, works: bool) -> Judgement:
     selection, other = routing.selection, routing.other_provider
-    works = outcome_of(scene).succeeded > 0
     if other is not None:
         note = text("na", "file_provider", host=scene.target.host, provider=other)
         facts["route.label"] = text("found", "provider", name=other)

@@ -18,6 +18,7 @@ from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import all_kinds_seen, obstacle, unserved
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
+from hopcheck.verdict.contradicted import Claim
 
 _NAMES_NO_CLASS = (Excluded.ANNOTATION_OTHER, Excluded.NO_CLASS_BUT_FLAG)
 _Left = tuple[Route, Exclusion, Words]
@@ -42,7 +43,7 @@ def _left_out(scene: Scene, code: str) -> Iterator[_Left]:
         yield route, why, said
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def ingress_class_is_traefiks(scene: Scene) -> Iterator[Finding]:
     """The class of the host's route is one that Traefik reads."""
     for route, why, words in _left_out(scene, "ING002"):
@@ -61,7 +62,7 @@ def ingress_class_is_traefiks(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def traefik_watches_the_route(scene: Scene) -> Iterator[Finding]:
     """Traefik watches the namespace and the labels of the host's route."""
     for route, why, words in _left_out(scene, "ING003"):
@@ -69,14 +70,14 @@ def traefik_watches_the_route(scene: Scene) -> Iterator[Finding]:
         yield of_route("ING003", scene, route, actual=actual, related=related, **words)
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def route_has_a_form_that_traefik_reads(scene: Scene) -> Iterator[Finding]:
     """The host's route has paths, a Service, and annotations that Traefik can read."""
     for route, _, words in _left_out(scene, "ING006"):
         yield of_route("ING006", scene, route, **words)
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def one_entry_point_exists(scene: Scene) -> Iterator[Finding]:
     """An entryPoint that the host's route asks for exists."""
     for route, _, words in _left_out(scene, "ING010"):
@@ -91,7 +92,7 @@ def one_entry_point_exists(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def rule_can_be_read(scene: Scene) -> Iterator[Finding]:
     """Traefik can read the route's rule."""
     version = str(routing_of(scene).view.version or "v3")
@@ -127,7 +128,7 @@ def _problem(error: str) -> str:
     return f"{text('rule', problem)}: {where}"
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def references_are_permitted(scene: Scene) -> Iterator[Finding]:
     """Traefik's settings permit what the route refers to in other namespaces and providers."""
     for route, why, words in _left_out(scene, "ING020"):
@@ -135,7 +136,7 @@ def references_are_permitted(scene: Scene) -> Iterator[Finding]:
         yield of_route("ING020", scene, route, reference=named, related=related, **words)
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def path_is_routed(scene: Scene) -> Iterator[Finding]:
     """The host's route has the path."""
     found = obstacle(scene)
@@ -152,7 +153,7 @@ def path_is_routed(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def request_arrives_where_the_route_listens(scene: Scene) -> Iterator[Finding]:
     """The request arrives at an entryPoint of the host's route, with TLS or without as it asks."""
     found = obstacle(scene)
@@ -181,7 +182,7 @@ def _near(scene: Scene) -> list[Miss] | None:
     return [m for m in selection.misses if m.reason is Excluded.HOST_MISMATCH]
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE, silent_when="any_succeeded")
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
 def host_is_routed(scene: Scene) -> Iterator[Finding]:
     """A route names the host."""
     near = _near(scene)

@@ -15,7 +15,6 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
     Producer,
     certificate_problem,
-    outcome_of,
     producer,
     requests_made,
 )
@@ -35,25 +34,32 @@ from hopcheck.steps.target_health.front import (
     service_refs,
     way_of,
 )
+from hopcheck.verdict.contradicted import Claim
 
 Mixup = Literal["entry", "redirect", "told", "tls", "plain"]
 
 
-@rule(reads=("dns", "aws"), uses=BEHIND)
+@rule(
+    reads=("dns", "aws"),
+    uses=BEHIND,
+    claims=Claim.STOPS_EVERYTHING,
+    otherwise=Severity.WARNING,
+)
 def the_load_balancer_is_active(scene: Scene) -> Iterator[Finding]:
-    """AWS says that the load balancer is active."""
+    """AWS says that the load balancer is active.
+
+    One that serves all the same is no outage: a new one is ready before AWS says so.
+    """
     balancer = balancer_of(scene)
     code = balancer.state.code if balancer is not None else ""
     if balancer is None or code in ("", "active"):
         return
     impaired = code == "active_impaired"
-    # One that serves all the same is no outage: a new one is ready before AWS says so.
-    mild = impaired or bool(outcome_of(scene).succeeded)
     yield make(
         "TGT001",
         lb_ref(balancer),
         variant="impaired" if impaired else None,
-        severity=Severity.WARNING if mild else None,
+        severity=Severity.WARNING if impaired else None,
         lb=balancer.load_balancer_name,
         state=code,
         reason=f" ({balancer.state.reason})" if balancer.state.reason else "",
@@ -117,7 +123,7 @@ def _no_listener(scene: Scene, balancer: LoadBalancer, port: int, scheme: str) -
 # --- what is spoken on both sides
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
 def the_listener_leads_to_the_entrypoint_of_its_scheme(scene: Scene) -> Iterator[Finding]:
     """What the listener passes on arrives at the entryPoint for the scheme of the URL."""
     for way, group, number, port in _mixed_up(scene, "entry"):
@@ -140,7 +146,7 @@ def the_listener_leads_to_the_entrypoint_of_its_scheme(scene: Scene) -> Iterator
         )
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
 def nothing_redirects_to_https_behind_ended_tls(scene: Scene) -> Iterator[Finding]:
     """Behind a listener that ends TLS nothing redirects to https what came by https."""
     for way, group, _, port in _mixed_up(scene, "redirect", "told"):
@@ -157,7 +163,7 @@ def nothing_redirects_to_https_behind_ended_tls(scene: Scene) -> Iterator[Findin
         )
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
 def both_ends_speak_tls_or_neither(scene: Scene) -> Iterator[Finding]:
     """What the target group speaks is what the entryPoint behind it expects."""
     for way, group, number, port in _mixed_up(scene, "tls", "plain"):

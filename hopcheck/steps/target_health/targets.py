@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from hopcheck.catalogue.catalogue import has_text, listing, text
 from hopcheck.model import Finding, ObjectRef, Severity, Words
 from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
-from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import traefik_refs
 from hopcheck.steps.rule import rule
@@ -24,6 +23,7 @@ from hopcheck.steps.target_health.front import (
 from hopcheck.steps.target_health.groups import groups_of, is_strange, judged_groups
 from hopcheck.steps.target_health.listeners import led_elsewhere
 from hopcheck.steps.target_health.zones import zone_of
+from hopcheck.verdict.contradicted import Claim, Claimed
 
 # Nodes that no load balancer is meant to reach (Kubernetes, "Well-Known Labels").
 _NOT_MEANT = (
@@ -52,7 +52,7 @@ def the_group_has_targets(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
 def the_targets_are_this_clusters(scene: Scene) -> Iterator[Finding]:
     """A target at least is a node or a Traefik pod of this cluster.
 
@@ -88,7 +88,7 @@ def the_targets_are_this_clusters(scene: Scene) -> Iterator[Finding]:
 
 
 @rule(reads=WAY, uses=SHOWN)
-def targets_are_on_a_port_of_traefik(scene: Scene) -> Iterator[Finding]:
+def targets_are_on_a_port_of_traefik(scene: Scene) -> Iterator[Finding | Claimed]:
     """Every target is registered on a port at which Traefik is reached."""
     for group in judged_groups(scene):
         wrong: Counter[tuple[Kind, int]] = Counter()
@@ -96,10 +96,11 @@ def targets_are_on_a_port_of_traefik(scene: Scene) -> Iterator[Finding]:
             known = _numbers(scene, target.kind) if target.kind is not None else []
             if target.kind is None or not known or target.leads is not None:
                 continue
-            if not _forwarded(scene, group, target.port):
-                wrong[target.kind, target.port] += 1
+            wrong[target.kind, target.port] += 1
         for (kind, port), count in wrong.items():
-            yield _off_port(scene, group, kind, port, count)
+            forwarded = _may_be_forwarded(scene, group, port)
+            claim = Claim.STOPS_A_PART if forwarded else Claim.STOPS_NOTHING_NOW
+            yield Claimed(claim, _off_port(scene, group, kind, port, count))
 
 
 def _numbers(scene: Scene, kind: Kind) -> list[int]:
@@ -138,17 +139,16 @@ def _words(scene: Scene) -> Words:
     }
 
 
-def _forwarded(scene: Scene, group: GroupLink, port: int) -> bool:
-    """Whether something that is no Service of the cluster passes the port on, and does it well.
+def _may_be_forwarded(scene: Scene, group: GroupLink, port: int) -> bool:
+    """Whether something that is no Service of the cluster may pass the port on.
 
     Forwarders on the nodes (servicelb's pods, a proxy in the host network): a target on the port
-    is healthy, no Service has the port, and every request succeeds. One forwarder of several may
-    be down: then its target is unhealthy, and the port is right all the same.
+    is healthy, and no Service has the port. One forwarder of several may be down: then its target
+    is unhealthy, and the port is right all the same, as requests that all succeed show.
     """
-    made = outcome_of(scene)
     owned = any(one.node_port == port for service in scene.services for one in service.spec.ports)
     healthy = any(target.port == port for target in group.in_state("healthy"))
-    return healthy and not owned and made.made > 0 and made.succeeded == made.made
+    return healthy and not owned
 
 
 @rule(reads=WAY, uses=SHOWN)
@@ -187,7 +187,7 @@ def targets_of_a_group_lead_to_one_entrypoint(scene: Scene) -> Iterator[Finding]
             )
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
 def both_ends_speak_proxy_protocol_or_neither(scene: Scene) -> Iterator[Finding]:
     """Where the group sends the PROXY protocol, the entryPoint behind it accepts it."""
     attribute = "proxy_protocol_v2.enabled"

@@ -12,12 +12,12 @@ from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, ObjectRef, Replica, Why
 from hopcheck.model.kubernetes import EndpointSlice, Middleware, Service, TraefikService
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
-from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.probes import endpoint_addresses
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
 from hopcheck.steps.names import backend_ref, route_ref, traefik_refs
 from hopcheck.steps.rule import Party, rule
+from hopcheck.verdict.contradicted import Claim
 
 _READS: tuple[Party, ...] = ("kube", "traefik")
 _USES: tuple[Party, ...] = ("dns", "aws", "http")
@@ -81,15 +81,13 @@ def every_replica_has_loaded_the_route(scene: Scene) -> Iterator[Finding]:
     )
 
 
-@rule(reads=_READS, uses=_USES)
+@rule(reads=_READS, uses=_USES, claims=Claim.STOPS_EVERYTHING)
 def the_declared_route_is_loaded(scene: Scene) -> Iterator[Finding]:
     """The route that is declared is loaded."""
     lacking, routing = _lacking(scene), routing_of(scene)
     route = routing.selection.winner
     if not lacking or route is None or Loaded.YES in states_of(scene).values():
         return  # where nothing is declared, the route's own step says so
-    if outcome_of(scene).succeeded:
-        return
     unread = _unread(scene, routing, route)
     accused = (*traefik_refs(scene), _ref(lacking[0]))[0]
     yield _of_replicas(
@@ -171,11 +169,11 @@ def _servers(replica: Replica, rule: str, names: list[ObjectRef]) -> list[str]:
     return [url for url in found if url]
 
 
-@rule(reads=_READS, uses=_USES)
+@rule(reads=_READS, uses=_USES, claims=Claim.STOPS_EVERYTHING)
 def no_log_complains_of_the_route(scene: Scene) -> Iterator[Finding]:
     """No log has a recent error about the route's object: information, logs are history."""
     route = routing_of(scene).selection.winner
-    if route is None or outcome_of(scene).succeeded:
+    if route is None:
         return
     for replica in _running(scene):
         log = replica.log.or_else(()) or ()

@@ -22,12 +22,12 @@ from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Severity
 from hopcheck.model.kubernetes import Container, ContainerProbe, Node, Pod
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
 from hopcheck.steps.names import ref_of
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.steps.traefik_service.service import WAY, pods_of, workload_ref
+from hopcheck.verdict.contradicted import Claim, Claimed
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
 _STATIC = re.compile(
@@ -208,28 +208,28 @@ def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
 
 
 @rule(reads=(*WAY, "traefik"), uses=("http",))
-def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding]:
+def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding | Claimed]:
     """The API server lets Traefik list what its providers read.
 
     Forbidden lists count where the provider delivers nothing, or requests fail, now.
     """
-    for pod in _standing(scene):
-        replica = _replica(scene, pod.name)
-        if replica is None:
-            continue
+    asked = [(pod, _replica(scene, pod.name)) for pod in _standing(scene)]
+    known = [(pod, replica) for pod, replica in asked if replica is not None]
+    # Of which it is known that nothing was delivered is told first: no answer contradicts that.
+    for pod, replica in sorted(known, key=lambda one: _delivered(one[1]) is None):
         lines = _repeated(scene, replica)
         resources = sorted(forbidden_resources(lines))
         unknown = not resources
         resources = resources or sorted(unauthenticated_kinds(lines))
         if not resources or _delivered(replica):
             continue
-        if _delivered(replica) is None and outcome_of(scene).succeeded:
-            continue
         account = pod.spec.service_account_name or "default"
         said = "failed to list" if unknown else "forbidden"
         proof = [line for line in lines if said in line.raw][-1:]
         source, ref = text("source", "log", pod=replica.pod), workload_ref(pod)
-        yield make(
+        unsure = _delivered(replica) is None
+        claim = Claim.STOPS_EVERYTHING if unsure else Claim.STOPS_NOTHING_NOW
+        found = make(
             "SVC011",
             ref,
             variant="unauthenticated" if unknown else None,
@@ -244,11 +244,12 @@ def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding]:
             evidence=(Evidence(source, *excerpt(lines, proof)),) if proof else (),
             related=(ObjectRef("ServiceAccount", account, ref.namespace),),
         )
+        yield Claimed(claim, found)
         return
 
 
 @rule(reads=(*WAY, "traefik"), uses=("http",))
-def the_routes_provider_is_on(scene: Scene) -> Iterator[Finding]:
+def the_routes_provider_is_on(scene: Scene) -> Iterator[Finding | Claimed]:
     """The provider that reads the kind of the host's route is on, in every pod on the way.
 
     Off in all of them counts where no request succeeds; in some, whatever was drawn.
@@ -259,10 +260,10 @@ def the_routes_provider_is_on(scene: Scene) -> Iterator[Finding]:
         off = [pod for pod in pods if pod.ready and _lacks_provider(scene, pod, winner)]
         if off and len(off) < len(pods):
             yield _provider_off(scene, off[0], winner, len(off) / len(pods))
-    elif lead is not None and pods and not outcome_of(scene).succeeded:
+    elif lead is not None and pods:
         for route in routing.selection.excluded if scene.static.known else ():
             if {why.reason for why in route.excluded} == {Excluded.PROVIDER_DISABLED}:
-                yield _provider_off(scene, lead, route, None)
+                yield Claimed(Claim.STOPS_EVERYTHING, _provider_off(scene, lead, route, None))
                 return
 
 

@@ -18,6 +18,7 @@ from hopcheck.steps.bounds import between_nodes_and_pods
 from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs
 from hopcheck.steps.network_policies import closed_entrance
 from hopcheck.steps.rule import Party, rule
+from hopcheck.verdict.contradicted import Claim, Claimed
 
 WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube")
 SHOWN: Final[tuple[Party, ...]] = ("traefik", "http")
@@ -57,7 +58,7 @@ def _words(service: Service) -> Words:
     }
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded")
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
 def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     """A Service leads to Traefik's pods, or the targets reach them without one."""
     instance = scene.instance
@@ -77,7 +78,7 @@ def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     )
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="all_succeeded")
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_A_PART)
 def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
     """The selector of Traefik's Service picks Traefik's pods."""
     service, pods = service_of(scene), pods_of(scene)
@@ -106,7 +107,7 @@ def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
 @rule(
     reads=WAY,
     uses=SHOWN,
-    silent_when="any_succeeded",
+    claims=Claim.STOPS_EVERYTHING,
     unless=(the_selector_picks_traefiks_pods,),
 )
 def nodes_that_are_targets_have_a_port_for_it(scene: Scene) -> Iterator[Finding]:
@@ -135,7 +136,7 @@ def _groups(scene: Scene) -> tuple[ObjectRef, ...]:
 _BEFORE_THE_PORT = (the_selector_picks_traefiks_pods, nodes_that_are_targets_have_a_port_for_it)
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="any_succeeded", unless=_BEFORE_THE_PORT)
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING, unless=_BEFORE_THE_PORT)
 def the_service_has_a_port_for_the_scheme(scene: Scene) -> Iterator[Finding]:
     """The Service has a port for the scheme of the URL."""
     service, target = service_of(scene), scene.target
@@ -158,7 +159,7 @@ def _used(scene: Scene) -> TraefikPort | None:
     return used if used is not None and used.service is not None else None
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="all_succeeded", unless=_BEFORE_THE_PORT)
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_A_PART, unless=_BEFORE_THE_PORT)
 def the_target_port_is_a_port_of_the_pods(scene: Scene) -> Iterator[Finding]:
     """A targetPort that is a name is the name of a port of the pods."""
     service, used, pods = service_of(scene), _used(scene), pods_of(scene)
@@ -182,7 +183,7 @@ def the_target_port_is_a_port_of_the_pods(scene: Scene) -> Iterator[Finding]:
 @rule(
     reads=WAY,
     uses=SHOWN,
-    silent_when="any_succeeded",
+    claims=Claim.STOPS_EVERYTHING,
     unless=(*_BEFORE_THE_PORT, the_target_port_is_a_port_of_the_pods),
 )
 def the_port_leads_to_its_entrypoint(scene: Scene) -> Iterator[Finding]:
@@ -290,7 +291,7 @@ _OF_THE_PORT = (
 )
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="all_succeeded", unless=_OF_THE_PORT)
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_A_PART, unless=_OF_THE_PORT)
 def a_target_has_a_pod_under_policy_local(scene: Scene) -> Iterator[Finding]:
     """Under externalTrafficPolicy Local a node that is a target has a ready Traefik pod."""
     service = service_of(scene)
@@ -316,7 +317,7 @@ def a_target_has_a_pod_under_policy_local(scene: Scene) -> Iterator[Finding]:
 OF_THE_SERVICE = (*_OF_THE_PORT, a_target_has_a_pod_under_policy_local)
 
 
-@rule(reads=WAY, uses=SHOWN, silent_when="all_succeeded", unless=OF_THE_SERVICE)
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_A_PART, unless=OF_THE_SERVICE)
 def network_policies_admit_the_nodes(scene: Scene) -> Iterator[Finding]:
     """No NetworkPolicy on Traefik's pods keeps out what comes through the nodes."""
     made, used, service = requests_made(scene.snapshot), scene.used_port, service_of(scene)
@@ -357,7 +358,7 @@ def _passes(scene: Scene) -> bool:
     uses=SHOWN,
     unless=(*OF_THE_SERVICE, network_policies_admit_the_nodes, every_pod_listens_on_the_port),
 )
-def nodes_pass_on_what_pods_answer(scene: Scene) -> list[Finding]:
+def nodes_pass_on_what_pods_answer(scene: Scene) -> list[Claimed]:
     """Where Traefik's pods answer, the nodes' ports answer as well."""
     service = service_of(scene)
     return between_nodes_and_pods(scene, service) if service is not None else []

@@ -10,16 +10,17 @@ from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Facts, Finding, Gap, Judgement, ObjectRef, Step, Why
 from hopcheck.model.kubernetes import Pod, Service
 from hopcheck.scene.chain import TraefikPort
-from hopcheck.scene.outcome import Producer, outcome_of, producer
+from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import ref_of
 from hopcheck.steps.rule import rule
 from hopcheck.steps.traefik_service import service
 from hopcheck.steps.traefik_service.service import SHOWN, WAY, full_name, in_sight, workload_ref
+from hopcheck.verdict.contradicted import Claim, Claimed
 
 
 @rule(reads=WAY, uses=SHOWN, unless=service.OF_THE_SERVICE)
-def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding]:
+def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding | Claimed]:
     """Traefik runs in this cluster, behind its Service where it has one.
 
     Missing is only what could have been seen.
@@ -32,7 +33,8 @@ def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding]:
     if found is None:
         ref = workloads[0] if workloads else ObjectRef("Deployment", "traefik")
         detail = text("searched", "no_pod", what=ref) if workloads else ""
-        yield make("SVC015", ref, searched=text("searched", "cluster"), detail=detail)
+        nowhere = make("SVC015", ref, searched=text("searched", "cluster"), detail=detail)
+        yield Claimed(Claim.STOPS_EVERYTHING, nowhere)
     elif not _pods_unseen(scene, found):
         ref = workloads[0] if workloads else ref_of(found)
         zero = text("searched", "zero", workload=ref) if _scaled_down(scene, ref) else ""
@@ -49,7 +51,7 @@ def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding]:
 def _seen_to_be_nowhere(scene: Scene) -> bool:
     """Whether every pod of the cluster could be seen, and nothing answers as Traefik does."""
     everywhere = scene.kube.lists.get("pods")
-    if scene.kube.namespace is not None or outcome_of(scene).succeeded:
+    if scene.kube.namespace is not None:
         return False
     if everywhere is None or not everywhere.seen or everywhere.truncated:
         return False
