@@ -21,6 +21,7 @@ RULES = (
     targets.nodes_with_a_pod_are_registered_under_policy_local,
     zones.every_zone_has_a_healthy_target,
     targets.both_ends_speak_proxy_protocol_or_neither,
+    targets.every_pod_accepts_the_proxy_protocol_that_is_sent,
     targets.no_target_is_on_its_way,
     targets.every_address_is_a_pods,
     # their health

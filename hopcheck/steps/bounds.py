@@ -129,7 +129,9 @@ def between_nodes_and_pods(scene: Scene, service: Service) -> list[Claimed]:
     Where no node answers here and requests pass, it is the way from here to the nodes.
     """
     nodes = probes_at(scene, Hop.NODE)
-    answered = [p for p in probes_at(scene, Hop.TRAEFIK_POD) if p.exchanges[-1].status is not None]
+    pods = probes_at(scene, Hop.TRAEFIK_POD)
+    # Where a pod gives no answer itself, what a node lacks may be that pod's.
+    answered = pods if all(p.exchanges[-1].status is not None for p in pods) else []
     passing = [p for p in nodes if p.exchanges[-1].status is not None]
     local = service.spec.external_traffic_policy == "Local"
     if not nodes or not answered or len(passing) == len(nodes) or (local and passing):

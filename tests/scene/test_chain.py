@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hopcheck.engine.replay import replay
-from hopcheck.model import Report, Snapshot
+from hopcheck.model import Report, Snapshot, Verdict
 from hopcheck.scene.chain import Chain
 from hopcheck.scene.scene import Scene
 from tests.steps.edits import Edit, collected
@@ -198,6 +198,30 @@ def test_the_proxy_protocol_at_one_end(name: str) -> None:
     e.no_other_scheme()
     e.only_pods()
     assert roots(replay(e.snapshot())) == [("TGT018", GROUP)]
+
+
+def test_one_of_two_pods_without_the_proxy_protocol_that_is_sent() -> None:
+    e = Edit()
+    e.arguments("--entryPoints.websecure.proxyProtocol.insecure=true")
+    deaf = e.traefik_pods[1]
+    deaf["spec"]["containers"][0]["args"].pop()
+    deaf["metadata"]["ownerReferences"][0]["name"] = "traefik-canary-6c5d7f8b9"
+    deaf["metadata"]["labels"]["pod-template-hash"] = "6c5d7f8b9"
+    arn = e.group()["TargetGroupArn"]
+    e.aws["target_group_attributes"][arn]["value"]["proxy_protocol_v2.enabled"] = "true"
+    report = replay(e.snapshot())
+    assert roots(report) == [("TGT018", "traefik-canary")]
+    assert report.verdict is Verdict.DEGRADED
+
+
+def test_a_check_of_pods_on_a_node_port_asks_nobody() -> None:
+    e = Edit()
+    TYPES["pods"][0](e)
+    e.group()["HealthCheckPort"] = "30900"
+    for described in e.health():
+        described["HealthCheckPort"] = "30900"
+        described["TargetHealth"] = {"State": "unhealthy", "Reason": "Target.FailedHealthChecks"}
+    assert roots(replay(e.snapshot())) == [("TGT015", GROUP)]
 
 
 @pytest.mark.parametrize("name", TYPES)

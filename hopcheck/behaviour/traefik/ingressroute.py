@@ -103,6 +103,9 @@ class _Reader:
         for at, each in enumerate(services):
             place, name = f"{field}[{at}]", each.name
             meant = self.allow(place, name, each.namespace)
+            # makeServersTransportKey: such a name may mean another namespace's.
+            if each.servers_transport.endswith("@kubernetescrd"):
+                self.allow(f"{place}.serversTransport", each.servers_transport, None)
             out.append(backend_of(each, meant, place))
         return tuple(out)
 

@@ -64,13 +64,15 @@ def _check_port(group: GroupLink) -> str:
 
 def _known(scene: Scene, group: GroupLink) -> set[int]:
     """Ports at which something of Traefik answers a check of these targets."""
-    found = {port.node_port for port in scene.own_ports if port.node_port}
+    found: set[int] = set()
+    if group.of_addresses:
+        found |= {port.container_port for port in scene.own_ports if port.container_port}
+    if group.of_addresses and all(target.id in scene.pod_addresses for target in group.targets):
+        return found  # pods have no nodePorts
     service = scene.traefik_service
     health = service.spec.health_check_node_port if service is not None else None
     found |= {health} if health else set()
-    if group.of_addresses:
-        found |= {port.container_port for port in scene.own_ports if port.container_port}
-    return found
+    return found | {port.node_port for port in scene.own_ports if port.node_port}
 
 
 @rule(reads=WAY, uses=SHOWN)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from hopcheck.catalogue.catalogue import has_text, listing, text
+from hopcheck.catalogue.catalogue import has_text, listing, make, text
 from hopcheck.model import Finding, ObjectRef, Severity, Words
 from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.names import traefik_refs
+from hopcheck.steps.names import ref_of, traefik_refs, workload_refs
 from hopcheck.steps.rule import rule
 from hopcheck.steps.target_health.front import (
     BEHIND,
@@ -204,8 +204,45 @@ def both_ends_speak_proxy_protocol_or_neither(scene: Scene) -> Iterator[Finding]
                     entry=entry.name,
                     attribute="true",
                     entry_state=text("said", "no_proxy_protocol"),
+                    workload="",
+                    count="",
+                    total="",
                     related=traefik_refs(scene),
                 )
+
+
+@rule(reads=WAY, uses=SHOWN)
+def every_pod_accepts_the_proxy_protocol_that_is_sent(scene: Scene) -> Iterator[Finding]:
+    """Where the group sends the PROXY protocol, every Traefik pod behind it accepts it.
+
+    Which of them a connection meets is a draw: no good answer says that all is well.
+    """
+    pods = [pod for pod in (scene.instance.pods if scene.instance else ()) if pod.ready]
+    for group in judged_groups(scene):
+        if group.attributes.get("proxy_protocol_v2.enabled") != "true":
+            continue
+        reached = (group.leads(number) for number in group.numbers)
+        for name in {p.entry_point.name for p in reached if p and p.entry_point}:
+            own = ((pod, scene.static_of(pod).entry_points.get(name)) for pod in pods)
+            deaf = [pod for pod, entry in own if entry is not None and not entry.proxy_protocol]
+            if not deaf or len(deaf) == len(pods):
+                continue
+            owner = next(iter(workload_refs(deaf, deaf[0].namespace)))
+            yield make(
+                "TGT018",
+                owner,
+                variant="part",
+                tg=group.name,
+                tg_arn=group.arn,
+                entry=name,
+                attribute="true",
+                entry_state=text("said", "no_proxy_protocol"),
+                workload=str(owner),
+                count=len(deaf),
+                total=len(pods),
+                share=group.share * len(deaf) / len(pods),
+                related=(group.ref, *map(ref_of, deaf[:3])),
+            )
 
 
 # --- whether they are used, and who is missing
