@@ -11,30 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 
 from hopcheck.collect.web.deliver import deliver
 from hopcheck.model import Report
 from hopcheck.report.store import slug
 from hopcheck.schedule.fleet_model import FleetHost, FleetResult
 from hopcheck.schedule.outlets.destination import Destination, DestinationError, Directory
-from hopcheck.schedule.outlets.incidents import Message, Observation, observe
+from hopcheck.schedule.outlets.incidents import Message, Outcome, observe
 from hopcheck.schedule.outlets.notify import load_memory, notify
 from hopcheck.schedule.outlets.settings import Outlets
 from hopcheck.schedule.outlets.workspace import MEMORY, METRICS
-
-
-class Outcome(Struct, frozen=True):
-    """What one run, or the shards of one, gave the outlets to tell of."""
-
-    observations: tuple[Observation, ...] = ()
-    quiet: tuple[str, ...] = ()  # slugs of hosts in maintenance
-    known: tuple[str, ...] | None = None  # slugs of all configured hosts; None: not all are known
-    runs: tuple[tuple[str, str], ...] = ()  # (slug, directory) of what was written
-    verdicts: dict[str, int] = {}
-    defects: int = 0
-    seconds: float = 0.0
-    finished_at: str = ""
 
 
 def outcome_of(result: FleetResult) -> Outcome:

@@ -67,6 +67,19 @@ class Observation(Struct, frozen=True):
     link: str | None = None
 
 
+class Outcome(Struct, frozen=True):
+    """What one run, or the shards of one, gave the outlets to tell of."""
+
+    observations: tuple[Observation, ...] = ()
+    quiet: tuple[str, ...] = ()  # slugs of hosts in maintenance
+    known: tuple[str, ...] | None = None  # slugs of all configured hosts; None: not all are known
+    runs: tuple[tuple[str, str], ...] = ()  # (slug, directory) of what was written
+    verdicts: dict[str, int] = {}
+    defects: int = 0
+    seconds: float = 0.0
+    finished_at: str = ""
+
+
 class Incident(Struct, frozen=True):
     """An incident that somebody was told of (or is being told)."""
 

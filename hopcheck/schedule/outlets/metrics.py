@@ -20,7 +20,7 @@ from hopcheck.model import Report, Step, Verdict
 from hopcheck.report.json import public_url
 
 if TYPE_CHECKING:
-    from hopcheck.schedule.outlets.after import Outcome
+    from hopcheck.schedule.outlets.incidents import Outcome
 
 PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 _STARTS = ("dns", "connect", "tls", "first_byte")  # a timing's phases, in the order of PHASES

@@ -19,7 +19,7 @@ from hopcheck.report.store import HISTORY, LATEST, slug
 from hopcheck.schedule.fleet_model import FleetResult
 from hopcheck.schedule.fleet_shards import Shard
 from hopcheck.schedule.outlets import shards
-from hopcheck.schedule.outlets.after import Outcome, expose, outcome_of, tell
+from hopcheck.schedule.outlets.after import expose, outcome_of, tell
 from hopcheck.schedule.outlets.destination import (
     Destination,
     DestinationError,
@@ -27,6 +27,7 @@ from hopcheck.schedule.outlets.destination import (
     destination,
     in_parallel,
 )
+from hopcheck.schedule.outlets.incidents import Outcome
 from hopcheck.schedule.outlets.settings import Outlets, read_outlets
 from hopcheck.schedule.outlets.wording import title
 from hopcheck.schedule.outlets.workspace import METRICS, Workspace

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from hopcheck.schedule.outlets.after import Outcome
 from hopcheck.schedule.outlets.destination import Destination, DestinationError
+from hopcheck.schedule.outlets.incidents import Outcome
 
 _POLL_S = 2.0
 MERGED = "shards/merged.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
+from hopcheck.behaviour.kubernetes.graph import WORKLOADS
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Facts, Finding, Gap, Judgement, ObjectRef, Step, Why
@@ -76,7 +77,8 @@ def _empty_workloads(scene: Scene) -> list[ObjectRef]:
 
 
 def _scaled_down(scene: Scene, ref: ObjectRef) -> bool:
-    listed = scene.kube.list(f"{ref.kind.lower()}s", ref.namespace).or_else(()) or ()
+    resource = WORKLOADS.get(ref.kind)
+    listed = scene.kube.list(resource, ref.namespace).or_else(()) if resource else ()
     return any(o.name == ref.name and o.spec.replicas == 0 for o in listed)
 
 

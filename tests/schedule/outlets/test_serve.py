@@ -21,8 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from hopcheck.engine.replay import replay
 from hopcheck.model import Report
 from hopcheck.report.evidence import load
-from hopcheck.schedule.outlets.after import Outcome
 from hopcheck.schedule.outlets.destination import Destination, DestinationError, Directory, Stored
+from hopcheck.schedule.outlets.incidents import Outcome
 from hopcheck.schedule.outlets.metrics import Metrics, registry
 from hopcheck.schedule.outlets.serve import Site, split_listen
 from tests.schedule.outlets.receiving import free_port
