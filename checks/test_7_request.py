@@ -17,6 +17,7 @@ RULES = (
     certificates.the_certificate_is_valid,
     certificates.the_certificate_is_valid_for_long_enough,
     answers.every_address_gives_the_expected_answer,
+    answers.traefik_fails_at_no_hop,
     versions.either_version_of_http_serves,
     direct.pods_serve_when_asked_directly,
     application.the_default_path_has_something,

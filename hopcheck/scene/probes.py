@@ -32,6 +32,12 @@ def probes_at(scene: Scene, hop: Hop) -> list[Probe]:
     ]
 
 
+def through_traefik(scene: Scene) -> list[Probe]:
+    """The host's request sent to the hops from which Traefik passes it on."""
+    hops = (Hop.NODE, Hop.TRAEFIK_SERVICE, Hop.TRAEFIK_POD)
+    return [probe for hop in hops for probe in probes_at(scene, hop)]
+
+
 def hop_targets(
     kube: KubeEvidence, target: Target, instance: Instance | None = None
 ) -> list[HopTarget]:

@@ -38,6 +38,11 @@ class Upstream:
         self.full = f"{self.namespace}/{self.name}"
 
     @property
+    def alone(self) -> bool:
+        """Whether it gets all requests of the route."""
+        return self.share in (None, 1.0)
+
+    @property
     def ref(self) -> ObjectRef:
         """The Service."""
         return self.at(None)

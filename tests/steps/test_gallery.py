@@ -201,7 +201,7 @@ EXPECTED = {
     "ir-v2-template": ("broken", ROUTE, "*ING021 REQ009"),
     "svc-externalname-silent": ("broken", SERVICE, "*END014 REQ009"),
     "ir-catch-all": ("broken", "IngressRoute default/landing", "*ING008 END001 REQ009"),
-    "ir-weighted-empty": ("degraded", "Service default/canary", "*END001"),
+    "ir-weighted-empty": ("degraded", "Service default/canary", "*END001 REQ009"),
     "nlb-redirect-no-443": ("broken", LISTENER, "*TGT002 REQ011"),
     "nlb-tls-app-loop": ("broken", LISTENER, "*TGT006 REQ011"),
     "np-closes-traefik": (
@@ -211,7 +211,7 @@ EXPECTED = {
         "broken", "NetworkPolicy api-gateway-system/egress-dns-only", "*END010 REQ003"
     ),
     "svc-port-other": ("broken", SERVICE, "*END003 LOG004i REQ009"),
-    "svc-selector-wide": ("degraded", SERVICE, "*END013"),
+    "svc-selector-wide": ("degraded", SERVICE, "*END013 REQ009"),
     "svc-slice-port-name": ("broken", SERVICE, "*END012 LOG002 LOG004i REQ009"),
     "tpod-entrypoint-typo": ("broken", TRAEFIK, "TGT017 SVC005 *SVC008 SVC007 REQ004"),
     "tpod-scaled-down": ("broken", TRAEFIK, "TGT017 *SVC015 REQ004"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hopcheck.catalogue.catalogue import listing
-from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
+from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef, Probe, Severity
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.outcome import outcome_of
-from hopcheck.scene.probes import probes_at
+from hopcheck.scene.outcome import outcome_of, says_tls
+from hopcheck.scene.probes import through_traefik
 from hopcheck.scene.scene import Scene
-from hopcheck.scene.upstream import Upstream
+from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.bounds import said
 from hopcheck.steps.endpoints.judged import (
     State,
@@ -21,7 +21,13 @@ from hopcheck.steps.endpoints.judged import (
     unanswered,
 )
 from hopcheck.steps.endpoints.policies import kept_out
-from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, misunderstood, transport
+from hopcheck.steps.endpoints.protocols import (
+    Mixed,
+    Untrusted,
+    foreign,
+    misunderstood,
+    transport,
+)
 from hopcheck.steps.names import labels_as_text, route_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
@@ -40,18 +46,31 @@ def _asked(scene: Scene) -> list[Upstream]:
 def alike(scene: Scene) -> list[Upstream]:
     """Those that not every request reached, and whose endpoints all behave alike."""
     found = _asked(scene)
-    return [one for one in found if not _reached(scene) and not _odd_ones(scene, one)]
+    return [one for one in found if not _reached(scene, one) and not _odd_ones(scene, one)]
 
 
-def _reached(scene: Scene) -> bool:
-    """Whether every request was answered by the one Service behind the route.
+def _reached(scene: Scene, one: Upstream) -> bool:
+    """Whether every request succeeded, and no other Service behind the route can have answered.
 
     Then Traefik reaches the pods, though nothing from here may: a policy or a mesh can admit it
     alone.
     """
     made = outcome_of(scene)
-    alone = sum(backend.weight != 0 for backend in routing_of(scene).carrying) == 1
-    return alone and made.made > 0 and made.succeeded == made.made
+    return (
+        made.made > 0
+        and made.succeeded == made.made
+        and not any(
+            not other.probes or any(_serves(scene, probe) for probe in other.probes)
+            for other in _others(scene, one)
+        )
+    )
+
+
+def _others(scene: Scene, one: Upstream) -> list[Upstream]:
+    """The other Services that get a part of the route's requests."""
+    mine = (one.namespace, one.name)
+    found = [other for other in upstreams(scene) if other.backend.weight != 0]
+    return [other for other in found if (other.namespace, other.name) != mine]
 
 
 def workloads(one: Upstream) -> tuple[ObjectRef, ...]:
@@ -66,7 +85,8 @@ def _serves(scene: Scene, probe: Probe) -> bool:
     """
     last = probe.exchanges[-1]
     lost = scene.target.path_asked and last.status == 404
-    return last.error is None and last.status is not None and last.status < 500 and not lost
+    good = last.error is None and last.status is not None and last.status < 500
+    return good and not lost and not says_tls(last)
 
 
 # --- some of them
@@ -79,33 +99,33 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
         odd = _odd_ones(scene, one)
         if not odd:
             continue
-        foreign = _other_workload(one, odd)
+        stranger = _other_workload(one, odd)
+        mixed = all(foreign(p) for p in odd)
+        pods = tuple(ObjectRef("Pod", p.name or "", one.namespace) for p in odd[:3])
+        at = pods[0] if mixed and len(odd) == 1 and odd[0].name else None
         hang = all(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in odd)
         # Where no request of this run met those that hang, clients that do will wait.
-        unmet = hang and _reached(scene) and not _waited_through_traefik(scene)
+        unmet = hang and _reached(scene, one) and not _waited_through_traefik(scene)
         yield of_service(
             "END013",
             one,
-            one.at("spec.selector" if foreign else None),
-            variant="selector" if foreign else None,
+            at or one.at("spec.selector" if stranger else None),
+            variant="selector" if stranger else "protocol" if mixed else None,
             severity=Severity.WARNING if unmet else None,
-            workload=str(foreign),
+            workload=str(stranger),
             count=len(odd),
             total=len(one.probes),
             endpoints=listing(said(p) for p in odd),
             pod=odd[0].name or "",
             share=len(odd) / len(one.probes),
-            related=(
-                *(ObjectRef("Pod", p.name or "", one.namespace) for p in odd[:3]),
-                *workloads(one),
-            ),
+            related=(*pods, *workloads(one)),
         )
 
 
 def _odd_ones(scene: Scene, one: Upstream) -> list[Probe]:
     """The endpoints that do not serve, where others of the same Service do."""
     useless = [p for p in one.probes if not _serves(scene, p)]
-    if _reached(scene):  # a pod that takes longer than a probe waits is reached all the same
+    if _reached(scene, one):  # a pod that takes longer than a probe waits is reached all the same
         silent = [p for p in useless if p.exchanges[-1].error is ErrorKind.READ_TIMEOUT]
         useless = [p for p in useless if p not in silent]
         if not useless and _hang_alone(one.probes, silent):
@@ -122,9 +142,8 @@ def _hang_alone(own: list[Probe], silent: list[Probe]) -> bool:
 
 def _waited_through_traefik(scene: Scene) -> bool:
     """Whether the same request, sent through Traefik at a hop before the pods, waited in vain."""
-    hops = (Hop.NODE, Hop.TRAEFIK_SERVICE, Hop.TRAEFIK_POD)
-    probes = [probe for hop in hops for probe in probes_at(scene, hop)]
-    return any(probe.exchanges[-1].error is ErrorKind.READ_TIMEOUT for probe in probes)
+    errors = (probe.exchanges[-1].error for probe in through_traefik(scene))
+    return ErrorKind.READ_TIMEOUT in errors
 
 
 def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
@@ -167,7 +186,8 @@ def traefik_speaks_what_the_pods_speak(scene: Scene) -> Iterator[Finding]:
                 port=one.used[0][1],
                 spoken=why.spoken,
                 sent=why.sent,
-                scheme="https" if why.variant else why.spoken.lower(),
+                scheme="https" if why.variant == "other" else why.spoken.lower(),
+                share=one.share,
                 related=(*route_refs(routing_of(scene)), *workloads(one)),
             )
 
@@ -187,6 +207,7 @@ def traefik_trusts_the_pods(scene: Scene) -> Iterator[Finding]:
                 error=why.error,
                 traefik_ns=why.namespace,
                 pod=why.pod,
+                share=one.share,
                 related=(*route_refs(routing_of(scene)), *refs),
             )
 
@@ -196,7 +217,8 @@ def application_answers(scene: Scene) -> Iterator[Finding]:
     """A pod that accepts a connection answers, to Traefik and to us."""
     for one, why in _understood(scene):
         silent = one.probes and all(p.exchanges[-1].error in _SILENT for p in one.probes)
-        if why is not None or not silent or not traefik_statuses(scene) & {502, 504}:
+        met = bool(traefik_statuses(scene) & {502, 504})
+        if why is not None or not silent or (one.alone and not met):
             continue
         first = one.probes[0].exchanges[-1]
         yield of_service(
@@ -204,6 +226,9 @@ def application_answers(scene: Scene) -> Iterator[Finding]:
             one,
             one.application,
             variant="closed" if first.error is ErrorKind.RESET else None,
+            # Where no request met it, it may be slow, or a mesh may admit Traefik alone.
+            severity=None if met else Severity.WARNING,
+            share=one.share,
             url=scene.target.url,
             tls="",
             seconds=round(first.timing.total, 1),
@@ -239,5 +264,6 @@ def _silent_to_traefik(scene: Scene) -> Iterator[tuple[Upstream, list[int], str]
         yield outside[0], unanswered(scene), names
     answers = sorted(traefik_statuses(scene) & {500, 502, 503, 504})
     for one, why in _understood(scene) if answers else ():
-        if why is None and one.probes and all(_serves(scene, probe) for probe in one.probes):
+        every = [*one.probes, *(p for other in _others(scene, one) for p in other.probes)]
+        if why is None and one.probes and all(_serves(scene, probe) for probe in every):
             yield one, answers, ""

@@ -11,6 +11,7 @@ from hopcheck.catalogue.catalogue import make
 from hopcheck.model import ErrorKind, Finding, ObjectRef
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, outcome_of, producer
+from hopcheck.scene.probes import through_traefik
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.names import last_exchanges
@@ -61,8 +62,9 @@ def of_service(code: str, one: Upstream, ref: ObjectRef | None = None, /, **more
 
 
 def traefik_statuses(scene: Scene) -> set[int]:
-    """Statuses that Traefik itself answered with."""
-    own = (e for e in last_exchanges(scene) if producer(e) is Producer.TRAEFIK)
+    """Statuses that Traefik itself answered with, from here or at a hop before it."""
+    hops = (probe.exchanges[-1] for probe in through_traefik(scene))
+    own = (e for e in (*last_exchanges(scene), *hops) if producer(e) is Producer.TRAEFIK)
     return {e.status for e in own if e.status}
 
 

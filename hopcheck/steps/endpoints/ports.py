@@ -50,6 +50,7 @@ def _wrong_port(one: Upstream, own: list[Probe]) -> Iterator[Finding]:
         target=own[0].port,
         listens=listing(listens),
         found=text("near", "refused"),
+        share=one.share,
         related=(*workloads(one), *(routes if other is not None else ())),
     )
 
@@ -117,5 +118,6 @@ def application_listens(scene: Scene) -> Iterator[Finding]:
                 port=one.probes[0].port,
                 endpoints=listing(p.member for p in one.probes),
                 pod=one.probes[0].name or "",
+                share=one.share,
                 related=(one.ref, *workloads(one), *route_refs(routing_of(scene))),
             )

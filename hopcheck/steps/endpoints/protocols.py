@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from hopcheck.behaviour.traefik.upstream import transport_of
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import ErrorKind, LogLine, Replica
+from hopcheck.model import ErrorKind, LogLine, Probe, Replica
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer, says_tls
 from hopcheck.scene.scene import Scene
@@ -28,7 +28,7 @@ class Mixed(Struct, frozen=True):
 
     spoken: str  # "HTTP", "HTTPS", or the first words of another protocol
     sent: str  # "HTTP" or "HTTPS"
-    variant: str | None = None  # "other" where it is neither
+    variant: str | None = None  # "other" where it is neither, "h2c" for HTTP/2 without TLS
 
 
 class Untrusted(Struct, frozen=True):
@@ -42,13 +42,19 @@ class Untrusted(Struct, frozen=True):
 def misunderstood(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
     """Why Traefik and the pods do not understand each other; None where that is not known."""
     through = [e for e in last_exchanges(scene) if producer(e) is Producer.APPLICATION]
-    if one.scheme != "https" and any(says_tls(e) for e in through):
+    # Where some understand, those that do not are no reason to speak otherwise to all of them.
+    mixed = any(_understands(probe) for probe in one.probes)
+    if one.alone and not mixed and one.scheme != "https" and any(says_tls(e) for e in through):
         return Mixed("HTTPS", "HTTP")
     # What the pods speak is seen directly, where another fault keeps requests from them as well.
     statuses = traefik_statuses(scene) if requests_reach_pods(scene) else {502}
     if not statuses & {500, 502}:
+        # Nor need a request have met this one of several Services, if its words are plain.
+        plain = not one.alone and one.probes and all(foreign(p) for p in one.probes)
+        statuses = {502} if plain else set()
+    if not statuses:
         return None
-    for probe in one.probes:
+    for probe in () if mixed else one.probes:
         last = probe.exchanges[-1]
         other = one.turned.get((probe.address, probe.port))
         if probe.scheme == "http" and (
@@ -60,10 +66,33 @@ def misunderstood(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
         if probe.scheme == "https" and last.error is ErrorKind.TLS_PROTOCOL:
             return Mixed("HTTP", "HTTPS")
         if last.error is ErrorKind.PROTOCOL:
-            return Mixed(last.error_text or "", "HTTP", "other")
+            if h2c(probe):
+                return Mixed("h2c", "HTTP", "h2c")
+            return Mixed(last.error_text.encode("unicode_escape").decode(), "HTTP", "other")
     if 500 not in statuses or one.scheme != "https":
         return None
     return _logged(scene, one) or _presented(scene, one)
+
+
+def _understands(probe: Probe) -> bool:
+    """Whether it answered in the scheme in which it was asked."""
+    last = probe.exchanges[-1]
+    return last.status is not None and not says_tls(last)
+
+
+def h2c(probe: Probe) -> bool:
+    """Whether it began with the SETTINGS of HTTP/2 (RFC 9113: length, type 4), without TLS."""
+    words = probe.exchanges[-1].error_text
+    return words[:2] == "\0\0" and words[3:5] == "\x04\0"
+
+
+def foreign(probe: Probe) -> bool:
+    """Whether what it said, asked as Traefik asks, is plainly of another protocol."""
+    last = probe.exchanges[-1]
+    if probe.scheme == "https":
+        return last.error is ErrorKind.TLS_PROTOCOL
+    other = last.error is ErrorKind.PROTOCOL or last.error_text.startswith(_TLS_ALERT)
+    return other or says_tls(last)
 
 
 def _logged(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:

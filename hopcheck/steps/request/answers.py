@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hopcheck.catalogue.catalogue import text
+from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Finding, Probe, Severity, Words
 from hopcheck.scene.outcome import (
     TRAEFIK_BODIES,
@@ -17,6 +17,7 @@ from hopcheck.scene.outcome import (
     requests_made,
     succeeded,
 )
+from hopcheck.scene.probes import through_traefik
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import failure, traefik_refs
 from hopcheck.steps.request import application
@@ -62,8 +63,8 @@ def _kind(scene: Scene, probe: Probe) -> str:
 
 def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Finding | None:
     last = probe.exchanges[-1]
-    namespace, _, selector = application.service_of(scene)
-    ref, related = application.application_of(scene)
+    namespace, _, selector = application.service_of(scene, last)
+    ref, related = application.application_of(scene, last)
     common: Words = {"share": share, "evidence": proof_of(probe)}
     if kind == "slow":
         return of_host(
@@ -93,13 +94,16 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
         status = last.status or 0
         if refused_path(scene.snapshot, last):
             at = next(iter(traefik_refs(scene)), None)
-            return of_host("REQ014", scene, at, variant="encoded", status=status, **common)
+            return of_host(
+                "REQ014", scene, at, variant="encoded", status=status, services="", **common
+            )
         key = str(status) if status in TRAEFIK_BODIES or status == 421 else "other"
         return of_host(
             "REQ009",
             scene,
             status=status,
             related=related,
+            hops="",
             answer=_worded(status, last.body.strip()[:60]),
             meaning=text("traefik_answer", key),
             **common,
@@ -126,6 +130,36 @@ def _worded(status: int | None, words: str) -> str:
 
 
 @rule(reads=("dns", "http"), uses=USES)
+def traefik_fails_at_no_hop(scene: Scene) -> Iterator[Finding]:
+    """Traefik answers at no hop with a 5xx of its own, though requests from here had better luck.
+
+    One finding for each status; where a request from here failed alike, that tells.
+    """
+    made = requests_made(scene.snapshot)
+    if not made or not all(succeeded(scene.snapshot, one, scene.target) for one in made):
+        return
+    kinds: dict[int, list[Probe]] = {}
+    probes = through_traefik(scene)
+    for probe in probes:
+        last = probe.exchanges[-1]
+        if (status := last.status or 0) >= 500 and producer(last) is Producer.TRAEFIK:
+            kinds.setdefault(status, []).append(probe)
+    for status, failing in kinds.items():
+        last = failing[0].exchanges[-1]
+        yield of_host(
+            "REQ009",
+            scene,
+            variant="hop",
+            status=status,
+            hops=listing(probe.member for probe in failing),
+            answer=_worded(status, last.body.strip()[:60]),
+            meaning=text("traefik_answer", str(status)),
+            share=share_of(len(failing), len(probes)),
+            evidence=proof_of(failing[0]),
+        )
+
+
+@rule(reads=("dns", "http"), uses=USES)
 def answers_come_in_time(scene: Scene) -> Iterator[Finding]:
     """Good answers take no longer than the host's own limit; without one nothing is slow."""
     limit, good = scene.target.slow_seconds, good_requests(scene)
@@ -134,8 +168,8 @@ def answers_come_in_time(scene: Scene) -> Iterator[Finding]:
         return
     slowest = max(slow, key=lambda probe: probe.exchanges[-1].timing.total)
     last = slowest.exchanges[-1]
-    namespace, _, selector = application.service_of(scene)
-    ref, related = application.application_of(scene)
+    namespace, _, selector = application.service_of(scene, last)
+    ref, related = application.application_of(scene, last)
     yield of_host(
         "REQ003",
         scene,

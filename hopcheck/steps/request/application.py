@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hopcheck.catalogue.catalogue import make, text
+from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe, Words
 from hopcheck.model.kubernetes import EndpointSlice, Middleware, NetworkPolicy, Pod
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import origin_answered, requests_made, says_tls, succeeded
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
+from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps import between
 from hopcheck.steps.names import failure, labels_as_text, workloads_of
 from hopcheck.steps.rule import Party, rule
@@ -52,21 +53,39 @@ def proof_of(probe: Probe) -> tuple[Evidence, ...]:
     return tuple(found)
 
 
-def service_of(scene: Scene) -> tuple[str, str, str]:
-    """(namespace, name, selector) of the Service behind the host, for objects and commands."""
-    for backend, service in routing_of(scene).services():
-        return backend.namespace, backend.name, labels_as_text(service.spec.selector)
+def possible(scene: Scene, last: Exchange) -> list[Upstream]:
+    """The Services behind the host that may have given this answer.
+
+    Of several, those of which an endpoint answers the same when it is asked directly; else all.
+    """
+    found = {(one.namespace, one.name): one for one in upstreams(scene) if one.backend.weight != 0}
+    if len(found) < 2:
+        return list(found.values()) or upstreams(scene)[:1]
+    said = (last.status, last.error)
+    same = [
+        one
+        for one in found.values()
+        if any((p.exchanges[-1].status, p.exchanges[-1].error) == said for p in one.probes)
+    ]
+    return same or list(found.values())
+
+
+def service_of(scene: Scene, last: Exchange) -> tuple[str, str, str]:
+    """(namespace, name, selector) of the Service that answered, for objects and commands."""
+    for one in possible(scene, last):
+        return one.namespace, one.name, labels_as_text(one.selector)
     return "", scene.target.host, ""
 
 
-def application_of(scene: Scene) -> tuple[ObjectRef, tuple[ObjectRef, ...]]:
-    """The application behind the host, and what it runs as."""
-    namespace, name, _ = service_of(scene)
-    if not namespace:
-        return ObjectRef("Application", name), ()
-    service = ObjectRef("Service", name, namespace)
-    ref = ObjectRef("Application", name, namespace)
-    return ref, (service, *workloads_of(scene, namespace, name))
+def application_of(scene: Scene, last: Exchange) -> tuple[ObjectRef, tuple[ObjectRef, ...]]:
+    """The application that answered, and what it runs as; the host where several may have."""
+    found = possible(scene, last)
+    if not found:
+        return ObjectRef("Application", scene.target.host), ()
+    related = [
+        ref for one in found for ref in (one.ref, *workloads_of(scene, one.namespace, one.name))
+    ]
+    return found[0].application if len(found) == 1 else host_ref(scene), tuple(related)
 
 
 def _pods(scene: Scene) -> list[Exchange]:
@@ -139,8 +158,11 @@ def answered(
     scene: Scene, last: Exchange, ref: ObjectRef, related: tuple[ObjectRef, ...], common: Words
 ) -> Finding:
     """An answer of the application that is not what was expected."""
-    namespace, _, selector = service_of(scene)
+    namespace, _, selector = service_of(scene, last)
+    found = possible(scene, last)
     status = last.status or 0
+    if len(found) == 1 and common.get("share") is None:
+        common = common | {"share": found[0].share}
     ref = host_ref(scene) if _nobodys(scene, last) else ref
     if status == 500 and not last.body.strip() and _forward_auth(scene):
         return of_host(
@@ -149,16 +171,19 @@ def answered(
             status=status,
             related=related,
             answer=text("said", "empty", status=status),
+            hops="",
             meaning=text("traefik_answer", "500"),
             **common,
         )
     if _by_middleware(scene, last):
-        return of_host("REQ014", scene, status=status, **common)
+        return of_host("REQ014", scene, status=status, services="", **common)
     if status >= 500:
         line = next(iter(last.body.strip().splitlines()), "")
         sample = f" ({line[:80]})" if line else ""
         common = common | {"ns": namespace or "default", "selector": selector, "sample": sample}
     code = "REQ001" if status >= 500 else "REQ002" if status == 404 else "REQ014"
+    several = "several" if len(found) > 1 else None
+    common = common | {"variant": several, "services": listing(one.full for one in found)}
     return of_host(code, scene, ref, status=status, related=related, **common)
 
 
@@ -181,6 +206,6 @@ def the_default_path_has_something(scene: Scene) -> Iterator[Finding]:
     for probe in good_requests(scene):
         last = probe.exchanges[-1]
         if last.status == 404 and probe.redirected_to is None:
-            ref, related = application_of(scene)
+            ref, related = application_of(scene, last)
             yield of_host("REQ016", scene, ref, related=related, evidence=proof_of(probe))
             return

@@ -73,8 +73,9 @@ def every_address_keeps_the_connection(scene: Scene) -> Iterator[Finding]:
 def _dead_end(scene: Scene, astray: list[Probe], total: int) -> Finding:
     """Requests that were answered by a redirect to where no connection can be made."""
     last = astray[0].exchanges[-1]
-    own = application.redirects(scene) and bool(application.service_of(scene)[0])
-    ref, related = application.application_of(scene)
+    first = astray[0].exchanges[0]
+    own = application.redirects(scene) and bool(application.service_of(scene, first)[0])
+    ref, related = application.application_of(scene, first)
     return of_host(
         "REQ011",
         scene,
