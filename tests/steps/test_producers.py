@@ -158,8 +158,12 @@ def test_what_a_tls_server_says_to_plain_http(body: str) -> None:
     edit = Edit()
     edit.answer(400, body)
     assert says_tls(last(edit))
-    (cause,) = replay(edit.snapshot()).root_causes
-    assert (cause.code, str(cause.object)) == ("END008", "Service default/my-app-service")
+    assert replay(edit.snapshot()).root_causes == ()  # the pods themselves understand plain HTTP
+    edit.answer(400, body, hops=("pod",))
+    for _ in ("the pods were asked", "and were not"):
+        (cause,) = replay(edit.snapshot()).root_causes
+        assert (cause.code, str(cause.object)) == ("END008", "Service default/my-app-service")
+        edit.without_pods()
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
