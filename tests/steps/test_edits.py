@@ -39,7 +39,10 @@ EXPECTED = {
     "one-pod-answers-500": (
         "degraded", "END013", APP_SERVICE, "Pod default/my-app-6f7c9d5b84-5mnlt"
     ),
-    "one-pod-not-http": ("degraded", "END013", APP_SERVICE, "Pod default/my-app-6f7c9d5b84-5mnlt"),
+    "one-pod-not-http": (
+        "degraded", "END013", "Pod default/my-app-6f7c9d5b84-5mnlt",
+        "Pod default/my-app-6f7c9d5b84-5mnlt",
+    ),
 }  # fmt: skip
 
 
