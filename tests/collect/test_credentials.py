@@ -501,7 +501,7 @@ def test_what_was_begun_and_nobody_asked_for_is_ended(tmp_path):
     (begun,) = credentials._begun.values()
     credentials._end_what_nobody_asked_for()
     assert begun._process.returncode is not None
-    assert not Path(begun._directory.name).exists()
+    assert not Path(begun.directory.name).exists()
 
 
 # --- auth-providers -----------------------------------------------------------------------------

@@ -17,7 +17,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,28 +58,39 @@ class Access(Struct, frozen=True):
     proxy: str | None = None  # URL
 
 
-class _Refused(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `load` answers where there is nothing to show."""
+class _Pipe(asyncio.Protocol):
+    """What a process says on one of its outputs, kept up to a limit."""
 
-    why: Why
-    detail: str
+    def __init__(self) -> None:
+        self.kept = bytearray()
+        self.begun = asyncio.Event()  # a line was said, or nothing will be
+        self.ended = asyncio.Event()  # it is closed
+
+    def data_received(self, data: bytes) -> None:
+        self.kept += data[: _ANSWER_BYTES - len(self.kept)]
+        if b"\n" in data:
+            self.begun.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's interface
+        self.begun.set()
+        self.ended.set()
 
 
 class _Loading:
     """The process that loads, from when it is started to when its whole group is ended.
 
-    Keeps what it says up to a limit. `ended`: it has closed its pipes.
+    What it says is `out` and `errors`.
     """
 
-    def __init__(self, options: Options, account: str, seconds: float) -> None:
+    def __init__(self, options: Options, seconds: float) -> None:
         """Start it, to end by itself after `seconds`. Raises OSError."""
-        self._directory = tempfile.TemporaryDirectory(prefix="hopcheck-")
+        self.directory = tempfile.TemporaryDirectory(prefix="hopcheck-")
         asked = {
             "path": sys.path,
             "kubeconfig": options.kubeconfig,
             "context": options.context,
-            "account": account,
-            "directory": self._directory.name,
+            "account": ACCOUNT,
+            "directory": self.directory.name,
             "seconds": math.ceil(seconds) + 2,
         }
         try:
@@ -92,35 +102,23 @@ class _Loading:
                 start_new_session=True,  # no terminal, and a group to be ended with all children
             )
         except OSError:
-            self._directory.cleanup()
+            self.directory.cleanup()
             raise
-        self.output = {1: bytearray(), 2: bytearray()}
-        self.ready = asyncio.Event()
-        self.ended = asyncio.Event()
-        self._open = 2
+        self.out, self.errors = _Pipe(), _Pipe()
         self._transports: list[asyncio.BaseTransport] = []
 
     async def listen(self) -> None:
         """Hear what it says in this event loop, from its start on."""
         loop = asyncio.get_running_loop()
-        for number, pipe in ((1, self._process.stdout), (2, self._process.stderr)):
-            transport, _ = await loop.connect_read_pipe(partial(_Pipe, self, number), pipe)
-            self._transports.append(transport)
+        transport, self.out = await loop.connect_read_pipe(_Pipe, self._process.stdout)
+        self._transports.append(transport)
+        transport, self.errors = await loop.connect_read_pipe(_Pipe, self._process.stderr)
+        self._transports.append(transport)
 
     def turn_away(self) -> None:
         """Hear no more of it: what it started may hold its pipes open for ever."""
         for transport in self._transports:
             transport.close()
-
-    def heard(self, number: int, data: bytes) -> None:
-        """It said `data`; none: it will say nothing more there."""
-        kept = self.output[number]
-        kept += data[: _ANSWER_BYTES - len(kept)]
-        self._open -= not data
-        if b"\n" in self.output[1] or not self._open:
-            self.ready.set()
-        if not self._open:
-            self.ended.set()
 
     def end(self) -> None:
         """End it and all that it started: a plugin's children may outlive it."""
@@ -129,13 +127,9 @@ class _Loading:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)  # killed: its exit is a matter of milliseconds
 
-    def clean(self) -> None:
-        """Take its files away."""
-        self._directory.cleanup()
-
     def late(self, limit: float) -> Unavailable:
         """Who was waited for: the last line that the process said."""
-        said = bytes(self.output[1]).decode("utf-8", "replace").split("\n")
+        said = self.out.kept.decode("utf-8", "replace").split("\n")
         who = said[-2] if len(said) > 1 else "the kubernetes package"
         return Unavailable(
             Why.TIMED_OUT, redact_text(f"{who[:_WORDS]}: no credentials within {limit:.1f} s")
@@ -143,19 +137,18 @@ class _Loading:
 
     def access(self) -> Access:
         """What was found. Raises Unavailable."""
-        answer = bytes(self.output[1]).rpartition(b"\n")[2]
-        with contextlib.suppress(msgspec.DecodeError):
-            return msgspec.json.decode(answer, type=Access)
         try:
-            refused = msgspec.json.decode(answer, type=_Refused)
+            found = msgspec.json.decode(bytes(self.out.kept).rpartition(b"\n")[2])
+            if "why" not in found:
+                return msgspec.convert(found, Access)
+            why, detail = Why(found["why"]), found["detail"]
         except msgspec.DecodeError:
-            words = self.output[2].decode("utf-8", "replace")
-            refused = _Refused(Why.ERROR, f"the kubernetes package ended early: {words[-_WORDS:]}")
-        detail = " ".join(refused.detail.split())
-        raise Unavailable(refused.why, redact_text(detail)[:_WORDS])
+            words = self.errors.kept.decode("utf-8", "replace")
+            why, detail = Why.ERROR, f"the kubernetes package ended early: {words[-_WORDS:]}"
+        raise Unavailable(why, redact_text(" ".join(detail.split()))[:_WORDS])
 
 
-async def open_api(run: Run, account: str = ACCOUNT) -> tuple[Access, httpx.AsyncClient]:
+async def open_api(run: Run) -> tuple[Access, httpx.AsyncClient]:
     """The API server that the run's options and the environment name, and a client of it.
 
     Connects to nothing but what a plugin or auth-provider connects to. Raises Unavailable:
@@ -165,7 +158,7 @@ async def open_api(run: Run, account: str = ACCOUNT) -> tuple[Access, httpx.Asyn
     options = run.options
     loading = _begun.pop((options.kubeconfig, options.context), None)
     try:
-        loading = loading or _Loading(options, account, run.remaining())
+        loading = loading or _Loading(options, run.remaining())
     except OSError as error:
         raise Unavailable(Why.ERROR, f"no process for the kubernetes package: {error}") from error
     try:
@@ -174,11 +167,10 @@ async def open_api(run: Run, account: str = ACCOUNT) -> tuple[Access, httpx.Asyn
             async with asyncio.timeout(min(options.timeout, run.remaining())):
                 context = await in_thread(_tls, access)
         except TimeoutError:
-            raise Unavailable(
-                Why.TIMED_OUT, "the kubeconfig's certificates could not be read in time"
-            ) from None
+            words = "the kubeconfig's certificates could not be read in time"
+            raise Unavailable(Why.TIMED_OUT, words) from None
     finally:
-        loading.clean()
+        loading.directory.cleanup()
     return access, client_of(access, context)
 
 
@@ -190,7 +182,7 @@ _AHEAD = 30.0  # seconds from the command line to the run, at most
 def begin(options: Options) -> None:
     """Start to load what `open_api` will ask for: a quarter of a second, while others import."""
     with contextlib.suppress(OSError):  # it is tried again, and told, when it is asked for
-        loading = _Loading(options, ACCOUNT, options.deadline + _AHEAD)
+        loading = _Loading(options, options.deadline + _AHEAD)
         _begun[options.kubeconfig, options.context] = loading
         atexit.register(_end_what_nobody_asked_for)
 
@@ -199,20 +191,7 @@ def _end_what_nobody_asked_for() -> None:
     while _begun:
         _, loading = _begun.popitem()
         loading.end()
-        loading.clean()
-
-
-class _Pipe(asyncio.Protocol):
-    """One of the process's two outputs."""
-
-    def __init__(self, loading: _Loading, number: int) -> None:
-        self._heard = partial(loading.heard, number)
-
-    def data_received(self, data: bytes) -> None:
-        self._heard(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's interface
-        self._heard(b"")
+        loading.directory.cleanup()
 
 
 async def _loaded(run: Run, loading: _Loading) -> Access:
@@ -223,10 +202,11 @@ async def _loaded(run: Run, loading: _Loading) -> Access:
         import httpx  # noqa: F401  # needed next: a tenth of a second, while the other one loads
 
         async with asyncio.timeout(limit):  # to import the client is no plugin's time
-            await loading.ready.wait()
+            await loading.out.begun.wait()
         limit = min(run.options.timeout, run.remaining())
         async with asyncio.timeout(limit):
-            await loading.ended.wait()
+            await loading.out.ended.wait()
+            await loading.errors.ended.wait()
     except TimeoutError:
         raise loading.late(limit) from None
     finally:
@@ -272,9 +252,8 @@ def _tls(access: Access) -> ssl.SSLContext:
         if access.client_cert:
             context.load_cert_chain(access.client_cert, access.client_key)
     except (ssl.SSLError, ValueError, OSError) as error:
-        raise Unavailable(
-            Why.MISCONFIGURED, f"certificates of the kubeconfig cannot be used: {error}"
-        ) from error
+        words = f"certificates of the kubeconfig cannot be used: {error}"
+        raise Unavailable(Why.MISCONFIGURED, words) from error
     return context
 
 
@@ -285,19 +264,15 @@ def client_of(access: Access, context: ssl.SSLContext) -> httpx.AsyncClient:
     """
     import httpx
 
-    headers = [
-        ("User-Agent", f"hopcheck/{__version__}"),
-        ("Accept-Encoding", "gzip"),
-        *access.headers,
-    ]
+    agent = f"hopcheck/{__version__}"
+    headers = [("User-Agent", agent), ("Accept-Encoding", "gzip"), *access.headers]
     if access.authorization:
         headers.append(("Authorization", access.authorization))
     try:
         url = httpx.URL(access.server)
         if url.scheme not in ("http", "https") or not url.host:
-            raise Unavailable(
-                Why.MISCONFIGURED, f"server {access.server!r} is no http or https URL"
-            )
+            words = f"server {access.server!r} is no http or https URL"
+            raise Unavailable(Why.MISCONFIGURED, words)
         return httpx.AsyncClient(
             base_url=url,
             headers=headers,

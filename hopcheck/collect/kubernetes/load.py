@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,13 +33,9 @@ _WORDS = 300
 class Refused(Exception):  # noqa: N818  # a reason, not an error of ours
     """Why there is nothing to show: a value of `model.Why`, and one line."""
 
-    def __init__(self, why: str, detail: str) -> None:
+    def __init__(self, detail: str, why: str = "misconfigured") -> None:
         super().__init__(detail)
         self.why = why
-
-
-def _bad(detail: str) -> Refused:
-    return Refused("misconfigured", detail)
 
 
 class Plugin(subprocess.Popen[str]):
@@ -90,14 +87,14 @@ def _merged(paths: list[str]) -> Any:
         except (FileNotFoundError, ConfigException):  # missing, empty: kubectl passes both over
             continue
         except OSError as error:
-            raise _bad(f"{path}: {error.strerror or error}") from error
+            raise Refused(f"{path}: {error.strerror or error}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f", line {mark.line + 1}" if mark else ""
             problem = getattr(error, "problem", None) or type(error).__name__
-            raise _bad(f"{path}{where}: not YAML: {problem}") from error
+            raise Refused(f"{path}{where}: not YAML: {problem}") from error
         except (TypeError, AttributeError, RecursionError) as error:
-            raise _bad(f"{path}: not a kubeconfig: {error}") from error
+            raise Refused(f"{path}: not a kubeconfig: {error}") from error
     return merger
 
 
@@ -106,7 +103,7 @@ def _named(whole: Any, section: str, name: object, wanted_by: str) -> Any:
     found = whole[section].get_with_name(name, safe=True)
     if found is None:
         known = ", ".join(sorted(str(one["name"]) for one in whole.value[section])) or "none"
-        raise _bad(f"{wanted_by} {str(name)!r} is not in the kubeconfig; {section}: {known}")
+        raise Refused(f"{wanted_by} {str(name)!r} is not in the kubeconfig; {section}: {known}")
     return found
 
 
@@ -117,7 +114,7 @@ def load(asked: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     given = [named] if named else [name for name in default.split(os.pathsep) if name]
     paths = [os.path.expanduser(name) for name in given]  # noqa: PTH111  # none without a home
     if named and not os.path.exists(paths[0]):  # noqa: PTH110
-        raise _bad(f"{named}: no such file")
+        raise Refused(f"{named}: no such file")
     merger = _merged(paths)
     whole = merger.config
     if whole is not None and (whole.value["clusters"] or whole.value["contexts"]):
@@ -135,7 +132,7 @@ def load(asked: dict[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
         detail = f"{where}: names no cluster (empty kubeconfig)"
     elif os.environ.get("KUBECONFIG"):
         detail = f"KUBECONFIG names {where}, which does not exist"
-    raise Refused("not_configured", detail)
+    raise Refused(detail, "not_configured")
 
 
 def _of_the_pod(account: str) -> dict[str, Any]:
@@ -147,12 +144,10 @@ def _of_the_pod(account: str) -> dict[str, Any]:
     try:
         InClusterConfigLoader(f"{account}/token", f"{account}/ca.crt").load_and_set(configuration)
     except (ConfigException, OSError) as error:
-        raise _bad(f"the pod's account: {error}") from error
-    try:
-        with open(f"{account}/namespace", encoding="utf-8") as file:  # noqa: PTH123
-            namespace = file.read().strip()
-    except OSError:
-        namespace = ""
+        raise Refused(f"the pod's account: {error}") from error
+    namespace = ""
+    with suppress(OSError), open(f"{account}/namespace", encoding="utf-8") as file:  # noqa: PTH123
+        namespace = file.read().strip()
     found = _found(configuration, _proxy(configuration, None))
     return {**found, "namespace": namespace or None, "in_cluster": True}
 
@@ -163,12 +158,12 @@ def _of_context(whole: Any, name: str | None, tell: Callable[[str], None]) -> di
 
     if not name:
         known = ", ".join(sorted(str(one["name"]) for one in whole.value["contexts"])) or "none"
-        raise _bad(f"no current-context is set; contexts: {known} (choose one with --context)")
+        raise Refused(f"no current-context is set; contexts: {known} (choose one with --context)")
     context = _named(whole, "contexts", name, "context")["context"].value
     wanted_by = f"context {name!r}:"
     cluster = _named(whole, "clusters", context.get("cluster"), f"{wanted_by} cluster")["cluster"]
     if not cluster.value.get("server"):
-        raise _bad(f"cluster {context.get('cluster')!r} has no server")
+        raise Refused(f"cluster {context.get('cluster')!r} has no server")
     user: dict[str, Any] = {}
     if context.get("user"):
         # Without it the client would ask as nobody.
@@ -177,7 +172,7 @@ def _of_context(whole: Any, name: str | None, tell: Callable[[str], None]) -> di
         user.pop("token", None)  # which it outranks
     plugin = user.get("exec") or {}
     if plugin.get("interactiveMode") == "Always":
-        raise _bad(
+        raise Refused(
             f"exec plugin {plugin.get('command')}: interactiveMode is Always and nobody is asked "
             "here; log in with kubectl first or choose another context"
         )
@@ -193,14 +188,16 @@ def _of_context(whole: Any, name: str | None, tell: Callable[[str], None]) -> di
     except Exception as error:
         if not provider:
             raise
-        raise _bad(f"auth-provider {provider}: {type(error).__name__}: {error}{_GONE}") from error
+        raise Refused(
+            f"auth-provider {provider}: {type(error).__name__}: {error}{_GONE}"
+        ) from error
     found = _found(configuration, _proxy(configuration, cluster.value.get("proxy-url")))
     if plugin and said.words:
-        raise _bad(f"exec plugin {_plugin_words(plugin, said.words[-1])}")
+        raise Refused(f"exec plugin {_plugin_words(plugin, said.words[-1])}")
     if provider and not found["authorization"]:
-        raise _bad(f"auth-provider {provider} gave no token{_GONE}")
+        raise Refused(f"auth-provider {provider} gave no token{_GONE}")
     if bool(found["client_cert"]) != bool(found["client_key"]):
-        raise _bad(f"user {context['user']!r}: client-certificate and client-key go together")
+        raise Refused(f"user {context['user']!r}: client-certificate and client-key go together")
     return {
         **found,
         "context": name,
@@ -289,7 +286,7 @@ def main() -> None:
         try:
             found = load(asked, tell)
         except ConfigException as error:
-            raise _bad(str(error)) from error
+            raise Refused(str(error)) from error
     except Refused as refused:
         found = {"why": refused.why, "detail": str(refused)}
     except Exception as error:  # noqa: BLE001  # any of many libraries' own; its words are handed on
