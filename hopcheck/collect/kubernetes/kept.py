@@ -17,13 +17,6 @@ from hopcheck.model.kubernetes import (
     ConfigMap,
     Container,
     Event,
-    HTTPRoute,
-    HTTPRouteSpec,
-    Ingress,
-    IngressRoute,
-    IngressRouteSpec,
-    IngressRouteTCP,
-    IngressSpec,
     Manager,
     Meta,
     Node,
@@ -33,7 +26,6 @@ from hopcheck.model.kubernetes import (
     PodTemplate,
     Secret,
     Service,
-    ServiceSpec,
     Workload,
 )
 from hopcheck.model.redact import redact_obj
@@ -42,6 +34,18 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _ANNOTATION_CHARS = 4_096
 _SLIM_CHARS = 200
 _SLIM_ANNOTATIONS = ("ingress.class", "router.entrypoints", "router.priority")
+_SLIM_SPEC = (
+    # of a route
+    "ingress_class_name",
+    "entry_points",
+    # of a Service
+    "type",
+    "ports",
+    "selector",
+    "cluster_ip",
+    "external_name",
+    "external_traffic_policy",
+)
 _FIELDS_BYTES = 8_192
 _WRITERS = 20
 _CONFIG_CHARS = 65_536
@@ -158,57 +162,33 @@ def event_time(event: Event) -> str:
     return observed or event.last_timestamp or event.event_time or created
 
 
-def slim_route(obj: K, hosts: Iterable[str]) -> K:
+def slim_route(route: Any, hosts: Iterable[str]) -> Any:
     """A route of other hosts, with what is needed to see which instance reads it.
 
     Marked as `slim`: what is absent from it may well be there.
     """
-    meta = obj.metadata
     annotations = {
         key: text[:_SLIM_CHARS]
-        for key, text in meta.annotations.items()
+        for key, text in route.metadata.annotations.items()
         if key.endswith(_SLIM_ANNOTATIONS)
     }
-    spec: Any = None
-    match obj:
-        case Ingress():
-            name = obj.spec.ingress_class_name
-            spec = IngressSpec(ingress_class_name=name, hosts=tuple(hosts))
-        case IngressRoute() | IngressRouteTCP():
-            spec = IngressRouteSpec(
-                ingress_class_name=obj.spec.ingress_class_name,
-                entry_points=obj.spec.entry_points,
-                hosts=tuple(hosts),
-            )
-        case HTTPRoute():
-            spec = HTTPRouteSpec(hosts=tuple(hosts))
-    made: Any = type(obj)
-    return made(  # type: ignore[no-any-return]
-        api_version=obj.api_version,
-        kind=obj.kind,
-        slim=True,
-        metadata=Meta(namespace=meta.namespace, name=meta.name, annotations=annotations),
-        spec=spec,
-    )
+    return _slim(route, {"annotations": annotations}, hosts=tuple(hosts))
 
 
-def slim_service(service: Service) -> Service:
+def slim_service(service: Service) -> Any:
     """A Service of another namespace: what a reference to it or a node port needs (`slim`).
 
     Not searched for secrets: it has names and numbers alone.
     """
-    meta, spec = service.metadata, service.spec
-    return Service(
-        api_version=service.api_version,
-        kind=service.kind,
+    return _slim(service, {"labels": service.metadata.labels})
+
+
+def _slim(obj: Any, described: Mapping[str, Any], **spec: Any) -> Any:
+    kept = {name: getattr(obj.spec, name) for name in _SLIM_SPEC if hasattr(obj.spec, name)}
+    return type(obj)(
+        api_version=obj.api_version,
+        kind=obj.kind,
         slim=True,
-        metadata=Meta(namespace=meta.namespace, name=meta.name, labels=meta.labels),
-        spec=ServiceSpec(
-            type=spec.type,
-            ports=spec.ports,
-            selector=spec.selector,
-            cluster_ip=spec.cluster_ip,
-            external_name=spec.external_name,
-            external_traffic_policy=spec.external_traffic_policy,
-        ),
+        metadata=Meta(namespace=obj.namespace, name=obj.name, **described),
+        spec=type(obj.spec)(**kept, **spec),
     )
