@@ -139,7 +139,7 @@ async def _one_pod(run: Run, client: KubeClient, seen: _Seen) -> None:
 
     async def proxy() -> bool:
         try:
-            await client.proxy("pods", where, name, 8080, "/")
+            await client.proxy(where, name, 8080, "/")
         except Unavailable as error:
             # Allowed, and nobody listens on that port: the right is there.
             if error.why in (Why.DENIED, Why.UNAUTHENTICATED, Why.TIMED_OUT):

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from hopcheck.config.options import Options
 from hopcheck.model import Collected, Why
 
@@ -74,19 +76,39 @@ class Run:
             return Collected(why=Why.TIMED_OUT, source=source, started_s=started)
         try:
             async with asyncio.timeout(limit):
-                value = await call()
+                found = Collected(value=await call())
         except Exception as error:  # noqa: BLE001  # becomes a typed reason, nothing is swallowed
             why, detail = (classify and classify(error)) or _known(error)
-            return Collected(
-                why=why,
-                detail=detail,
-                source=source,
-                started_s=started,
-                duration_s=self.now() - started,
-            )
-        return Collected(
-            value=value, source=source, started_s=started, duration_s=self.now() - started
-        )
+            found = Collected(why=why, detail=detail)
+        took = self.now() - started
+        return replace(found, source=source, started_s=started, duration_s=took)
+
+
+class Once:
+    """Results by key, each made by one task whatever the number of those who wait for it."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[object, asyncio.Task[Any]] = {}
+
+    async def get(self, key: object, make: Callable[[], Awaitable[T]]) -> T:
+        """The result of the first `make` for `key`. Whoever waits may be cancelled: it goes on."""
+
+        async def made() -> T:
+            return await make()
+
+        if key not in self._tasks:
+            task = asyncio.ensure_future(made())
+            # A failure that nobody waited for is no news: whoever asks later is told.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._tasks[key] = task
+        found: T = await asyncio.shield(self._tasks[key])
+        return found
+
+    async def close(self) -> None:
+        """End what is still being made."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:

@@ -119,7 +119,7 @@ class Collection:
             return
         finally:
             if self._client is not None and self.shared is None:
-                await self._client.__aexit__(None, None, None)
+                await self._client.close()
 
     async def look(self) -> None:
         """A first look by what all hosts share: the records, and the request at each address.
@@ -168,14 +168,9 @@ class Collection:
             lists = dict.fromkeys((*LISTED_IN_ALL, *LISTED_BY_NAMESPACE), late)
             self.kube = KubeEvidence(server=late, lists=lists)
         if not self.aws.load_balancers.seen:
-            self.aws = AwsEvidence(
-                identity=late,
-                load_balancers=late,
-                target_groups=late,
-                security_groups=late,
-                network_interfaces=late,
-                instances=late,
-            )
+            from hopcheck.collect.aws.read import without
+
+            self.aws = without(late)
 
     async def _timed(
         self, party: str, work: Coroutine[Any, Any, T], progress: Callable[[str], None]
@@ -196,13 +191,14 @@ class Collection:
 
     async def _kube(self) -> KubeEvidence:
         if self.parties & {"kube", "traefik"}:
-            from hopcheck.collect.kubernetes.read import KubeClient, collect_kube
+            from hopcheck.collect.kubernetes.client import KubeClient
+            from hopcheck.collect.kubernetes.read import collect_kube
 
             # Traefik's APIs are asked through the same client: one kubeconfig, one exec plugin.
             if self.shared is not None:
                 self._client = self.shared.cluster(self.run.options)
             else:
-                self._client = await KubeClient(self.run).__aenter__()
+                self._client = KubeClient(self.run)
             self.kube = await collect_kube(self.target, self.run, self._client)
         return self.kube
 
@@ -227,12 +223,15 @@ class Collection:
     async def _traefik(self, kube: asyncio.Future[KubeEvidence], aws: asyncio.Future[None]) -> None:
         if "traefik" not in self.parties:
             return
-        evidence = await asyncio.shield(kube)
-        if self.shared is not None:
-            self.traefik = await self.shared.traefik(self.run.options, evidence, self.target.host)
-            return
-        from hopcheck.collect.traefik import MAX_REPLICAS, collect_traefik
+        from hopcheck.collect.traefik import MAX_REPLICAS, collect_traefik, of_host
 
+        evidence = await asyncio.shield(kube)
+        if self._client is None:
+            raise AssertionError  # who reads what Traefik says has read the cluster
+        if self.shared is not None:
+            replicas = await self.shared.replicas(self.run.options)
+            self.traefik = of_host(replicas, evidence, self.target.host)
+            return
         first: tuple[Obj, ...] = ()
         instances = Scene(self.snapshot()).instances
         if len(instances) > 1 and sum(len(one.pods) for one in instances) > MAX_REPLICAS:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -35,7 +36,7 @@ from hopcheck.model import (
     TraefikEvidence,
     Why,
 )
-from hopcheck.model.kubernetes import Container, ContainerStatus, Pod, Service
+from hopcheck.model.kubernetes import Container, Pod, Service
 from hopcheck.model.redact import redact_obj, redact_text
 from hopcheck.model.traefik import LoadedService, Overview, Router, of_traefik
 
@@ -50,6 +51,14 @@ _PER_PAGE = 500
 _MAX_PAGES = 10
 _BASE_PATH = re.compile(r"(?i)--api\.basepath=(\S*)")
 _METRICS_ENTRY = re.compile(r"(?i)--metrics\.prometheus\.entrypoint=(\S+)")
+_LISTS = {  # fields of Replica
+    "entrypoints": "/api/entrypoints",
+    "routers": "/api/http/routers",
+    "tcp_routers": "/api/tcp/routers",
+    "services": "/api/http/services",
+    "middlewares": "/api/http/middlewares",
+}
+_OTHERS = ("version", "overview", "metrics", "log", "previous_log")
 _MANY = 500
 _SERIES = 400
 _SAMPLE = re.compile(r"^(traefik_\w+)(\{.*\})? (\S+)(?: \d+)?$")
@@ -65,31 +74,18 @@ async def collect_traefik(
     target: Target,
     run: Run,
     kube: KubeEvidence,
-    client: KubeClient | None = None,
+    client: KubeClient,
     first: Iterable[Pod] = (),
 ) -> TraefikEvidence:
     """Ask every Traefik pod of `kube` at once; at most MAX_REPLICAS, ready ones of Services first.
 
-    Before these come the pods `first`: those known to be on the host's way.
-
-    `client` is best the one that read `kube`: without it the kubeconfig is read again, and an
-    exec plugin asked again. Never raises but for cancellation. Pods beyond the limit are listed
-    with the reason NOT_SELECTED and a detail that says how many were asked. A target without a
-    host asks for all hosts: nothing is left out of the answers but metrics of single hosts.
+    Before these come the pods `first`: those known to be on the host's way. Never raises but for
+    cancellation. Pods beyond the limit are listed with the reason NOT_SELECTED and a detail that
+    says how many were asked. A target without a host asks for all hosts: nothing is left out of
+    the answers but metrics of single hosts.
     """
     wanted = {pod.key for pod in first}
     pods = sorted(_pods(kube), key=lambda pod: pod.key not in wanted)
-    if not pods:
-        return TraefikEvidence()
-    if client is not None:
-        return await _ask_pods(target, run, client, pods)
-    async with KubeClient(run) as own:
-        return await _ask_pods(target, run, own, pods)
-
-
-async def _ask_pods(
-    target: Target, run: Run, client: KubeClient, pods: Sequence[Pod]
-) -> TraefikEvidence:
     asked = await asyncio.gather(
         *(_Asking(target, run, client, pod).replica() for pod in pods[:MAX_REPLICAS])
     )
@@ -106,15 +102,15 @@ def of_host(whole: TraefikEvidence, kube: KubeEvidence, host: str) -> TraefikEvi
     """
     names = {pod.key for pod in _pods(kube)}
     return TraefikEvidence(
-        tuple(
-            replace(
-                one,
-                routers=routers_of_host(one.routers, host),
-                services=_used(one.services, one.routers, host),
-            )
-            for one in whole.replicas
-            if (one.namespace, one.pod) in names
-        )
+        tuple(_of_host(one, host) for one in whole.replicas if (one.namespace, one.pod) in names)
+    )
+
+
+def _of_host(replica: Replica, host: str) -> Replica:
+    return replace(
+        replica,
+        routers=routers_of_host(replica.routers, host),
+        services=_used(replica.services, replica.routers, host),
     )
 
 
@@ -134,16 +130,7 @@ def _not_asked(pod: Pod, reason: Collected[Any]) -> Replica:
         namespace=pod.namespace,
         pod=pod.name,
         address=pod.status.pod_ip or None,
-        version=reason,
-        overview=reason,
-        entrypoints=reason,
-        routers=reason,
-        tcp_routers=reason,
-        services=reason,
-        middlewares=reason,
-        metrics=reason,
-        log=reason,
-        previous_log=reason,
+        **dict.fromkeys((*_LISTS, *_OTHERS), reason),
     )
 
 
@@ -166,23 +153,18 @@ class _Asking:
 
     async def replica(self) -> Replica:
         """Everything at once; the API's port is guessed where the arguments do not tell it."""
-        running = self._pod.status.phase in ("", "Running") and self._address
-        log, previous, metrics, replica = await asyncio.gather(
-            self._log(),
-            self._previous_log(),
-            self._metrics() if running else self._not_running(),
-            self._api() if running else self._no_api(),
+        log, previous, replica = await asyncio.gather(
+            self._log(LOG_LINES), self._previous_log(), self._answers()
         )
-        answered: Replica = replica
-        return replace(answered, log=log, previous_log=previous, metrics=metrics)
+        return replace(replica, log=log, previous_log=previous)
 
-    async def _not_running(self) -> Collected[Any]:
-        phase = self._pod.status.phase or "not running"
-        return Collected(why=Why.UNREACHABLE, detail=f"the pod is {phase} and has no address")
-
-    async def _no_api(self) -> Replica:
-        reason = await self._not_running()
-        return replace(_not_asked(self._pod, reason), address=self._address)
+    async def _answers(self) -> Replica:
+        phase = self._pod.status.phase
+        if phase not in ("", "Running") or not self._address:
+            detail = f"the pod is {phase or 'not running'} and has no address"
+            return _not_asked(self._pod, Collected(why=Why.UNREACHABLE, detail=detail))
+        replica, metrics = await asyncio.gather(self._api(), self._metrics())
+        return replace(replica, metrics=metrics)
 
     # --- API ---------------------------------------------------------------------------------
 
@@ -197,8 +179,7 @@ class _Asking:
     async def _api(self) -> Replica:
         ports = self._api_ports()
         replica, versions = await asyncio.gather(
-            self._api_at(ports[0]),
-            asyncio.gather(*(self._version(port) for port in ports[1:])),
+            self._api_at(ports[0]), asyncio.gather(*map(self._version, ports[1:]))
         )
         if replica.version.seen:
             return replica
@@ -208,33 +189,19 @@ class _Asking:
         return replica
 
     async def _api_at(self, port: int) -> Replica:
-        general = asyncio.gather(
+        version, overview, *lists = await asyncio.gather(
             self._version(port),
-            self._question(port, "/api/overview", self._overview),
-            self._question(port, "/api/entrypoints", self._all("entrypoints")),
-        )
-        loaded = asyncio.gather(
-            self._question(port, "/api/http/routers", self._all("routers")),
-            self._question(port, "/api/tcp/routers", self._all("tcp_routers")),
-            self._question(port, "/api/http/services", self._all("services")),
-            self._question(port, "/api/http/middlewares", self._all("middlewares")),
-        )
-        answers = await asyncio.gather(general, loaded)
-        (version, overview, entrypoints), (routers, tcp, services, middlewares) = answers
-        return Replica(
-            namespace=self._namespace,
-            pod=self._name,
-            address=self._address,
-            version=version,
-            overview=overview,
-            entrypoints=entrypoints,
-            routers=routers_of_host(routers, self._target.host) if self._target.host else routers,
-            tcp_routers=tcp,
-            services=(
-                _used(services, routers, self._target.host) if self._target.host else services
+            self._question(port, f"{self._base}/api/overview", self._overview),
+            *(
+                self._question(port, self._base + path, partial(self._pages, what))
+                for what, path in _LISTS.items()
             ),
-            middlewares=middlewares,
         )
+        answers: dict[str, Any] = dict(zip(_LISTS, lists, strict=True))
+        replica = Replica(
+            *self._pod.key, self._address, version=version, overview=overview, **answers
+        )
+        return _of_host(replica, self._target.host) if self._target.host else replica
 
     async def _version(self, port: int) -> Collected[str]:
         async def ask(port: int, path: str) -> str:
@@ -243,15 +210,13 @@ class _Asking:
                 raise Unavailable(Why.INVALID, "the answer is not Traefik's")
             return version
 
-        return await self._question(port, "/api/version", ask)
+        return await self._question(port, f"{self._base}/api/version", ask)
 
     async def _question(
         self, port: int, path: str, ask: Callable[[int, str], Awaitable[T]]
     ) -> Collected[T]:
-        source = f"pod {self._namespace}/{self._name}:{port} {self._base}{path}"
-        return await self._run.ask(
-            source, lambda: ask(port, self._base + path), timeout=self._run.remaining()
-        )
+        source = f"pod {self._namespace}/{self._name}:{port} {path}"
+        return await self._run.ask(source, lambda: ask(port, path), timeout=self._run.remaining())
 
     async def _object(self, port: int, path: str) -> dict[str, Any]:
         data = (await self._fetch(port, path)).json()
@@ -264,15 +229,8 @@ class _Asking:
         found: Overview = of_traefik("overview", await self._object(port, path))
         return found
 
-    def _all(self, what: str) -> Callable[[int, str], Awaitable[tuple[Any, ...]]]:
-        """The question for the whole list of `what`, a field of Replica."""
-
-        async def ask(port: int, path: str) -> tuple[Any, ...]:
-            return tuple(of_traefik(what, redact_obj(await self._pages(port, path))))
-
-        return ask
-
-    async def _pages(self, port: int, path: str) -> list[Any]:
+    async def _pages(self, what: str, port: int, path: str) -> tuple[Any, ...]:
+        """The whole list of `what`, a field of Replica."""
         items: list[Any] = []
         page = 1
         for _ in range(_MAX_PAGES):
@@ -285,14 +243,12 @@ class _Asking:
             if not following.isdigit() or int(following) <= page:
                 break
             page = int(following)
-        return items
+        return tuple(of_traefik(what, redact_obj(items)))
 
     async def _fetch(self, port: int, path: str, params: dict[str, int] | None = None) -> Answer:
         """A 200 from the pod, else Unavailable."""
         try:
-            answer = await self._client.proxy(
-                "pods", self._namespace, self._name, port, path, params=params
-            )
+            answer = await self._client.proxy(*self._pod.key, port, path, params=params)
         except Unavailable as failure:
             if failure.why is not Why.DENIED or not self._client.direct_probes:
                 raise
@@ -321,52 +277,40 @@ class _Asking:
             answer = await self._fetch(port, path)
             return chosen_series(answer.body.decode("utf-8", "replace"), self._target.host)
 
-        source = f"pod {self._namespace}/{self._name}:{port} /metrics"
-        return await self._run.ask(
-            source, lambda: ask(port, "/metrics"), timeout=self._run.remaining()
-        )
-
-    def _container_status(self) -> ContainerStatus:
-        statuses = self._pod.status.container_statuses
-        own = (status for status in statuses if status.name == self._container.name)
-        return next(own, ContainerStatus())
-
-    async def _log(self) -> Collected[tuple[LogLine, ...]]:
-        return await self._read_log(LOG_LINES, previous=False)
+        return await self._question(port, "/metrics", ask)
 
     async def _previous_log(self) -> Collected[tuple[LogLine, ...]]:
-        if not self._container_status().restart_count:
+        statuses = self._pod.status.container_statuses
+        own = (status.restart_count for status in statuses if status.name == self._container.name)
+        if not next(own, 0):
             return Collected(why=Why.NOT_NEEDED, detail="the container was never restarted")
-        return await self._read_log(PREVIOUS_LINES, previous=True)
+        return await self._log(PREVIOUS_LINES, previous=True)
 
-    async def _read_log(self, lines: int, *, previous: bool) -> Collected[tuple[LogLine, ...]]:
+    async def _log(self, lines: int, *, previous: bool = False) -> Collected[tuple[LogLine, ...]]:
         truncated = False
 
         async def ask() -> tuple[LogLine, ...]:
             nonlocal truncated
-            tail = lines
-            body, truncated = await self._tail(tail, previous=previous)
-            while truncated and tail > 20:
+            tail, cut = lines, True
+            while cut:
+                body, cut = await self._client.log(
+                    *self._pod.key,
+                    self._container.name,
+                    tail_lines=tail,
+                    limit_bytes=_LOG_BYTES,
+                    previous=previous,
+                )
+                truncated = truncated or cut
+                if tail <= 20:
+                    break
                 # The bytes run out at the newest lines, the ones that matter: ask for fewer.
                 tail //= 5
-                body, truncated = await self._tail(tail, previous=previous)
-            truncated = truncated or tail < lines
             return parse_log(redact_text(body.decode("utf-8", "replace")))
 
         which = f"{self._container.name}{' (previous)' if previous else ''}"
         source = f"log {self._namespace}/{self._name} {which}"
         found = await self._run.ask(source, ask, timeout=self._run.remaining())
         return replace(found, truncated=truncated)
-
-    async def _tail(self, lines: int, *, previous: bool) -> tuple[bytes, bool]:
-        return await self._client.log(
-            self._namespace,
-            self._name,
-            self._container.name,
-            tail_lines=lines,
-            limit_bytes=_LOG_BYTES,
-            previous=previous,
-        )
 
 
 # --- what is kept of the answers ------------------------------------------------------------

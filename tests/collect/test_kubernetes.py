@@ -107,9 +107,14 @@ def serving(tmp_path):
         yield serving
 
 
+async def read(run: Run, target=TARGET) -> KubeEvidence:
+    async with KubeClient(run) as client:
+        return await collect_kube(target, run, client)
+
+
 def collect(serving: Serving, token: str = ADMIN, target=TARGET, **options) -> KubeEvidence:
     run = Run(Options(kubeconfig=str(serving.kubeconfig(token)), **options))
-    return asyncio.run(collect_kube(target, run))
+    return asyncio.run(read(run, target))
 
 
 def names(evidence: KubeEvidence, resource: str, namespace: str | None = None) -> list[str]:
@@ -366,7 +371,7 @@ def test_without_cluster_rights_the_contexts_namespace_is_tried(serving):
     config["contexts"][0]["context"]["namespace"] = "default"
     path.write_text(json.dumps(config))
     run = Run(Options(kubeconfig=str(path)))
-    evidence = asyncio.run(collect_kube(TARGET, run))
+    evidence = asyncio.run(read(run))
     assert evidence.list("ingresses").why is Why.DENIED
     assert names(evidence, "ingresses", "default") == ["my-app-ingress"]
     assert names(evidence, "services", "default") == ["my-app"]
@@ -462,12 +467,12 @@ def test_a_wrong_server_name(serving, tmp_path):
     config["clusters"][0]["cluster"]["tls-server-name"] = "kubernetes.default"
     path = tmp_path / "named"
     path.write_text(json.dumps(config))
-    evidence = asyncio.run(collect_kube(TARGET, Run(Options(kubeconfig=str(path)))))
+    evidence = asyncio.run(read(Run(Options(kubeconfig=str(path)))))
     assert evidence.server.why is Why.UNREACHABLE
     assert "kubernetes.default" in evidence.server.detail
     config["clusters"][0]["cluster"]["tls-server-name"] = "localhost"
     path.write_text(json.dumps(config))
-    assert asyncio.run(collect_kube(TARGET, Run(Options(kubeconfig=str(path))))).server.seen
+    assert asyncio.run(read(Run(Options(kubeconfig=str(path))))).server.seen
 
 
 def test_insecure_skip_tls_verify(serving, tmp_path):
@@ -477,14 +482,14 @@ def test_insecure_skip_tls_verify(serving, tmp_path):
     cluster["insecure-skip-tls-verify"] = True
     path = tmp_path / "insecure"
     path.write_text(json.dumps(config))
-    assert asyncio.run(collect_kube(TARGET, Run(Options(kubeconfig=str(path))))).server.seen
+    assert asyncio.run(read(Run(Options(kubeconfig=str(path))))).server.seen
 
 
 def test_no_kubeconfig_settles_all(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    evidence = asyncio.run(collect_kube(TARGET, Run(Options())))
+    evidence = asyncio.run(read(Run(Options())))
     assert evidence.server.why is Why.NOT_CONFIGURED
     assert "no kubeconfig" in evidence.server.detail
     assert {found.why for found in evidence.lists.values()} == {Why.NOT_CONFIGURED}
@@ -506,7 +511,7 @@ def test_an_exec_plugin_is_asked_once(serving, tmp_path):
     }
     path = tmp_path / "exec"
     path.write_text(json.dumps(config))
-    evidence = asyncio.run(collect_kube(TARGET, Run(Options(kubeconfig=str(path)))))
+    evidence = asyncio.run(read(Run(Options(kubeconfig=str(path)))))
     assert names(evidence, "ingresses") == ["my-app-ingress"]
     assert calls.read_text() == "call\n"
 
@@ -653,7 +658,7 @@ def test_not_http_at_all(tmp_path):
         port = server.sockets[0].getsockname()[1]
         path = kubeconfig(tmp_path, f"http://127.0.0.1:{port}")
         async with server:
-            return await collect_kube(TARGET, Run(Options(kubeconfig=path)))
+            return await read(Run(Options(kubeconfig=path)))
 
     evidence = asyncio.run(main())
     assert evidence.server.why in (Why.INVALID, Why.UNREACHABLE)

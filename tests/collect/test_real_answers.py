@@ -15,7 +15,7 @@ import yaml
 from aiohttp import web
 
 from hopcheck.collect.ask import Run
-from hopcheck.collect.kubernetes.client import METADATA_ONLY
+from hopcheck.collect.kubernetes.client import METADATA_ONLY, KubeClient
 from hopcheck.collect.kubernetes.kept import event_time
 from hopcheck.collect.kubernetes.read import collect_kube
 from hopcheck.config.options import Options
@@ -47,7 +47,8 @@ async def collected(answers: dict[str, Any], kubeconfig: Path) -> KubeEvidence:
     await asyncio.to_thread(kubeconfig.write_text, yaml.safe_dump(config))
     try:
         run = Run(Options(kubeconfig=str(kubeconfig)))
-        return await collect_kube(Target(host="myapp.example.com"), run)
+        async with KubeClient(run) as client:
+            return await collect_kube(Target(host="myapp.example.com"), run, client)
     finally:
         await runner.cleanup()
 

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from hopcheck.collect.ask import Run
-from hopcheck.collect.kubernetes.read import KubeClient, collect_kube
+from hopcheck.collect.kubernetes.client import KubeClient
+from hopcheck.collect.kubernetes.read import collect_kube
 from hopcheck.collect.traefik import chosen_series, collect_traefik, routers_of_host
 from hopcheck.config.options import Options
 from hopcheck.model import Collected, Replica, Target, Why

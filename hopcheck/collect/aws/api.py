@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import gzip
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,9 +20,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hopcheck.collect.ask import Run, Unavailable, in_thread
+from hopcheck.collect.ask import Once, Run, Unavailable, in_thread
 from hopcheck.model import Collected, Why
-from hopcheck.model.aws import Attribute, Identity, described
+from hopcheck.model.aws import Identity, described
 from hopcheck.model.redact import redact_text
 
 T = TypeVar("T")
@@ -133,6 +132,7 @@ def _no_prompt(prompt: str) -> str:
 def classify(error: BaseException) -> tuple[Why, str] | None:
     """The reason behind a botocore exception, with AWS's own words; None for any other."""
     from botocore import exceptions as e
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, Unavailable | TimeoutError):
         return None
@@ -144,7 +144,7 @@ def classify(error: BaseException) -> tuple[Why, str] | None:
         (Why.NOT_CONFIGURED, (e.NoCredentialsError, e.NoRegionError)),
         (Why.UNAUTHENTICATED, (e.SSOError, e.TokenRetrievalError, e.NoAuthTokenError)),
         (Why.UNREACHABLE, (e.ConnectionError, e.HTTPClientError)),
-        (Why.INVALID, (_parser_error(),)),
+        (Why.INVALID, (ResponseParserError,)),
         # Profiles, files and processes that are configured wrongly.
         (Why.MISCONFIGURED, (e.BotoCoreError, ValueError, FileNotFoundError, PermissionError)),
     )
@@ -156,18 +156,12 @@ def classify(error: BaseException) -> tuple[Why, str] | None:
     return (Why.UNREACHABLE, words) if isinstance(error, OSError) else None
 
 
-def _parser_error() -> type[Exception]:
-    from botocore.parsers import ResponseParserError
-
-    return ResponseParserError
-
-
 def _by_code(error: Any) -> tuple[Why, str]:
     entry = error.response.get("Error", {})
     code = str(entry.get("Code", ""))
     words = redact_text(f"{code}: {entry.get('Message', '')}")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if _throttled(code):
+    if code.startswith(_THROTTLED):
         return Why.THROTTLED, words
     if code.startswith(_UNAUTHENTICATED) or status == 401:
         return Why.UNAUTHENTICATED, words
@@ -176,23 +170,25 @@ def _by_code(error: Any) -> tuple[Why, str]:
     return (Why.NOT_FOUND if "NotFound" in code else Why.ERROR), words
 
 
-def _throttled(code: str) -> bool:
-    return code.startswith(_THROTTLED)
+class _Call(Struct):
+    """A call, and what the waiting side and its thread tell each other."""
 
-
-@dataclasses.dataclass
-class _Call:
-    """What the waiting side and a call's thread tell each other."""
-
+    service: str
+    operation: str
+    key: str | None
+    parameters: dict[str, Any]
     stopped: bool = False
     throttled: str = ""  # AWS's words, heard while botocore goes on trying
 
 
 class Api:
-    """Calls to one region of one account; all Collected, none raises."""
+    """Calls to one region of one account, each made once; all Collected, none raises."""
 
-    def __init__(self, credentials: Credentials, region: str, run: Run) -> None:
+    def __init__(
+        self, credentials: Credentials, region: str, run: Run, once: Once | None = None
+    ) -> None:
         self.region = region
+        self._once = once or Once()
         self.calls = 0  # made so far, pages aside
         self._credentials = credentials
         self._run = run
@@ -214,15 +210,13 @@ class Api:
         self, service: str, operation: str, key: str, **parameters: Any
     ) -> Collected[tuple[Any, ...]]:
         """The list `key` of a Describe operation, of its type, all pages (at most 5000 items)."""
-        return await self._ask(service, operation, key, parameters, lambda found: found)
+        call = _Call(service, operation, key, parameters)
+        return await self._ask(call, lambda found: found)
 
     async def attributes(self, operation: str, **parameters: Any) -> Collected[dict[str, str]]:
         """The attributes that an ELBv2 operation lists, by key."""
-
-        def by_key(found: tuple[Attribute, ...]) -> dict[str, str]:
-            return {item.key: item.value for item in found}
-
-        return await self._ask("elbv2", operation, "Attributes", parameters, by_key)
+        call = _Call("elbv2", operation, "Attributes", parameters)
+        return await self._ask(call, lambda found: {item.key: item.value for item in found})
 
     async def identity(self) -> Collected[Identity]:
         """The account, the caller's ARN and the region searched."""
@@ -233,48 +227,36 @@ class Api:
                 account=answer.get("Account", ""), arn=answer.get("Arn", ""), region=self.region
             )
 
-        return await self._ask("sts", "get_caller_identity", None, {}, pick)
+        return await self._ask(_Call("sts", "get_caller_identity", None, {}), pick)
 
-    async def _ask(
-        self,
-        service: str,
-        operation: str,
-        key: str | None,
-        parameters: Mapping[str, Any],
-        shape: Callable[[tuple[Any, ...]], T],
-    ) -> Collected[T]:
-        call = _Call()
-        self.calls += 1
+    async def _ask(self, call: _Call, shape: Callable[[tuple[Any, ...]], T]) -> Collected[T]:
+        source = _command(call)
 
         async def ask() -> T:
             try:
-                found = await in_thread(self._work, call, service, operation, key, parameters)
+                found = await in_thread(self._work, call)
             finally:
                 call.stopped = True
             return shape(found)
 
-        async with self._slots:
-            source = _command(service, operation, parameters)
-            found = await self._run.ask(source, ask, classify=classify)
-        if found.why is Why.TIMED_OUT and call.throttled:
-            return replace(found, why=Why.THROTTLED, detail=call.throttled)
-        return found
+        async def made() -> Collected[T]:
+            self.calls += 1
+            async with self._slots:
+                found = await self._run.ask(source, ask, classify=classify)
+            if found.why is Why.TIMED_OUT and call.throttled:
+                return replace(found, why=Why.THROTTLED, detail=call.throttled)
+            return found
 
-    def _work(
-        self,
-        call: _Call,
-        service: str,
-        operation: str,
-        key: str | None,
-        parameters: Mapping[str, Any],
-    ) -> tuple[Any, ...]:
+        return await self._once.get((self, source), made)
+
+    def _work(self, call: _Call) -> tuple[Any, ...]:
         self._current.call = call
-        client = self._client(service)
-        if key is None or not client.can_paginate(operation):
-            answer = getattr(client, operation)(**parameters)
+        client, key = self._client(call.service), call.key
+        if key is None or not client.can_paginate(call.operation):
+            answer = getattr(client, call.operation)(**call.parameters)
             return described(key, _plain(answer.get(key) or ())) if key else (_plain(answer),)
         found: list[Any] = []
-        for page in client.get_paginator(operation).paginate(**parameters):
+        for page in client.get_paginator(call.operation).paginate(**call.parameters):
             found.extend(described(key, _plain(page.get(key) or ())))
             if call.stopped or len(found) >= MAX_ITEMS:
                 break
@@ -310,15 +292,39 @@ class Api:
         if isinstance(event.get("exception"), EndpointConnectionError):
             raise event["exception"]
         error = (event.get("parsed_response") or {}).get("Error", {})
-        if _throttled(str(error.get("Code", ""))):
+        if str(error.get("Code", "")).startswith(_THROTTLED):
             words = f"{error['Code']}: {error.get('Message', '')}"
             self._current.call.throttled = redact_text(words)
 
 
-def _command(service: str, operation: str, parameters: Mapping[str, Any]) -> str:
+class Account:
+    """Credentials, found once, and one `Api` for each region: one host's, or many hosts'."""
+
+    def __init__(self, run: Run, once: Once | None = None) -> None:
+        self._run = run
+        self._once = once or Once()
+        self._apis: dict[str, Api] = {}
+
+    async def credentials(self) -> Credentials:
+        """The standard chain's credentials; raises as `find_credentials` does."""
+        return await self._once.get(("credentials", self), lambda: find_credentials(self._run))
+
+    def api(self, credentials: Credentials, region: str) -> Api:
+        """Calls to one region."""
+        if region not in self._apis:
+            self._apis[region] = Api(credentials, region, self._run, self._once)
+        return self._apis[region]
+
+    @property
+    def calls(self) -> int:
+        """Calls made so far, pages aside."""
+        return sum(api.calls for api in self._apis.values())
+
+
+def _command(call: _Call) -> str:
     """The call as the AWS command line writes it."""
-    words = ["aws", service, operation.replace("_", "-")]
-    for name, value in parameters.items():
+    words = ["aws", call.service, call.operation.replace("_", "-")]
+    for name, value in call.parameters.items():
         flag = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)
         words += [f"-{flag}", *_argument(value)]
     return " ".join(words)
@@ -344,18 +350,14 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def patience(run: Run) -> float:
-    """Seconds to wait for another collector, so that calls that follow still have their time."""
-    return max(run.remaining() - run.options.timeout, run.remaining() / 2)
-
-
-async def settled(awaitable: Awaitable[T], seconds: float) -> T | None:
-    """What another collector found, or None where it is not done within `seconds`.
+async def settled(run: Run, awaitable: Awaitable[T], nothing: T) -> T:
+    """What another collector found; `nothing` once calls that follow would not have their time.
 
     Nothing is cancelled, and its failure is left to whoever started it.
     """
     task = asyncio.ensure_future(awaitable)
-    done, _ = await asyncio.wait({task}, timeout=max(0.0, seconds))
+    patience = max(run.remaining() - run.options.timeout, run.remaining() / 2)
+    done, _ = await asyncio.wait({task}, timeout=patience)
     if not done or task.cancelled() or task.exception() is not None:
-        return None
+        return nothing
     return task.result()

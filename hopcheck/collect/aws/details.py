@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node, target_groups_of
 from hopcheck.collect.aws.api import Api
-from hopcheck.model import Collected, Why
+from hopcheck.model import NOT_SELECTED, Collected, Why
 from hopcheck.model.aws import (
     Instance,
     Listener,
     ListenerRule,
     LoadBalancer,
-    Reservation,
     SecurityGroup,
     TargetGroup,
     TargetHealth,
@@ -41,6 +42,7 @@ class Details:
     ) -> None:
         self._api = api
         self._balancers = balancers
+        self._types = {one.load_balancer_arn: one.type for one in balancers}
         self._groups = groups
         self._asked: set[str] = set()
         self.listeners: dict[str, Collected[tuple[Listener, ...]]] = {}
@@ -72,28 +74,20 @@ class Details:
         )
         self.listeners[arn] = found
         listeners: tuple[Listener, ...] = found.or_else(())
-        if self._type_of(arn) == "application":
+        if self._types.get(arn) == "application":
             await asyncio.gather(*(self._rules_of(entry.listener_arn) for entry in listeners))
         used = [
             forward.target_group_arn
             for entry in listeners
-            for forward in target_groups_of(entry, self._rules_seen(entry.listener_arn))
+            for forward in target_groups_of(
+                entry, self.rules.get(entry.listener_arn, NOT_SELECTED).or_else(())
+            )
         ]
         await asyncio.gather(*map(self.group, dict.fromkeys(used)))
-
-    def _type_of(self, arn: str) -> str | None:
-        for balancer in self._balancers:
-            if balancer.load_balancer_arn == arn:
-                return balancer.type or None
-        return None
 
     async def _rules_of(self, listener: str) -> None:
         found = await self._api.items("elbv2", "describe_rules", "Rules", ListenerArn=listener)
         self.rules[listener] = _redacted(found)
-
-    def _rules_seen(self, listener: str) -> tuple[ListenerRule, ...]:
-        rules = self.rules.get(listener)
-        return rules.or_else(()) if rules is not None else ()
 
     async def group(self, arn: str) -> None:
         """A target group's targets and attributes; behind a target that is an ALB, that too."""
@@ -106,7 +100,7 @@ class Details:
         )
         targets = (entry.target.id for entry in health.or_else(()))
         await asyncio.gather(
-            *(self.balancer(target) for target in targets if self._type_of(target) is not None)
+            *(self.balancer(target) for target in targets if target in self._types)
         )
 
     async def target_health(self, arn: str) -> Collected[tuple[TargetHealth, ...]]:
@@ -133,19 +127,19 @@ class Details:
                 if instance and node_addresses(node) & targets:
                     ids.add(instance)
         if not ids:
-            unseen = next((health for health in self.health.values() if not health.seen), None)
-            return _reason(unseen) if unseen is not None else Collected(why=Why.NOT_NEEDED)
+            unseen: list[Collected[Any]] = [one for one in self.health.values() if not one.seen]
+            return unseen[0] if unseen else Collected(why=Why.NOT_NEEDED)
         # By filter: asked for by id, one instance that is gone fails them all.
-        found: Collected[tuple[Reservation, ...]] = await self._api.items(
+        found: Collected[Any] = await self._api.items(
             "ec2",
             "describe_instances",
             "Reservations",
             Filters=[{"Name": "instance-id", "Values": sorted(ids)[:MAX_IDS]}],
         )
         if not found.seen:
-            return _reason(found)
+            return found
         flat = tuple(entry for group in found.get() for entry in group.instances)
-        return _with_value(found, flat, len(ids) > MAX_IDS)
+        return replace(found, value=flat, truncated=len(ids) > MAX_IDS)
 
     async def security_groups(
         self, instances: Iterable[Instance]
@@ -166,31 +160,12 @@ class Details:
             "SecurityGroups",
             Filters=[{"Name": "group-id", "Values": sorted(ids)[:MAX_IDS]}],
         )
-        if not found.seen:
-            return found
         # Descriptions are a person's own words.
-        return _redacted(_with_value(found, found.get(), len(ids) > MAX_IDS))
-
-
-def _reason(found: Collected[Any]) -> Collected[Any]:
-    """Why nothing was read, as the reason of what would have followed from it."""
-    return found
-
-
-def _with_value(
-    found: Collected[Any], value: tuple[T, ...], truncated: bool = False
-) -> Collected[tuple[T, ...]]:
-    return Collected(
-        value=value,
-        source=found.source,
-        started_s=found.started_s,
-        duration_s=found.duration_s,
-        truncated=found.truncated or truncated,
-    )
+        return replace(_redacted(found), truncated=found.seen and len(ids) > MAX_IDS)
 
 
 def _redacted(found: Collected[tuple[T, ...]]) -> Collected[tuple[T, ...]]:
     """Actions may hold an identity provider's settings, and what a person wrote."""
     if not found.seen:
         return found
-    return _with_value(found, tuple(redact_obj(item) for item in found.get()))
+    return replace(found, value=tuple(redact_obj(item) for item in found.get()))

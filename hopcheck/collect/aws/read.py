@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from hopcheck.behaviour.aws.loadbalancer import (
     Match,
     front_of,
@@ -17,11 +19,12 @@ from hopcheck.behaviour.aws.loadbalancer import (
     plain_name,
     region_from_name,
 )
+from hopcheck.behaviour.traefik.discovery import NODE_PORT_TYPES
 from hopcheck.collect.ask import Run
-from hopcheck.collect.aws.api import Api, Credentials, classify, find_credentials, patience, settled
+from hopcheck.collect.aws.api import Account, Api, Credentials, classify, settled
 from hopcheck.collect.aws.details import Details, node_addresses
 from hopcheck.model import AwsEvidence, Collected, DnsEvidence, KubeEvidence, Target, Why
-from hopcheck.model.aws import LoadBalancer, NetworkInterface, TargetGroup
+from hopcheck.model.aws import NetworkInterface
 from hopcheck.model.kubernetes import Node, Service
 
 Names = dict[str, Collected[tuple[str, ...]]]
@@ -30,23 +33,7 @@ Resolve = Callable[[str], Awaitable[Collected[tuple[str, ...]]]]
 MAX_NAMES = 50  # load balancers whose names are resolved where no CNAME tells
 MAX_CANDIDATES = 5  # load balancers looked at where the host leads to none
 MAX_SEARCHED = 20  # target groups whose targets are compared with the nodes
-NODE_PORT_TYPES = ("NodePort", "LoadBalancer")
 REGION_LABEL = "topology.kubernetes.io/region"
-
-
-class Account:
-    """Where credentials and answers come from: AWS itself, asked for one host."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    async def credentials(self) -> Credentials:
-        """The standard chain's credentials; raises as `find_credentials` does."""
-        return await find_credentials(self._run)
-
-    def api(self, credentials: Credentials, region: str) -> Api:
-        """Calls to one region."""
-        return Api(credentials, region, self._run)
 
 
 async def collect_aws(
@@ -62,40 +49,47 @@ async def collect_aws(
     The second value holds what load balancers' DNS names resolve to, for `DnsEvidence.names`.
     Where the host leads to none of them, or to one that knows nothing of this cluster's
     nodePorts, up to five that do are read as well. Details are there for those load balancers
-    alone. Without credentials or region everything has that reason. Never raises. `account` asks
-    AWS; without one an own is made.
+    alone. Without credentials or region everything has that reason. Never raises.
     """
     account = account or Account(run)
-    reading = asyncio.ensure_future(dns)
     cluster = asyncio.ensure_future(kube)
     found, answers = await asyncio.gather(
         run.ask("AWS credentials", account.credentials, classify=classify),
-        settled(reading, patience(run)),
+        settled(run, dns, DnsEvidence()),
     )
     if not found.seen:
-        return _without(found.why, found.detail, found.source), {}
-    chain, addresses = _host(target, answers or DnsEvidence())
+        none: Collected[Any] = Collected(why=found.why, detail=found.detail, source=found.source)
+        return without(none), {}
+    chain, addresses = names_and_addresses(target, answers)
     region = await _region(run, found.get(), chain, cluster)
     if region is None:
         detail = "no region: neither configured nor part of a load balancer's name"
-        return _without(Why.NOT_CONFIGURED, detail, "AWS region"), {}
-    reader = _Reader(account.api(found.get(), region), run, cluster, resolve)
+        none = Collected(why=Why.NOT_CONFIGURED, detail=detail, source="AWS region")
+        return without(none), {}
+    api = account.api(found.get(), region)
+    identity, balancers, groups = await asyncio.gather(
+        api.identity(),
+        api.items("elbv2", "describe_load_balancers", "LoadBalancers"),
+        api.items("elbv2", "describe_target_groups", "TargetGroups"),
+    )
+    listed = AwsEvidence(identity=identity, load_balancers=balancers, target_groups=groups)
+    reader = _Reader(api, run, cluster, resolve, listed)
     return await reader.read(chain, addresses), reader.names
 
 
-def _without(why: Why | None, detail: str, source: str) -> AwsEvidence:
-    none: Collected[Any] = Collected(why=why, detail=detail, source=source)
+def without(reason: Collected[Any]) -> AwsEvidence:
+    """Nothing of AWS, with the reason."""
     return AwsEvidence(
-        identity=none,
-        load_balancers=none,
-        target_groups=none,
-        security_groups=none,
-        network_interfaces=none,
-        instances=none,
+        identity=reason,
+        load_balancers=reason,
+        target_groups=reason,
+        security_groups=reason,
+        network_interfaces=reason,
+        instances=reason,
     )
 
 
-def _host(target: Target, dns: DnsEvidence) -> tuple[list[str], list[str]]:
+def names_and_addresses(target: Target, dns: DnsEvidence) -> tuple[list[str], list[str]]:
     """The names of the host's chain (itself first) and its addresses, by all resolvers."""
     answers = [answer.get() for answer in dns.answers if answer.seen]
     names = [target.host, *(link.target for answer in answers for link in answer.chain)]
@@ -119,23 +113,19 @@ async def _region(
     region = run.options.aws_region or told or credentials.region
     if region:
         return region
-    evidence = await settled(cluster, patience(run))
-    for node in _nodes(evidence):
-        label = node.metadata.labels.get(REGION_LABEL)
-        if label and instance_of_node(node):
-            return str(label)
-    return None
+    nodes = filter(instance_of_node, _nodes(await settled(run, cluster, KubeEvidence())))
+    labels = (node.metadata.labels.get(REGION_LABEL) for node in nodes)
+    return next(filter(None, labels), None)
 
 
-def _nodes(kube: KubeEvidence | None) -> tuple[Node, ...]:
-    return kube.of(Node).or_else(()) if kube is not None else ()
+def _nodes(kube: KubeEvidence) -> tuple[Node, ...]:
+    return kube.of(Node).or_else(())
 
 
-def _node_ports(kube: KubeEvidence | None) -> set[int]:
-    services = kube.of(Service).or_else(()) if kube is not None else ()
+def _node_ports(kube: KubeEvidence) -> set[int]:
     return {
         port.node_port
-        for service in services
+        for service in kube.of(Service).or_else(())
         if service.spec.type in NODE_PORT_TYPES
         for port in service.spec.ports
         if port.node_port
@@ -146,40 +136,39 @@ class _Reader:
     """Finds one host's load balancers and reads them; resolved names gather in `names`."""
 
     def __init__(
-        self, api: Api, run: Run, cluster: asyncio.Future[KubeEvidence], resolve: Resolve
+        self,
+        api: Api,
+        run: Run,
+        cluster: asyncio.Future[KubeEvidence],
+        resolve: Resolve,
+        listed: AwsEvidence,
     ) -> None:
         self._api = api
         self._run = run
         self._cluster = cluster
         self._resolve = resolve
-        self._balancers: tuple[LoadBalancer, ...] = ()
-        self._groups: tuple[TargetGroup, ...] = ()
-        self._details = Details(api, (), ())
+        self._listed = listed
+        self._balancers = listed.load_balancers.or_else(())
+        self._groups = listed.target_groups.or_else(())
+        self._details = Details(api, self._balancers, self._groups)
         self._interfaces: Collected[tuple[NetworkInterface, ...]] = Collected(why=Why.NOT_NEEDED)
         self.names: Names = {}
 
     async def read(self, chain: list[str], addresses: list[str]) -> AwsEvidence:
-        identity, balancers, groups = await asyncio.gather(
-            self._api.identity(),
-            self._api.items("elbv2", "describe_load_balancers", "LoadBalancers"),
-            self._api.items("elbv2", "describe_target_groups", "TargetGroups"),
-        )
-        self._balancers = balancers.or_else(())
-        self._groups = groups.or_else(())
-        self._details = details = Details(self._api, self._balancers, self._groups)
-        instances = security = self._interfaces = balancers  # the same reason, if there is one
-        if balancers.seen:
-            self._interfaces = Collected(why=Why.NOT_NEEDED)
-            self._api.prepare("ec2")
-            await self._choose(chain, addresses)
-            instances = await details.instances(self._nodes)
-            security = await details.security_groups(instances.or_else(()))
-        return AwsEvidence(
-            identity=identity,
-            load_balancers=balancers,
+        reason: Collected[Any] = self._listed.load_balancers
+        if not reason.seen:
+            return replace(
+                self._listed, security_groups=reason, network_interfaces=reason, instances=reason
+            )
+        self._api.prepare("ec2")
+        await self._choose(chain, addresses)
+        details = self._details
+        instances = await details.instances(self._nodes)
+        security = await details.security_groups(instances.or_else(()))
+        return replace(
+            self._listed,
             listeners=details.listeners,
             rules=details.rules,
-            target_groups=groups,
             target_health=details.health,
             target_group_attributes=details.group_attributes,
             load_balancer_attributes=details.balancer_attributes,
@@ -188,9 +177,9 @@ class _Reader:
             instances=instances,
         )
 
-    async def _kube(self) -> KubeEvidence | None:
+    async def _kube(self) -> KubeEvidence:
         """The cluster's evidence, if it comes in time for the calls that follow from it."""
-        return await settled(self._cluster, patience(self._run))
+        return await settled(self._run, self._cluster, KubeEvidence())
 
     async def _nodes(self) -> tuple[Node, ...]:
         return _nodes(await self._kube())
@@ -200,17 +189,13 @@ class _Reader:
     async def _choose(self, chain: list[str], addresses: list[str]) -> None:
         """Read the load balancer that the host leads to, and those it might lead to instead."""
         match = match_load_balancer(chain, addresses, self._balancers, {})
-        if match.arn is not None:
-            await asyncio.gather(
-                self._resolve_names([match.name or ""]),
-                self._details.balancer(match.arn),
-                self._others(match),
-            )
-            return
-        if addresses:
+        names = [match.name or ""] if match.arn is not None else []
+        if match.arn is None and addresses:
             match = await self._match_addresses(chain, addresses)
         own = [match.arn] if match.arn else []
-        await asyncio.gather(*map(self._details.balancer, own), self._others(match))
+        await asyncio.gather(
+            self._resolve_names(names), *map(self._details.balancer, own), self._others(match)
+        )
 
     async def _match_addresses(self, chain: list[str], addresses: list[str]) -> Match:
         await self._resolve_names(await self._candidate_names())
@@ -276,7 +261,7 @@ class _Reader:
             *map(self._details.group, idle[:MAX_CANDIDATES]),
         )
 
-    async def _by_targets(self, kube: KubeEvidence | None) -> list[str]:
+    async def _by_targets(self, kube: KubeEvidence) -> list[str]:
         """Load balancers whose targets are the cluster's nodes."""
         nodes = {instance_of_node(node) for node in _nodes(kube)} - {None}
         nodes |= {address for node in _nodes(kube) for address in node_addresses(node)}

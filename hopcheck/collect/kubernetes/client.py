@@ -12,7 +12,6 @@ import random
 import ssl
 import zlib
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
@@ -22,6 +21,7 @@ from msgspec.structs import replace
 
 from hopcheck.collect.ask import Run, Unavailable
 from hopcheck.collect.kubernetes.credentials import Access, client_of, open_api
+from hopcheck.collect.kubernetes.kept import prune
 from hopcheck.model import Why
 from hopcheck.model.kubernetes import Object, kubernetes_object
 from hopcheck.model.redact import redact_text
@@ -49,12 +49,11 @@ class Listing(Struct, frozen=True):
 
 
 class Answer(Struct, frozen=True):
-    """One HTTP answer. `relayed`: it came from the pod or Service behind the API's proxy."""
+    """One HTTP answer."""
 
     status: int
     headers: dict[str, str]
     body: bytes
-    relayed: bool = False
 
     def json(self) -> Any:
         """The body as JSON. Raises Unavailable(INVALID)."""
@@ -77,7 +76,7 @@ class KubeClient:
         self.requests = 0  # sent so far
         self._http: httpx.AsyncClient | None = None
         self._plain: httpx.AsyncClient | None = None
-        self._access: Access | None = None
+        self.access: Access | None = None  # where the API is, once it is known
         self._broken: Unavailable | None = None
         self._answered = False
         self._accepted = True  # what was loaded last: until a 401 says otherwise
@@ -85,25 +84,19 @@ class KubeClient:
         self._opening = asyncio.Lock()
 
     @property
-    def access(self) -> Access | None:
-        """Where the API is, once it is known."""
-        return self._access
-
-    @property
     def direct_probes(self) -> bool:
         """Whether pod addresses may be asked from here (--direct-probes; by default in-cluster)."""
         asked = self.run.options.direct_probes
-        return asked if asked is not None else bool(self._access and self._access.in_cluster)
+        return asked if asked is not None else bool(self.access and self.access.in_cluster)
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
         for client in (self._http, self._plain, *self._renounced):
             if client is not None:
                 await client.aclose()
@@ -126,13 +119,10 @@ class KubeClient:
 
         apiVersion and kind, which items of a list lack, are set from the list's.
         """
-        for attempt in (1, 2):
-            try:
-                return await self._pages(path, dict(params or {}), max_pages)
-            except Unavailable as error:
-                if attempt == 2 or not isinstance(error, _Expired):
-                    raise
-        raise AssertionError  # the loop returns or raises
+        try:
+            return await self._pages(path, dict(params or {}), max_pages)
+        except _Expired:
+            return await self._pages(path, dict(params or {}), max_pages)
 
     async def _pages(self, path: str, params: dict[str, str | int], max_pages: int) -> Listing:
         items: list[Object] = []
@@ -143,29 +133,21 @@ class KubeClient:
             no_list = listed is None and not str(page.get("kind", "")).endswith("List")
             if no_list or not isinstance(listed or [], list):
                 raise Unavailable(Why.INVALID, "the answer is no list")
-            kind, version = (
-                str(page.get("kind", "")).removesuffix("List"),
-                str(page.get("apiVersion", "")),
-            )
+            kind = str(page.get("kind", "")).removesuffix("List")
+            version = str(page.get("apiVersion", ""))
             for given in listed or ():
                 item = kubernetes_object(path.rpartition("/")[2], given)
                 if item is not None:
-                    named = replace(
-                        item,
-                        kind=item.kind or kind,
-                        api_version=item.api_version or version,
+                    item = replace(
+                        item, kind=item.kind or kind, api_version=item.api_version or version
                     )
-                    items.append(self._kept(named))
+                    items.append(prune(item) if self.pruned else item)
             head = page.get("metadata")
             following = head.get("continue") if isinstance(head, dict) else None
             if not following:
                 return Listing(tuple(items))
             params["continue"] = str(following)
         return Listing(tuple(items), truncated=True)
-
-    def _kept(self, item: Object) -> Object:
-        """What a list holds of one object."""
-        return item
 
     async def log(
         self,
@@ -194,23 +176,14 @@ class KubeClient:
         return answer.body, len(answer.body) >= limit_bytes
 
     async def proxy(
-        self,
-        resource: str,
-        namespace: str,
-        name: str,
-        port: int | str,
-        path: str,
-        *,
-        params: Params | None = None,
-        scheme: str = "",
+        self, namespace: str, pod: str, port: int, path: str, *, params: Params | None = None
     ) -> Answer:
-        """GET `path` of a pod or Service (`resource` "pods" or "services") by the API's proxy.
+        """GET `path` of a pod by the API's proxy.
 
         Whatever the far end answers is returned; raises where the API server itself answered
         (DENIED, NOT_FOUND, or UNREACHABLE where it could not connect).
         """
-        where = f"{scheme}:{name}:{port}" if scheme else f"{name}:{port}"
-        base = f"/api/v1/namespaces/{quote(namespace)}/{resource}/{quote(where, safe=':')}/proxy"
+        base = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}:{port}/proxy"
         return await self._ask(base + path, params, "*/*", relayed=True)
 
     async def direct(
@@ -223,11 +196,9 @@ class KubeClient:
         limit = min(self.run.options.timeout, self.run.remaining())
         try:
             async with asyncio.timeout(limit):
-                url = f"http://{host}:{port}{path}"
-                answer = await _fetch(self._plain, url, params, "*/*")
+                return await _fetch(self._plain, f"http://{host}:{port}{path}", params, "*/*")
         except TimeoutError:
             raise Unavailable(Why.TIMED_OUT, f"no answer within {limit:.1f} s") from None
-        return msgspec.structs.replace(answer, relayed=True)
 
     async def _ask(
         self, path: str, params: Params | None, accept: str, *, relayed: bool = False
@@ -243,7 +214,7 @@ class KubeClient:
                 raise self._note(Why.TIMED_OUT, f"no answer within {limit:.1f} s") from None
             status = _status(answer)
             if relayed and status is None:
-                return msgspec.structs.replace(answer, relayed=True)
+                return answer
             last = attempt + 1 == _RETRIES
             if answer.status == 401:
                 if not last and await self._renewed(http):
@@ -270,13 +241,12 @@ class KubeClient:
         return failure
 
     async def _ready(self) -> httpx.AsyncClient:
-        if self._broken is None and self._http is None:
-            async with self._opening:
-                if self._broken is None and self._http is None:
-                    try:
-                        self._access, self._http = await open_api(self.run)
-                    except Unavailable as failure:
-                        self._broken = failure
+        async with self._opening:
+            if self._broken is None and self._http is None:
+                try:
+                    self.access, self._http = await open_api(self.run)
+                except Unavailable as failure:
+                    self._broken = failure
         if self._broken is not None:
             raise Unavailable(self._broken.why, self._broken.detail)
         if self._http is None:
@@ -298,12 +268,12 @@ class KubeClient:
                 access, http = await open_api(self.run)
             except Unavailable:
                 return False  # the 401 is the reason
-            same = self._access is not None and self._access.authorization == access.authorization
+            same = self.access is not None and self.access.authorization == access.authorization
             if same and access.client_cert is None:
                 await http.aclose()
                 return False
             self._renounced.append(refused)
-            self._access, self._http = access, http
+            self.access, self._http = access, http
             return True
 
     async def _send(
@@ -356,9 +326,8 @@ def _refusal(answer: Answer, status: Mapping[str, Any] | None, *, relayed: bool)
     if answer.status == 410:
         return _Expired(Why.ERROR, words)
     if 300 <= answer.status < 400:
-        return Unavailable(
-            Why.INVALID, f"HTTP {answer.status}, a redirect: is this the API server?"
-        )
+        words = f"HTTP {answer.status}, a redirect: is this the API server?"
+        return Unavailable(Why.INVALID, words)
     if answer.status == 404 and status is None:
         return Unavailable(Why.NOT_FOUND, "no such API")
     why = {403: Why.DENIED, 404: Why.NOT_FOUND, 429: Why.THROTTLED, 504: Why.TIMED_OUT}.get(
@@ -375,9 +344,8 @@ async def _fetch(http: httpx.AsyncClient, url: str, params: Params | None, accep
     import httpx
 
     try:
-        async with http.stream(
-            "GET", url, params=params or None, headers={"Accept": accept}
-        ) as response:
+        headers = {"Accept": accept}
+        async with http.stream("GET", url, params=params or None, headers=headers) as response:
             body = await _body(response)
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise Unavailable(Why.MISCONFIGURED, f"no valid request: {error}") from error
@@ -408,8 +376,7 @@ async def _body(response: httpx.Response) -> bytes:
         except zlib.error as error:
             raise Unavailable(Why.INVALID, f"broken gzip: {error}") from error
         if len(body) > _BODY_BYTES:
-            detail = f"the answer is larger than {_BODY_BYTES >> 20} MiB"
-            raise Unavailable(Why.INVALID, detail)
+            raise Unavailable(Why.INVALID, f"the answer is larger than {_BODY_BYTES >> 20} MiB")
     return bytes(body)
 
 

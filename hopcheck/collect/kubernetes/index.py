@@ -40,6 +40,7 @@ _OF_NAMESPACE = ("pods", "endpointslices", "networkpolicies", *_WORKLOADS)
 
 T = TypeVar("T")
 Key = tuple[str, str]
+Listed = Collected[tuple[Any, ...]]
 
 
 class ClusterIndex:
@@ -49,13 +50,9 @@ class ClusterIndex:
         self.whole = whole
         self._graph = graph = Graph.of(whole)
         self._fronts = _fronts(graph.all("services"))
-        self._policies = _by_namespace(graph.all("networkpolicies"))
-        self._slices_in = _by_namespace(graph.all("endpointslices"))
         self._homes = self._find_homes(options)
         self._home_lists = {
-            f"{resource}@{space}": self._of_space(
-                resource, space, self._home_items(resource, space)
-            )
+            f"{resource}@{space}": self._of_space(resource, space, self._items(resource, space))
             for space in self._homes
             for resource in _OF_NAMESPACE
         }
@@ -78,20 +75,13 @@ class ClusterIndex:
         hinted = [] if running else candidate_namespaces(everything, options.traefik_service)
         return tuple(dict.fromkeys([*(space for space, _ in named), *few, *hinted]))
 
-    def _home_items(self, resource: str, space: str) -> list[Any]:
-        if resource == "endpointslices":
-            return self._slices_in.get(space, [])
-        if resource == "networkpolicies":
-            return self._policies.get(space, [])
+    def _items(self, resource: str, space: str) -> list[Any]:
         return self._graph.labelled(resource).spaces.get(space, [])
 
-    def _of_space(
-        self, resource: str, space: str, items: Sequence[Any]
-    ) -> Collected[tuple[Any, ...]]:
+    def _of_space(self, resource: str, space: str, items: Sequence[Any]) -> Listed:
         """`items` as the list of a namespace; the reason where that could not be read."""
         lists = self.whole.lists
-        listed = lists.get(f"{resource}@{space}") or lists.get(resource) or NOT_SELECTED
-        return replace(listed, value=tuple(items)) if listed.seen else listed
+        return _with(lists.get(f"{resource}@{space}") or lists.get(resource) or NOT_SELECTED, items)
 
     def evidence(self, host: str, addresses: Sequence[str]) -> KubeEvidence:
         """What is declared about `host`, which has `addresses`."""
@@ -119,19 +109,17 @@ class ClusterIndex:
         """How many objects the list of a namespace has of which a host's evidence holds a part."""
         resource, _, space = key.partition("@")
         if resource in _OF_NAMESPACE:
-            return len(self._home_items(resource, space))
+            return len(self._items(resource, space))
         return self.whole.totals.get(key, 0)
 
-    def _replaced(
-        self, resource: str, items: Sequence[Any]
-    ) -> dict[str, Collected[tuple[Any, ...]]]:
+    def _replaced(self, resource: str, items: Sequence[Any]) -> dict[str, Listed]:
         """The resource's lists with these of their objects alone."""
         found = {}
         for key, listed in self.whole.lists.items():
             name, _, space = key.partition("@")
             if name == resource:
-                kept = tuple(item for item in items if not space or item.namespace == space)
-                found[key] = replace(listed, value=kept) if listed.seen else listed
+                kept = [item for item in items if not space or item.namespace == space]
+                found[key] = _with(listed, kept)
         return found
 
     def _small_lists(
@@ -144,35 +132,23 @@ class ClusterIndex:
         for resource in _SMALL:
             items = self._graph.all(resource)
             if len(items) > _FEW:
-                near = self._graph.labelled(resource).spaces
-                items = [item for space in sorted(spaces) for item in near.get(space, ())]
+                items = [item for space in sorted(spaces) for item in self._items(resource, space)]
             found[resource] = items
         return found
 
-    def _application(
-        self, space: str, services: Sequence[Service]
-    ) -> dict[str, Collected[tuple[Any, ...]]]:
+    def _application(self, space: str, services: Sequence[Service]) -> dict[str, Listed]:
         """The lists of a namespace as far as `services` reach."""
         graph = self._graph
         items: dict[str, list[Any]] = {
             "pods": list({pod.key: pod for s in services for pod in graph.pods_of(s)}.values()),
             "endpointslices": [one for s in services for one in graph.slices_of(s)],
-            "networkpolicies": self._policies.get(space, []),
+            "networkpolicies": self._items("networkpolicies", space),
         }
+        found = [one for service in services for one in graph.workloads_of(service)]
         for resource in _WORKLOADS:
-            items[resource] = []
-        for service in services:
-            for one in graph.workloads_of(service):
-                if one not in items[one.plural]:
-                    items[one.plural].append(one)
+            own = {one.key: one for one in found if one.plural == resource}
+            items[resource] = list(own.values())
         return {f"{r}@{space}": self._of_space(r, space, many) for r, many in items.items()}
-
-
-def _by_namespace(objects: Iterable[Any]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for obj in objects:
-        found.setdefault(obj.namespace, []).append(obj)
-    return found
 
 
 def _fronts(services: Iterable[Service]) -> dict[str, dict[Key, Service]]:
@@ -207,10 +183,10 @@ class ReplicaIndex:
 class _OneReplica:
     def __init__(self, replica: Replica) -> None:
         self._whole = replica
-        self._routers = _by_rule(replica.routers)
-        self._tcp = _by_rule(replica.tcp_routers)
-        self._services = {one.name: one for one in replica.services.or_else(()) or ()}
-        lines = replica.log.or_else(()) or ()
+        self._routers = _Rules(replica.routers.or_else(()))
+        self._tcp = _Rules(replica.tcp_routers.or_else(()))
+        self._services = {one.name: one for one in replica.services.or_else(())}
+        lines = replica.log.or_else(())
         self._log = _telling([line for line in lines if line.kind != "access"])
         self._access: dict[str, list[LogLine]] = {}
         for line in lines:
@@ -221,26 +197,22 @@ class _OneReplica:
 
     def of(self, host: str) -> Replica:
         whole = self._whole
-        routers, tcp = self._routers.of(host), self._tcp.of(host)
-        own = self._access.get(host)
-        log = (*self._log, *own) if own else self._log
+        routers = self._routers.of(host)
         return replace(
             whole,
             routers=_with(whole.routers, routers),
-            tcp_routers=_with(whole.tcp_routers, tcp),
+            tcp_routers=_with(whole.tcp_routers, self._tcp.of(host)),
             services=_with(whole.services, self._of_routers(routers)),
             middlewares=_with(whole.middlewares, ()),
-            log=_with(whole.log, log),
+            log=_with(whole.log, (*self._log, *self._access.get(host, ()))),
         )
 
     def _of_routers(self, routers: Iterable[Router]) -> list[LoadedService]:
-        found: dict[str, LoadedService] = {}
+        names: dict[str, None] = {}
         for router in routers:
             provider = router.name.rpartition("@")[2]
-            for candidate in (router.service, f"{router.service}@{provider}"):
-                if candidate in self._services:
-                    found[candidate] = self._services[candidate]
-        return list(found.values())
+            names |= dict.fromkeys((router.service, f"{router.service}@{provider}"))
+        return [self._services[name] for name in names if name in self._services]
 
 
 def _telling(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
@@ -276,10 +248,6 @@ class _Rules:
         wild = f"*.{host.partition('.')[2]}"
         named = [*self._by_host.get(host, ()), *self._by_host.get(wild, ()), *self._always]
         return list({id(router): router for router in named}.values())
-
-
-def _by_rule(routers: Collected[tuple[Router, ...]]) -> _Rules:
-    return _Rules(routers.or_else(()) or ())
 
 
 def _with(listed: Collected[tuple[T, ...]], items: Sequence[T]) -> Collected[tuple[T, ...]]:

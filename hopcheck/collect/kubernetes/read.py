@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from hopcheck.collect.ask import Run
 from hopcheck.collect.kubernetes import kept as pruning
 from hopcheck.collect.kubernetes.client import MAX_PAGES, METADATA_ONLY, KubeClient, Params
 from hopcheck.collect.kubernetes.wanted import (
+    CLUSTER_SCOPED,
     LEGACY,
     LEGACY_PREFIX,
     LISTED_BY_NAMESPACE,
@@ -32,13 +34,10 @@ from hopcheck.collect.kubernetes.wanted import (
     path_of,
     wanted,
 )
-from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Target, Why
+from hopcheck.model import Collected, KubeEvidence, Target, Why
 from hopcheck.model.kubernetes import KINDS, Event, Object, ReplicaSet, Server, kubernetes_object
 
 T = TypeVar("T")
-Progress = Callable[[str], None]
-
-__all__ = ["KubeClient", "collect_kube"]
 
 _SLIM_ROUTES = 2_000
 _EVENTS = 50
@@ -46,34 +45,18 @@ _LISTED_EVENTS = 500
 _DENIED = (Why.DENIED, Why.UNAUTHENTICATED)
 
 
-async def collect_kube(
-    target: Target,
-    run: Run,
-    client: KubeClient | None = None,
-    *,
-    on_progress: Progress | None = None,
-) -> KubeEvidence:
-    """Read what can matter for `target.host`; never raises but for cancellation.
-
-    `client` stays open for further use (Traefik's API goes through it); without one an own is
-    opened and closed. `on_progress` is told each resource when it has been read.
-    """
-    if client is not None:
-        return await Collector(target, run, client, on_progress).collect()
-    async with KubeClient(run) as own:
-        return await Collector(target, run, own, on_progress).collect()
+async def collect_kube(target: Target, run: Run, client: KubeClient) -> KubeEvidence:
+    """Read what can matter for `target.host`; never raises but for cancellation."""
+    return await Collector(target, run, client).collect()
 
 
 class Collector:
     """One collection: what was read so far, by the keys of KubeEvidence."""
 
-    def __init__(
-        self, target: Target, run: Run, client: KubeClient, on_progress: Progress | None
-    ) -> None:
+    def __init__(self, target: Target, run: Run, client: KubeClient) -> None:
         self._target = target
         self._run = run
         self._client = client
-        self._tell = on_progress
         self._lists: dict[str, Collected[tuple[Any, ...]]] = {}
         self._objects: dict[str, Collected[Object]] = {}
         self._totals: dict[str, int] = {}
@@ -84,6 +67,7 @@ class Collector:
         self._searched = False  # all pages of all pods were read
 
     async def collect(self) -> KubeEvidence:
+        """All waves; what a host needs of what they brought."""
         only = self._run.options.namespace
         await asyncio.gather(
             self._version(),
@@ -93,18 +77,19 @@ class Collector:
         if only is None:
             await self._fall_back()
         if any(found.seen for found in self._lists.values()):
-            if self._legacy and may_be_v2(self._seen("pods")):
-                keys = [key for key in self._lists if key.partition("@")[0] in LEGACY]
-                await asyncio.gather(*(self._add_legacy(key) for key in keys))
+            await self._add_legacy()
             await self._second()
         self._keep_relevant()
+        return self._evidence()
+
+    def _evidence(self) -> KubeEvidence:
         return KubeEvidence(
             server=self._server,
             lists={key: self._pruned(found) for key, found in self._lists.items()},
             objects=self._objects,
             totals=self._totals,
             rights=self._rights,
-            namespace=only,
+            namespace=self._run.options.namespace,
         )
 
     # --- reading -----------------------------------------------------------------------------
@@ -128,15 +113,20 @@ class Collector:
         found = await self._settle(f"GET {LEGACY_PREFIX}", lambda: self._client.get(LEGACY_PREFIX))
         self._legacy = found.seen
 
-    async def _add_legacy(self, key: str) -> None:
-        """Add the objects of traefik.containo.us to the list of the same resource."""
+    async def _add_legacy(self) -> None:
+        """Add the objects of traefik.containo.us to the lists of the same resources."""
+        if self._legacy and may_be_v2(self._seen("pods")):
+            keys = [key for key in self._lists if key.partition("@")[0] in LEGACY]
+            await asyncio.gather(*map(self._add_legacy_to, keys))
+
+    async def _add_legacy_to(self, key: str) -> None:
         resource, _, namespace = key.partition("@")
         path = path_of(resource, namespace or None, LEGACY_PREFIX)
 
         async def ask() -> tuple[Any, ...]:
             return (await self._client.list(path)).items
 
-        found = await self._run.ask(f"GET {path}", ask, timeout=self._run.remaining())
+        found = await self._settle(f"GET {path}", ask)
         known = self._lists[key]
         if found.why is Why.NOT_FOUND:
             return
@@ -153,7 +143,7 @@ class Collector:
         return await self._run.ask(source, call, timeout=self._run.remaining())
 
     async def _first(self, resource: str, only: str | None) -> None:
-        namespace = only if LISTED_IN_ALL[resource].namespaced else None
+        namespace = None if resource in CLUSTER_SCOPED else only
         # One page tells Traefik's pods wherever they are in all but large clusters.
         pages = 1 if resource == "pods" and namespace is None else MAX_PAGES
         await self._list(resource, namespace, max_pages=pages)
@@ -177,14 +167,12 @@ class Collector:
             truncated = listing.truncated
             return listing.items
 
-        found = await self._run.ask(f"GET {path}", ask, timeout=self._run.remaining())
+        found = await self._settle(f"GET {path}", ask)
         key = resource if namespace is None else f"{resource}@{namespace}"
         self._lists[key] = replace(found, truncated=truncated)
         if found.seen or found.why in _DENIED:
             right = f"list {resource}" + (f" in {namespace}" if namespace else "")
             self._rights[right] = found.seen
-        if self._tell:
-            self._tell(key)
 
     async def _one(self, resource: str, namespace: str, name: str) -> None:
         path = f"{path_of(resource, namespace)}/{name}"
@@ -209,8 +197,8 @@ class Collector:
             return
         denied = [
             resource
-            for resource, kind in LISTED_IN_ALL.items()
-            if kind.namespaced and self._lists[resource].why is Why.DENIED
+            for resource in LISTED_IN_ALL
+            if resource not in CLUSTER_SCOPED and self._lists[resource].why is Why.DENIED
         ]
         await asyncio.gather(*(self._list(resource, namespace) for resource in denied))
 
@@ -251,7 +239,8 @@ class Collector:
 
     async def _read(self, want: Wanted) -> None:
         """List the namespaces and get the Secrets that were not read yet."""
-        spaces = [space for space in want.namespaces if space not in self._done]
+        near = dict.fromkeys((*want.traefik_namespaces, *want.app_namespaces))
+        spaces = [space for space in near if space not in self._done]
         secrets = [
             name for name in want.secrets if "secrets@{}/{}".format(*name) not in self._objects
         ]
@@ -289,14 +278,12 @@ class Collector:
     def _keep_relevant(self) -> None:
         """Count, then reduce routes of other hosts to what conflicts can be judged by."""
         failed = self._server
-        for resource in () if self._done else LISTED_BY_NAMESPACE:
-            if not failed.seen:  # nothing was listed because nothing answers: say so
-                self._lists.setdefault(
-                    resource,
-                    replace(
-                        NOT_SELECTED, why=failed.why, detail=failed.detail, source=failed.source
-                    ),
-                )
+        if not failed.seen and not self._done:  # nothing was listed because nothing answers
+            reason: Collected[Any] = Collected(
+                why=failed.why, detail=failed.detail, source=failed.source
+            )
+            for resource in LISTED_BY_NAMESPACE:
+                self._lists.setdefault(resource, reason)
         for key, found in self._lists.items():
             if not found.seen:
                 continue
@@ -335,11 +322,8 @@ def _slimmed(routes: Sequence[Any], host: str) -> list[Any]:
     whole = {*chosen.matched, *chosen.near}
     kept = [routes[place] for place in (*chosen.matched, *chosen.near)]
     others = (place for place in range(len(routes)) if place not in whole)
-    slim = [
-        pruning.slim_route(routes[place], index.hosts[place])
-        for place, _ in zip(others, range(_SLIM_ROUTES), strict=False)
-    ]
-    return kept + slim
+    slim = islice(others, _SLIM_ROUTES)
+    return kept + [pruning.slim_route(routes[place], index.hosts[place]) for place in slim]
 
 
 def _wants_pods(replica_set: ReplicaSet) -> bool:

@@ -19,30 +19,23 @@ from hopcheck.behaviour.traefik.discovery import (
     traefik_services,
 )
 from hopcheck.config.options import Options
-from hopcheck.model.kubernetes import Object, Pod
+from hopcheck.model.kubernetes import Pod
 
+_CORE = "/api/v1"
+_NETWORKING = "/apis/networking.k8s.io/v1"
+_DISCOVERY = "/apis/discovery.k8s.io/v1"
+_APPS = "/apis/apps/v1"
+_TRAEFIK = "/apis/traefik.io/v1alpha1"
+_GATEWAY = "/apis/gateway.networking.k8s.io/v1"
 
-class Kind(Struct, frozen=True):
-    """Where a resource's collection is found."""
-
-    prefix: str
-    namespaced: bool = True
-
-
-_CORE = Kind("/api/v1")
-_NETWORKING = Kind("/apis/networking.k8s.io/v1")
-_DISCOVERY = Kind("/apis/discovery.k8s.io/v1")
-_APPS = Kind("/apis/apps/v1")
-_TRAEFIK = Kind("/apis/traefik.io/v1alpha1")
-_GATEWAY = Kind("/apis/gateway.networking.k8s.io/v1")
-
-LISTED_IN_ALL: Mapping[str, Kind] = {
+# Where a resource's collection is found.
+LISTED_IN_ALL: Mapping[str, str] = {
     "ingresses": _NETWORKING,
     "services": _CORE,
     "pods": _CORE,
-    "ingressclasses": Kind("/apis/networking.k8s.io/v1", namespaced=False),
-    "nodes": Kind("/api/v1", namespaced=False),
-    "namespaces": Kind("/api/v1", namespaced=False),
+    "ingressclasses": _NETWORKING,
+    "nodes": _CORE,
+    "namespaces": _CORE,
     "ingressroutes": _TRAEFIK,
     "ingressroutetcps": _TRAEFIK,
     "middlewares": _TRAEFIK,
@@ -53,7 +46,8 @@ LISTED_IN_ALL: Mapping[str, Kind] = {
     "httproutes": _GATEWAY,
     "gateways": _GATEWAY,
 }
-LISTED_BY_NAMESPACE: Mapping[str, Kind] = {
+CLUSTER_SCOPED = ("ingressclasses", "nodes", "namespaces")
+LISTED_BY_NAMESPACE: Mapping[str, str] = {
     "pods": _CORE,
     "endpointslices": _DISCOVERY,
     "networkpolicies": _NETWORKING,
@@ -63,20 +57,11 @@ LISTED_BY_NAMESPACE: Mapping[str, Kind] = {
     "replicasets": _APPS,
     "events": _CORE,
 }
-_SINGLE: Mapping[str, Kind] = {"secrets": _CORE, "configmaps": _CORE}
-_KINDS: Mapping[str, Kind] = {**LISTED_IN_ALL, **LISTED_BY_NAMESPACE, **_SINGLE}
+_PREFIXES = {**LISTED_IN_ALL, **LISTED_BY_NAMESPACE, "secrets": _CORE, "configmaps": _CORE}
 
 # Traefik v2 reads its own objects from the group of old too; v3 does not.
 LEGACY_PREFIX = "/apis/traefik.containo.us/v1alpha1"
-LEGACY = (
-    "ingressroutes",
-    "ingressroutetcps",
-    "middlewares",
-    "traefikservices",
-    "tlsoptions",
-    "tlsstores",
-    "serverstransports",
-)
+LEGACY = [resource for resource, prefix in LISTED_IN_ALL.items() if prefix == _TRAEFIK]
 _NOT_V2 = re.compile(r":v?(?:[3-9]|\d\d)\b")
 
 _TRAEFIK_NAMESPACES = 8
@@ -93,15 +78,10 @@ class Wanted(Struct, frozen=True):
     app_namespaces: tuple[str, ...]
     secrets: tuple[tuple[str, str], ...]
 
-    @property
-    def namespaces(self) -> tuple[str, ...]:
-        """All namespaces, each once."""
-        return tuple(dict.fromkeys((*self.traefik_namespaces, *self.app_namespaces)))
-
 
 def path_of(resource: str, namespace: str | None, prefix: str | None = None) -> str:
     """The API path of a collection: in `namespace`, or in all for None."""
-    prefix = prefix or _KINDS[resource].prefix
+    prefix = prefix or _PREFIXES[resource]
     return f"{prefix}/namespaces/{namespace}/{resource}" if namespace else f"{prefix}/{resource}"
 
 
@@ -116,8 +96,10 @@ def wanted(seen: Seen, host: str, options: Options) -> Wanted:
     """What to read next, after the objects of `seen` (by resource)."""
     graph = Graph(seen)
     starts = [*graph.routes(host), *graph.all("tlsstores")]
-    if not graph.routes(host):
-        starts += _most_like(seen, host)
+    if not graph.routes(host):  # those most like it
+        for resource in ROUTES:
+            routes = seen.get(resource, ())
+            starts += [routes[index] for index in RouteIndex(routes).relevant(host).near]
     named = graph.walk(starts)
     spaces = (space for resource, space, _ in named if resource == "services")
     secrets = [(space, name) for resource, space, name in named if resource == "secrets"]
@@ -126,15 +108,6 @@ def wanted(seen: Seen, host: str, options: Options) -> Wanted:
         app_namespaces=tuple(dict.fromkeys(spaces))[:_APP_NAMESPACES],
         secrets=tuple(secrets)[:_SINGLES] if options.secrets else (),
     )
-
-
-def _most_like(seen: Seen, host: str) -> list[Object]:
-    """Where no route may serve the host: those most like it."""
-    found: list[Object] = []
-    for resource in ROUTES:
-        routes = seen.get(resource, ())
-        found += [routes[index] for index in RouteIndex(routes).relevant(host).near]
-    return found
 
 
 def _traefik_namespaces(seen: Seen, options: Options) -> tuple[str, ...]:
