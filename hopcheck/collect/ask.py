@@ -129,3 +129,13 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
 
     threading.Thread(target=work, daemon=True).start()
     return await asyncio.wrap_future(future)
+
+
+def within(seconds: float, function: Callable[[], T]) -> T:
+    """A blocking call's result. Raises TimeoutError after `seconds`; a hung one is left behind."""
+
+    async def limited() -> T:
+        async with asyncio.timeout(seconds):
+            return await in_thread(function)
+
+    return asyncio.run(limited())

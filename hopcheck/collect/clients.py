@@ -6,9 +6,6 @@ Each is made when it is asked for; none of them sends anything before it is used
 from __future__ import annotations
 
 import os
-import ssl
-import threading
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,7 +16,8 @@ import dns.resolver
 import httpx
 import kubernetes
 
-from hopcheck.collect.web.tls import system_cas
+from hopcheck.collect.ask import within
+from hopcheck.collect.web.tls import trusting
 from hopcheck.config.options import Options, split_resolver
 
 Aws = boto3.Session
@@ -35,29 +33,21 @@ def kube(options: Options) -> Any:
     kubernetes.config.ConfigException where there is nothing to go by.
     """
     configuration = kubernetes.client.Configuration()
-    raised: list[Exception] = []
 
     def load() -> None:
         try:
             kubernetes.config.load_kube_config(
                 options.kubeconfig, options.context, configuration, persist_config=False
             )
-        except kubernetes.config.ConfigException as error:
+        except kubernetes.config.ConfigException:
             if options.kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
-                raised.append(error)
-            else:
-                kubernetes.config.load_incluster_config(configuration)
-        except Exception as error:  # noqa: BLE001  # raised where it was asked for
-            raised.append(error)
+                raise
+            kubernetes.config.load_incluster_config(configuration)
 
-    # The loader knows no time limit: a thread that hangs is left behind.
-    thread = threading.Thread(target=load, daemon=True)
-    thread.start()
-    thread.join(options.timeout)
-    if thread.is_alive():
-        raise TimeoutError(f"no credentials within {options.timeout:g} s")
-    if raised:
-        raise raised[0]
+    try:
+        within(options.timeout, load)
+    except TimeoutError:
+        raise TimeoutError(f"no credentials within {options.timeout:g} s") from None
     return kubernetes.client.ApiClient(configuration)
 
 
@@ -90,11 +80,7 @@ class _WhereTheRunGoes(httpx.HTTPTransport):
     """Connects to the address that the run would take, under the name that was asked."""
 
     def __init__(self, options: Options) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        system_cas(context)
-        if options.ca_file is not None:
-            context.load_verify_locations(Path(options.ca_file).expanduser())
-        super().__init__(verify=context, trust_env=False)
+        super().__init__(verify=trusting(options.ca_file), trust_env=False)
         self._options = options
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from collections.abc import Mapping
 
-from hopcheck.collect.ask import in_thread
+from hopcheck.collect.ask import within
 
 
 def deliver(
@@ -15,24 +13,17 @@ def deliver(
     """Send once, within `limit_s` seconds in all; why it was not accepted (no 2xx), or None."""
     import httpx
 
-    from hopcheck.collect.web.tls import system_cas
+    from hopcheck.collect.web.tls import trusting
 
     def send() -> str | None:
-        verifying = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        system_cas(verifying)
         # A proxy of the environment is for the way out, not for the cluster's own parties.
         with (
-            httpx.Client(trust_env=False, verify=verifying, timeout=limit_s) as client,
+            httpx.Client(trust_env=False, verify=trusting(), timeout=limit_s) as client,
             client.stream(method, url, content=body, headers=dict(headers)) as answer,
         ):
             return None if answer.is_success else f"HTTP {answer.status_code}"
 
-    async def limited() -> str | None:
-        # httpx limits each read, and an answer may trickle.
-        async with asyncio.timeout(limit_s):
-            return await in_thread(send)
-
     try:
-        return asyncio.run(limited())
+        return within(limit_s, send)  # httpx limits each read, and an answer may trickle
     except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
         return str(error) or type(error).__name__

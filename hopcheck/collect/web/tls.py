@@ -14,6 +14,7 @@ that an expired certificate of another name is told as both.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import ipaddress
 import re
@@ -54,8 +55,9 @@ class Contexts(Struct, frozen=True):
 _contexts: WeakKeyDictionary[Run, dict[str | None, Contexts]] = WeakKeyDictionary()
 
 
-def system_cas(context: ssl.SSLContext) -> None:
-    """Let `context` trust what the system trusts."""
+def trusting(ca_file: str | None = None) -> ssl.SSLContext:
+    """A context that trusts what the system trusts, and --ca-file. Raises OSError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     paths = ssl.get_default_verify_paths()
     empty = paths.capath is None or not any(Path(paths.capath).iterdir())
@@ -63,6 +65,9 @@ def system_cas(context: ssl.SSLContext) -> None:
         import certifi  # comes with httpx
 
         context.load_verify_locations(certifi.where())
+    if ca_file is not None:
+        context.load_verify_locations(Path(ca_file).expanduser())
+    return context
 
 
 def contexts(run: Run) -> Contexts:
@@ -75,15 +80,11 @@ def contexts(run: Run) -> Contexts:
         return made[run.options.ca_file]
     from cryptography import x509  # noqa: F401  # now, lest its import counts as the peer's time
 
-    verifying = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        verifying = trusting(run.options.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise Unavailable(Why.MISCONFIGURED, f"{run.options.ca_file}: {error}") from error
     verifying.check_hostname = False
-    verifying.verify_mode = ssl.CERT_REQUIRED
-    system_cas(verifying)
-    if run.options.ca_file is not None:
-        try:
-            verifying.load_verify_locations(Path(run.options.ca_file).expanduser())
-        except OSError as error:  # ssl.SSLError is one
-            raise Unavailable(Why.MISCONFIGURED, f"{run.options.ca_file}: {error}") from error
     unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE
@@ -155,10 +156,8 @@ class TlsStream:
             except ssl.SSLError:
                 # OpenSSL's own alert tells the peer why; whether it arrives changes nothing.
                 if self._out.pending:
-                    try:
+                    with contextlib.suppress(OSError):
                         self._plain.sock.send(self._out.read())
-                    except OSError:
-                        self._out.read()
                 raise
             else:
                 await self._flush()
