@@ -15,27 +15,18 @@ from hopcheck.model.traefik import Router
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.between import by_reference
-from hopcheck.steps.ingress import entry_points, middlewares, references, tls
+from hopcheck.steps.ingress import middlewares, references, tls
 from hopcheck.steps.ingress.standing import only_candidate, route_in_question
 from hopcheck.steps.names import last_exchanges, of_route, ref_of, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 from hopcheck.verdict.contradicted import Claim
 
 # What a route refers to: each of these rules sees the cause of a disabled router at its source.
-ON_THE_ROUTE: tuple[Rule, ...] = (
-    references.services_exist,
-    references.services_have_the_port,
-    references.servers_transports_exist,
-    entry_points.every_entry_point_exists,
-    middlewares.middlewares_exist,
-    middlewares.middlewares_have_what_they_need,
-    middlewares.middlewares_are_accepted,
-    middlewares.middlewares_let_requests_through,
-    tls.tls_options_exist,
-    tls.certificate_is_usable,
-    tls.certificate_resolver_exists,
-    tls.handshakes_are_accepted,
-    entry_points.redirects_lead_to_a_port_of_clients,
+ON_THE_ROUTE = tuple(
+    found
+    for module in (references, middlewares, tls)
+    for found in vars(module).values()
+    if isinstance(found, Rule)
 )
 
 
@@ -118,4 +109,4 @@ def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:
 
 
 # Whatever a route asks of a request: where one of these speaks it does not serve as it is.
-OF_THE_ROUTE: tuple[Rule, ...] = (*ON_THE_ROUTE, router_is_enabled, requests_meet_the_rule)
+OF_THE_ROUTE = (*ON_THE_ROUTE, router_is_enabled, requests_meet_the_rule)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import wraps
+
 from msgspec import Struct
 
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Route
 from hopcheck.behaviour.traefik.routes import Selection
-from hopcheck.model import Why
+from hopcheck.model import Finding, Why
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
+from hopcheck.steps.rule import BESIDE_KUBE, Party, Rule, rule
 
 ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
 # What a route's own trouble is told as; what was most likely meant to serve the host comes first.
@@ -175,3 +179,20 @@ def _route(scene: Scene) -> Route | None:
     # It is read: what it names has to exist wherever the request arrives.
     found = obstacle(scene)
     return routing.winner if found is not None and found.code == "ING011" else None
+
+
+_OfRoute = Callable[[Scene, Route], Iterable[Finding]]
+
+
+def route_rule(*more: Party) -> Callable[[_OfRoute], Rule]:
+    """Make a rule of a function of the route in question; it reads the cluster, and `more`."""
+
+    def made(function: _OfRoute) -> Rule:
+        @wraps(function)
+        def look(scene: Scene) -> Iterable[Finding]:
+            route = route_in_question(scene)
+            return function(scene, route) if route is not None else ()
+
+        return rule(reads=("kube", *more), uses=BESIDE_KUBE)(look)
+
+    return made

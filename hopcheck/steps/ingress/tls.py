@@ -19,9 +19,8 @@ from hopcheck.scene.outcome import CertificateProblem, certificate_problem
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.references import lacking
-from hopcheck.steps.ingress.standing import route_in_question
+from hopcheck.steps.ingress.standing import route_rule
 from hopcheck.steps.names import last_exchanges, of_route, ref_of, route_ref, traefik_refs
-from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 _INSIDE = (Hop.NODE, Hop.TRAEFIK_POD)
 # What a TLS server's alert says (RFC 8446, section 6.2), and the options that make Traefik say it.
@@ -33,12 +32,9 @@ _BY_OPTIONS = (
 )
 
 
-def _ended_by_traefik(scene: Scene) -> Route | None:
-    """The route in question, where Traefik ends TLS for it."""
-    route = route_in_question(scene)
-    if route is None or route.passthrough or routing_of(scene).scheme_inside != "https":
-        return None
-    return route
+def _ended_by_traefik(scene: Scene, route: Route) -> bool:
+    """Whether it is Traefik that ends TLS for the route."""
+    return not route.passthrough and routing_of(scene).scheme_inside == "https"
 
 
 def _name_refused(scene: Scene) -> bool:
@@ -66,12 +62,10 @@ def _unknown_resolver(scene: Scene, route: Route) -> str | None:
     return wanted if wanted and static.known and wanted not in static.cert_resolvers else None
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def tls_options_exist(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def tls_options_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """The TLSOption that the route or its entryPoint names exists; else no handshake is taken."""
-    route, routing = route_in_question(scene), routing_of(scene)
-    if route is None:
-        return
+    routing = routing_of(scene)
     entry = routing.view.static.entry_points.get(routing.entry_point)
     shared = entry.tls_options if entry is not None and routing.view.static.known else None
     written = (route.tls_options if route.tls else shared) or ""
@@ -95,11 +89,10 @@ def tls_options_exist(scene: Scene) -> Iterator[Finding]:
         yield lacking(scene, route, f"TLSOption {written}", holder, option, own, **words)
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def certificate_is_usable(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def certificate_is_usable(scene: Scene, route: Route) -> Iterator[Finding]:
     """The Secret with the host's certificate exists and holds a certificate and a key."""
-    route = _ended_by_traefik(scene)
-    if route is None:
+    if not _ended_by_traefik(scene, route):
         return
     broken = (found for name in route.tls_secrets for found in _secret(scene, route, name))
     if _name_refused(scene):
@@ -119,13 +112,12 @@ def _default_store(scene: Scene, route: Route) -> Iterator[Finding]:
             yield from _secret(scene, route, f"{store.namespace}/{own.secret_name}", holder)
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def certificate_resolver_exists(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def certificate_resolver_exists(scene: Scene, route: Route) -> Iterator[Finding]:
     """The certificate resolver that the route names is one of Traefik's."""
-    route = _ended_by_traefik(scene)
     shown = not _name_refused(scene) and _presented(scene) is CertificateProblem.DEFAULT
-    resolver = _unknown_resolver(scene, route) if route is not None and shown else None
-    if route is not None and resolver is not None:
+    resolver = _unknown_resolver(scene, route)
+    if resolver is not None and shown and _ended_by_traefik(scene, route):
         yield of_route(
             "ING019",
             scene,
@@ -183,11 +175,10 @@ def _logged(scene: Scene, namespace: str, name: str) -> str:
     return ""
 
 
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
-def handshakes_are_accepted(scene: Scene) -> Iterator[Finding]:
+@route_rule("http")
+def handshakes_are_accepted(scene: Scene, route: Route) -> Iterator[Finding]:
     """The route's TLSOption accepts the handshakes that clients make."""
-    route = _ended_by_traefik(scene)
-    if route is None:
+    if not _ended_by_traefik(scene, route):
         return
     if not _name_refused(scene):
         if _presented(scene) is not CertificateProblem.DEFAULT:
