@@ -278,7 +278,7 @@ REQUESTS_LOOKED_AT = {
     "steps/bounds.py works": "which probes got a good answer",
     "steps/bounds.py between_balancer_and_nodes": "requests that fail while nodes answer",
     "steps/bounds.py between_nodes_and_pods": "which nodes' silence counts where requests pass",
-    "steps/between.py _bad_answer": "the answer that Middlewares are asked about",
+    "steps/middlewares.py _bad_answer": "the answer that Middlewares are asked about",
     "steps/target_health/zones.py _failing": "which addresses of the load balancer fail",
     "steps/dns/resolvers.py serving_addresses": "which addresses serve",
     "steps/request/answers.py every_address_gives_the_expected_answer": "the requests",

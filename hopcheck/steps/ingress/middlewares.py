@@ -9,10 +9,9 @@ from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.between import by_reference
 from hopcheck.steps.bounds import said
 from hopcheck.steps.ingress.standing import route_rule
-from hopcheck.steps.middlewares import OWN, culprits, faults, missing, names_of
+from hopcheck.steps.middlewares import OWN, by_reference, culprits, faults, missing, names_of
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 
 

@@ -13,7 +13,7 @@ from hopcheck.scene.outcome import origin_answered, requests_made, says_tls, suc
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
-from hopcheck.steps import between
+from hopcheck.steps.middlewares import may_answer
 from hopcheck.steps.names import failure, labels_as_text, workloads_of
 from hopcheck.steps.rule import Party, rule
 
@@ -138,7 +138,7 @@ def _by_middleware(scene: Scene, last: Exchange) -> bool:
     route = routing_of(scene).winner
     if route is None or not route.middlewares:
         return False
-    return not scene.kube.of(Middleware).seen or between.may_answer(scene, route, status)
+    return not scene.kube.of(Middleware).seen or may_answer(scene, route, status)
 
 
 def redirects(scene: Scene) -> bool:
@@ -149,7 +149,7 @@ def redirects(scene: Scene) -> bool:
     route = routing_of(scene).winner
     if route is not None and route.middlewares:
         seen = scene.kube.of(Middleware).seen
-        if not seen or between.may_answer(scene, route, 301):
+        if not seen or may_answer(scene, route, 301):
             return False
     return not any(entry.redirect_to for entry in scene.static.entry_points.values())
 
