@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.logs import unusable_certificate
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Replica, Words
+from hopcheck.model import Evidence, Finding, ObjectRef, Replica, TlsInfo, Words
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
     CertificateProblem,
@@ -23,19 +23,19 @@ from hopcheck.steps.rule import rule
 _SOON_DAYS = 14
 
 
-def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[Exchange]], list[Exchange]]:
-    """The exchanges by the problem of their certificate, and those where it is fine."""
-    by_problem: dict[CertificateProblem, list[Exchange]] = {}
-    fine: list[Exchange] = []
+def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[TlsInfo]], list[TlsInfo]]:
+    """The TLS sessions by the problem of their certificate, and those where it is fine."""
+    by_problem: dict[CertificateProblem, list[TlsInfo]] = {}
+    fine: list[TlsInfo] = []
     for probe in requests_made(scene.snapshot):
         for exchange in probe.exchanges:
             if exchange.tls is None or not exchange.tls.chain:
                 continue
             problem = certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
             if problem is None:
-                fine.append(exchange)
+                fine.append(exchange.tls)
             else:
-                by_problem.setdefault(problem, []).append(exchange)
+                by_problem.setdefault(problem, []).append(exchange.tls)
                 break
     return by_problem, fine
 
@@ -44,18 +44,13 @@ def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[Exchange]], 
 def the_certificate_is_valid(scene: Scene) -> Iterator[Finding]:
     """The certificate is the host's, in date and trusted, at every address."""
     total = len(requests_made(scene.snapshot))
-    for problem, exchanges in _presented(scene)[0].items():
-        yield _certificate(scene, problem, exchanges, total)
+    for problem, sessions in _presented(scene)[0].items():
+        common: Words = {"share": share_of(len(sessions), total), "related": _secrets(scene)}
+        yield _certificate(scene, problem, sessions[0], common)
 
 
-def _certificate(
-    scene: Scene, problem: CertificateProblem, exchanges: list[Exchange], total: int
-) -> Finding:
-    tls = exchanges[0].tls
-    if tls is None:
-        raise ValueError("a certificate problem without a certificate")
+def _certificate(scene: Scene, problem: CertificateProblem, tls: TlsInfo, common: Words) -> Finding:
     leaf, ref = tls.chain[0], ObjectRef("Certificate", scene.target.host)
-    common: Words = {"share": share_of(len(exchanges), total), "related": _secrets(scene)}
     if problem is CertificateProblem.DEFAULT:
         return _default(scene, **common)
     if not certificate_fails(problem):
@@ -131,7 +126,7 @@ def the_certificate_is_valid_for_long_enough(scene: Scene) -> Iterator[Finding]:
     by_problem, fine = _presented(scene)
     if by_problem or not fine:
         return
-    first = min((e.tls.chain[0] for e in fine if e.tls), key=lambda leaf: leaf.not_after)
+    first = min((tls.chain[0] for tls in fine), key=lambda leaf: leaf.not_after)
     try:
         left = _when(first.not_after) - _when(scene.snapshot.taken_at)
         whole = _when(first.not_after) - _when(first.not_before)
