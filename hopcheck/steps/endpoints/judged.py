@@ -58,7 +58,7 @@ def judged(scene: Scene, *states: State) -> list[Upstream]:
 
 def of_service(code: str, one: Upstream, ref: ObjectRef | None = None, /, **more: Any) -> Finding:
     """A finding about a Service, or about `ref` behind it."""
-    return make(code, ref or one.ref, **one.words | more)
+    return make(code, ref or one.ref, **({"share": one.share} | one.words | more))
 
 
 def traefik_statuses(scene: Scene) -> set[int]:

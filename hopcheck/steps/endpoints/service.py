@@ -1,12 +1,13 @@
-"""The Service itself: whether it may be used, what it selects, and who lists its endpoints."""
+"""The Service: whether it may be used, what it selects, who lists it, and if its pods are ready."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from hopcheck.behaviour.kubernetes import pod_state
+from hopcheck.behaviour.kubernetes.pod_state import PodState
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding
+from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.model.kubernetes import Deployment, Pod, StatefulSet, Workload
 from hopcheck.scene.probes import slice_ports
 from hopcheck.scene.scene import Scene
@@ -34,7 +35,6 @@ def external_names_are_allowed(scene: Scene) -> Iterator[Finding]:
             provider=flag,
             external=one.service.spec.external_name,
             related=traefik_refs(scene),
-            share=one.share,
         )
 
 
@@ -89,7 +89,6 @@ def service_selects_pods(scene: Scene) -> Iterator[Finding]:
             near=words if near else text("near", "none"),
             labels=text("near", "labels", labels=shown) if near else "",
             related=workload_refs(near, one.namespace, 4),
-            share=one.share,
         )
 
 
@@ -139,7 +138,6 @@ def target_port_is_named_in_the_pods(scene: Scene) -> Iterator[Finding]:
                 target=missing[0],
                 names=listing(missing[1]),
                 related=workload_refs(one.pods, one.namespace, 4),
-                share=one.share,
             )
 
 
@@ -150,7 +148,7 @@ def endpoints_are_listed(scene: Scene) -> Iterator[Finding]:
         key, words = _why_empty(one)
         if key:
             detail, advice = text("backend", key, **words), text("backend_advice", key, **words)
-            yield of_service("END012", one, detail=detail, advice=advice, share=one.share)
+            yield of_service("END012", one, detail=detail, advice=advice)
 
 
 def _why_empty(one: Upstream) -> tuple[str, dict[str, str]]:
@@ -170,3 +168,74 @@ def _why_empty(one: Upstream) -> tuple[str, dict[str, str]]:
         return "unmanaged", {}
     shown = listing(sorted(name or '""' for name in names))
     return "port_name", {"name": wanted or '""', "names": shown}
+
+
+# --- its pods
+
+
+def _serves_nothing(scene: Scene) -> list[tuple[Upstream, list[PodState]]]:
+    """Services without a usable endpoint because of their pods, with the states of these.
+
+    Where something is wrong with the Service as well, only if no pod at all is ready.
+    """
+    found = []
+    for one in judged(scene, State.EMPTY, State.NO_PORT):
+        states = troubled(one) if one.selector and one.pods_listed else []
+        fault = one.port is None or missing_port_name(one) is not None
+        if states and (not fault or len(states) == len(one.pods)):
+            found.append((one, states))
+    return found
+
+
+def _in_trouble(scene: Scene, code: str, *, down: bool) -> Iterator[Finding]:
+    for one, states in _serves_nothing(scene):
+        worst = [state for state in states if state.down]
+        if bool(worst) is not down:
+            continue
+        first = (worst or states)[0]
+        yield of_service(
+            code,
+            one,
+            next(iter(workload_refs(one.pods, one.namespace)), one.ref),
+            count=len(worst),
+            total=len(one.pods),
+            reason=first.words,
+            advice=first.advice,
+            pod=first.name,
+            related=(one.ref, ObjectRef("Pod", first.name, one.namespace)),
+        )
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def pods_run(scene: Scene) -> Iterator[Finding]:
+    """The containers of the Service's pods run."""
+    yield from _in_trouble(scene, "END005", down=True)
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def pods_are_ready(scene: Scene) -> Iterator[Finding]:
+    """A pod of the Service is ready."""
+    yield from _in_trouble(scene, "END004", down=False)
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def every_pod_is_ready(scene: Scene) -> Iterator[Finding]:
+    """Every pod of a Service that serves is ready, or has just been started."""
+    for one in judged(scene, State.SERVING):
+        pods = [pod for pod in one.pods if not pod_state.leaving(pod)]
+        waiting = pod_state.lasting(pods, scene.snapshot.taken_at)
+        if waiting:
+            first = waiting[0][1]
+            yield of_service(
+                "END006",
+                one,
+                next(iter(workload_refs(pods, one.namespace)), one.ref),
+                severity=Severity.INFO if pod_state.stands_by(pods, waiting) else None,
+                count=len(waiting),
+                total=len(pods),
+                reason=first.words,
+                advice=first.advice,
+                pod=first.name,
+                share=len(waiting) / len(pods),
+                related=(one.ref,),
+            )
