@@ -22,13 +22,7 @@ from hopcheck.steps.endpoints.judged import (
     unanswered,
 )
 from hopcheck.steps.endpoints.policies import kept_out
-from hopcheck.steps.endpoints.protocols import (
-    Mixed,
-    Untrusted,
-    foreign,
-    misunderstood,
-    transport,
-)
+from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, foreign, misunderstood, transport
 from hopcheck.steps.endpoints.service import missing_port_name
 from hopcheck.steps.names import labels_as_text, route_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule

@@ -48,12 +48,7 @@ def _destinations(routing: Routing, route: Route) -> set[tuple[str, str, object]
     return found
 
 
-@rule(
-    reads=("kube",),
-    uses=BESIDE_KUBE,
-    claims=Claim.STOPS_A_PART,
-    otherwise=Severity.WARNING,
-)
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_A_PART, otherwise=Severity.WARNING)
 def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
     """The winner's Prefix ends where an element of the path does.
 

@@ -22,14 +22,7 @@ from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import works
 from hopcheck.steps.names import failure, traefik_refs
 from hopcheck.steps.request import application
-from hopcheck.steps.request.application import (
-    USES,
-    Author,
-    by_traefik,
-    of_host,
-    proof_of,
-    share_of,
-)
+from hopcheck.steps.request.application import USES, Author, by_traefik, of_host, proof_of, share_of
 from hopcheck.steps.rule import rule
 
 

@@ -8,16 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import (
-    ErrorKind,
-    Evidence,
-    Exchange,
-    Finding,
-    ObjectRef,
-    Probe,
-    Severity,
-    Words,
-)
+from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, ObjectRef, Probe, Severity, Words
 from hopcheck.model.kubernetes import EndpointSlice, Middleware, NetworkPolicy, Pod
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
