@@ -32,18 +32,14 @@ def agreed(step: Step, scene: Scene, function: Callable[[Scene], Judgement]) -> 
     common = _keys(judged.findings).intersection(*(_keys(other.findings) for other in others))
     return msgspec.structs.replace(
         judged,
-        findings=tuple(f for f in judged.findings if _key(f) in common),
+        findings=tuple(f for f in judged.findings if (f.code, f.object) in common),
         gaps=(*judged.gaps, Gap("version", Why.NOT_NEEDED)),
         not_applicable=None,
     )
 
 
-def _key(finding: Finding) -> _Key:
-    return finding.code, finding.object
-
-
 def _keys(findings: Iterable[Finding]) -> set[_Key]:
-    return {_key(finding) for finding in findings}
+    return {(finding.code, finding.object) for finding in findings}
 
 
 def _alike(one: Judgement, other: Judgement) -> bool:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from msgspec import Struct
-
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Evidence as Proof
-from hopcheck.model import Finding
+from hopcheck.model import Finding, Replica
 from hopcheck.model.traefik import Router
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
@@ -30,55 +28,42 @@ ON_THE_ROUTE = tuple(
 )
 
 
-class _Disabled(Struct, frozen=True):
-    """A router of Traefik's API that is disabled, and its errors in words."""
-
-    route: Route
-    pod: str
-    router: Router
-    errors: str
-
-
-def _disabled(scene: Scene) -> _Disabled | None:
-    """The disabled router of the route in question, where no application answers."""
-    route = route_in_question(scene)
-    if route is None or any(producer(e) is Producer.APPLICATION for e in last_exchanges(scene)):
-        return None
+def _routers(scene: Scene, route: Route) -> Iterator[tuple[Replica, Router]]:
+    """The routers of the route's rule, by each replica's API."""
     for replica in scene.snapshot.traefik.replicas:
         for router in replica.routers.or_else(()) or ():
-            if router.status == "disabled" and _same(router, route):
-                errors = listing(router.error or (text("said", "no_reason"),))
-                return _Disabled(route, replica.pod, router, errors)
-    return None
+            if unquoted(router.rule) == unquoted(route.rule):
+                yield replica, router
 
 
-def _same(router: Router, route: Route) -> bool:
-    named = f"{route.namespace}-{route.name}" in router.name
-    return unquoted(router.rule) == unquoted(route.rule) and (
-        named or router.provider == route.provider
-    )
+def _named(router: Router, route: Route) -> bool:
+    return f"{route.namespace}-{route.name}" in router.name or router.provider == route.provider
 
 
 @rule(reads=("kube", "traefik"), uses=BESIDE_KUBE, unless=ON_THE_ROUTE)
 def router_is_enabled(scene: Scene) -> Iterator[Finding]:
     """Traefik has not disabled the route's router."""
-    found = _disabled(scene)
-    if found is None:
+    route, known = route_in_question(scene), by_reference(scene)
+    if route is None or any(producer(e) is Producer.APPLICATION for e in last_exchanges(scene)):
         return
-    route, known = found.route, by_reference(scene)
-    options = tls.options_of(scene, route)
-    if "TLS config" in found.errors and len(options) == 1:
-        yield tls.about_option(scene, route, options[0], found.errors, "", "invalid")
+    for replica, router in _routers(scene, route):
+        if router.status != "disabled" or not _named(router, route):
+            continue
+        errors = listing(router.error or (text("said", "no_reason"),))
+        options = tls.options_of(scene, route)
+        if "TLS config" in errors and len(options) == 1:
+            yield tls.about_option(scene, route, options[0], errors, "", "invalid")
+            return
+        named = [ref_of(known[n]) for n in route.middlewares if n in known and n in errors]
+        yield of_route(
+            "ING022",
+            scene,
+            route,
+            error=errors,
+            related=(*named, *traefik_refs(scene)),
+            evidence=(Proof(text("source", "api", pod=replica.pod), str(router)),),
+        )
         return
-    named = [ref_of(known[n]) for n in route.middlewares if n in known and n in found.errors]
-    yield of_route(
-        "ING022",
-        scene,
-        route,
-        error=found.errors,
-        related=(*named, *traefik_refs(scene)),
-        evidence=(Proof(text("source", "api", pod=found.pod), str(found.router)),),
-    )
 
 
 @rule(
@@ -98,11 +83,7 @@ def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:
         return
     last = last_exchanges(scene)
     refused = [e for e in last if e.status == 404 and producer(e) is Producer.TRAEFIK]
-    loaded = any(
-        unquoted(router.rule) == unquoted(route.rule) and router.status != "disabled"
-        for replica in scene.snapshot.traefik.replicas
-        for router in replica.routers.or_else(()) or ()
-    )
+    loaded = any(router.status != "disabled" for _, router in _routers(scene, route))
     if loaded and last and len(refused) == len(last):
         more = {"variant": "condition", "paths": route.rule, "advice": ""}
         yield of_route("ING007", scene, route, at=route.field, **more)

@@ -62,16 +62,12 @@ class Obstacle(Struct, frozen=True):
 def unseen(scene: Scene) -> list[str]:
     """Kinds of routes that could not be read ('no such API' counts as read: there are none)."""
 
-    def found() -> list[str]:
-        missing = []
-        for resource in ROUTE_LISTS:
-            lists = scene.kube.lists.items()
-            own = [one for key, one in lists if key.partition("@")[0] == resource]
-            if not any(one.seen or one.why is Why.NOT_FOUND for one in own):
-                missing.append(resource)
-        return missing
+    def read(resource: str) -> bool:
+        own = [one for key, one in lists if key.partition("@")[0] == resource]
+        return any(one.seen or one.why is Why.NOT_FOUND for one in own)
 
-    return scene.once("unseen", found)
+    lists = scene.kube.lists.items()
+    return scene.once("unseen", lambda: [name for name in ROUTE_LISTS if not read(name)])
 
 
 def guessed(scene: Scene) -> bool:
@@ -127,11 +123,6 @@ def hangs_on_settings(scene: Scene) -> bool:
     settled = routing.view.static.known
     misses = [m for m in routing.selection.misses if m.reason is not Excluded.HOST_MISMATCH]
     return not settled and any(TOLD_AS[m.reason] == "ING011" for m in misses)
-
-
-def all_kinds_seen(scene: Scene) -> bool:
-    """Whether every kind of route could be read: without it "there is none" cannot be said."""
-    return not unseen(scene) and not other_kinds(scene)
 
 
 def other_kinds(scene: Scene) -> bool:

@@ -11,7 +11,7 @@ from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import overtaken
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Why
+from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe, Why
 from hopcheck.model import Evidence as Proof
 from hopcheck.model.kubernetes import ClientAuth, Secret, TLSOption, TLSStore
 from hopcheck.scene.chosen_route import routing_of
@@ -20,9 +20,8 @@ from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.references import lacking
 from hopcheck.steps.ingress.standing import route_rule
-from hopcheck.steps.names import last_exchanges, of_route, ref_of, route_ref, traefik_refs
+from hopcheck.steps.names import last_exchanges, of_route, ref_of, route_ref, sent, traefik_refs
 
-_INSIDE = (Hop.NODE, Hop.TRAEFIK_POD)
 # What a TLS server's alert says (RFC 8446, section 6.2), and the options that make Traefik say it.
 _BY_OPTIONS = (
     ("certificate required", "client_certificate", ("clientAuth",)),
@@ -45,11 +44,13 @@ def _name_refused(scene: Scene) -> bool:
     )
 
 
+def _inside(scene: Scene) -> list[Probe]:
+    return [*probes_at(scene, Hop.NODE), *probes_at(scene, Hop.TRAEFIK_POD)]
+
+
 def _presented(scene: Scene) -> CertificateProblem | None:
     """The problem of the certificate that clients see; Traefik's own word where none gets there."""
-    asked = [c.get() for c in scene.snapshot.http.requests if c.seen]
-    behind = [probe for hop in _INSIDE for probe in probes_at(scene, hop)]
-    for probe in (*asked, *behind):
+    for probe in (*sent(scene), *_inside(scene)):
         for exchange in probe.exchanges:
             if exchange.tls is not None and exchange.tls.chain:
                 return certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
@@ -221,8 +222,8 @@ def _strict(scene: Scene, route: Route) -> TLSOption | None:
 
 def _refused(scene: Scene, route: Route) -> Iterator[Finding]:
     """Handshakes that the route's TLS options refuse for another reason than the name."""
-    behind = [p.exchanges[-1] for hop in _INSIDE for p in probes_at(scene, hop)]
-    last = last_exchanges(scene) or behind  # where no request of a client could be made
+    # Where no request of a client could be made, what the hops inside say.
+    last = [p.exchanges[-1] for p in sent(scene) or _inside(scene)]
     errors = [e for e in last if e.error is ErrorKind.TLS_ALERT]
     if not errors or len(errors) < len(last):
         return
@@ -245,7 +246,5 @@ def _plain(value: object) -> str:
 
 def options_of(scene: Scene, route: Route) -> list[TLSOption]:
     """The TLSOption that holds for the route: its own, else that of the name "default"."""
-    every, wanted = scene.kube.every(TLSOption), route.tls_options
-    if not wanted:
-        return [option for option in every if option.name == "default"]
-    return [option for option in every if reference(*option.key) == wanted]
+    wanted, every = route.tls_options, scene.kube.every(TLSOption)
+    return [o for o in every if (reference(*o.key) == wanted if wanted else o.name == "default")]
