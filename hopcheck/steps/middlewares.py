@@ -145,13 +145,6 @@ def faults(scene: Scene, route: Route) -> list[Fault]:
     return scene.once(("faults", route), found)
 
 
-def culprits(scene: Scene, route: Route) -> Blame | None:
-    """Those that answer clients themselves, where no more precise fault of them is known."""
-    if missing(scene, route) or faults(scene, route):
-        return None
-    return _blame(scene, route)
-
-
 def sound(scene: Scene, route: Route) -> bool:
     """Whether nothing is wrong with the route's middlewares, as far as that can be seen."""
     return not (missing(scene, route) or faults(scene, route) or culprits(scene, route))
@@ -262,14 +255,21 @@ def _refused(scene: Scene, obj: Middleware) -> Iterator[Fault]:
 # sent to the pods directly, is answered well, or the access log shows that nobody asked them
 
 
-def _blame(scene: Scene, route: Route) -> Blame | None:
-    """Which of the middlewares are to blame; None where none is, or nobody can tell."""
+def culprits(scene: Scene, route: Route) -> Blame | None:
+    """Which are to blame for what clients get, where no more precise fault of them is known.
+
+    None where none is, or nobody can tell.
+    """
+    if missing(scene, route) or faults(scene, route):
+        return None
     bad = _bad_answer(scene)
     if bad is None or bad.status is None:
         return None
+    spaces = {backend.namespace for backend in route.backends}
+    pods = [p for p in probes_at(scene, Hop.POD) if p.namespace in spaces]
     asked = origin_answered(scene.snapshot, bad.status)
     # Where they were asked, or nobody can tell, only the pods' own word shows that they serve.
-    if asked is not False and not _pods_serve(scene, route):
+    if asked is not False and not _serve(scene, pods):
         return None
     suspects = [
         obj
@@ -277,7 +277,7 @@ def _blame(scene: Scene, route: Route) -> Blame | None:
         if (asked is not True and _answers(obj, bad.status))
         or (asked is not False and _alters(obj))
     ]
-    return Blame(bad, suspects, _pods(scene, route)) if suspects else None
+    return Blame(bad, suspects, pods) if suspects else None
 
 
 def may_answer(scene: Scene, route: Route, status: int) -> bool:
@@ -299,15 +299,9 @@ def _bad_answer(scene: Scene) -> Exchange | None:
     return last[0] if plain and same and not good else None
 
 
-def _pods(scene: Scene, route: Route) -> list[Probe]:
-    spaces = {backend.namespace for backend in route.backends}
-    return [p for p in probes_at(scene, Hop.POD) if p.namespace in spaces]
-
-
-def _pods_serve(scene: Scene, route: Route) -> bool:
+def _serve(scene: Scene, pods: list[Probe]) -> bool:
     """Whether every pod that was asked directly serves what clients do not get."""
-    last = [probe.exchanges[-1] for probe in _pods(scene, route)]
-    expect = scene.target.expect_status
+    last, expect = [probe.exchanges[-1] for probe in pods], scene.target.expect_status
     return bool(last) and all(
         e.error is None and e.status and e.status not in _REDIRECT and expected(e.status, expect)
         for e in last

@@ -64,9 +64,8 @@ def _reached(scene: Scene, one: Upstream) -> bool:
 
 def _others(scene: Scene, one: Upstream) -> list[Upstream]:
     """The other Services that get a part of the route's requests."""
-    mine = (one.namespace, one.name)
-    found = [other for other in upstreams(scene) if other.backend.weight != 0]
-    return [other for other in found if (other.namespace, other.name) != mine]
+    every = upstreams(scene)
+    return [other for other in every if other.backend.weight != 0 and other.full != one.full]
 
 
 def _workloads(one: Upstream) -> tuple[ObjectRef, ...]:
@@ -101,7 +100,8 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
         at = pods[0] if mixed and len(odd) == 1 and odd[0].name else None
         hang = all(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in odd)
         # Where no request of this run met those that hang, clients that do will wait.
-        unmet = hang and _reached(scene, one) and not _waited_through_traefik(scene)
+        waited = {probe.exchanges[-1].error for probe in through_traefik(scene)}
+        unmet = hang and _reached(scene, one) and ErrorKind.READ_TIMEOUT not in waited
         yield of_service(
             "END013",
             one,
@@ -134,12 +134,6 @@ def _hang_alone(own: list[Probe], silent: list[Probe]) -> bool:
     others = [p.exchanges[-1].timing.total for p in own if p not in silent]
     waited = [p.exchanges[-1].timing.total for p in silent]
     return bool(others and waited) and max(others) * _SEVERAL_TIMES < min(waited)
-
-
-def _waited_through_traefik(scene: Scene) -> bool:
-    """Whether the same request, sent through Traefik at a hop before the pods, waited in vain."""
-    errors = (probe.exchanges[-1].error for probe in through_traefik(scene))
-    return ErrorKind.READ_TIMEOUT in errors
 
 
 def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:

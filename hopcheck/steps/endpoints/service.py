@@ -38,17 +38,26 @@ def external_names_are_allowed(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def _without_pods(scene: Scene) -> list[Upstream]:
-    """Services with a selector and no pod that it picks."""
-    found = judged(scene, State.NO_PORT, State.EMPTY)
-    return [one for one in found if one.selector and one.pods_listed and not one.pods]
+def _without_pods(scene: Scene) -> Iterator[tuple[Upstream, Workload | None]]:
+    """Services with a selector and no pod that it picks, and the workload meant that has none."""
+    for one in judged(scene, State.NO_PORT, State.EMPTY):
+        if one.selector and one.pods_listed and not one.pods:
+            yield one, _scaled_to_zero(one)
+
+
+def _scaled_to_zero(one: Upstream) -> Workload | None:
+    for kind in (Deployment, StatefulSet):
+        for obj in one.scene.kube.of(kind, one.namespace).or_else(()) or ():
+            labels = obj.spec.template.metadata.labels.items()
+            if obj.spec.replicas == 0 and one.selector.items() <= labels:
+                return obj
+    return None
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def workload_has_replicas(scene: Scene) -> Iterator[Finding]:
     """The workload that the Service's selector means is not scaled to zero."""
-    for one in _without_pods(scene):
-        scaled = _scaled_to_zero(one)
+    for one, scaled in _without_pods(scene):
         if scaled is not None:
             words, ref = (*scaled.metadata.labels, *scaled.metadata.annotations), ref_of(scaled)
             yield make(
@@ -62,20 +71,11 @@ def workload_has_replicas(scene: Scene) -> Iterator[Finding]:
             )
 
 
-def _scaled_to_zero(one: Upstream) -> Workload | None:
-    for kind in (Deployment, StatefulSet):
-        for obj in one.scene.kube.of(kind, one.namespace).or_else(()) or ():
-            labels = obj.spec.template.metadata.labels.items()
-            if obj.spec.replicas == 0 and one.selector.items() <= labels:
-                return obj
-    return None
-
-
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def service_selects_pods(scene: Scene) -> Iterator[Finding]:
     """The Service's selector picks pods."""
-    for one in _without_pods(scene):
-        if _scaled_to_zero(one) is not None:
+    for one, scaled in _without_pods(scene):
+        if scaled is not None:
             continue
         near = _near(one)
         shown = listing(sorted({labels_as_text(_own_labels(pod)) for pod in near}), 2)

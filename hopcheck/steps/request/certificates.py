@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.logs import unusable_certificate
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Evidence, Finding, ObjectRef, Replica, TlsInfo, Words
+from hopcheck.model import Evidence, Finding, ObjectRef, TlsInfo, Words
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
     CertificateProblem,
@@ -84,7 +84,12 @@ def _certificate(scene: Scene, problem: CertificateProblem, tls: TlsInfo, common
 def _default(scene: Scene, share: float | None, related: tuple[ObjectRef, ...]) -> Finding:
     """Traefik's own certificate: none is named, or what the Secrets hold is not the host's."""
     secrets = [ref for ref in related if ref.kind == "Secret"]
-    refused = next(filter(None, (_unusable(scene, r) for r in scene.snapshot.traefik.replicas)), "")
+    wait = scene.static.throttle_s
+    told = (
+        unusable_certificate(r.log.or_else(()) or (), r.metrics.or_else({}) or {}, wait)
+        for r in scene.snapshot.traefik.replicas
+    )
+    refused = next(filter(None, told), "")
     variant = ("unusable" if refused else "other") if secrets else None
     log = text("source", "log", pod="Traefik")
     return of_host(
@@ -99,11 +104,6 @@ def _default(scene: Scene, share: float | None, related: tuple[ObjectRef, ...]) 
         ns=secrets[0].namespace if secrets else "",
         secret=secrets[0].name if secrets else "",
     )
-
-
-def _unusable(scene: Scene, replica: Replica) -> str:
-    lines, metrics = replica.log.or_else(()) or (), replica.metrics.or_else({}) or {}
-    return unusable_certificate(lines, metrics, scene.static.throttle_s)
 
 
 def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Facts, Gap, Judgement, Probe, Step, Why, Words
 from hopcheck.scene.outcome import requests_made, tried
@@ -61,16 +63,8 @@ def _facts(scene: Scene, probes: list[Probe]) -> Facts:
     if spoken := {e.http_version for p in probes for e in p.exchanges if e.http_version}:
         facts["http"] = listing(sorted(spoken))
     facts["timings"] = [
-        {
-            "address": probe.address,
-            "dns": e.timing.dns,
-            "connect": e.timing.connect,
-            "tls": e.timing.tls,
-            "first_byte": e.timing.first_byte,
-            "total": e.timing.total,
-        }
+        {"address": probe.address, **msgspec.structs.asdict(probe.exchanges[-1].timing)}
         for probe in probes[:4]
-        for e in probe.exchanges[-1:]
     ]
     hops = [f"{e.url} → {e.status or e.error}" for p in probes[:1] for e in p.exchanges]
     if len(hops) > 1:
