@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.pod_state import PodState
@@ -173,37 +174,37 @@ def _why_empty(one: Upstream) -> tuple[str, dict[str, str]]:
 # --- its pods
 
 
-def _serves_nothing(scene: Scene) -> list[tuple[Upstream, list[PodState]]]:
-    """Services without a usable endpoint because of their pods, with the states of these.
-
-    Where something is wrong with the Service as well, only if no pod at all is ready.
-    """
-    found = []
-    for one in judged(scene, State.EMPTY, State.NO_PORT):
-        states = troubled(one) if one.selector and one.pods_listed else []
-        fault = one.port is None or missing_port_name(one) is not None
-        if states and (not fault or len(states) == len(one.pods)):
-            found.append((one, states))
-    return found
+def _not_ready(
+    code: str, one: Upstream, pods: list[Pod], first: PodState, count: int, /, **more: Any
+) -> Finding:
+    """So many of the pods are not ready, the `first` for what it says."""
+    return of_service(
+        code,
+        one,
+        next(iter(workload_refs(pods, one.namespace)), one.ref),
+        count=count,
+        total=len(pods),
+        reason=first.words,
+        advice=first.advice,
+        pod=first.name,
+        **more,
+    )
 
 
 def _in_trouble(scene: Scene, code: str, *, down: bool) -> Iterator[Finding]:
-    for one, states in _serves_nothing(scene):
+    """Services without a usable endpoint because of their pods.
+
+    Where something is wrong with the Service as well, only if no pod at all is ready.
+    """
+    for one in judged(scene, State.EMPTY, State.NO_PORT):
+        states = troubled(one) if one.selector and one.pods_listed else []
+        fault = one.port is None or missing_port_name(one) is not None
         worst = [state for state in states if state.down]
-        if bool(worst) is not down:
+        if not states or (fault and len(states) < len(one.pods)) or bool(worst) is not down:
             continue
         first = (worst or states)[0]
-        yield of_service(
-            code,
-            one,
-            next(iter(workload_refs(one.pods, one.namespace)), one.ref),
-            count=len(worst),
-            total=len(one.pods),
-            reason=first.words,
-            advice=first.advice,
-            pod=first.name,
-            related=(one.ref, ObjectRef("Pod", first.name, one.namespace)),
-        )
+        related = (one.ref, ObjectRef("Pod", first.name, one.namespace))
+        yield _not_ready(code, one, one.pods, first, len(worst), related=related)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -225,17 +226,13 @@ def every_pod_is_ready(scene: Scene) -> Iterator[Finding]:
         pods = [pod for pod in one.pods if not pod_state.leaving(pod)]
         waiting = pod_state.lasting(pods, scene.snapshot.taken_at)
         if waiting:
-            first = waiting[0][1]
-            yield of_service(
+            yield _not_ready(
                 "END006",
                 one,
-                next(iter(workload_refs(pods, one.namespace)), one.ref),
+                pods,
+                waiting[0][1],
+                len(waiting),
                 severity=Severity.INFO if pod_state.stands_by(pods, waiting) else None,
-                count=len(waiting),
-                total=len(pods),
-                reason=first.words,
-                advice=first.advice,
-                pod=first.name,
                 share=len(waiting) / len(pods),
                 related=(one.ref,),
             )

@@ -60,38 +60,27 @@ def services_exist(scene: Scene, route: Route) -> Iterator[Finding]:
         ref = backend_ref(backend)
         yield lacking(scene, route, str(ref), route_ref(route, backend.field), ref)
     for backend in _backends(scene, route):
-        if _absent(scene, backend):
-            yield _missing_service(scene, route, backend)
+        name, space = backend.name, backend.namespace
+        if scene.service(space, name) is not None:
+            continue
+        if scene.kube.find(Service, space, name).why is Why.NOT_FOUND:
+            near, meant = _meant(scene, backend)
+            related = (*meant, backend_ref(backend), *_composites(route))
+            words = {"service": name, "svc": name, "near": near, "ns": space}
+            yield of_route("ING004", scene, route, at=backend.field, related=related, **words)
 
 
-def _absent(scene: Scene, backend: Backend) -> bool:
-    if scene.service(backend.namespace, backend.name) is not None:
-        return False
-    return scene.kube.find(Service, backend.namespace, backend.name).why is Why.NOT_FOUND
-
-
-def _missing_service(scene: Scene, route: Route, backend: Backend) -> Finding:
+def _meant(scene: Scene, backend: Backend) -> tuple[str, list[ObjectRef]]:
+    """What a missing Service may have been meant to be, in words: of its name, else alike."""
     name, space = backend.name, backend.namespace
     own = [service.key for service in scene.services]
     elsewhere = sorted(ns for ns, other in own if other == name)
-    close = difflib.get_close_matches(name, [n for ns, n in own if ns == space], n=1)
-    near, meant = "", [(name, ns) for ns in elsewhere[:3]] or [(one, space) for one in close]
     if elsewhere:
-        near = text("near", "elsewhere", namespaces=listing(elsewhere))
-    elif close:
-        near = text("near", "there_is", name=close[0])
-    related = (ObjectRef("Service", *one) for one in meant)
-    return of_route(
-        "ING004",
-        scene,
-        route,
-        at=backend.field,
-        service=name,
-        svc=name,
-        near=near,
-        related=(*related, backend_ref(backend), *_composites(route)),
-        ns=space,
-    )
+        words = text("near", "elsewhere", namespaces=listing(elsewhere))
+        return words, [ObjectRef("Service", name, ns) for ns in elsewhere[:3]]
+    for close in difflib.get_close_matches(name, [n for ns, n in own if ns == space], n=1):
+        return text("near", "there_is", name=close), [ObjectRef("Service", close, space)]
+    return "", []
 
 
 def _composites(route: Route) -> tuple[ObjectRef, ...]:

@@ -51,14 +51,8 @@ def proof_of(probe: Probe) -> tuple[Evidence, ...]:
     """The last exchanges of a probe, as evidence."""
     found = []
     for exchange in probe.exchanges[-2:]:
-        words = str(exchange.status) if exchange.status else failure(exchange)
-        body = exchange.body.strip().splitlines()[:1]
-        found.append(
-            Evidence(
-                f"GET {exchange.url} @{exchange.address}",
-                f"{words} {exchange.error_text} {body[0] if body else ''}".strip(),
-            )
-        )
+        words = f"{exchange.status or failure(exchange)} {exchange.error_text} {_line(exchange)}"
+        found.append(Evidence(f"GET {exchange.url} @{exchange.address}", words.strip()))
     return tuple(found)
 
 
@@ -181,7 +175,7 @@ def answered(scene: Scene, last: Exchange, author: Author, common: Words) -> Fin
     if _by_middleware(scene, last):
         return of_host("REQ014", scene, status=status, services="", **common)
     if status >= 500:
-        common = common | author.words | {"sample": sample_of(last)}
+        common = common | author.words | {"sample": _sample(last)}
     code = "REQ001" if status >= 500 else "REQ002" if status == 404 else "REQ014"
     several = "several" if len(found) > 1 else None
     common = common | {"variant": several, "services": listing(one.full for one in found)}
@@ -189,10 +183,13 @@ def answered(scene: Scene, last: Exchange, author: Author, common: Words) -> Fin
     return of_host(code, scene, ref, status=status, related=related, **common)
 
 
-def sample_of(last: Exchange) -> str:
-    """The first words of the answer, in brackets."""
-    line = next(iter(last.body.strip().splitlines()), "")
-    return f" ({line[:80]})" if line else ""
+def _line(last: Exchange) -> str:
+    """The first line of what was answered."""
+    return next(iter(last.body.strip().splitlines()), "")
+
+
+def _sample(last: Exchange) -> str:
+    return f" ({_line(last)[:80]})" if _line(last) else ""
 
 
 def _forward_auth(scene: Scene) -> bool:
@@ -250,7 +247,7 @@ def pods_serve_when_asked_directly(scene: Scene) -> Iterator[Finding]:
             url=f"{probes[0].scheme}://{probes[0].address}:{probes[0].port}{scene.target.path}",
             status=last[0].status,
             expect=scene.target.expect_status,
-            sample=sample_of(last[0]),
+            sample=_sample(last[0]),
             services=one.full,
             tls="",
             seconds=round(last[0].timing.total, 1),

@@ -56,26 +56,14 @@ def _certificate(scene: Scene, problem: CertificateProblem, tls: TlsInfo, common
     if not certificate_fails(problem):
         error = tls.verify_error or text("certificate", "authority")
         return of_host("REQ006", scene, ref, issuer=leaf.issuer, error=error, **common)
-    words = text(
-        "certificate",
-        problem.value,
-        not_after=leaf.not_after,
-        not_before=leaf.not_before,
-        names=listing(leaf.names),
-    )
+    shown = {"subject": leaf.subject, "names": listing(leaf.names), "not_after": leaf.not_after}
     return of_host(
         "REQ005",
         scene,
         ref,
-        problem=words,
+        problem=text("certificate", problem.value, not_before=leaf.not_before, **shown),
         issuer=leaf.issuer,
-        actual=text(
-            "certificate",
-            "presented",
-            subject=leaf.subject,
-            names=listing(leaf.names),
-            not_after=leaf.not_after,
-        ),
+        actual=text("certificate", "presented", **shown),
         advice=text("certificate_advice", problem.value),
         **common,
     )
