@@ -71,12 +71,10 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
         return []
     if not failing or any(_reached_application(probe) for probe in failing):
         return []
-    first = failing[0].exchanges[-1]
-    name = balancer.load_balancer_name
     return [
         make(
             "TGT020",
-            ObjectRef("LoadBalancer", name),
+            ObjectRef("LoadBalancer", balancer.load_balancer_name),
             variant="part" if part else None,
             share=len(failing) / len(made) if part else None,
             count=len(failing),
@@ -86,7 +84,7 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
             actual=listing(said(p) for p in failing),
             host=scene.target.host,
             port=scene.target.port,
-            address=first.address or "",
+            address=failing[0].exchanges[-1].address or "",
             url=scene.target.url,
         )
     ]

@@ -109,17 +109,10 @@ def names_of(scene: Scene, route: Route) -> dict[str, str]:
 
 def missing(scene: Scene, route: Route) -> list[str]:
     """Names of middlewares that do not exist: the route's first, then the entryPoint's."""
-    known, readable = by_reference(scene), scene.kube.of(Middleware)
-    found = []
-    for written, name in names_of(scene, route).items():
-        if name in known:
-            continue
-        if name.endswith(OWN):
-            if readable.seen or readable.why is Why.NOT_FOUND:
-                found.append(written)
-        elif _never_there(scene, name):
-            found.append(written)
-    return found
+    known, listed = by_reference(scene), scene.kube.of(Middleware)
+    lacking = [(w, name) for w, name in names_of(scene, route).items() if name not in known]
+    readable = listed.seen or listed.why is Why.NOT_FOUND
+    return [w for w, n in lacking if (readable if n.endswith(OWN) else _never_there(scene, n))]
 
 
 def _never_there(scene: Scene, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe, Severity
+from hopcheck.model import ErrorKind, Finding, Hop, Probe, Severity
 from hopcheck.scene.http_versions import first_works, only_version
 from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.probes import probes_at
@@ -77,6 +77,9 @@ def every_address_keeps_the_connection(scene: Scene) -> Iterator[Finding]:
         key = str(last.error)
         # A session that was set up and then closed is no failed handshake.
         unanswered = last.error_phase in ("send", "first_byte", "body")
+        pods = probes_at(scene, Hop.TRAEFIK_POD)
+        # Traefik's own pods, asked directly, break it as well.
+        own = bool(pods) and all(pod.exchanges[-1].error in _BROKEN for pod in pods)
         yield of_host(
             "REQ008",
             scene,
@@ -85,16 +88,9 @@ def every_address_keeps_the_connection(scene: Scene) -> Iterator[Finding]:
             error=last.error_text or text("error", key),
             advice=text("tls_advice", key if key in ("tls_alert", "tls_protocol") else "other"),
             share=share_of(len(broken), len(made)),
-            related=_at_traefik(scene),
+            related=traefik_refs(scene) if own else (),
             evidence=proof_of(broken[0]),
         )
-
-
-def _at_traefik(scene: Scene) -> tuple[ObjectRef, ...]:
-    """Traefik's workload, where its own pods, asked directly, break the connection as well."""
-    asked = probes_at(scene, Hop.TRAEFIK_POD)
-    all_break = bool(asked) and all(p.exchanges[-1].error in _BROKEN for p in asked)
-    return traefik_refs(scene) if all_break else ()
 
 
 @rule(reads=("dns", "http"), uses=USES)
