@@ -17,8 +17,6 @@ from hopcheck.scene.scene import Scene
 # The steps whose rules read the route: the others have the same rules for every version.
 DEPENDENT = frozenset({Step.TRAEFIK_SERVICE, Step.INGRESS, Step.ENDPOINTS, Step.TRAEFIK_LOGS})
 
-_Key = tuple[str, ObjectRef]
-
 
 def agreed(step: Step, scene: Scene, function: Callable[[Scene], Judgement]) -> Judgement:
     """What `function` says of the scene under every version that may be installed."""
@@ -38,7 +36,7 @@ def agreed(step: Step, scene: Scene, function: Callable[[Scene], Judgement]) -> 
     )
 
 
-def _keys(findings: Iterable[Finding]) -> set[_Key]:
+def _keys(findings: Iterable[Finding]) -> set[tuple[str, ObjectRef]]:
     return {(finding.code, finding.object) for finding in findings}
 
 

@@ -273,9 +273,16 @@ def culprits(scene: Scene, route: Route) -> Blame | None:
     return Blame(bad, suspects, pods) if suspects else None
 
 
-def may_answer(scene: Scene, route: Route, status: int) -> bool:
-    """Whether a Middleware of the route can give answers of that status by itself."""
-    return any(_answers(obj, status) for obj in _flat(route.middlewares, by_reference(scene)))
+def may_answer(scene: Scene, status: int) -> bool:
+    """Whether a Middleware of the host's route can give answers of that status by itself.
+
+    Any may where they are not seen.
+    """
+    route = routing_of(scene).winner
+    if route is None or not route.middlewares:
+        return False
+    own = _flat(route.middlewares, by_reference(scene))
+    return not scene.kube.of(Middleware).seen or any(_answers(obj, status) for obj in own)
 
 
 def _bad_answer(scene: Scene) -> Exchange | None:

@@ -100,8 +100,7 @@ def _logged(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
         if _NO_TLS_LOGGED in words:
             return Mixed("HTTP", "HTTPS")
         if "x509" in words or "failed to verify certificate" in words:
-            start = words.find("x509")
-            said = words[start:] if start >= 0 else words
+            said = words[max(words.find("x509"), 0) :]
             return Untrusted(said, replica.namespace, replica.pod)
     return None
 

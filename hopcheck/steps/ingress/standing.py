@@ -110,8 +110,7 @@ def only_candidate(scene: Scene) -> Route | None:
 
 def unserved(scene: Scene) -> Selection | None:
     """The choice, where it is plain that no route serves the request."""
-    routing = routing_of(scene)
-    selection = routing.selection
+    selection = routing_of(scene).selection
     if selection.winner is not None or selection.undecided or answered_elsewhere(scene):
         return None
     return None if hangs_on_settings(scene) else selection

@@ -137,10 +137,7 @@ def _by_middleware(scene: Scene, last: Exchange) -> bool:
     told = origin_answered(scene.snapshot, status)
     if told is not None or by_pods(scene.snapshot):
         return told is False
-    route = routing_of(scene).winner
-    if route is None or not route.middlewares:
-        return False
-    return not scene.kube.of(Middleware).seen or may_answer(scene, route, status)
+    return may_answer(scene, status)
 
 
 def redirects(scene: Scene) -> bool:
@@ -148,12 +145,8 @@ def redirects(scene: Scene) -> bool:
     answers = [answer.status for answer in by_pods(scene.snapshot) if answer.status]
     if answers:
         return any(300 <= status < 400 for status in answers)
-    route = routing_of(scene).winner
-    if route is not None and route.middlewares:
-        seen = scene.kube.of(Middleware).seen
-        if not seen or may_answer(scene, route, 301):
-            return False
-    return not any(entry.redirect_to for entry in scene.static.entry_points.values())
+    at_entry = any(entry.redirect_to for entry in scene.static.entry_points.values())
+    return not at_entry and not may_answer(scene, 301)
 
 
 def by_traefik(scene: Scene, status: int, answer: str, /, **more: Any) -> Finding:
