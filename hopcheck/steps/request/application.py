@@ -128,11 +128,7 @@ def _nobodys(scene: Scene, last: Exchange) -> bool:
 
 
 def _by_middleware(scene: Scene, last: Exchange) -> bool:
-    """Whether a middleware of the route answered, by the access log, or may have.
-
-    It may as long as neither the log nor the pods' own answers tell; so may any where the
-    middlewares are not seen.
-    """
+    """Whether a middleware answered; or may have, where neither log nor pods' answers tell."""
     status = last.status or 0
     told = origin_answered(scene.snapshot, status)
     if told is not None or by_pods(scene.snapshot):
