@@ -19,7 +19,7 @@ from hopcheck.steps.names import last_exchanges, of_route, ref_of, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 from hopcheck.verdict.contradicted import Claim
 
-# What a route refers to: each of these rules sees the cause of a disabled router at its source.
+# What a route refers to: each rule of these modules sees why a router is disabled at its source.
 ON_THE_ROUTE = tuple(
     found
     for module in (references, middlewares, tls)
@@ -36,10 +36,6 @@ def _routers(scene: Scene, route: Route) -> Iterator[tuple[Replica, Router]]:
                 yield replica, router
 
 
-def _named(router: Router, route: Route) -> bool:
-    return f"{route.namespace}-{route.name}" in router.name or router.provider == route.provider
-
-
 @rule(reads=("kube", "traefik"), uses=BESIDE_KUBE, unless=ON_THE_ROUTE)
 def router_is_enabled(scene: Scene) -> Iterator[Finding]:
     """Traefik has not disabled the route's router."""
@@ -47,7 +43,8 @@ def router_is_enabled(scene: Scene) -> Iterator[Finding]:
     if route is None or any(producer(e) is Producer.APPLICATION for e in last_exchanges(scene)):
         return
     for replica, router in _routers(scene, route):
-        if router.status != "disabled" or not _named(router, route):
+        own = f"{route.namespace}-{route.name}" in router.name or router.provider == route.provider
+        if router.status != "disabled" or not own:
             continue
         errors = listing(router.error or (text("said", "no_reason"),))
         options = tls.options_of(scene, route)
