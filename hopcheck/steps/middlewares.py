@@ -244,8 +244,9 @@ def _refused(scene: Scene, obj: Middleware) -> Iterator[Fault]:
         yield Fault(ref, "absent", {"pod": lacking[0].pod})
 
 
-# --- what answers itself or changes the request, where the application serves it: the same request,
-# sent to the pods directly, is answered well, or the access log shows that nobody asked them
+# --- those that answer themselves or change the request, where the application serves it. The same
+# request, sent to the pods directly, is answered well, or the access log shows that nobody asked
+# them: then what clients get is the doing of what stands between.
 
 
 def culprits(scene: Scene, route: Route) -> Blame | None:
