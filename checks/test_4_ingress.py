@@ -1,14 +1,6 @@
 """Step 4 (`ingress`), describe ingress: what holds when all is well, in order."""
 
-from hopcheck.steps.ingress import (
-    entry_points,
-    middlewares,
-    ranking,
-    references,
-    router,
-    tls,
-    unserved,
-)
+from hopcheck.steps.ingress import middlewares, ranking, references, router, tls, unserved
 from hopcheck.steps.rule import Checklist
 
 RULES = (
@@ -26,7 +18,7 @@ RULES = (
     references.services_exist,
     references.services_have_the_port,
     references.servers_transports_exist,
-    entry_points.every_entry_point_exists,
+    references.every_entry_point_exists,
     middlewares.middlewares_exist,
     middlewares.middlewares_have_what_they_need,
     middlewares.middlewares_are_accepted,
@@ -35,7 +27,7 @@ RULES = (
     tls.certificate_is_usable,
     tls.certificate_resolver_exists,
     tls.handshakes_are_accepted,
-    entry_points.redirects_lead_to_a_port_of_clients,
+    references.redirects_lead_to_a_port_of_clients,
     router.router_is_enabled,
     router.requests_meet_the_rule,
     # it is the route that was meant
@@ -43,7 +35,7 @@ RULES = (
     ranking.prefix_ends_with_a_path_element,
     ranking.own_host_outranks_a_wildcard,
     ranking.set_priority_leaves_the_host_its_own_route,
-    references.other_rules_lead_somewhere,
+    ranking.other_rules_lead_somewhere,
 )
 
 

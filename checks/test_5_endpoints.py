@@ -1,6 +1,6 @@
 """Step 5 (`endpoints`), get endpoints: what holds when all is well, in order."""
 
-from hopcheck.steps.endpoints import answers, pods, policies, ports, service
+from hopcheck.steps.endpoints import answers, policies, service
 from hopcheck.steps.rule import Checklist
 
 RULES = (
@@ -10,14 +10,14 @@ RULES = (
     service.service_selects_pods,
     service.target_port_is_named_in_the_pods,
     # its pods
-    pods.pods_run,
-    pods.pods_are_ready,
+    service.pods_run,
+    service.pods_are_ready,
     service.endpoints_are_listed,
-    pods.every_pod_is_ready,
+    service.every_pod_is_ready,
     # what they answer
     answers.every_endpoint_serves,
-    ports.target_port_is_the_pods,
-    ports.application_listens,
+    answers.target_port_is_the_pods,
+    answers.application_listens,
     answers.traefik_speaks_what_the_pods_speak,
     answers.traefik_trusts_the_pods,
     answers.application_answers,

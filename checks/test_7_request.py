@@ -1,13 +1,6 @@
 """Step 7 (`request`), curl -v: what holds when all is well, in order."""
 
-from hopcheck.steps.request import (
-    answers,
-    application,
-    certificates,
-    connections,
-    direct,
-    versions,
-)
+from hopcheck.steps.request import answers, application, certificates, connections
 from hopcheck.steps.rule import Checklist
 
 RULES = (
@@ -18,8 +11,8 @@ RULES = (
     certificates.the_certificate_is_valid_for_long_enough,
     answers.every_address_gives_the_expected_answer,
     answers.traefik_fails_at_no_hop,
-    versions.either_version_of_http_serves,
-    direct.pods_serve_when_asked_directly,
+    connections.either_version_of_http_serves,
+    application.pods_serve_when_asked_directly,
     application.the_default_path_has_something,
     answers.answers_come_in_time,
     answers.the_asked_scheme_is_the_one_that_serves,

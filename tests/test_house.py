@@ -278,14 +278,13 @@ REQUESTS_LOOKED_AT = {
     "steps/bounds.py works": "which probes got a good answer",
     "steps/bounds.py between_balancer_and_nodes": "requests that fail while nodes answer",
     "steps/bounds.py between_nodes_and_pods": "which nodes' silence counts where requests pass",
-    "steps/between.py _bad_answer": "the answer that Middlewares are asked about",
+    "steps/middlewares.py _bad_answer": "the answer that Middlewares are asked about",
     "steps/target_health/zones.py _failing": "which addresses of the load balancer fail",
     "steps/dns/resolvers.py serving_addresses": "which addresses serve",
     "steps/request/answers.py every_address_gives_the_expected_answer": "the requests",
     "steps/request/answers.py traefik_fails_at_no_hop": "a hop that fails where requests pass",
-    "steps/request/direct.py pods_serve_when_asked_directly": "a Service that none of them met",
+    "steps/request/application.py pods_serve_when_asked_directly": "a Service that none met",
     "steps/request/answers.py the_asked_scheme_is_the_one_that_serves": "the requests",
-    "steps/request/application.py good_requests": "the requests",
 }
 
 

@@ -154,7 +154,7 @@ def application_404(snapshot: Snapshot, exchange: Exchange) -> bool:
     known = [one.routers.get() for one in snapshot.traefik.replicas if one.routers.seen]
     if known and not any(_routed(router, snapshot.target) for own in known for router in own):
         return False
-    return any(last.status == 404 and last.body == exchange.body for last in _by_pods(snapshot))
+    return any(last.status == 404 and last.body == exchange.body for last in by_pods(snapshot))
 
 
 # Traefik can be told to refuse these in a path, and 3.6.4 to 3.6.6 did so by themselves.
@@ -170,7 +170,7 @@ def refused_path(snapshot: Snapshot, exchange: Exchange) -> bool:
         return False
     for fields in _access_lines(snapshot, 400):
         return fields.get("OriginStatus", "0") == "0"
-    return not any(last.status == 400 for last in _by_pods(snapshot))
+    return not any(last.status == 400 for last in by_pods(snapshot))
 
 
 def refused_by_middleware(snapshot: Snapshot, exchange: Exchange, address: str) -> bool:
@@ -186,7 +186,7 @@ def refused_by_middleware(snapshot: Snapshot, exchange: Exchange, address: str) 
             return True
     for fields in _access_lines(snapshot, 500):
         return fields.get("OriginStatus", "0") == "0"
-    answers = _by_pods(snapshot)
+    answers = by_pods(snapshot)
     return bool(answers) and all((last.status or 500) < 500 for last in answers)
 
 
@@ -221,7 +221,7 @@ def _access_lines(snapshot: Snapshot, status: int) -> Iterator[Mapping[str, str]
                 yield fields
 
 
-def _by_pods(snapshot: Snapshot) -> list[Exchange]:
+def by_pods(snapshot: Snapshot) -> list[Exchange]:
     """The last exchange with each of the application's pods that was asked directly."""
     hops = (collected.get() for collected in snapshot.http.hops if collected.seen)
     return [probe.exchanges[-1] for probe in hops if probe.hop is Hop.POD and probe.exchanges]

@@ -17,8 +17,6 @@ from hopcheck.scene.scene import Scene
 # The steps whose rules read the route: the others have the same rules for every version.
 DEPENDENT = frozenset({Step.TRAEFIK_SERVICE, Step.INGRESS, Step.ENDPOINTS, Step.TRAEFIK_LOGS})
 
-_Key = tuple[str, ObjectRef]
-
 
 def agreed(step: Step, scene: Scene, function: Callable[[Scene], Judgement]) -> Judgement:
     """What `function` says of the scene under every version that may be installed."""
@@ -32,18 +30,14 @@ def agreed(step: Step, scene: Scene, function: Callable[[Scene], Judgement]) -> 
     common = _keys(judged.findings).intersection(*(_keys(other.findings) for other in others))
     return msgspec.structs.replace(
         judged,
-        findings=tuple(f for f in judged.findings if _key(f) in common),
+        findings=tuple(f for f in judged.findings if (f.code, f.object) in common),
         gaps=(*judged.gaps, Gap("version", Why.NOT_NEEDED)),
         not_applicable=None,
     )
 
 
-def _key(finding: Finding) -> _Key:
-    return finding.code, finding.object
-
-
-def _keys(findings: Iterable[Finding]) -> set[_Key]:
-    return {_key(finding) for finding in findings}
+def _keys(findings: Iterable[Finding]) -> set[tuple[str, ObjectRef]]:
+    return {(finding.code, finding.object) for finding in findings}
 
 
 def _alike(one: Judgement, other: Judgement) -> bool:

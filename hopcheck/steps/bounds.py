@@ -71,12 +71,10 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
         return []
     if not failing or any(_reached_application(probe) for probe in failing):
         return []
-    first = failing[0].exchanges[-1]
-    name = balancer.load_balancer_name
     return [
         make(
             "TGT020",
-            ObjectRef("LoadBalancer", name),
+            ObjectRef("LoadBalancer", balancer.load_balancer_name),
             variant="part" if part else None,
             share=len(failing) / len(made) if part else None,
             count=len(failing),
@@ -86,7 +84,7 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
             actual=listing(said(p) for p in failing),
             host=scene.target.host,
             port=scene.target.port,
-            address=first.address or "",
+            address=failing[0].exchanges[-1].address or "",
             url=scene.target.url,
         )
     ]
@@ -101,26 +99,16 @@ def _reached_application(probe: Probe) -> bool:
     return len(probe.exchanges) > 1 or producer(last) is Producer.APPLICATION
 
 
-def _unhealthy_nodes(scene: Scene) -> set[str]:
-    """The nodes that are unhealthy targets of the host's load balancer, by name."""
-    return {
-        target.node_name
-        for target in (scene.way.targets if scene.way is not None else ())
-        if target.state == "unhealthy" and target.node_name is not None
-    }
-
-
-def out_of_service(scene: Scene) -> set[str]:
-    """The nodes that are cordoned or not ready, by name."""
-    return {
+def _missed(scene: Scene) -> set[str | None]:
+    """The nodes that the host's load balancer finds unhealthy, though they are ready and in use."""
+    out = {
         node.name
         for node in scene.kube.of(Node).or_else(()) or ()
         if node.spec.unschedulable
-        or any(
-            condition.type == "Ready" and condition.status != "True"
-            for condition in node.status.conditions
-        )
+        or any(one.type == "Ready" and one.status != "True" for one in node.status.conditions)
     }
+    targets = scene.way.targets if scene.way is not None else ()
+    return {one.node_name for one in targets if one.state == "unhealthy"} - {None, *out}
 
 
 def between_nodes_and_pods(scene: Scene, service: Service) -> list[Claimed]:
@@ -144,8 +132,8 @@ def between_nodes_and_pods(scene: Scene, service: Service) -> list[Claimed]:
     if made.made and made.succeeded == made.made:
         # The load balancer may be admitted where we are not: what it finds healthy is fine.
         # And a node that is down, or taken out on purpose, is no fault of the way to it.
-        unhealthy = _unhealthy_nodes(scene) - out_of_service(scene)
-        failing = [p for p in failing if p.name in unhealthy]
+        missed = _missed(scene)
+        failing = [p for p in failing if p.name in missed]
         if not failing:
             return []
     found = make(

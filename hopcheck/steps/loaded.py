@@ -20,12 +20,6 @@ class Loaded(StrEnum):
     UNKNOWN = "not known"
 
 
-def loaded_somewhere(scene: Scene, routing: Routing) -> bool:
-    """Whether any replica has a usable router for the request, whatever is declared."""
-    replicas = scene.snapshot.traefik.replicas
-    return any(loaded(scene, routing, replica) is Loaded.YES for replica in replicas)
-
-
 def loaded(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
     """By the API, or by a routed answer of that very replica."""
     told = _by_api(scene, routing, replica) if replica.routers.seen else Loaded.UNKNOWN

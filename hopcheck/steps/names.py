@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hopcheck.behaviour.kubernetes.graph import selects, workload_of
+from hopcheck.behaviour.kubernetes.graph import workload_of
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Collected, Exchange, Finding, Gap, ObjectRef, Probe, Why, Words
+from hopcheck.model import Collected, Exchange, Finding, Gap, ObjectRef, Probe, Why
 from hopcheck.model.kubernetes import Object, Pod
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.scene import Scene
@@ -35,9 +35,11 @@ def route_ref(route: Route, field: str | None = None) -> ObjectRef:
     return ObjectRef(route.kind, route.name, route.namespace, field)
 
 
-def route_words(scene: Scene, route: Route) -> Words:
-    """The catalogue's parameters that every finding about a route has."""
-    return {
+def of_route(
+    code: str, scene: Scene, route: Route, /, *, at: ObjectRef | str | None = None, **more: Any
+) -> Finding:
+    """A finding about a route's object: a field of it, or another object `at` fault."""
+    words = {
         "host": scene.target.host,
         "path": scene.target.path,
         "route": f"{route.kind} {route.namespace}/{route.name}",
@@ -45,14 +47,8 @@ def route_words(scene: Scene, route: Route) -> Words:
         "resource": RESOURCE[route.kind],
         "name": route.name,
     }
-
-
-def of_route(
-    code: str, scene: Scene, route: Route, /, *, at: ObjectRef | str | None = None, **more: Any
-) -> Finding:
-    """A finding about a route's object: a field of it, or another object `at` fault."""
     ref = at if isinstance(at, ObjectRef) else route_ref(route, at)
-    return make(code, ref, **(route_words(scene, route) | more))
+    return make(code, ref, **(words | more))
 
 
 def route_refs(routing: Routing) -> tuple[ObjectRef, ...]:
@@ -69,14 +65,6 @@ def traefik_refs(scene: Scene) -> tuple[ObjectRef, ...]:
 def workload_refs(pods: Iterable[Pod], namespace: str, most: int = 2) -> tuple[ObjectRef, ...]:
     """The workloads of pods, at most so many."""
     return tuple(dict.fromkeys(ObjectRef(*workload_of(p), namespace) for p in pods))[:most]
-
-
-def workloads_of(scene: Scene, namespace: str, name: str) -> tuple[ObjectRef, ...]:
-    """The workloads whose pods a Service selects."""
-    service = scene.service(namespace, name)
-    pods = scene.kube.of(Pod, namespace).or_else(()) or ()
-    own = (pod for pod in pods if service is not None and selects(service, pod))
-    return workload_refs(own, namespace)
 
 
 def labels_as_text(labels: Mapping[str, str]) -> str:

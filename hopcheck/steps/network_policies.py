@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
+from typing import Literal
 
 from hopcheck.behaviour.kubernetes.objects import named_port
 from hopcheck.model.kubernetes import (
@@ -16,6 +17,9 @@ from hopcheck.model.kubernetes import (
     PolicyPort,
 )
 from hopcheck.scene.scene import Scene
+
+_Direction = Literal["Ingress", "Egress"]
+_Rule = tuple[Sequence[PolicyPeer] | None, Sequence[PolicyPort] | None]
 
 
 def matches_labels(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
@@ -38,14 +42,7 @@ def matches_labels(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
 def shut_in(scene: Scene, pod: Pod, port: int) -> list[NetworkPolicy]:
     """The policies that hold for `pod` while none admits Traefik on the port; [] if one does."""
     traefik = _traefik(scene)
-    selecting = _selecting(scene, pod, "Ingress") if traefik is not None else []
-    admitted = any(
-        _admits(scene, rule.from_, rule.ports, pod, traefik, pod, port)
-        for policy in selecting
-        for rule in policy.spec.ingress or ()
-        if traefik is not None
-    )
-    return [] if admitted else selecting
+    return [] if traefik is None else _shut(scene, "Ingress", pod, traefik, pod, port)
 
 
 def shut_out(scene: Scene, pod: Pod, port: int) -> list[NetworkPolicy]:
@@ -54,22 +51,34 @@ def shut_out(scene: Scene, pod: Pod, port: int) -> list[NetworkPolicy]:
     The first pod stands for all: what one Service selects is alike.
     """
     traefik = _traefik(scene)
-    selecting = _selecting(scene, traefik, "Egress") if traefik is not None else []
-    admitted = any(
-        _admits(scene, rule.to, rule.ports, traefik, pod, pod, port)
-        for policy in selecting
-        for rule in policy.spec.egress or ()
-        if traefik is not None
-    )
-    return [] if admitted else selecting
+    return [] if traefik is None else _shut(scene, "Egress", traefik, pod, pod, port)
+
+
+def _shut(
+    scene: Scene, direction: _Direction, holder: Pod, peer: Pod, asked: Pod, port: int
+) -> list[NetworkPolicy]:
+    """The policies of `holder` while none lets `peer` through to a port of `asked`."""
+    selecting = _selecting(scene, holder, direction)
+    for peers, ports in (one for policy in selecting for one in _rules(policy, direction)):
+        means = not peers or any(_means(scene, one, holder.namespace, peer) for one in peers)
+        if means and _on_port(ports, port, asked):
+            return []
+    return selecting
+
+
+def _rules(policy: NetworkPolicy, direction: _Direction) -> list[_Rule]:
+    """Whom each rule means and on which ports; None or nothing for all."""
+    if direction == "Ingress":
+        return [(rule.from_, rule.ports) for rule in policy.spec.ingress or ()]
+    return [(rule.to, rule.ports) for rule in policy.spec.egress or ()]
 
 
 def _traefik(scene: Scene) -> Pod | None:
     return next(iter(scene.instance.pods), None) if scene.instance is not None else None
 
 
-def _selecting(scene: Scene, pod: Pod, direction: str) -> list[NetworkPolicy]:
-    """The policies that hold for the pod in "Ingress" or "Egress"."""
+def _selecting(scene: Scene, pod: Pod, direction: _Direction) -> list[NetworkPolicy]:
+    """The policies that hold for the pod in that direction."""
     found = []
     for policy in scene.kube.of(NetworkPolicy, pod.namespace).or_else(()) or ():
         # Without policyTypes a policy is for Ingress, and for Egress where it has such rules.
@@ -89,26 +98,11 @@ def closed_entrance(scene: Scene, port: int) -> NetworkPolicy | None:
     if traefik is None:
         return None
     selecting = _selecting(scene, traefik, "Ingress")
-    for rule in (rule for policy in selecting for rule in policy.spec.ingress or ()):
-        by_address = not rule.from_ or any(peer.ip_block is not None for peer in rule.from_)
-        if by_address and _on_port(rule.ports, port, traefik):
+    for peers, ports in (one for policy in selecting for one in _rules(policy, "Ingress")):
+        by_address = not peers or any(peer.ip_block is not None for peer in peers)
+        if by_address and _on_port(ports, port, traefik):
             return None
     return selecting[0] if selecting else None
-
-
-def _admits(
-    scene: Scene,
-    peers: Sequence[PolicyPeer] | None,
-    ports: Sequence[PolicyPort] | None,
-    holder: Pod,
-    peer: Pod,
-    asked: Pod,
-    port: int,
-) -> bool:
-    """Whether a rule of a policy of `holder` lets `peer` through to a port of `asked`."""
-    if not _on_port(ports, port, asked):
-        return False
-    return not peers or any(_means(scene, one, holder.namespace, peer) for one in peers)
 
 
 def _on_port(ports: Sequence[PolicyPort] | None, port: int, pod: Pod) -> bool:

@@ -10,7 +10,6 @@ from hopcheck.model import Finding, ObjectRef, Snapshot, Step
 from hopcheck.report.evidence import load
 from hopcheck.scene.scene import Scene
 from hopcheck.steps import judge
-from hopcheck.steps.ingress import router
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 from hopcheck.verdict.contradicted import Claim
 from tests.steps.edits import Edit, collected
@@ -93,10 +92,6 @@ def test_the_list_reads_as_a_checklist(step: str) -> None:
         assert "kube" in each.reads
         assert each.reads | each.uses == {"kube", *BESIDE_KUBE}
         assert set(each.unless) <= set(rules)
-
-
-def test_every_rule_of_the_route_is_in_the_list() -> None:
-    assert set(router.OF_THE_ROUTE) <= set(LISTS["ingress"])
 
 
 def test_no_rule_speaks_of_a_healthy_host() -> None:

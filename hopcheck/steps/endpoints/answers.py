@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hopcheck.catalogue.catalogue import listing
-from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef, Probe, Severity
+from hopcheck.catalogue.catalogue import listing, text
+from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of, says_tls
-from hopcheck.scene.probes import through_traefik
+from hopcheck.scene.probes import endpoint_addresses, probes_at, through_traefik
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.bounds import said
@@ -18,16 +18,12 @@ from hopcheck.steps.endpoints.judged import (
     of_service,
     outside_alone,
     traefik_statuses,
+    troubled,
     unanswered,
 )
 from hopcheck.steps.endpoints.policies import kept_out
-from hopcheck.steps.endpoints.protocols import (
-    Mixed,
-    Untrusted,
-    foreign,
-    misunderstood,
-    transport,
-)
+from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, foreign, misunderstood, transport
+from hopcheck.steps.endpoints.service import missing_port_name
 from hopcheck.steps.names import labels_as_text, route_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
@@ -43,7 +39,7 @@ def _asked(scene: Scene) -> list[Upstream]:
     return [one for one in judged(scene, State.SERVING) if not kept_out(scene, one)]
 
 
-def alike(scene: Scene) -> list[Upstream]:
+def _alike(scene: Scene) -> list[Upstream]:
     """Those that not every request reached, and whose endpoints all behave alike."""
     found = _asked(scene)
     return [one for one in found if not _reached(scene, one) and not _odd_ones(scene, one)]
@@ -68,12 +64,11 @@ def _reached(scene: Scene, one: Upstream) -> bool:
 
 def _others(scene: Scene, one: Upstream) -> list[Upstream]:
     """The other Services that get a part of the route's requests."""
-    mine = (one.namespace, one.name)
-    found = [other for other in upstreams(scene) if other.backend.weight != 0]
-    return [other for other in found if (other.namespace, other.name) != mine]
+    every = upstreams(scene)
+    return [other for other in every if other.backend.weight != 0 and other.full != one.full]
 
 
-def workloads(one: Upstream) -> tuple[ObjectRef, ...]:
+def _workloads(one: Upstream) -> tuple[ObjectRef, ...]:
     """The workloads of the pods that it selects, at most two."""
     return workload_refs(one.selected, one.namespace)
 
@@ -105,7 +100,8 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
         at = pods[0] if mixed and len(odd) == 1 and odd[0].name else None
         hang = all(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in odd)
         # Where no request of this run met those that hang, clients that do will wait.
-        unmet = hang and _reached(scene, one) and not _waited_through_traefik(scene)
+        waited = {probe.exchanges[-1].error for probe in through_traefik(scene)}
+        unmet = hang and _reached(scene, one) and ErrorKind.READ_TIMEOUT not in waited
         yield of_service(
             "END013",
             one,
@@ -118,7 +114,7 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
             endpoints=listing(said(p) for p in odd),
             pod=odd[0].name or "",
             share=len(odd) / len(one.probes),
-            related=(*pods, *workloads(one)),
+            related=(*pods, *_workloads(one)),
         )
 
 
@@ -140,12 +136,6 @@ def _hang_alone(own: list[Probe], silent: list[Probe]) -> bool:
     return bool(others and waited) and max(others) * _SEVERAL_TIMES < min(waited)
 
 
-def _waited_through_traefik(scene: Scene) -> bool:
-    """Whether the same request, sent through Traefik at a hop before the pods, waited in vain."""
-    errors = (probe.exchanges[-1].error for probe in through_traefik(scene))
-    return ErrorKind.READ_TIMEOUT in errors
-
-
 def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
     """The one workload of all odd pods, where every other pod is of another Deployment."""
 
@@ -159,18 +149,125 @@ def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
     return next(iter(bad)) if refused and len(bad) == 1 and good and not bad & good else None
 
 
-# --- all of them
+# --- all of them: whether anybody listens on the port to which the Service leads
 
 
-def all_refuse(one: Upstream) -> bool:
+def _all_refuse(one: Upstream) -> bool:
     """Whether its endpoints were asked, and none takes a connection."""
     return bool(one.probes) and all(p.exchanges[-1].error in _REFUSING for p in one.probes)
 
 
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def target_port_is_the_pods(scene: Scene) -> Iterator[Finding]:
+    """The Service's targetPort is a port on which its pods listen."""
+    for one in _alike(scene):
+        if _all_refuse(one):
+            yield from _wrong_port(one, one.probes)
+        elif not one.probes and 502 in traefik_statuses(scene) and not misunderstood(scene, one):
+            yield from _undeclared(one)
+    for one in judged(scene, State.EMPTY):
+        # It is wrong as well, though the endpoints are not ready for another reason.
+        own = one.asked(one.endpoints) if troubled(one) and not missing_port_name(one) else []
+        refused = own and all(p.exchanges[-1].error is ErrorKind.REFUSED for p in own)
+        if refused and _answering_elsewhere(one, own):
+            yield from _wrong_port(one, own)
+
+
+def _wrong_port(one: Upstream, own: list[Probe]) -> Iterator[Finding]:
+    listens = _listening(one, own)
+    if not listens:
+        return
+    routes = route_refs(routing_of(one.scene))
+    other = _port_to(one, _answering_elsewhere(one, own) or [])
+    yield of_service(
+        "END003",
+        one,
+        one.at("spec.ports"),
+        variant="other_port" if other is not None else None,
+        other=other,
+        route=str(next(iter(routes), "")),
+        target=own[0].port,
+        listens=listing(listens),
+        found=text("near", "refused"),
+        related=(*_workloads(one), *(routes if other is not None else ())),
+    )
+
+
+def _undeclared(one: Upstream) -> Iterator[Finding]:
+    """Without probes: 502 from Traefik and a port that no container declares is a strong hint."""
+    ports, target = _container_ports(one), one.used[0][1]
+    if ports and target not in ports:
+        yield of_service(
+            "END003",
+            one,
+            one.at("spec.ports"),
+            target=target,
+            listens=listing(ports),
+            found=text("near", "declared", ports=listing(ports)),
+            other="",
+            route="",
+            share=None,
+            related=_workloads(one),
+        )
+
+
+def _container_ports(one: Upstream) -> list[int]:
+    ports = (port for pod in one.selected for c in pod.spec.containers for port in c.ports)
+    return sorted({port.container_port for port in ports if port.container_port})
+
+
+def _listening(one: Upstream, own: list[Probe]) -> list[int]:
+    """The pods' other ports on which they listen, as far as asked, where this one is not theirs."""
+    declared, asked = _container_ports(one), {p.port for p in own}
+    if own[0].port in declared:
+        return []
+    answering = _answering_elsewhere(one, own)
+    return [n for n in declared if n not in asked] if answering is None else answering
+
+
+def _answering_elsewhere(one: Upstream, own: list[Probe]) -> list[int] | None:
+    """Other ports of the same pods that answered HTTP; None where none was tried."""
+    addresses, asked = {p.address for p in own}, {p.port for p in own}
+    probes = probes_at(one.scene, Hop.POD)
+    tried = [p for p in probes if p.address in addresses and p.port not in asked]
+    if not tried:
+        return None
+    return sorted({p.port for p in tried if p.exchanges[-1].status is not None})
+
+
+def _port_to(one: Upstream, numbers: list[int]) -> int | None:
+    """The Service's port that leads to one of these ports of its pods."""
+    for port in one.service.spec.ports:
+        found = endpoint_addresses(one.scene.kube, one.service, port)
+        if any(n in numbers for _, n, _ in found):
+            return port.port
+    return None
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def application_listens(scene: Scene) -> Iterator[Finding]:
+    """The application listens on the port that its pods declare."""
+    for one in _alike(scene):
+        refused = _all_refuse(one) and one.probes[0].exchanges[-1].error is ErrorKind.REFUSED
+        if refused and not _listening(one, one.probes):
+            yield of_service(
+                "REQ015",
+                one,
+                one.application,
+                port=one.probes[0].port,
+                endpoints=listing(p.member for p in one.probes),
+                pod=one.probes[0].name or "",
+                related=(one.ref, *_workloads(one), *route_refs(routing_of(scene))),
+            )
+
+
+# --- all of them: what they and Traefik say to one another
+
+
 def _understood(scene: Scene) -> Iterator[tuple[Upstream, Mixed | Untrusted | None]]:
     """Services whose endpoints do not all refuse, and what Traefik and they misunderstand."""
-    for one in alike(scene):
-        if not all_refuse(one):
+    for one in _alike(scene):
+        if not _all_refuse(one):
             yield one, misunderstood(scene, one)
 
 
@@ -187,8 +284,7 @@ def traefik_speaks_what_the_pods_speak(scene: Scene) -> Iterator[Finding]:
                 spoken=why.spoken,
                 sent=why.sent,
                 scheme="https" if why.variant == "other" else why.spoken.lower(),
-                share=one.share,
-                related=(*route_refs(routing_of(scene)), *workloads(one)),
+                related=(*route_refs(routing_of(scene)), *_workloads(one)),
             )
 
 
@@ -207,7 +303,6 @@ def traefik_trusts_the_pods(scene: Scene) -> Iterator[Finding]:
                 error=why.error,
                 traefik_ns=why.namespace,
                 pod=why.pod,
-                share=one.share,
                 related=(*route_refs(routing_of(scene)), *refs),
             )
 
@@ -228,13 +323,12 @@ def application_answers(scene: Scene) -> Iterator[Finding]:
             variant="closed" if first.error is ErrorKind.RESET else None,
             # Where no request met it, it may be slow, or a mesh may admit Traefik alone.
             severity=None if met else Severity.WARNING,
-            share=one.share,
             url=scene.target.url,
             tls="",
             seconds=round(first.timing.total, 1),
             evidence=tuple(Evidence(p.member, said(p)) for p in one.probes[:3]),
             selector=labels_as_text(one.selector),
-            related=(one.ref, *workloads(one)),
+            related=(one.ref, *_workloads(one)),
         )
 
 
@@ -247,6 +341,7 @@ def traefik_gets_answers(scene: Scene) -> Iterator[Finding]:
         yield of_service(
             "END014",
             one,
+            share=None,
             variant="external" if external else None,
             external=external,
             answer=listing(answers),

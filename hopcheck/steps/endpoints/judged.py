@@ -8,7 +8,7 @@ from typing import Any
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.pod_state import PodState
 from hopcheck.catalogue.catalogue import make
-from hopcheck.model import ErrorKind, Finding, ObjectRef
+from hopcheck.model import Finding, ObjectRef
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.probes import through_traefik
@@ -58,7 +58,7 @@ def judged(scene: Scene, *states: State) -> list[Upstream]:
 
 def of_service(code: str, one: Upstream, ref: ObjectRef | None = None, /, **more: Any) -> Finding:
     """A finding about a Service, or about `ref` behind it."""
-    return make(code, ref or one.ref, **one.words | more)
+    return make(code, ref or one.ref, **({"share": one.share} | one.words | more))
 
 
 def traefik_statuses(scene: Scene) -> set[int]:
@@ -66,11 +66,6 @@ def traefik_statuses(scene: Scene) -> set[int]:
     hops = (probe.exchanges[-1] for probe in through_traefik(scene))
     own = (e for e in (*last_exchanges(scene), *hops) if producer(e) is Producer.TRAEFIK)
     return {e.status for e in own if e.status}
-
-
-def waits(scene: Scene) -> bool:
-    """Whether a request to the host was accepted and never answered."""
-    return any(e.error is ErrorKind.READ_TIMEOUT for e in last_exchanges(scene))
 
 
 def provider_that_forbids(scene: Scene) -> str | None:

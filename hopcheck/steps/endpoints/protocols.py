@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from msgspec import Struct
 
 from hopcheck.behaviour.traefik.upstream import transport_of
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import ErrorKind, LogLine, Probe, Replica
+from hopcheck.model import ErrorKind, Probe
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer, says_tls
 from hopcheck.scene.scene import Scene
@@ -43,7 +42,8 @@ def misunderstood(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
     """Why Traefik and the pods do not understand each other; None where that is not known."""
     through = [e for e in last_exchanges(scene) if producer(e) is Producer.APPLICATION]
     # Where some understand, those that do not are no reason to speak otherwise to all of them.
-    mixed = any(_understands(probe) for probe in one.probes)
+    answers = [probe.exchanges[-1] for probe in one.probes]
+    mixed = any(answer.status is not None and not says_tls(answer) for answer in answers)
     if one.alone and not mixed and one.scheme != "https" and any(says_tls(e) for e in through):
         return Mixed("HTTPS", "HTTP")
     # What the pods speak is seen directly, where another fault keeps requests from them as well.
@@ -66,24 +66,14 @@ def misunderstood(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
         if probe.scheme == "https" and last.error is ErrorKind.TLS_PROTOCOL:
             return Mixed("HTTP", "HTTPS")
         if last.error is ErrorKind.PROTOCOL:
-            if h2c(probe):
+            words = last.error_text
+            # The SETTINGS of HTTP/2 without TLS (RFC 9113: length, type 4).
+            if words[:2] == "\0\0" and words[3:5] == "\x04\0":
                 return Mixed("h2c", "HTTP", "h2c")
-            return Mixed(last.error_text.encode("unicode_escape").decode(), "HTTP", "other")
+            return Mixed(words.encode("unicode_escape").decode(), "HTTP", "other")
     if 500 not in statuses or one.scheme != "https":
         return None
     return _logged(scene, one) or _presented(scene, one)
-
-
-def _understands(probe: Probe) -> bool:
-    """Whether it answered in the scheme in which it was asked."""
-    last = probe.exchanges[-1]
-    return last.status is not None and not says_tls(last)
-
-
-def h2c(probe: Probe) -> bool:
-    """Whether it began with the SETTINGS of HTTP/2 (RFC 9113: length, type 4), without TLS."""
-    words = probe.exchanges[-1].error_text
-    return words[:2] == "\0\0" and words[3:5] == "\x04\0"
 
 
 def foreign(probe: Probe) -> bool:
@@ -98,7 +88,11 @@ def foreign(probe: Probe) -> bool:
 def _logged(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
     """A 500 of Traefik's own, and the newest reason that its log gives for one (v3.3 on)."""
     addresses = {address for address, _, _ in one.used}
-    for replica, line in _failures(scene):
+    replicas = scene.snapshot.traefik.replicas
+    lines = ((one, line) for one in replicas for line in reversed(one.log.or_else(()) or ()))
+    for replica, line in lines:
+        if line.kind != "traefik" or not ("tls:" in line.raw or "x509" in line.raw):
+            continue
         words = line.fields.get("error") or line.message or line.raw
         named = set(_ADDRESS.findall(words))
         if named and not named & addresses:
@@ -106,18 +100,9 @@ def _logged(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
         if _NO_TLS_LOGGED in words:
             return Mixed("HTTP", "HTTPS")
         if "x509" in words or "failed to verify certificate" in words:
-            start = words.find("x509")
-            said = words[start:] if start >= 0 else words
+            said = words[max(words.find("x509"), 0) :]
             return Untrusted(said, replica.namespace, replica.pod)
     return None
-
-
-def _failures(scene: Scene) -> Iterator[tuple[Replica, LogLine]]:
-    """Lines on TLS towards the pods, each replica's newest first."""
-    for replica in scene.snapshot.traefik.replicas:
-        for line in reversed(replica.log.or_else(()) or ()):
-            if line.kind == "traefik" and ("tls:" in line.raw or "x509" in line.raw):
-                yield replica, line
 
 
 def _presented(scene: Scene, one: Upstream) -> Untrusted | None:

@@ -1,12 +1,14 @@
-"""The Service itself: whether it may be used, what it selects, and who lists its endpoints."""
+"""The Service: whether it may be used, what it selects, who lists it, and if its pods are ready."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
+from hopcheck.behaviour.kubernetes.pod_state import PodState
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding
+from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.model.kubernetes import Deployment, Pod, StatefulSet, Workload
 from hopcheck.scene.probes import slice_ports
 from hopcheck.scene.scene import Scene
@@ -34,21 +36,29 @@ def external_names_are_allowed(scene: Scene) -> Iterator[Finding]:
             provider=flag,
             external=one.service.spec.external_name,
             related=traefik_refs(scene),
-            share=one.share,
         )
 
 
-def _without_pods(scene: Scene) -> list[Upstream]:
-    """Services with a selector and no pod that it picks."""
-    found = judged(scene, State.NO_PORT, State.EMPTY)
-    return [one for one in found if one.selector and one.pods_listed and not one.pods]
+def _without_pods(scene: Scene) -> Iterator[tuple[Upstream, Workload | None]]:
+    """Services with a selector and no pod that it picks, and the workload meant that has none."""
+    for one in judged(scene, State.NO_PORT, State.EMPTY):
+        if one.selector and one.pods_listed and not one.pods:
+            yield one, _scaled_to_zero(one)
+
+
+def _scaled_to_zero(one: Upstream) -> Workload | None:
+    for kind in (Deployment, StatefulSet):
+        for obj in one.scene.kube.of(kind, one.namespace).or_else(()) or ():
+            labels = obj.spec.template.metadata.labels.items()
+            if obj.spec.replicas == 0 and one.selector.items() <= labels:
+                return obj
+    return None
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def workload_has_replicas(scene: Scene) -> Iterator[Finding]:
     """The workload that the Service's selector means is not scaled to zero."""
-    for one in _without_pods(scene):
-        scaled = _scaled_to_zero(one)
+    for one, scaled in _without_pods(scene):
         if scaled is not None:
             words, ref = (*scaled.metadata.labels, *scaled.metadata.annotations), ref_of(scaled)
             yield make(
@@ -62,20 +72,11 @@ def workload_has_replicas(scene: Scene) -> Iterator[Finding]:
             )
 
 
-def _scaled_to_zero(one: Upstream) -> Workload | None:
-    for kind in (Deployment, StatefulSet):
-        for obj in one.scene.kube.of(kind, one.namespace).or_else(()) or ():
-            labels = obj.spec.template.metadata.labels.items()
-            if obj.spec.replicas == 0 and one.selector.items() <= labels:
-                return obj
-    return None
-
-
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def service_selects_pods(scene: Scene) -> Iterator[Finding]:
     """The Service's selector picks pods."""
-    for one in _without_pods(scene):
-        if _scaled_to_zero(one) is not None:
+    for one, scaled in _without_pods(scene):
+        if scaled is not None:
             continue
         near = _near(one)
         shown = listing(sorted({labels_as_text(_own_labels(pod)) for pod in near}), 2)
@@ -89,7 +90,6 @@ def service_selects_pods(scene: Scene) -> Iterator[Finding]:
             near=words if near else text("near", "none"),
             labels=text("near", "labels", labels=shown) if near else "",
             related=workload_refs(near, one.namespace, 4),
-            share=one.share,
         )
 
 
@@ -139,7 +139,6 @@ def target_port_is_named_in_the_pods(scene: Scene) -> Iterator[Finding]:
                 target=missing[0],
                 names=listing(missing[1]),
                 related=workload_refs(one.pods, one.namespace, 4),
-                share=one.share,
             )
 
 
@@ -150,7 +149,7 @@ def endpoints_are_listed(scene: Scene) -> Iterator[Finding]:
         key, words = _why_empty(one)
         if key:
             detail, advice = text("backend", key, **words), text("backend_advice", key, **words)
-            yield of_service("END012", one, detail=detail, advice=advice, share=one.share)
+            yield of_service("END012", one, detail=detail, advice=advice)
 
 
 def _why_empty(one: Upstream) -> tuple[str, dict[str, str]]:
@@ -170,3 +169,70 @@ def _why_empty(one: Upstream) -> tuple[str, dict[str, str]]:
         return "unmanaged", {}
     shown = listing(sorted(name or '""' for name in names))
     return "port_name", {"name": wanted or '""', "names": shown}
+
+
+# --- its pods
+
+
+def _not_ready(
+    code: str, one: Upstream, pods: list[Pod], first: PodState, count: int, /, **more: Any
+) -> Finding:
+    """So many of the pods are not ready, the `first` for what it says."""
+    return of_service(
+        code,
+        one,
+        next(iter(workload_refs(pods, one.namespace)), one.ref),
+        count=count,
+        total=len(pods),
+        reason=first.words,
+        advice=first.advice,
+        pod=first.name,
+        **more,
+    )
+
+
+def _in_trouble(scene: Scene, code: str, *, down: bool) -> Iterator[Finding]:
+    """Services without a usable endpoint because of their pods.
+
+    Where something is wrong with the Service as well, only if no pod at all is ready.
+    """
+    for one in judged(scene, State.EMPTY, State.NO_PORT):
+        states = troubled(one) if one.selector and one.pods_listed else []
+        fault = one.port is None or missing_port_name(one) is not None
+        worst = [state for state in states if state.down]
+        if not states or (fault and len(states) < len(one.pods)) or bool(worst) is not down:
+            continue
+        first = (worst or states)[0]
+        related = (one.ref, ObjectRef("Pod", first.name, one.namespace))
+        yield _not_ready(code, one, one.pods, first, len(worst), related=related)
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def pods_run(scene: Scene) -> Iterator[Finding]:
+    """The containers of the Service's pods run."""
+    yield from _in_trouble(scene, "END005", down=True)
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def pods_are_ready(scene: Scene) -> Iterator[Finding]:
+    """A pod of the Service is ready."""
+    yield from _in_trouble(scene, "END004", down=False)
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def every_pod_is_ready(scene: Scene) -> Iterator[Finding]:
+    """Every pod of a Service that serves is ready, or has just been started."""
+    for one in judged(scene, State.SERVING):
+        pods = [pod for pod in one.pods if not pod_state.leaving(pod)]
+        waiting = pod_state.lasting(pods, scene.snapshot.taken_at)
+        if waiting:
+            yield _not_ready(
+                "END006",
+                one,
+                pods,
+                waiting[0][1],
+                len(waiting),
+                severity=Severity.INFO if pod_state.stands_by(pods, waiting) else None,
+                share=len(waiting) / len(pods),
+                related=(one.ref,),
+            )

@@ -49,8 +49,7 @@ def sight(scene: Scene) -> Judgement:
             seen = seen or state_of(one) is not State.UNSEEN
             if one.external and provider_that_forbids(scene) is None:
                 facts["service.label"] = one.full
-            for key, value in _facts(one).items():
-                facts.setdefault(key, value)
+            facts = _facts(one) | facts
     if external := outside_alone(scene):
         facts["pod.na"] = True
         if serves_outside(scene):
@@ -69,10 +68,8 @@ def _without_route(scene: Scene, routing: Routing) -> Judgement:
     other = routing.other_provider
     if other is not None and routing.selection.winner is None:
         return _nothing(text("na", "file_provider", host=scene.target.host, provider=other))
-    lists = scene.kube.of(Ingress)
-    gap = Gap("no_route_no_backend", Why.NOT_NEEDED)
-    if not lists.seen:
-        gap = kube_gap("no_route_no_backend", lists)
+    lists, what = scene.kube.of(Ingress), "no_route_no_backend"
+    gap = Gap(what, Why.NOT_NEEDED) if lists.seen else kube_gap(what, lists)
     return Judgement(Step.ENDPOINTS, gaps=(gap,))
 
 

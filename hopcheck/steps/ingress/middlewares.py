@@ -9,20 +9,15 @@ from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.between import by_reference
 from hopcheck.steps.bounds import said
-from hopcheck.steps.ingress.standing import route_in_question
-from hopcheck.steps.middlewares import OWN, culprits, faults, missing, names_of
+from hopcheck.steps.ingress.standing import route_rule
+from hopcheck.steps.middlewares import OWN, by_reference, culprits, faults, missing, names_of
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
-from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def middlewares_exist(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def middlewares_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """Every middleware that the route or its entryPoint names exists."""
-    route = route_in_question(scene)
-    if route is None:
-        return
     known, names = by_reference(scene), names_of(scene, route)
     for written in missing(scene, route):
         name = names[written] if names[written].endswith(OWN) else written
@@ -53,10 +48,7 @@ def _meant(route: Route, name: str) -> ObjectRef:
     return ObjectRef("Middleware", bare.removeprefix(prefix), route.namespace)
 
 
-def _broken(scene: Scene, *keys: str) -> Iterator[Finding]:
-    route = route_in_question(scene)
-    if route is None:
-        return
+def _broken(scene: Scene, route: Route, *keys: str) -> Iterator[Finding]:
     for fault in faults(scene, route):
         if fault.key in keys:
             ref, advice = fault.middleware, fault.key.partition("_")[0]
@@ -74,24 +66,23 @@ def _broken(scene: Scene, *keys: str) -> Iterator[Finding]:
             )
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def middlewares_have_what_they_need(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def middlewares_have_what_they_need(scene: Scene, route: Route) -> Iterator[Finding]:
     """What the middlewares name is there: Secrets, plugins, links of a chain, a forwardAuth."""
-    yield from _broken(scene, "secret", "chain", "plugin", "auth_missing", "auth_down")
+    yield from _broken(scene, route, "secret", "chain", "plugin", "auth_missing", "auth_down")
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def middlewares_are_accepted(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def middlewares_are_accepted(scene: Scene, route: Route) -> Iterator[Finding]:
     """Traefik accepts the route's middlewares, by its API or its log."""
-    yield from _broken(scene, "refused", "absent")
+    yield from _broken(scene, route, "refused", "absent")
 
 
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
-def middlewares_let_requests_through(scene: Scene) -> Iterator[Finding]:
+@route_rule("http")
+def middlewares_let_requests_through(scene: Scene, route: Route) -> Iterator[Finding]:
     """No middleware answers clients badly where the application itself serves."""
-    route = route_in_question(scene)
-    blame = culprits(scene, route) if route is not None else None
-    if route is None or blame is None:
+    blame = culprits(scene, route)
+    if blame is None:
         return
     refs = [ref_of(obj) for obj in blame.middlewares]
     owner, alone, bad = route_ref(route), len(refs) == 1, blame.answer

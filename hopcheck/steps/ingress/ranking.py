@@ -1,15 +1,15 @@
-"""Which of several routes wins: ties, and a winner that outranks the one that is plainly meant."""
+"""The route that serves beside the others: ties, a winner that outranks the one meant, strays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.behaviour.traefik.rules import hosts_in
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Finding, ObjectRef, Severity, Words
+from hopcheck.model import Finding, ObjectRef, Severity, Why, Words
 from hopcheck.model.kubernetes import Service
-from hopcheck.scene.chosen_route import Routing, port_of, routing_of
+from hopcheck.scene.chosen_route import Routing, lacks_port, port_of, routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import winner
 from hopcheck.steps.names import backend_ref, of_route, route_ref
@@ -48,12 +48,7 @@ def _destinations(routing: Routing, route: Route) -> set[tuple[str, str, object]
     return found
 
 
-@rule(
-    reads=("kube",),
-    uses=BESIDE_KUBE,
-    claims=Claim.STOPS_A_PART,
-    otherwise=Severity.WARNING,
-)
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_A_PART, otherwise=Severity.WARNING)
 def prefix_ends_with_a_path_element(scene: Scene) -> Iterator[Finding]:
     """The winner's Prefix ends where an element of the path does.
 
@@ -133,3 +128,40 @@ def _outranked(scene: Scene, first: Route, loser: Route, *related: ObjectRef) ->
         loser=str(route_ref(loser)),
         **_ranks(first, loser),
     )
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def other_rules_lead_somewhere(scene: Scene) -> Iterator[Finding]:
+    """Rules beside the one that serves the request lead somewhere, though it needs them not.
+
+    Those of the same object, and routes that would match were they not dropped for that.
+    """
+    serving, routing = winner(scene), routing_of(scene)
+    if serving is None:
+        return
+    own = (serving.kind, serving.namespace, serving.name)
+    told = {(b.namespace, b.name, str(b.port)) for b in serving.backends}
+    for route in routing.routes:
+        same = (route.kind, route.namespace, route.name) == own
+        if not (same or route in routing.selection.passed_over) or not route.loaded:
+            continue
+        for backend in route.backends:
+            key = (backend.namespace, backend.name, str(backend.port))
+            reason = None if key in told else _broken(scene, backend)
+            if reason is not None:
+                told.add(key)
+                more = {"reason": reason, "related": (backend_ref(backend),)}
+                yield of_route("ING023", scene, route, at=backend.field, **more)
+
+
+def _broken(scene: Scene, backend: Backend) -> str | None:
+    """Why a backend leads nowhere, in words; None where it leads somewhere or is not known."""
+    if backend.kind != "Service" or "@" in backend.name:
+        return None
+    service = scene.kube.find(Service, backend.namespace, backend.name)
+    words = {"service": f"{backend.namespace}/{backend.name}", "port": backend.port}
+    if service.why is Why.NOT_FOUND:
+        return text("neighbour", "service", **words)
+    if service.seen and lacks_port(service.get(), backend):
+        return text("neighbour", "port", **words)
+    return None

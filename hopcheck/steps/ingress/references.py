@@ -1,22 +1,25 @@
-"""What the route refers to: Services and their ports, TraefikServices, ServersTransports."""
+"""What the route refers to: Services and their ports, ServersTransports, entryPoints."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from itertools import zip_longest
+from urllib.parse import urlsplit
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.behaviour.traefik.routes import mirrored
 from hopcheck.behaviour.traefik.upstream import transport_of
-from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Finding, ObjectRef, Why
+from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why
 from hopcheck.model.kubernetes import ServersTransport, Service
 from hopcheck.scene.chosen_route import lacks_port, routing_of
+from hopcheck.scene.outcome import Producer, producer
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.ingress.standing import route_in_question, winner
-from hopcheck.steps.names import backend_ref, of_route, route_ref
-from hopcheck.steps.rule import BESIDE_KUBE, rule
+from hopcheck.steps.ingress.standing import route_rule
+from hopcheck.steps.names import backend_ref, of_route, route_ref, traefik_refs
 
 
 def lacking(
@@ -36,11 +39,8 @@ def lacking(
     )
 
 
-def _backends(scene: Scene) -> Iterator[tuple[Route, Backend]]:
+def _backends(scene: Scene, route: Route) -> Iterator[Backend]:
     """Every Service that has to exist: those that carry requests, and those that get copies."""
-    route = route_in_question(scene)
-    if route is None:
-        return
     copies = [
         copy
         for backend in route.backends
@@ -50,51 +50,37 @@ def _backends(scene: Scene) -> Iterator[tuple[Route, Backend]]:
     ]
     for backend in (*routing_of(scene).backends(route)[0], *copies):
         if not backend.name.endswith("@internal"):
-            yield route, backend
+            yield backend
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def services_exist(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def services_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """Every Service and TraefikService behind the route exists; Traefik drops the route else."""
-    route = route_in_question(scene)
-    if route is None:
-        return
     for backend in routing_of(scene).backends(route)[1]:
         ref = backend_ref(backend)
         yield lacking(scene, route, str(ref), route_ref(route, backend.field), ref)
-    for _, backend in _backends(scene):
-        if _absent(scene, backend):
-            yield _missing_service(scene, route, backend)
+    for backend in _backends(scene, route):
+        name, space = backend.name, backend.namespace
+        if scene.service(space, name) is not None:
+            continue
+        if scene.kube.find(Service, space, name).why is Why.NOT_FOUND:
+            near, meant = _meant(scene, backend)
+            related = (*meant, backend_ref(backend), *_composites(route))
+            words = {"service": name, "svc": name, "near": near, "ns": space}
+            yield of_route("ING004", scene, route, at=backend.field, related=related, **words)
 
 
-def _absent(scene: Scene, backend: Backend) -> bool:
-    if scene.service(backend.namespace, backend.name) is not None:
-        return False
-    return scene.kube.find(Service, backend.namespace, backend.name).why is Why.NOT_FOUND
-
-
-def _missing_service(scene: Scene, route: Route, backend: Backend) -> Finding:
+def _meant(scene: Scene, backend: Backend) -> tuple[str, list[ObjectRef]]:
+    """What a missing Service may have been meant to be, in words: of its name, else alike."""
     name, space = backend.name, backend.namespace
     own = [service.key for service in scene.services]
     elsewhere = sorted(ns for ns, other in own if other == name)
-    close = difflib.get_close_matches(name, [n for ns, n in own if ns == space], n=1)
-    near, meant = "", [(name, ns) for ns in elsewhere[:3]] or [(one, space) for one in close]
     if elsewhere:
-        near = text("near", "elsewhere", namespaces=listing(elsewhere))
-    elif close:
-        near = text("near", "there_is", name=close[0])
-    related = (ObjectRef("Service", *one) for one in meant)
-    return of_route(
-        "ING004",
-        scene,
-        route,
-        at=backend.field,
-        service=name,
-        svc=name,
-        near=near,
-        related=(*related, backend_ref(backend), *_composites(route)),
-        ns=space,
-    )
+        words = text("near", "elsewhere", namespaces=listing(elsewhere))
+        return words, [ObjectRef("Service", name, ns) for ns in elsewhere[:3]]
+    for close in difflib.get_close_matches(name, [n for ns, n in own if ns == space], n=1):
+        return text("near", "there_is", name=close), [ObjectRef("Service", close, space)]
+    return "", []
 
 
 def _composites(route: Route) -> tuple[ObjectRef, ...]:
@@ -102,10 +88,10 @@ def _composites(route: Route) -> tuple[ObjectRef, ...]:
     return tuple(backend_ref(b) for b in route.backends if b.kind == "TraefikService")
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def services_have_the_port(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def services_have_the_port(scene: Scene, route: Route) -> Iterator[Finding]:
     """Every Service behind the route has the port that the route names."""
-    for route, backend in _backends(scene):
+    for backend in _backends(scene, route):
         service = scene.service(backend.namespace, backend.name)
         if service is None or not lacks_port(service, backend):
             continue
@@ -124,15 +110,15 @@ def services_have_the_port(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def servers_transports_exist(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def servers_transports_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """The ServersTransport by which Traefik is to speak to the pods exists."""
     transports = scene.kube.of(ServersTransport)
     known = {reference(obj.namespace, obj.name) for obj in transports.or_else(()) or ()}
-    for route, backend in _backends(scene) if transports.seen else ():
-        # A TCP route's is a ServersTransportTCP, which is another resource.
-        if route.kind == "IngressRouteTCP":
-            continue
+    # A TCP route's is a ServersTransportTCP, which is another resource.
+    if not transports.seen or route.kind == "IngressRouteTCP":
+        return
+    for backend in _backends(scene, route):
         service = scene.service(backend.namespace, backend.name)
         wanted = transport_of(route, backend, service) if service is not None else ""
         if not wanted or ("@" in wanted and not wanted.endswith("@kubernetescrd")):
@@ -145,38 +131,58 @@ def servers_transports_exist(scene: Scene) -> Iterator[Finding]:
         yield lacking(scene, route, f"ServersTransport {wanted}", holder, *ends)
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def other_rules_lead_somewhere(scene: Scene) -> Iterator[Finding]:
-    """Rules beside the one that serves the request lead somewhere, though it needs them not.
+@route_rule()
+def every_entry_point_exists(scene: Scene, route: Route) -> Iterator[Finding]:
+    """Every entryPoint that the route asks for exists."""
+    static = routing_of(scene).view.static
+    if route.entry_points_missing and static.known:
+        yield of_route(
+            "ING010",
+            scene,
+            route,
+            severity=Severity.WARNING,
+            asked=listing(route.entry_points_missing),
+            existing=listing(static.entry_points),
+            related=traefik_refs(scene),
+        )
 
-    Those of the same object, and routes that would match were they not dropped for that.
-    """
-    serving, routing = winner(scene), routing_of(scene)
-    if serving is None:
-        return
-    own = (serving.kind, serving.namespace, serving.name)
-    told = {(b.namespace, b.name, str(b.port)) for b in serving.backends}
-    for route in routing.routes:
-        same = (route.kind, route.namespace, route.name) == own
-        if not (same or route in routing.selection.passed_over) or not route.loaded:
+
+@route_rule("http")
+def redirects_lead_to_a_port_of_clients(scene: Scene, _: Route) -> Iterator[Finding]:
+    """No redirect to https names the entryPoint's own port, where no client can follow."""
+    if any(300 <= (p.exchanges[-1].status or 0) < 400 for p in probes_at(scene, Hop.POD)):
+        return  # the application itself redirects, as its pods say when they are asked directly
+    points = routing_of(scene).view.static.entry_points
+    inner = {point.port for point in points.values()} - {443, 80, scene.target.port}
+    for exchange in _not_followed(scene):
+        location = exchange.header("location") or ""
+        parts = urlsplit(location)
+        try:
+            port = parts.port
+        except ValueError:
             continue
-        for backend in route.backends:
-            key = (backend.namespace, backend.name, str(backend.port))
-            reason = None if key in told else _broken(scene, backend)
-            if reason is not None:
-                told.add(key)
-                more = {"reason": reason, "related": (backend_ref(backend),)}
-                yield of_route("ING023", scene, route, at=backend.field, **more)
+        redirects = exchange.status in (301, 302, 303, 307, 308) and parts.scheme == "https"
+        if redirects and parts.hostname == scene.target.host and port in inner:
+            host = ObjectRef("Host", scene.target.host)
+            yield make(
+                "ING015",
+                next(iter(traefik_refs(scene)), host),
+                severity=Severity.ERROR if scene.target.scheme == "http" else Severity.WARNING,
+                location=location,
+                port=port,
+                entry=next((n for n, e in points.items() if e.redirect_to is not None), "web"),
+                host=scene.target.host,
+                path=scene.target.path,
+            )
+            return
 
 
-def _broken(scene: Scene, backend: Backend) -> str | None:
-    """Why a backend leads nowhere, in words; None where it leads somewhere or is not known."""
-    if backend.kind != "Service" or "@" in backend.name:
-        return None
-    service = scene.kube.find(Service, backend.namespace, backend.name)
-    words = {"service": f"{backend.namespace}/{backend.name}", "port": backend.port}
-    if service.why is Why.NOT_FOUND:
-        return text("neighbour", "service", **words)
-    if service.seen and lacks_port(service.get(), backend):
-        return text("neighbour", "port", **words)
-    return None
+def _not_followed(scene: Scene) -> Iterator[Exchange]:
+    """Exchanges after which nobody answered the next one; an ALB's own left out."""
+    http = scene.snapshot.http
+    for collected in (*http.requests, http.other_scheme):
+        exchanges = collected.get().exchanges if collected.seen else ()
+        for exchange, following in zip_longest(exchanges, exchanges[1:]):
+            followed = following is not None and following.status is not None
+            if not followed and producer(exchange) is not Producer.ALB:
+                yield exchange

@@ -4,90 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from msgspec import Struct
-
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Evidence as Proof
-from hopcheck.model import Finding
+from hopcheck.model import Finding, Replica
 from hopcheck.model.traefik import Router
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.between import by_reference
-from hopcheck.steps.ingress import entry_points, middlewares, references, tls
+from hopcheck.steps.ingress import middlewares, references, tls
 from hopcheck.steps.ingress.standing import only_candidate, route_in_question
+from hopcheck.steps.middlewares import by_reference
 from hopcheck.steps.names import last_exchanges, of_route, ref_of, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 from hopcheck.verdict.contradicted import Claim
 
-# What a route refers to: each of these rules sees the cause of a disabled router at its source.
-ON_THE_ROUTE: tuple[Rule, ...] = (
-    references.services_exist,
-    references.services_have_the_port,
-    references.servers_transports_exist,
-    entry_points.every_entry_point_exists,
-    middlewares.middlewares_exist,
-    middlewares.middlewares_have_what_they_need,
-    middlewares.middlewares_are_accepted,
-    middlewares.middlewares_let_requests_through,
-    tls.tls_options_exist,
-    tls.certificate_is_usable,
-    tls.certificate_resolver_exists,
-    tls.handshakes_are_accepted,
-    entry_points.redirects_lead_to_a_port_of_clients,
+# What a route refers to: each rule of these modules sees why a router is disabled at its source.
+ON_THE_ROUTE = tuple(
+    found
+    for module in (references, middlewares, tls)
+    for found in vars(module).values()
+    if isinstance(found, Rule)
 )
 
 
-class _Disabled(Struct, frozen=True):
-    """A router of Traefik's API that is disabled, and its errors in words."""
-
-    route: Route
-    pod: str
-    router: Router
-    errors: str
-
-
-def _disabled(scene: Scene) -> _Disabled | None:
-    """The disabled router of the route in question, where no application answers."""
-    route = route_in_question(scene)
-    if route is None or any(producer(e) is Producer.APPLICATION for e in last_exchanges(scene)):
-        return None
+def _routers(scene: Scene, route: Route) -> Iterator[tuple[Replica, Router]]:
+    """The routers of the route's rule, by each replica's API."""
     for replica in scene.snapshot.traefik.replicas:
         for router in replica.routers.or_else(()) or ():
-            if router.status == "disabled" and _same(router, route):
-                errors = listing(router.error or (text("said", "no_reason"),))
-                return _Disabled(route, replica.pod, router, errors)
-    return None
-
-
-def _same(router: Router, route: Route) -> bool:
-    named = f"{route.namespace}-{route.name}" in router.name
-    return unquoted(router.rule) == unquoted(route.rule) and (
-        named or router.provider == route.provider
-    )
+            if unquoted(router.rule) == unquoted(route.rule):
+                yield replica, router
 
 
 @rule(reads=("kube", "traefik"), uses=BESIDE_KUBE, unless=ON_THE_ROUTE)
 def router_is_enabled(scene: Scene) -> Iterator[Finding]:
     """Traefik has not disabled the route's router."""
-    found = _disabled(scene)
-    if found is None:
+    route, known = route_in_question(scene), by_reference(scene)
+    if route is None or any(producer(e) is Producer.APPLICATION for e in last_exchanges(scene)):
         return
-    route, known = found.route, by_reference(scene)
-    options = tls.options_of(scene, route)
-    if "TLS config" in found.errors and len(options) == 1:
-        yield tls.about_option(scene, route, options[0], found.errors, "", "invalid")
+    for replica, router in _routers(scene, route):
+        own = f"{route.namespace}-{route.name}" in router.name or router.provider == route.provider
+        if router.status != "disabled" or not own:
+            continue
+        errors = listing(router.error or (text("said", "no_reason"),))
+        options = tls.options_of(scene, route)
+        if "TLS config" in errors and len(options) == 1:
+            yield tls.about_option(scene, route, options[0], errors, "", "invalid")
+            return
+        named = [ref_of(known[n]) for n in route.middlewares if n in known and n in errors]
+        yield of_route(
+            "ING022",
+            scene,
+            route,
+            error=errors,
+            related=(*named, *traefik_refs(scene)),
+            evidence=(Proof(text("source", "api", pod=replica.pod), str(router)),),
+        )
         return
-    named = [ref_of(known[n]) for n in route.middlewares if n in known and n in found.errors]
-    yield of_route(
-        "ING022",
-        scene,
-        route,
-        error=found.errors,
-        related=(*named, *traefik_refs(scene)),
-        evidence=(Proof(text("source", "api", pod=found.pod), str(found.router)),),
-    )
 
 
 @rule(
@@ -107,15 +80,11 @@ def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:
         return
     last = last_exchanges(scene)
     refused = [e for e in last if e.status == 404 and producer(e) is Producer.TRAEFIK]
-    loaded = any(
-        unquoted(router.rule) == unquoted(route.rule) and router.status != "disabled"
-        for replica in scene.snapshot.traefik.replicas
-        for router in replica.routers.or_else(()) or ()
-    )
+    loaded = any(router.status != "disabled" for _, router in _routers(scene, route))
     if loaded and last and len(refused) == len(last):
         more = {"variant": "condition", "paths": route.rule, "advice": ""}
         yield of_route("ING007", scene, route, at=route.field, **more)
 
 
 # Whatever a route asks of a request: where one of these speaks it does not serve as it is.
-OF_THE_ROUTE: tuple[Rule, ...] = (*ON_THE_ROUTE, router_is_enabled, requests_meet_the_rule)
+OF_THE_ROUTE = (*ON_THE_ROUTE, router_is_enabled, requests_meet_the_rule)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import wraps
+
 from msgspec import Struct
 
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Route
 from hopcheck.behaviour.traefik.routes import Selection
-from hopcheck.model import Why
+from hopcheck.model import Finding, Why
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
+from hopcheck.steps.rule import BESIDE_KUBE, Party, Rule, rule
 
 ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
 # What a route's own trouble is told as; what was most likely meant to serve the host comes first.
@@ -58,16 +62,12 @@ class Obstacle(Struct, frozen=True):
 def unseen(scene: Scene) -> list[str]:
     """Kinds of routes that could not be read ('no such API' counts as read: there are none)."""
 
-    def found() -> list[str]:
-        missing = []
-        for resource in ROUTE_LISTS:
-            lists = scene.kube.lists.items()
-            own = [one for key, one in lists if key.partition("@")[0] == resource]
-            if not any(one.seen or one.why is Why.NOT_FOUND for one in own):
-                missing.append(resource)
-        return missing
+    def read(resource: str) -> bool:
+        own = [one for key, one in lists if key.partition("@")[0] == resource]
+        return any(one.seen or one.why is Why.NOT_FOUND for one in own)
 
-    return scene.once("unseen", found)
+    lists = scene.kube.lists.items()
+    return scene.once("unseen", lambda: [name for name in ROUTE_LISTS if not read(name)])
 
 
 def guessed(scene: Scene) -> bool:
@@ -110,8 +110,7 @@ def only_candidate(scene: Scene) -> Route | None:
 
 def unserved(scene: Scene) -> Selection | None:
     """The choice, where it is plain that no route serves the request."""
-    routing = routing_of(scene)
-    selection = routing.selection
+    selection = routing_of(scene).selection
     if selection.winner is not None or selection.undecided or answered_elsewhere(scene):
         return None
     return None if hangs_on_settings(scene) else selection
@@ -123,11 +122,6 @@ def hangs_on_settings(scene: Scene) -> bool:
     settled = routing.view.static.known
     misses = [m for m in routing.selection.misses if m.reason is not Excluded.HOST_MISMATCH]
     return not settled and any(TOLD_AS[m.reason] == "ING011" for m in misses)
-
-
-def all_kinds_seen(scene: Scene) -> bool:
-    """Whether every kind of route could be read: without it "there is none" cannot be said."""
-    return not unseen(scene) and not other_kinds(scene)
 
 
 def other_kinds(scene: Scene) -> bool:
@@ -175,3 +169,20 @@ def _route(scene: Scene) -> Route | None:
     # It is read: what it names has to exist wherever the request arrives.
     found = obstacle(scene)
     return routing.winner if found is not None and found.code == "ING011" else None
+
+
+_OfRoute = Callable[[Scene, Route], Iterable[Finding]]
+
+
+def route_rule(*more: Party) -> Callable[[_OfRoute], Rule]:
+    """Make a rule of a function of the route in question; it reads the cluster, and `more`."""
+
+    def made(function: _OfRoute) -> Rule:
+        @wraps(function)
+        def look(scene: Scene) -> Iterable[Finding]:
+            route = route_in_question(scene)
+            return function(scene, route) if route is not None else ()
+
+        return rule(reads=("kube", *more), uses=BESIDE_KUBE)(look)
+
+    return made

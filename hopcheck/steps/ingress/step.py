@@ -18,7 +18,7 @@ from hopcheck.steps.ingress.standing import (
     other_kinds,
     unseen,
 )
-from hopcheck.steps.loaded import loaded_somewhere
+from hopcheck.steps.loaded import Loaded, loaded
 from hopcheck.steps.names import gateway_gap, kube_gap, route_ref
 
 
@@ -40,7 +40,8 @@ def sight(scene: Scene) -> Judgement:
     if routing.gateway:
         gaps = (*gaps, gateway_gap(routing, required=False))
     # Whether an answer or Traefik itself shows that the route is loaded.
-    proven = works or loaded_somewhere(scene, routing)
+    replicas = scene.snapshot.traefik.replicas
+    proven = works or any(loaded(scene, routing, one) is Loaded.YES for one in replicas)
     if winner.uncertain and not proven:
         gaps = (*gaps, undecided)
     return Judgement(Step.INGRESS, gaps=gaps, seen=True, facts=facts)

@@ -11,7 +11,7 @@ from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import overtaken
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Why
+from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe, Why
 from hopcheck.model import Evidence as Proof
 from hopcheck.model.kubernetes import ClientAuth, Secret, TLSOption, TLSStore
 from hopcheck.scene.chosen_route import routing_of
@@ -19,11 +19,9 @@ from hopcheck.scene.outcome import CertificateProblem, certificate_problem
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.references import lacking
-from hopcheck.steps.ingress.standing import route_in_question
-from hopcheck.steps.names import last_exchanges, of_route, ref_of, route_ref, traefik_refs
-from hopcheck.steps.rule import BESIDE_KUBE, rule
+from hopcheck.steps.ingress.standing import route_rule
+from hopcheck.steps.names import last_exchanges, of_route, ref_of, route_ref, sent, traefik_refs
 
-_INSIDE = (Hop.NODE, Hop.TRAEFIK_POD)
 # What a TLS server's alert says (RFC 8446, section 6.2), and the options that make Traefik say it.
 _BY_OPTIONS = (
     ("certificate required", "client_certificate", ("clientAuth",)),
@@ -33,12 +31,9 @@ _BY_OPTIONS = (
 )
 
 
-def _ended_by_traefik(scene: Scene) -> Route | None:
-    """The route in question, where Traefik ends TLS for it."""
-    route = route_in_question(scene)
-    if route is None or route.passthrough or routing_of(scene).scheme_inside != "https":
-        return None
-    return route
+def _ended_by_traefik(scene: Scene, route: Route) -> bool:
+    """Whether it is Traefik that ends TLS for the route."""
+    return not route.passthrough and routing_of(scene).scheme_inside == "https"
 
 
 def _name_refused(scene: Scene) -> bool:
@@ -49,11 +44,13 @@ def _name_refused(scene: Scene) -> bool:
     )
 
 
+def _inside(scene: Scene) -> list[Probe]:
+    return [*probes_at(scene, Hop.NODE), *probes_at(scene, Hop.TRAEFIK_POD)]
+
+
 def _presented(scene: Scene) -> CertificateProblem | None:
     """The problem of the certificate that clients see; Traefik's own word where none gets there."""
-    asked = [c.get() for c in scene.snapshot.http.requests if c.seen]
-    behind = [probe for hop in _INSIDE for probe in probes_at(scene, hop)]
-    for probe in (*asked, *behind):
+    for probe in (*sent(scene), *_inside(scene)):
         for exchange in probe.exchanges:
             if exchange.tls is not None and exchange.tls.chain:
                 return certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
@@ -66,12 +63,10 @@ def _unknown_resolver(scene: Scene, route: Route) -> str | None:
     return wanted if wanted and static.known and wanted not in static.cert_resolvers else None
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def tls_options_exist(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def tls_options_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """The TLSOption that the route or its entryPoint names exists; else no handshake is taken."""
-    route, routing = route_in_question(scene), routing_of(scene)
-    if route is None:
-        return
+    routing = routing_of(scene)
     entry = routing.view.static.entry_points.get(routing.entry_point)
     shared = entry.tls_options if entry is not None and routing.view.static.known else None
     written = (route.tls_options if route.tls else shared) or ""
@@ -95,11 +90,10 @@ def tls_options_exist(scene: Scene) -> Iterator[Finding]:
         yield lacking(scene, route, f"TLSOption {written}", holder, option, own, **words)
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def certificate_is_usable(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def certificate_is_usable(scene: Scene, route: Route) -> Iterator[Finding]:
     """The Secret with the host's certificate exists and holds a certificate and a key."""
-    route = _ended_by_traefik(scene)
-    if route is None:
+    if not _ended_by_traefik(scene, route):
         return
     broken = (found for name in route.tls_secrets for found in _secret(scene, route, name))
     if _name_refused(scene):
@@ -119,13 +113,12 @@ def _default_store(scene: Scene, route: Route) -> Iterator[Finding]:
             yield from _secret(scene, route, f"{store.namespace}/{own.secret_name}", holder)
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
-def certificate_resolver_exists(scene: Scene) -> Iterator[Finding]:
+@route_rule()
+def certificate_resolver_exists(scene: Scene, route: Route) -> Iterator[Finding]:
     """The certificate resolver that the route names is one of Traefik's."""
-    route = _ended_by_traefik(scene)
     shown = not _name_refused(scene) and _presented(scene) is CertificateProblem.DEFAULT
-    resolver = _unknown_resolver(scene, route) if route is not None and shown else None
-    if route is not None and resolver is not None:
+    resolver = _unknown_resolver(scene, route)
+    if resolver is not None and shown and _ended_by_traefik(scene, route):
         yield of_route(
             "ING019",
             scene,
@@ -183,11 +176,10 @@ def _logged(scene: Scene, namespace: str, name: str) -> str:
     return ""
 
 
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
-def handshakes_are_accepted(scene: Scene) -> Iterator[Finding]:
+@route_rule("http")
+def handshakes_are_accepted(scene: Scene, route: Route) -> Iterator[Finding]:
     """The route's TLSOption accepts the handshakes that clients make."""
-    route = _ended_by_traefik(scene)
-    if route is None:
+    if not _ended_by_traefik(scene, route):
         return
     if not _name_refused(scene):
         if _presented(scene) is not CertificateProblem.DEFAULT:
@@ -230,8 +222,8 @@ def _strict(scene: Scene, route: Route) -> TLSOption | None:
 
 def _refused(scene: Scene, route: Route) -> Iterator[Finding]:
     """Handshakes that the route's TLS options refuse for another reason than the name."""
-    behind = [p.exchanges[-1] for hop in _INSIDE for p in probes_at(scene, hop)]
-    last = last_exchanges(scene) or behind  # where no request of a client could be made
+    # Where no request of a client could be made, what the hops inside say.
+    last = [p.exchanges[-1] for p in sent(scene) or _inside(scene)]
     errors = [e for e in last if e.error is ErrorKind.TLS_ALERT]
     if not errors or len(errors) < len(last):
         return
@@ -254,7 +246,5 @@ def _plain(value: object) -> str:
 
 def options_of(scene: Scene, route: Route) -> list[TLSOption]:
     """The TLSOption that holds for the route: its own, else that of the name "default"."""
-    every, wanted = scene.kube.every(TLSOption), route.tls_options
-    if not wanted:
-        return [option for option in every if option.name == "default"]
-    return [option for option in every if reference(*option.key) == wanted]
+    wanted, every = route.tls_options, scene.kube.every(TLSOption)
+    return [o for o in every if (reference(*o.key) == wanted if wanted else o.name == "default")]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
+
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
 from hopcheck.behaviour.traefik.rule_syntax import END
 from hopcheck.catalogue.catalogue import has_text, listing, make, text
@@ -15,7 +17,7 @@ from hopcheck.model import Finding, ObjectRef, Words
 from hopcheck.model.kubernetes import Ingress
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.ingress.standing import all_kinds_seen, obstacle, unserved
+from hopcheck.steps.ingress.standing import obstacle, other_kinds, unseen, unserved
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
@@ -177,7 +179,9 @@ def request_arrives_where_the_route_listens(scene: Scene) -> Iterator[Finding]:
 def _near(scene: Scene) -> list[Miss] | None:
     """Routes of nearly the host, where there is none of the host itself; None elsewhere."""
     selection = unserved(scene)
-    if selection is None or obstacle(scene) or selection.excluded or not all_kinds_seen(scene):
+    if selection is None or obstacle(scene) or selection.excluded:
+        return None
+    if unseen(scene) or other_kinds(scene):  # without them "there is none" cannot be said
         return None
     return [m for m in selection.misses if m.reason is Excluded.HOST_MISMATCH]
 
@@ -189,27 +193,22 @@ def host_is_routed(scene: Scene) -> Iterator[Finding]:
     if near is None or any(miss.hint == "v2_syntax" for miss in near):
         return
     host = ObjectRef("Host", scene.target.host)
-    meant = [] if near else _meant_by_tls(scene) or _by_likeness(scene)
-    if near:
-        route, actual = near[0].route, near[0].host
-        ref = route_ref(route, route.field)
-        name = str(ref)
-        others = tuple(dict.fromkeys(route_ref(miss.route) for miss in near[1:4]))
-    elif meant:
-        ref, actual = ref_of(meant[0], "spec.rules"), listing(_hosts(meant[0]))
-        name, others = str(ref), tuple(map(ref_of, meant[1:4]))
-    else:
-        # Hosts of the same domain belong to others as a rule: named, not accused.
-        alike = [o for o in scene.kube.every(Ingress) if _alike(o, host.name, _whole)]
-        ref, name, actual = host, "", text("list", "none")
-        others = tuple(map(ref_of, alike[:3]))
+    named = [(route_ref(miss.route, miss.route.field), miss.host) for miss in near] or [
+        (ref_of(one, "spec.rules"), listing(_hosts(one)))
+        for one in _meant_by_tls(scene) or _by_likeness(scene)
+    ]
+    # Hosts of the same domain belong to others as a rule: named, not accused.
+    alike = () if named else scene.kube.every(Ingress)
+    others = [ref_of(one) for one in alike if _alike(one, host.name, _whole)][:3]
+    ref, actual = named[0] if named else (host, text("list", "none"))
+    beside = dict.fromkeys(replace(one, field=None) for one, _ in named[1:4])
     yield make(
         "ING001",
         ref,
         host=host.name,
-        near=text("near", "host", route=name, host=actual) if name else "",
+        near=text("near", "host", route=ref, host=actual) if named else "",
         actual=actual,
-        related=(*others, host) if name else others,
+        related=(*beside, host) if named else others,
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import ErrorKind, Finding, Probe, Severity, Words
+from hopcheck.model import ErrorKind, Exchange, Finding, ObjectRef, Probe, Severity, Words
 from hopcheck.scene.outcome import (
-    TRAEFIK_BODIES,
     Producer,
     application_404,
     expected,
@@ -19,9 +19,10 @@ from hopcheck.scene.outcome import (
 )
 from hopcheck.scene.probes import through_traefik
 from hopcheck.scene.scene import Scene
+from hopcheck.steps.bounds import works
 from hopcheck.steps.names import failure, traefik_refs
 from hopcheck.steps.request import application
-from hopcheck.steps.request.application import USES, good_requests, of_host, proof_of, share_of
+from hopcheck.steps.request.application import USES, Author, by_traefik, of_host, proof_of, share_of
 from hopcheck.steps.rule import rule
 
 
@@ -63,31 +64,20 @@ def _kind(scene: Scene, probe: Probe) -> str:
 
 def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Finding | None:
     last = probe.exchanges[-1]
-    namespace, _, selector = application.service_of(scene, last)
-    ref, related = application.application_of(scene, last)
+    own = application.author_of(scene, last)
     common: Words = {"share": share, "evidence": proof_of(probe)}
     if kind == "slow":
-        return of_host(
-            "REQ003",
-            scene,
-            ref if application.waits(scene, namespace) else None,
-            tls=f" ({last.tls.version})" if last.tls else "",
-            seconds=round(last.timing.total, 1),
-            ns=namespace or "default",
-            selector=selector,
-            related=related,
-            **common,
-        )
+        waits = application.waits(scene, own.namespace)
+        return _late(scene, last, own, own.ref if waits else None, **common)
     if kind == "loop":
-        own = bool(namespace) and application.redirects(scene)
         return of_host(
             "REQ011",
             scene,
-            ref if own else None,
+            own.ref if own.services and application.redirects(scene) else None,
             count=len(probe.exchanges),
             location=last.header("location") or last.url,
             detail="",
-            related=related,
+            related=own.related,
             **common,
         )
     if kind.startswith("traefik"):
@@ -97,17 +87,7 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
             return of_host(
                 "REQ014", scene, at, variant="encoded", status=status, services="", **common
             )
-        key = str(status) if status in TRAEFIK_BODIES or status == 421 else "other"
-        return of_host(
-            "REQ009",
-            scene,
-            status=status,
-            related=related,
-            hops="",
-            answer=_worded(status, last.body.strip()[:60]),
-            meaning=text("traefik_answer", key),
-            **common,
-        )
+        return by_traefik(scene, status, _worded(last), related=own.related, **common)
     if kind.startswith("front"):
         who = producer(last)
         return of_host(
@@ -120,13 +100,23 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
             **common,
         )
     if kind.startswith("application"):
-        return application.answered(scene, last, ref, related, common)
+        return application.answered(scene, last, own, common)
     return None
 
 
-def _worded(status: int | None, words: str) -> str:
+def _late(
+    scene: Scene, last: Exchange, own: Author, at: ObjectRef | None, /, **more: Any
+) -> Finding:
+    """An answer that came late, or not at all."""
+    words = own.words | {"related": own.related, "seconds": round(last.timing.total, 1)}
+    tls = f" ({last.tls.version})" if last.tls else ""
+    return of_host("REQ003", scene, at, tls=tls, **words, **more)
+
+
+def _worded(last: Exchange) -> str:
     """The status and the body's words, which often begin with it."""
-    return words if words.startswith(str(status)) else f"{status} {words}".strip()
+    words = last.body.strip()[:60]
+    return words if words.startswith(str(last.status)) else f"{last.status} {words}".strip()
 
 
 @rule(reads=("dns", "http"), uses=USES)
@@ -135,8 +125,8 @@ def traefik_fails_at_no_hop(scene: Scene) -> Iterator[Finding]:
 
     One finding for each status; where a request from here failed alike, that tells.
     """
-    made = requests_made(scene.snapshot)
-    if not made or not all(succeeded(scene.snapshot, one, scene.target) for one in made):
+    outcome = outcome_of(scene)
+    if not 0 < outcome.made == outcome.succeeded:
         return
     kinds: dict[int, list[Probe]] = {}
     probes = through_traefik(scene)
@@ -145,15 +135,12 @@ def traefik_fails_at_no_hop(scene: Scene) -> Iterator[Finding]:
         if (status := last.status or 0) >= 500 and producer(last) is Producer.TRAEFIK:
             kinds.setdefault(status, []).append(probe)
     for status, failing in kinds.items():
-        last = failing[0].exchanges[-1]
-        yield of_host(
-            "REQ009",
+        yield by_traefik(
             scene,
+            status,
+            _worded(failing[0].exchanges[-1]),
             variant="hop",
-            status=status,
             hops=listing(probe.member for probe in failing),
-            answer=_worded(status, last.body.strip()[:60]),
-            meaning=text("traefik_answer", str(status)),
             share=share_of(len(failing), len(probes)),
             evidence=proof_of(failing[0]),
         )
@@ -162,35 +149,23 @@ def traefik_fails_at_no_hop(scene: Scene) -> Iterator[Finding]:
 @rule(reads=("dns", "http"), uses=USES)
 def answers_come_in_time(scene: Scene) -> Iterator[Finding]:
     """Good answers take no longer than the host's own limit; without one nothing is slow."""
-    limit, good = scene.target.slow_seconds, good_requests(scene)
+    limit, good = scene.target.slow_seconds, works(scene, requests_made(scene.snapshot))
     slow = [p for p in good if limit is not None and p.exchanges[-1].timing.total > limit]
     if not slow:
         return
     slowest = max(slow, key=lambda probe: probe.exchanges[-1].timing.total)
     last = slowest.exchanges[-1]
-    namespace, _, selector = application.service_of(scene, last)
-    ref, related = application.application_of(scene, last)
-    yield of_host(
-        "REQ003",
-        scene,
-        ref,
-        variant="slow",
-        severity=Severity.WARNING,
-        tls=f" ({last.tls.version})" if last.tls else "",
-        seconds=round(last.timing.total, 1),
-        ns=namespace or "default",
-        selector=selector,
-        related=related,
-        share=share_of(len(slow), len(good)),
-        evidence=proof_of(slowest),
-    )
+    own = application.author_of(scene, last)
+    share, proof = share_of(len(slow), len(good)), proof_of(slowest)
+    more = {"variant": "slow", "severity": Severity.WARNING, "share": share, "evidence": proof}
+    yield _late(scene, last, own, own.ref, **more)
 
 
 @rule(reads=("dns", "http"), uses=USES)
 def the_asked_scheme_is_the_one_that_serves(scene: Scene) -> Iterator[Finding]:
     """The host does not serve by http alone where https was asked."""
     made, target = requests_made(scene.snapshot), scene.target
-    if not made or good_requests(scene) or not outcome_of(scene).other_scheme_serves:
+    if not outcome_of(scene).other_scheme_serves:
         return
     last = made[0].exchanges[-1]
     yield of_host(

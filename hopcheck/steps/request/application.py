@@ -1,20 +1,29 @@
-"""What is said of the application behind the host: whose answer it is, whether it waits."""
+"""The application behind the host: whose answer it is, whether it waits, what its pods say."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec import Struct
+
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, Hop, ObjectRef, Probe, Words
+from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, ObjectRef, Probe, Severity, Words
 from hopcheck.model.kubernetes import EndpointSlice, Middleware, NetworkPolicy, Pod
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.outcome import origin_answered, requests_made, says_tls, succeeded
-from hopcheck.scene.probes import probes_at
+from hopcheck.scene.outcome import (
+    TRAEFIK_BODIES,
+    by_pods,
+    origin_answered,
+    outcome_of,
+    requests_made,
+    says_tls,
+)
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
-from hopcheck.steps import between
-from hopcheck.steps.names import failure, labels_as_text, workloads_of
+from hopcheck.steps.bounds import requests_reach_pods, works
+from hopcheck.steps.middlewares import may_answer
+from hopcheck.steps.names import failure, labels_as_text, workload_refs
 from hopcheck.steps.rule import Party, rule
 
 # Whose answer it was, what stands behind the host.
@@ -42,14 +51,8 @@ def proof_of(probe: Probe) -> tuple[Evidence, ...]:
     """The last exchanges of a probe, as evidence."""
     found = []
     for exchange in probe.exchanges[-2:]:
-        words = str(exchange.status) if exchange.status else failure(exchange)
-        body = exchange.body.strip().splitlines()[:1]
-        found.append(
-            Evidence(
-                f"GET {exchange.url} @{exchange.address}",
-                f"{words} {exchange.error_text} {body[0] if body else ''}".strip(),
-            )
-        )
+        words = f"{exchange.status or failure(exchange)} {exchange.error_text} {_line(exchange)}"
+        found.append(Evidence(f"GET {exchange.url} @{exchange.address}", words.strip()))
     return tuple(found)
 
 
@@ -70,27 +73,26 @@ def possible(scene: Scene, last: Exchange) -> list[Upstream]:
     return same or list(found.values())
 
 
-def service_of(scene: Scene, last: Exchange) -> tuple[str, str, str]:
-    """(namespace, name, selector) of the Service that answered, for objects and commands."""
-    for one in possible(scene, last):
-        return one.namespace, one.name, labels_as_text(one.selector)
-    return "", scene.target.host, ""
+class Author(Struct, frozen=True):
+    """The application that gave an answer; the host where it may have been one of several."""
+
+    services: list[Upstream]
+    ref: ObjectRef
+    related: tuple[ObjectRef, ...]  # what it runs as
+    namespace: str  # "" where no Service is in sight
+    words: Words  # for commands
 
 
-def application_of(scene: Scene, last: Exchange) -> tuple[ObjectRef, tuple[ObjectRef, ...]]:
-    """The application that answered, and what it runs as; the host where several may have."""
+def author_of(scene: Scene, last: Exchange) -> Author:
+    """Whose answer this is."""
     found = possible(scene, last)
     if not found:
-        return ObjectRef("Application", scene.target.host), ()
-    related = [
-        ref for one in found for ref in (one.ref, *workloads_of(scene, one.namespace, one.name))
-    ]
-    return found[0].application if len(found) == 1 else host_ref(scene), tuple(related)
-
-
-def _pods(scene: Scene) -> list[Exchange]:
-    """The last exchange with each of the application's pods that was asked directly."""
-    return [probe.exchanges[-1] for probe in probes_at(scene, Hop.POD)]
+        ref = ObjectRef("Application", scene.target.host)
+        return Author(found, ref, (), "", {"ns": "default", "selector": ""})
+    first, ref = found[0], found[0].application if len(found) == 1 else host_ref(scene)
+    related = (r for one in found for r in (one.ref, *workload_refs(one.selected, one.namespace)))
+    words = {"ns": first.namespace, "selector": labels_as_text(first.selector)}
+    return Author(found, ref, tuple(related), first.namespace, words)
 
 
 def waits(scene: Scene, namespace: str) -> bool:
@@ -98,7 +100,7 @@ def waits(scene: Scene, namespace: str) -> bool:
 
     Its pods, asked directly, wait too; or nothing else is left: no policy is in between.
     """
-    if answers := _pods(scene):
+    if answers := by_pods(scene.snapshot):
         return all(answer.error is ErrorKind.READ_TIMEOUT for answer in answers)
     kube, instance = scene.kube, scene.instance
     if instance is None:  # what holds for Traefik's own pods is not known
@@ -122,69 +124,61 @@ def _nobodys(scene: Scene, last: Exchange) -> bool:
     seen = routing_of(scene).winner is not None and scene.kube.of(Middleware).seen
     if last.status != 500 or last.body.strip() or seen:
         return False
-    return not any((answer.status or 0) >= 500 for answer in _pods(scene))
+    return not any((answer.status or 0) >= 500 for answer in by_pods(scene.snapshot))
 
 
 def _by_middleware(scene: Scene, last: Exchange) -> bool:
-    """Whether a middleware of the route answered, by the access log, or may have.
-
-    It may as long as neither the log nor the pods' own answers tell; so may any where the
-    middlewares are not seen.
-    """
+    """Whether a middleware answered; or may have, where neither log nor pods' answers tell."""
     status = last.status or 0
     told = origin_answered(scene.snapshot, status)
-    if told is not None or _pods(scene):
+    if told is not None or by_pods(scene.snapshot):
         return told is False
-    route = routing_of(scene).winner
-    if route is None or not route.middlewares:
-        return False
-    return not scene.kube.of(Middleware).seen or between.may_answer(scene, route, status)
+    return may_answer(scene, status)
 
 
 def redirects(scene: Scene) -> bool:
     """Whether the redirects may be the application's: its pods redirect, or nobody else does."""
-    answers = [answer.status for answer in _pods(scene) if answer.status]
+    answers = [answer.status for answer in by_pods(scene.snapshot) if answer.status]
     if answers:
         return any(300 <= status < 400 for status in answers)
-    route = routing_of(scene).winner
-    if route is not None and route.middlewares:
-        seen = scene.kube.of(Middleware).seen
-        if not seen or between.may_answer(scene, route, 301):
-            return False
-    return not any(entry.redirect_to for entry in scene.static.entry_points.values())
+    at_entry = any(entry.redirect_to for entry in scene.static.entry_points.values())
+    return not at_entry and not may_answer(scene, 301)
 
 
-def answered(
-    scene: Scene, last: Exchange, ref: ObjectRef, related: tuple[ObjectRef, ...], common: Words
-) -> Finding:
+def by_traefik(scene: Scene, status: int, answer: str, /, **more: Any) -> Finding:
+    """An answer of Traefik's own."""
+    key = str(status) if status in TRAEFIK_BODIES or status == 421 else "other"
+    words = {"hops": "", "meaning": text("traefik_answer", key)}
+    return of_host("REQ009", scene, status=status, answer=answer, **(words | more))
+
+
+def answered(scene: Scene, last: Exchange, author: Author, common: Words) -> Finding:
     """An answer of the application that is not what was expected."""
-    namespace, _, selector = service_of(scene, last)
-    found = possible(scene, last)
-    status = last.status or 0
+    found, status = author.services, last.status or 0
     if len(found) == 1 and common.get("share") is None:
         common = common | {"share": found[0].share}
-    ref = host_ref(scene) if _nobodys(scene, last) else ref
+    related = author.related
     if status == 500 and not last.body.strip() and _forward_auth(scene):
-        return of_host(
-            "REQ009",
-            scene,
-            status=status,
-            related=related,
-            answer=text("said", "empty", status=status),
-            hops="",
-            meaning=text("traefik_answer", "500"),
-            **common,
-        )
+        answer = text("said", "empty", status=status)
+        return by_traefik(scene, status, answer, related=related, **common)
     if _by_middleware(scene, last):
         return of_host("REQ014", scene, status=status, services="", **common)
     if status >= 500:
-        line = next(iter(last.body.strip().splitlines()), "")
-        sample = f" ({line[:80]})" if line else ""
-        common = common | {"ns": namespace or "default", "selector": selector, "sample": sample}
+        common = common | author.words | {"sample": _sample(last)}
     code = "REQ001" if status >= 500 else "REQ002" if status == 404 else "REQ014"
     several = "several" if len(found) > 1 else None
     common = common | {"variant": several, "services": listing(one.full for one in found)}
+    ref = host_ref(scene) if _nobodys(scene, last) else author.ref
     return of_host(code, scene, ref, status=status, related=related, **common)
+
+
+def _line(last: Exchange) -> str:
+    """The first line of what was answered."""
+    return next(iter(last.body.strip().splitlines()), "")
+
+
+def _sample(last: Exchange) -> str:
+    return f" ({_line(last)[:80]})" if _line(last) else ""
 
 
 def _forward_auth(scene: Scene) -> bool:
@@ -194,18 +188,59 @@ def _forward_auth(scene: Scene) -> bool:
     return any("forwardAuth" in obj.kinds and obj.name in named for obj in middlewares)
 
 
-def good_requests(scene: Scene) -> list[Probe]:
-    """The requests that a client would call a success."""
-    made = requests_made(scene.snapshot)
-    return [probe for probe in made if succeeded(scene.snapshot, probe, scene.target)]
-
-
 @rule(reads=("dns", "http"), uses=USES)
 def the_default_path_has_something(scene: Scene) -> Iterator[Finding]:
     """The application has something at the path, though nobody asked for that one."""
-    for probe in good_requests(scene):
+    for probe in works(scene, requests_made(scene.snapshot)):
         last = probe.exchanges[-1]
         if last.status == 404 and probe.redirected_to is None:
-            ref, related = application_of(scene, last)
-            yield of_host("REQ016", scene, ref, related=related, evidence=proof_of(probe))
+            own = author_of(scene, last)
+            yield of_host("REQ016", scene, own.ref, related=own.related, evidence=proof_of(probe))
             return
+
+
+@rule(reads=("dns", "http"), uses=USES)
+def pods_serve_when_asked_directly(scene: Scene) -> Iterator[Finding]:
+    """The pods serve when they are asked directly, where no request of a client gets as far.
+
+    Else it is a fault of the application that another, nearer to the client, keeps from showing.
+    Said only where every pod of a Service errs (a status of 500 and above, or silence), and where
+    nothing shows that requests reach pods at all; or where it is one of several Services, and all
+    requests had the luck to be sent to others. It is a warning where what Traefik would have
+    added could have changed the answer, and where a pod only took longer than a probe may.
+    """
+    reach = requests_reach_pods(scene)
+    lucky = 0 < outcome_of(scene).made == outcome_of(scene).succeeded
+    if reach and not lucky:
+        return
+    route = routing_of(scene).winner
+    altered = Severity.WARNING if route is not None and route.middlewares else None
+    for one in upstreams(scene):
+        probes = one.asked(one.endpoints)
+        last = [probe.exchanges[-1] for probe in probes]
+        if not probes or len(probes) < len(one.endpoints):
+            continue
+        if reach and (one.alone or one.backend.weight == 0):
+            continue
+        silent = all(e.error is ErrorKind.READ_TIMEOUT for e in last)
+        if silent and reach:
+            continue  # the step before says so
+        if not silent and not all((e.status or 0) >= 500 for e in last):
+            continue
+        yield make(
+            "REQ003" if silent else "REQ001",
+            one.application,
+            variant="unmet" if reach else "direct",
+            share=one.share if reach else None,
+            severity=Severity.WARNING if silent else altered,
+            url=f"{probes[0].scheme}://{probes[0].address}:{probes[0].port}{scene.target.path}",
+            status=last[0].status,
+            expect=scene.target.expect_status,
+            sample=_sample(last[0]),
+            services=one.full,
+            tls="",
+            seconds=round(last[0].timing.total, 1),
+            ns=one.namespace,
+            selector=labels_as_text(one.selector),
+            related=(one.ref, *workload_refs(one.selected, one.namespace)),
+        )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.logs import unusable_certificate
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Evidence, Exchange, Finding, ObjectRef, Replica, Words
+from hopcheck.model import Evidence, Finding, ObjectRef, TlsInfo, Words
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
     CertificateProblem,
@@ -23,19 +23,19 @@ from hopcheck.steps.rule import rule
 _SOON_DAYS = 14
 
 
-def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[Exchange]], list[Exchange]]:
-    """The exchanges by the problem of their certificate, and those where it is fine."""
-    by_problem: dict[CertificateProblem, list[Exchange]] = {}
-    fine: list[Exchange] = []
+def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[TlsInfo]], list[TlsInfo]]:
+    """The TLS sessions by the problem of their certificate, and those where it is fine."""
+    by_problem: dict[CertificateProblem, list[TlsInfo]] = {}
+    fine: list[TlsInfo] = []
     for probe in requests_made(scene.snapshot):
         for exchange in probe.exchanges:
             if exchange.tls is None or not exchange.tls.chain:
                 continue
             problem = certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
             if problem is None:
-                fine.append(exchange)
+                fine.append(exchange.tls)
             else:
-                by_problem.setdefault(problem, []).append(exchange)
+                by_problem.setdefault(problem, []).append(exchange.tls)
                 break
     return by_problem, fine
 
@@ -44,43 +44,26 @@ def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[Exchange]], 
 def the_certificate_is_valid(scene: Scene) -> Iterator[Finding]:
     """The certificate is the host's, in date and trusted, at every address."""
     total = len(requests_made(scene.snapshot))
-    for problem, exchanges in _presented(scene)[0].items():
-        yield _certificate(scene, problem, exchanges, total)
+    for problem, sessions in _presented(scene)[0].items():
+        common: Words = {"share": share_of(len(sessions), total), "related": _secrets(scene)}
+        yield _certificate(scene, problem, sessions[0], common)
 
 
-def _certificate(
-    scene: Scene, problem: CertificateProblem, exchanges: list[Exchange], total: int
-) -> Finding:
-    tls = exchanges[0].tls
-    if tls is None:
-        raise ValueError("a certificate problem without a certificate")
+def _certificate(scene: Scene, problem: CertificateProblem, tls: TlsInfo, common: Words) -> Finding:
     leaf, ref = tls.chain[0], ObjectRef("Certificate", scene.target.host)
-    common: Words = {"share": share_of(len(exchanges), total), "related": _secrets(scene)}
     if problem is CertificateProblem.DEFAULT:
         return _default(scene, **common)
     if not certificate_fails(problem):
         error = tls.verify_error or text("certificate", "authority")
         return of_host("REQ006", scene, ref, issuer=leaf.issuer, error=error, **common)
-    words = text(
-        "certificate",
-        problem.value,
-        not_after=leaf.not_after,
-        not_before=leaf.not_before,
-        names=listing(leaf.names),
-    )
+    shown = {"subject": leaf.subject, "names": listing(leaf.names), "not_after": leaf.not_after}
     return of_host(
         "REQ005",
         scene,
         ref,
-        problem=words,
+        problem=text("certificate", problem.value, not_before=leaf.not_before, **shown),
         issuer=leaf.issuer,
-        actual=text(
-            "certificate",
-            "presented",
-            subject=leaf.subject,
-            names=listing(leaf.names),
-            not_after=leaf.not_after,
-        ),
+        actual=text("certificate", "presented", **shown),
         advice=text("certificate_advice", problem.value),
         **common,
     )
@@ -89,7 +72,12 @@ def _certificate(
 def _default(scene: Scene, share: float | None, related: tuple[ObjectRef, ...]) -> Finding:
     """Traefik's own certificate: none is named, or what the Secrets hold is not the host's."""
     secrets = [ref for ref in related if ref.kind == "Secret"]
-    refused = next(filter(None, (_unusable(scene, r) for r in scene.snapshot.traefik.replicas)), "")
+    wait = scene.static.throttle_s
+    told = (
+        unusable_certificate(r.log.or_else(()) or (), r.metrics.or_else({}) or {}, wait)
+        for r in scene.snapshot.traefik.replicas
+    )
+    refused = next(filter(None, told), "")
     variant = ("unusable" if refused else "other") if secrets else None
     log = text("source", "log", pod="Traefik")
     return of_host(
@@ -104,11 +92,6 @@ def _default(scene: Scene, share: float | None, related: tuple[ObjectRef, ...]) 
         ns=secrets[0].namespace if secrets else "",
         secret=secrets[0].name if secrets else "",
     )
-
-
-def _unusable(scene: Scene, replica: Replica) -> str:
-    lines, metrics = replica.log.or_else(()) or (), replica.metrics.or_else({}) or {}
-    return unusable_certificate(lines, metrics, scene.static.throttle_s)
 
 
 def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:
@@ -131,7 +114,7 @@ def the_certificate_is_valid_for_long_enough(scene: Scene) -> Iterator[Finding]:
     by_problem, fine = _presented(scene)
     if by_problem or not fine:
         return
-    first = min((e.tls.chain[0] for e in fine if e.tls), key=lambda leaf: leaf.not_after)
+    first = min((tls.chain[0] for tls in fine), key=lambda leaf: leaf.not_after)
     try:
         left = _when(first.not_after) - _when(scene.snapshot.taken_at)
         whole = _when(first.not_after) - _when(first.not_before)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import msgspec
 
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Facts, Gap, Judgement, Probe, Step, Why, Words
+from hopcheck.model import Facts, Gap, Judgement, Probe, Step, Why
 from hopcheck.scene.outcome import requests_made, tried
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import failure, sent
@@ -21,7 +21,8 @@ def sight(scene: Scene) -> Judgement:
 
 def _nothing_sent(scene: Scene, probes: list[Probe]) -> tuple[Gap, ...]:
     if any(tried(probe) for probe in probes):
-        return (Gap("hairpin", Why.NOT_NEEDED, params=_silent(probes)),)
+        addresses = listing(probe.address for probe in probes)
+        return (Gap("hairpin", Why.NOT_NEEDED, params={"addresses": addresses}),)
     if probes:
         last = probes[0].exchanges[-1]
         return (Gap("request", Why.UNREACHABLE, last.error_text or failure(last)),)
@@ -35,16 +36,13 @@ def _not_tried(probes: list[Probe], made: list[Probe]) -> tuple[Gap, ...]:
     left = [p for p in probes if p not in made]
     looped = [p for p in left if tried(p)]
     if looped:
-        return (Gap("hairpin", Why.NOT_NEEDED, required=False, params=_silent(looped)),)
+        params = {"addresses": listing(probe.address for probe in looped)}
+        return (Gap("hairpin", Why.NOT_NEEDED, required=False, params=params),)
     if not left:
         return ()
     family = "IPv6" if all(":" in p.address for p in left) else text("said", "some")
     said = left[0].exchanges[-1].error_text
     return (Gap("family", Why.UNREACHABLE, said, required=False, params={"family": family}),)
-
-
-def _silent(probes: Sequence[Probe]) -> Words:
-    return {"addresses": listing(probe.address for probe in probes)}
 
 
 def _facts(scene: Scene, probes: list[Probe]) -> Facts:
@@ -61,16 +59,8 @@ def _facts(scene: Scene, probes: list[Probe]) -> Facts:
     if spoken := {e.http_version for p in probes for e in p.exchanges if e.http_version}:
         facts["http"] = listing(sorted(spoken))
     facts["timings"] = [
-        {
-            "address": probe.address,
-            "dns": e.timing.dns,
-            "connect": e.timing.connect,
-            "tls": e.timing.tls,
-            "first_byte": e.timing.first_byte,
-            "total": e.timing.total,
-        }
+        {"address": probe.address, **msgspec.structs.asdict(probe.exchanges[-1].timing)}
         for probe in probes[:4]
-        for e in probe.exchanges[-1:]
     ]
     hops = [f"{e.url} → {e.status or e.error}" for p in probes[:1] for e in p.exchanges]
     if len(hops) > 1:
