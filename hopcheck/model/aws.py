@@ -175,17 +175,10 @@ class TargetState(Described, frozen=True):
     description: str = ""
 
 
-class AdministrativeOverride(Described, frozen=True):
-    state: str = ""
-    reason: str = ""
-    description: str = ""
-
-
 class TargetHealth(Described, frozen=True):
     target: Target = Target()
     health_check_port: str = ""
     target_health: TargetState = TargetState()
-    administrative_override: AdministrativeOverride | None = None
 
 
 class Attribute(Described, frozen=True):
@@ -205,9 +198,8 @@ class PrefixList(Described, frozen=True):
     prefix_list_id: str = ""
 
 
-class GroupPair(Described, frozen=True):
+class GroupId(Described, frozen=True):
     group_id: str = ""
-    user_id: str = ""
 
 
 class IpPermission(Described, frozen=True):
@@ -219,22 +211,15 @@ class IpPermission(Described, frozen=True):
     ip_ranges: tuple[IpRange, ...] = ()
     ipv6_ranges: tuple[Ipv6Range, ...] = ()
     prefix_list_ids: tuple[PrefixList, ...] = ()
-    user_id_group_pairs: tuple[GroupPair, ...] = ()
+    user_id_group_pairs: tuple[GroupId, ...] = ()
 
 
 class SecurityGroup(Described, frozen=True):
     """A security group. None: the rules that way were not described."""
 
     group_id: str = ""
-    group_name: str = ""
-    vpc_id: str = ""
     ip_permissions: tuple[IpPermission, ...] = ()
     ip_permissions_egress: tuple[IpPermission, ...] | None = None
-
-
-class GroupId(Described, frozen=True):
-    group_id: str = ""
-    group_name: str = ""
 
 
 class Association(Described, frozen=True):
@@ -254,26 +239,12 @@ class Ipv6Address(Described, frozen=True):
 
 class NetworkInterface(Described, frozen=True):
     network_interface_id: str = ""
-    interface_type: str = ""
     description: str = ""
-    status: str = ""
     availability_zone: str = ""
-    subnet_id: str = ""
-    vpc_id: str = ""
-    groups: tuple[GroupId, ...] = ()
     private_ip_address: str = ""
     private_ip_addresses: tuple[PrivateAddress, ...] = ()
     ipv6_addresses: tuple[Ipv6Address, ...] = ()
     association: Association | None = None
-
-
-class InstanceState(Described, frozen=True):
-    name: str = ""
-
-
-class StateReason(Described, frozen=True):
-    code: str = ""
-    message: str = ""
 
 
 class Placement(Described, frozen=True):
@@ -282,17 +253,9 @@ class Placement(Described, frozen=True):
 
 class Instance(Described, frozen=True):
     instance_id: str = ""
-    state: InstanceState | None = None
-    state_reason: StateReason | None = None
     placement: Placement | None = None
-    private_dns_name: str = ""
     private_ip_address: str = ""
-    public_ip_address: str = ""
-    ipv6_address: str = ""
     security_groups: tuple[GroupId, ...] = ()
-    subnet_id: str = ""
-    vpc_id: str = ""
-    network_interfaces: tuple[NetworkInterface, ...] = ()
 
 
 class Reservation(Described, frozen=True):

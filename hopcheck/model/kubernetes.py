@@ -25,11 +25,15 @@ class Server(Thing, frozen=True):
     version: str = ""
 
 
+class ObjectReference(Thing, frozen=True):
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+
+
 class Owner(Thing, frozen=True):
     kind: str = ""
     name: str = ""
-    api_version: str = ""
-    uid: str = ""
     controller: bool = False
 
 
@@ -37,7 +41,6 @@ class Manager(Thing, frozen=True):
     """An entry of managedFields; `fields` is what is kept of its FieldsV1."""
 
     manager: str = ""
-    operation: str = ""
     time: str = ""
     subresource: str = ""
     fields_v1: dict[str, Any] | None = None
@@ -52,7 +55,6 @@ class Meta(Thing, frozen=True):
     annotations: Texts = field(default_factory=dict)
     creation_timestamp: str = ""
     deletion_timestamp: str = ""
-    generation: int | None = None
     resource_version: str = ""
     owner_references: tuple[Owner, ...] = ()
     managed_fields: tuple[Manager, ...] = ()
@@ -285,13 +287,8 @@ class Pod(Object, frozen=True):
         return any(c.type == "Ready" and c.status == "True" for c in self.status.conditions)
 
 
-class TemplateMeta(Thing, frozen=True):
-    labels: Texts = field(default_factory=dict)
-    annotations: Texts = field(default_factory=dict)
-
-
 class PodTemplate(Thing, frozen=True):
-    metadata: TemplateMeta = TemplateMeta()
+    metadata: Meta = Meta()
     spec: PodSpec = PodSpec()
 
 
@@ -308,12 +305,7 @@ class WorkloadSpec(Thing, frozen=True):
 class WorkloadStatus(Thing, frozen=True):
     replicas: int | None = None
     ready_replicas: int | None = None
-    available_replicas: int | None = None
-    updated_replicas: int | None = None
-    unavailable_replicas: int | None = None
     number_ready: int | None = None
-    desired_number_scheduled: int | None = None
-    observed_generation: int | None = None
     conditions: tuple[Condition, ...] = ()
 
 
@@ -345,8 +337,6 @@ class Taint(Thing, frozen=True):
 
 
 class NodeSpec(Thing, frozen=True):
-    pod_cidr: str = field(default="", name="podCIDR")
-    pod_cidrs: tuple[str, ...] = field(default=(), name="podCIDRs")
     provider_id: str = field(default="", name="providerID")
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
@@ -355,7 +345,6 @@ class NodeSpec(Thing, frozen=True):
 class NodeAddress(Thing, frozen=True):
     type: str = ""
     address: str = ""
-    value: str = ""
 
 
 class NodeStatus(Thing, frozen=True):
@@ -370,10 +359,6 @@ class Node(Object, frozen=True):
     status: NodeStatus = NodeStatus()
 
 
-class NamespaceSpec(Thing, frozen=True):
-    finalizers: tuple[str, ...] = ()
-
-
 class NamespaceStatus(Thing, frozen=True):
     phase: str = ""
 
@@ -381,16 +366,7 @@ class NamespaceStatus(Thing, frozen=True):
 class Namespace(Object, frozen=True):
     plural: ClassVar[str] = "namespaces"
 
-    spec: NamespaceSpec = NamespaceSpec()
     status: NamespaceStatus = NamespaceStatus()
-
-
-class InvolvedObject(Thing, frozen=True):
-    api_version: str = ""
-    kind: str = ""
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
 
 
 class EventSeries(Thing, frozen=True):
@@ -403,12 +379,11 @@ class Event(Object, frozen=True):
 
     plural: ClassVar[str] = "events"
 
-    involved_object: InvolvedObject = InvolvedObject()
+    involved_object: ObjectReference = ObjectReference()
     reason: str = ""
     message: str = ""
     type: str = ""
     count: int | None = None
-    first_timestamp: str = ""
     last_timestamp: str = ""
     event_time: str = ""
     series: EventSeries | None = None
@@ -418,7 +393,6 @@ class ConfigMap(Object, frozen=True):
     plural: ClassVar[str] = "configmaps"
 
     data: Texts = field(default_factory=dict)
-    binary_data: Texts = field(default_factory=dict)
 
 
 class Secret(Object, frozen=True):
@@ -490,20 +464,13 @@ class EndpointConditions(Thing, frozen=True):
     terminating: bool | None = None
 
 
-class TargetRef(Thing, frozen=True):
-    kind: str = ""
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-
-
 class Endpoint(Thing, frozen=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
     hostname: str = ""
     node_name: str = ""
     zone: str = ""
-    target_ref: TargetRef | None = None
+    target_ref: ObjectReference | None = None
 
 
 class EndpointPort(Thing, frozen=True):
@@ -774,48 +741,8 @@ class Chain(Thing, frozen=True):
     middlewares: tuple[Ref, ...] = ()
 
 
-class RedirectScheme(Thing, frozen=True):
-    scheme: str = ""
-    port: str = ""
-    permanent: bool = False
-
-
-class RedirectRegex(Thing, frozen=True):
-    regex: str = ""
-    replacement: str = ""
-    permanent: bool = False
-
-
-class SourceRange(Thing, frozen=True):
-    source_range: tuple[str, ...] = ()
-
-
-class Prefixes(Thing, frozen=True):
-    prefixes: tuple[str, ...] = ()
-
-
-class Regexes(Thing, frozen=True):
-    regex: tuple[str, ...] = ()
-
-
-class AddPrefix(Thing, frozen=True):
-    prefix: str = ""
-
-
-class ReplacePath(Thing, frozen=True):
-    path: str = ""
-
-
-class ReplacePathRegex(Thing, frozen=True):
-    regex: str = ""
-    replacement: str = ""
-
-
 class Headers(Thing, frozen=True):
     custom_request_headers: Texts = field(default_factory=dict)
-    custom_response_headers: Texts = field(default_factory=dict)
-    ssl_redirect: bool = False
-    allowed_hosts: tuple[str, ...] = ()
 
 
 S = TypeVar("S", bound=Thing)
@@ -932,7 +859,6 @@ class HTTPRouteSpec(Thing, frozen=True):
 
 
 class RouteParent(Thing, frozen=True):
-    parent_ref: ParentRef = ParentRef()
     controller_name: str = ""
     conditions: tuple[Condition, ...] = ()
 
@@ -976,22 +902,10 @@ class GatewaySpec(Thing, frozen=True):
     listeners: tuple[GatewayListener, ...] = ()
 
 
-class ListenerStatus(Thing, frozen=True):
-    name: str = ""
-    conditions: tuple[Condition, ...] = ()
-
-
-class GatewayStatus(Thing, frozen=True):
-    addresses: tuple[NodeAddress, ...] = ()
-    conditions: tuple[Condition, ...] = ()
-    listeners: tuple[ListenerStatus, ...] = ()
-
-
 class Gateway(Object, frozen=True):
     plural: ClassVar[str] = "gateways"
 
     spec: GatewaySpec = GatewaySpec()
-    status: GatewayStatus = GatewayStatus()
 
 
 KINDS: dict[str, type[Object]] = {

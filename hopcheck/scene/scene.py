@@ -42,11 +42,11 @@ from hopcheck.behaviour.traefik.route import View
 from hopcheck.behaviour.traefik.static import (
     EntryPoint,
     StaticConfig,
+    config_files,
     entry_points_of_api,
     static_config,
 )
 from hopcheck.behaviour.traefik.version import Version
-from hopcheck.behaviour.traefik.view import config_files
 from hopcheck.model import NOT_SELECTED, Collected, Snapshot, Target
 from hopcheck.model.aws import Listener, LoadBalancer, TargetHealth
 from hopcheck.model.kubernetes import EndpointSlice, Node, Pod, Service
@@ -396,8 +396,7 @@ class Scene:
         container = traefik_container(pod)
         if container is None:
             return StaticConfig()
-        files = config_files(pod, container, self.kube)
-        return static_config(pod, container.name, files)
+        return static_config(pod, config_files(pod, container, self.kube))
 
     @cached_property
     def version(self) -> Version | None:

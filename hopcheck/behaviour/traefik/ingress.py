@@ -331,9 +331,6 @@ class _Common:
             ),
             tls_options=notes.tls_options,
             cert_resolver=notes.cert_resolver,
-            created=meta.creation_timestamp or None,
-            class_name=self.ingress.spec.ingress_class_name
-            or meta.annotations.get(CLASS_ANNOTATION),
             excluded=tuple(excluded),
             uncertain=uncertain,
         )

@@ -216,8 +216,6 @@ def _route(
         tls_secrets=(tls.secret_name,) if tls and tls.secret_name else (),
         tls_options=tls_options,
         cert_resolver=(tls.cert_resolver or None) if tls is not None else None,
-        created=meta.creation_timestamp or None,
-        class_name=spec.ingress_class_name or meta.annotations.get(CLASS_ANNOTATION),
         excluded=tuple(excluded),
         uncertain=(*(() if view.static.known else ("static",)), *uncertain),
     )

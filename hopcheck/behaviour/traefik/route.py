@@ -117,8 +117,6 @@ class Route(Struct, frozen=True):
     tls_secrets: tuple[str, ...] = ()
     tls_options: str | None = None
     cert_resolver: str | None = None
-    created: str | None = None
-    class_name: str | None = None
     excluded: tuple[Exclusion, ...] = ()
     uncertain: tuple[str, ...] = ()
 

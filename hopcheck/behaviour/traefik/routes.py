@@ -7,7 +7,7 @@ Order of choice: pkg/muxer/http/mux.go (priority, then provider), pkg/server/rou
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,7 +21,6 @@ from hopcheck.behaviour.traefik.rules import hosts_in, matches, same_host
 from hopcheck.behaviour.traefik.static import EntryPoint
 from hopcheck.model import NOT_SELECTED, KubeEvidence
 from hopcheck.model.kubernetes import (
-    KINDS,
     Failover,
     Ingress,
     IngressRoute,
@@ -74,11 +73,6 @@ class Selection(Struct, frozen=True):
     misses: tuple[Miss, ...] = ()
     passed_over: tuple[Route, ...] = ()
     redirect: EntryPoint | None = None
-
-
-def listed(kube: KubeEvidence, resource: str) -> list[Any]:
-    """All objects of a resource that were seen, cluster-wide or in single namespaces."""
-    return kube.every(KINDS[resource])
 
 
 def candidates(kube: KubeEvidence, views: Sequence[View]) -> list[Route]:
