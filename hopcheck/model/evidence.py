@@ -287,13 +287,12 @@ class KubeEvidence(Struct, frozen=True):
         return self.list(kind.plural, namespace)
 
     def every(self, kind: type[K]) -> list[K]:
-        """Each object of `kind` that was seen, cluster-wide or in single namespaces."""
-        return [
-            obj
-            for key, found in self.lists.items()
-            if key.partition("@")[0] == kind.plural and found.seen
-            for obj in found.get()
-        ]
+        """Every object of `kind` that was listed anywhere, each once."""
+        found: dict[tuple[str, str], K] = {}
+        for key, listed in self.lists.items():
+            if key.partition("@")[0] == kind.plural:
+                found.update((obj.key, obj) for obj in listed.or_else(()) or ())
+        return [*found.values()]
 
     def find(self, kind: type[K], namespace: str | None, name: str) -> Collected[K]:
         """One object of `kind`: `one` with its type."""

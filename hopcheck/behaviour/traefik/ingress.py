@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hopcheck.behaviour.kubernetes.selectors import label_matches
+from hopcheck.behaviour.kubernetes.objects import label_matches
 from hopcheck.behaviour.traefik import version as versions
 from hopcheck.behaviour.traefik.annotations import PREFIX, Annotations, read_annotations
 from hopcheck.behaviour.traefik.regexp import quote_meta
