@@ -68,22 +68,13 @@ class FixedResponse(Described, frozen=True):
     message_body: str = ""
 
 
-class Redirect(Described, frozen=True):
-    protocol: str = ""
-    port: str = ""
-    host: str = ""
-    path: str = ""
-    query: str = ""
-    status_code: str = ""
-
-
 class Action(Described, frozen=True):
     type: str = ""
     order: int | None = None
     target_group_arn: str = ""
     forward_config: ForwardConfig | None = None
     fixed_response_config: FixedResponse | None = None
-    redirect_config: Redirect | None = None
+    redirect_config: dict[str, Any] | None = None
 
 
 class ListenerCertificate(Described, frozen=True):
@@ -108,15 +99,6 @@ class Values(Described, frozen=True):
     regex_values: tuple[str, ...] = ()
 
 
-class QueryValue(Described, frozen=True):
-    key: str = ""
-    value: str = ""
-
-
-class QueryValues(Described, frozen=True):
-    values: tuple[QueryValue, ...] = ()
-
-
 class RuleCondition(Described, frozen=True):
     field: str = ""
     values: tuple[str, ...] = ()
@@ -126,7 +108,7 @@ class RuleCondition(Described, frozen=True):
     source_ip_config: Values | None = None
     http_request_method_config: Values | None = None
     http_header_config: Values | None = None
-    query_string_config: QueryValues | None = None
+    query_string_config: dict[str, Any] | None = None
 
 
 class ListenerRule(Described, frozen=True):

@@ -1,7 +1,8 @@
 """Kubernetes objects: core, apps, discovery, networking, Gateway API and Traefik's own kinds.
 
 What is declared here is what is kept of an object. Text that is "" and a list that is empty are
-absent, as Kubernetes has it, but where nil means something else (then the default is None).
+absent, as Kubernetes has it, but where nil means something else (then the default is None). What is
+compared as a whole and never read is a plain dict.
 """
 
 from __future__ import annotations
@@ -120,10 +121,6 @@ class TcpSocket(Thing, frozen=True):
     port: Port | None = None
 
 
-class Exec(Thing, frozen=True):
-    command: tuple[str, ...] = ()
-
-
 class Grpc(Thing, frozen=True):
     port: int | None = None
 
@@ -131,7 +128,7 @@ class Grpc(Thing, frozen=True):
 class ContainerProbe(Thing, frozen=True):
     http_get: HttpGet | None = None
     tcp_socket: TcpSocket | None = None
-    exec: Exec | None = None
+    exec: dict[str, Any] | None = None
     grpc: Grpc | None = None
     period_seconds: int | None = None
 
@@ -626,11 +623,6 @@ class LoadBalancerRef(Thing, frozen=True):
     strategy: str = ""
 
 
-class TlsDomain(Thing, frozen=True):
-    main: str = ""
-    sans: tuple[str, ...] = ()
-
-
 class RouteTls(Thing, frozen=True):
     """TLS of an IngressRoute: that it is there, even empty, makes the routers TLS routers."""
 
@@ -639,7 +631,7 @@ class RouteTls(Thing, frozen=True):
     passthrough: bool = False
     options: Ref | None = None
     store: Ref | None = None
-    domains: tuple[TlsDomain, ...] = ()
+    domains: tuple[dict[str, Any], ...] = ()
 
 
 class RuleTls(Thing, frozen=True):
@@ -827,24 +819,12 @@ class BackendRef(Thing, frozen=True):
     weight: int | None = None
 
 
-class PathMatch(Thing, frozen=True):
-    type: str = ""
-    value: str = ""
-
-
-class RouteMatch(Thing, frozen=True):
-    path: PathMatch | None = None
-    method: str = ""
-    headers: tuple[dict[str, Any], ...] = ()
-    query_params: tuple[dict[str, Any], ...] = ()
-
-
 class RouteFilter(Thing, frozen=True):
     type: str = ""
 
 
 class HTTPRouteRule(Thing, frozen=True):
-    matches: tuple[RouteMatch, ...] = ()
+    matches: tuple[dict[str, Any], ...] = ()
     filters: tuple[RouteFilter, ...] = ()
     backend_refs: tuple[BackendRef, ...] = ()
 
@@ -919,6 +899,11 @@ KINDS: dict[str, type[Object]] = {
 }  # fmt: skip
 
 
+def kind_of(key: str) -> type[Object]:
+    """The type of a resource: "pods", "pods@namespace", "configmaps@namespace/name"."""
+    return KINDS.get(key.partition("@")[0], Object)
+
+
 def kubernetes_object(resource: str, obj: Any) -> Object | None:
     """An object of `resource` (its plural), every field of its type; None where it is no object."""
-    return read(KINDS.get(resource, Object), obj)
+    return read(kind_of(resource), obj)

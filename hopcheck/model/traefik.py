@@ -9,23 +9,12 @@ from msgspec.structs import replace
 from hopcheck.model.read import Thing, read, read_all
 
 
-class Counts(Thing, frozen=True):
-    total: int | None = None
-    errors: int | None = None
-
-
-class Protocol(Thing, frozen=True):
-    routers: Counts = Counts()
-    services: Counts = Counts()
-    middlewares: Counts = Counts()
-
-
 class Overview(Thing, frozen=True):
     """``/api/overview``."""
 
-    http: Protocol | None = None
-    tcp: Protocol | None = None
-    udp: Protocol | None = None
+    http: dict[str, Any] | None = None
+    tcp: dict[str, Any] | None = None
+    udp: dict[str, Any] | None = None
     providers: tuple[str, ...] = ()
 
 
