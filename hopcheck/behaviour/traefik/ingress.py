@@ -6,14 +6,25 @@ Source: pkg/provider/kubernetes/ingress/kubernetes.go of github.com/traefik/trae
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
 
 from hopcheck.behaviour.kubernetes.objects import label_matches
 from hopcheck.behaviour.traefik import version as versions
-from hopcheck.behaviour.traefik.annotations import PREFIX, Annotations, read_annotations
 from hopcheck.behaviour.traefik.regexp import quote_meta
-from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Route, View, entry_points
-from hopcheck.behaviour.traefik.rules import RuleError, parse, priority
+from hopcheck.behaviour.traefik.route import (
+    Backend,
+    Excluded,
+    Exclusion,
+    Route,
+    View,
+    entry_points,
+    syntax_of,
+    unreadable,
+)
+from hopcheck.behaviour.traefik.rules import priority
 from hopcheck.behaviour.traefik.static import Provider
 from hopcheck.behaviour.traefik.version import Syntax
 from hopcheck.model import Collected
@@ -29,7 +40,63 @@ from hopcheck.model.kubernetes import (
 CONTROLLER = "traefik.io/ingress-controller"
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _LEGACY_CLASS = "traefik"
+PREFIX = "traefik.ingress.kubernetes.io/"
+_TRUE = frozenset({"", "true"})
+_FIELDS = re.compile(
+    r"^router\.(?:pathmatcher|entrypoints|middlewares|priority|rulesyntax|tls|tls\.options"
+    r"|tls\.certresolver|tls\.domains\.\d+\.(?:main|sans)|tls\.domains\[\d+\]\.(?:main|sans)"
+    r"|observability|observability\.(?:accesslogs|metrics|tracing|traceverbosity))$"
+)
 _LOWEST = -(2**31)  # math.MinInt32, the default backend's priority
+
+
+class Annotations(Struct, frozen=True):
+    """An Ingress's router annotations, decoded."""
+
+    entry_points: tuple[str, ...] = ()
+    middlewares: tuple[str, ...] = ()
+    priority: int = 0
+    path_matcher: str = ""
+    rule_syntax: str = ""
+    tls: bool = False
+    tls_options: str | None = None
+    cert_resolver: str | None = None
+    bad: tuple[str, ...] = ()  # keys for which Traefik drops the Ingress
+
+
+def read_annotations(annotations: Mapping[str, str]) -> Annotations:
+    """Decode ``traefik.ingress.kubernetes.io/router.*``; field names are case-insensitive."""
+    own: dict[str, str] = {}
+    bad: list[str] = []
+    for key, value in annotations.items():
+        name = key.removeprefix(PREFIX).lower()
+        if not key.startswith(PREFIX) or not name.startswith("router."):
+            continue
+        own[name] = str(value)
+        if not _FIELDS.match(name):
+            bad.append(key)
+    try:
+        rank = int(own.get("router.priority") or 0)
+    except ValueError:
+        rank = 0
+        bad.append(f"{PREFIX}router.priority")
+    tls = any(name == "router.tls" or name.startswith("router.tls.") for name in own)
+    return Annotations(
+        entry_points=_list(own.get("router.entrypoints")),
+        middlewares=_list(own.get("router.middlewares")),
+        priority=rank,
+        path_matcher=own.get("router.pathmatcher", ""),
+        rule_syntax=own.get("router.rulesyntax", ""),
+        # paerser: a value other than "true" switches the section off, whatever stands below it
+        tls=tls and own.get("router.tls", "").lower() in _TRUE,
+        tls_options=own.get("router.tls.options") or None,
+        cert_resolver=own.get("router.tls.certresolver") or None,
+        bad=tuple(bad),
+    )
+
+
+def _list(value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",")) if value else ()
 
 
 def class_exclusion(
@@ -251,18 +318,8 @@ class _Common:
     ) -> None:
         self.ingress, self.view, self.notes = ingress, view, notes
         self.excluded, self.uncertain = excluded, uncertain
-        self.syntax = self._syntax()
-
-    def _syntax(self) -> Syntax:
-        own = (
-            self.notes.rule_syntax if versions.has_rule_syntax_annotation(self.view.version) else ""
-        )
-        default = versions.rule_syntax(self.view.version)
-        if default == "v2":
-            return "v2"
-        if own:
-            return "v2" if own == "v2" else "v3"
-        return self.view.static.default_rule_syntax or default
+        noted = versions.has_rule_syntax_annotation(view.version)
+        self.syntax = syntax_of(notes.rule_syntax if noted else "", view)
 
     def route(
         self,
@@ -287,24 +344,12 @@ class _Common:
         if versions.rule_syntax(view.version) == "v2":
             syntax = "v2"
         if not why:
-            try:
-                parse(rule, syntax)
-            except RuleError as error:
-                if error.problem == "too_large":
-                    uncertain = (*uncertain, "rule")
-                else:
-                    excluded.append(Exclusion(Excluded.PARSE_ERROR, field, rule, str(error)))
-        points = entry_points(view, notes.entry_points)
-        if points.exclude:
-            place = f"metadata.annotations[{PREFIX}router.entrypoints]"
-            excluded.append(
-                Exclusion(
-                    Excluded.ENTRYPOINT_MISSING,
-                    place,
-                    ",".join(notes.entry_points),
-                    ",".join(sorted(view.static.entry_points)),
-                )
-            )
+            refused, untold = unreadable(rule, syntax, "http", field)
+            excluded += refused
+            uncertain += untold
+        place = f"metadata.annotations[{PREFIX}router.entrypoints]"
+        points = entry_points(view, notes.entry_points, place)
+        excluded += points.excluded
         return Route(
             kind="Ingress",
             namespace=meta.namespace,

@@ -12,7 +12,16 @@ from typing import Literal
 from hopcheck.behaviour.kubernetes.references import joined_name
 from hopcheck.behaviour.traefik import version as versions
 from hopcheck.behaviour.traefik.ingress import CLASS_ANNOTATION, filter_exclusions
-from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Route, View, entry_points
+from hopcheck.behaviour.traefik.route import (
+    Backend,
+    Excluded,
+    Exclusion,
+    Route,
+    View,
+    entry_points,
+    syntax_of,
+    unreadable,
+)
 from hopcheck.behaviour.traefik.rule_syntax import Match, Protocol
 from hopcheck.behaviour.traefik.rules import RuleError, hosts_in, parse, priority
 from hopcheck.behaviour.traefik.static import Provider
@@ -165,7 +174,7 @@ def _route(
         "IngressRouteTCP" if obj.kind == "IngressRouteTCP" else "IngressRoute"
     )
     protocol: Protocol = "tcp" if kind == "IngressRouteTCP" else "http"
-    rule, syntax = entry.match, _syntax(entry, view)
+    rule, syntax = entry.match, syntax_of(entry.syntax, view)
     reader = _Reader(obj, view.static.crd, known=view.static.known)
     middlewares = reader.middlewares(f"{field}.middlewares", entry.middlewares)
     backends = reader.backends(f"{field}.services", entry.services)
@@ -175,7 +184,7 @@ def _route(
     if options is not None and options.name:
         meant = reader.allow("spec.tls.options", options.name, options.namespace)
         tls_options = reference(meant, options.name)
-    excluded, uncertain = _rule_exclusions(rule, syntax, protocol, field)
+    excluded, uncertain = unreadable(rule, syntax, protocol, f"{field}.match")
     excluded = [*shared, *excluded, *reader.excluded]
     if entry.kind not in ("", "Rule"):
         excluded.append(Exclusion(Excluded.BAD_KIND, f"{field}.kind", entry.kind, "Rule"))
@@ -186,12 +195,9 @@ def _route(
     if not backends and own not in parents:
         excluded.append(Exclusion(Excluded.NO_SERVICE, f"{field}.services"))
     declared = spec.entry_points
-    points = entry_points(view, declared)
-    if points.exclude and not spec.parent_refs:
-        known = ",".join(sorted(view.static.entry_points))
-        excluded.append(
-            Exclusion(Excluded.ENTRYPOINT_MISSING, "spec.entryPoints", ",".join(declared), known)
-        )
+    points = entry_points(view, declared, "spec.entryPoints")
+    if not spec.parent_refs:
+        excluded += points.excluded
     rank = entry.priority or 0
     return Route(
         kind=kind,
@@ -219,28 +225,6 @@ def _route(
         excluded=tuple(excluded),
         uncertain=(*(() if view.static.known else ("static",)), *uncertain),
     )
-
-
-def _syntax(entry: TraefikRule, view: View) -> Syntax:
-    default = versions.rule_syntax(view.version)
-    if default == "v2":
-        return "v2"
-    own = entry.syntax
-    if own:
-        return "v2" if own == "v2" else "v3"
-    return view.static.default_rule_syntax or default
-
-
-def _rule_exclusions(
-    rule: str, syntax: Syntax, protocol: Protocol, field: str
-) -> tuple[list[Exclusion], tuple[str, ...]]:
-    try:
-        parse(rule, syntax, protocol)
-    except RuleError as error:
-        if error.problem == "too_large":
-            return [], ("rule",)
-        return [Exclusion(Excluded.PARSE_ERROR, f"{field}.match", rule, str(error))], ()
-    return [], ()
 
 
 def is_catch_all(rule: str, syntax: Syntax) -> bool:
