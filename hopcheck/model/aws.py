@@ -219,14 +219,12 @@ class Ipv6Address(Described, frozen=True):
     ipv6_address: str = ""
 
 
-class NetworkInterface(Described, frozen=True):
+class NetworkInterface(PrivateAddress, frozen=True):
     network_interface_id: str = ""
     description: str = ""
     availability_zone: str = ""
-    private_ip_address: str = ""
     private_ip_addresses: tuple[PrivateAddress, ...] = ()
     ipv6_addresses: tuple[Ipv6Address, ...] = ()
-    association: Association | None = None
 
 
 class Placement(Described, frozen=True):

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.behaviour.aws.loadbalancer import (
     Forward,
     Match,
+    chosen_rule,
     match_load_balancer,
     plain_name,
     target_groups_of,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from hopcheck.behaviour.kubernetes.objects import label_matches
+from hopcheck.behaviour.kubernetes.references import PREFIX
 from hopcheck.behaviour.traefik import version as versions
 from hopcheck.behaviour.traefik.regexp import quote_meta
 from hopcheck.behaviour.traefik.route import (
@@ -40,7 +41,6 @@ from hopcheck.model.kubernetes import (
 CONTROLLER = "traefik.io/ingress-controller"
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _LEGACY_CLASS = "traefik"
-PREFIX = "traefik.ingress.kubernetes.io/"
 _TRUE = frozenset({"", "true"})
 _FIELDS = re.compile(
     r"^router\.(?:pathmatcher|entrypoints|middlewares|priority|rulesyntax|tls|tls\.options"
@@ -146,33 +146,18 @@ def class_exclusion(
 
 def filter_exclusions(obj: Object, provider: Provider, key: str) -> list[Exclusion]:
     """Why provider, namespace or labels keep Traefik from reading the object."""
-    meta = obj.metadata
+    setting, namespace, labels = f"providers.{key}", obj.namespace, obj.metadata.labels
     out = []
     if not provider.enabled:
-        out.append(Exclusion(Excluded.PROVIDER_DISABLED, "", setting=f"providers.{key}"))
-    namespace = meta.namespace
+        out.append(Exclusion(Excluded.PROVIDER_DISABLED, "", setting=setting))
     if provider.namespaces and namespace not in provider.namespaces:
-        out.append(
-            Exclusion(
-                Excluded.NAMESPACE_FILTERED,
-                "metadata.namespace",
-                namespace,
-                ",".join(provider.namespaces),
-                f"providers.{key}.namespaces",
-            )
-        )
-    labels = meta.labels
+        reason, wanted = Excluded.NAMESPACE_FILTERED, ",".join(provider.namespaces)
+        place = "metadata.namespace"
+        out.append(Exclusion(reason, place, namespace, wanted, f"{setting}.namespaces"))
     if label_matches(provider.label_selector, labels) is False:
+        reason, wanted = Excluded.LABEL_FILTERED, provider.label_selector
         shown = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-        out.append(
-            Exclusion(
-                Excluded.LABEL_FILTERED,
-                "metadata.labels",
-                shown,
-                provider.label_selector,
-                f"providers.{key}.labelselector",
-            )
-        )
+        out.append(Exclusion(reason, "metadata.labels", shown, wanted, f"{setting}.labelselector"))
     return out
 
 
@@ -224,9 +209,7 @@ def ingress_routes(
     if default:
         why = [Exclusion(Excluded.DEFAULT_BACKEND_IGNORED, "spec.defaultBackend")] if rules else []
         rule = f"PathPrefix({_quote('/', view)})"
-        routes.append(
-            common.route("spec.defaultBackend", rule, "v3", default, why, default_backend=True)
-        )
+        routes.append(common.route("spec.defaultBackend", rule, default, why, default_backend=True))
     return _last_of_each(routes)
 
 
@@ -240,44 +223,29 @@ def _object_exclusions(
     why, told = class_exclusion(ingress, classes, provider)
     if why is not None:
         excluded.append(why)
-    excluded += [
-        Exclusion(
-            Excluded.BAD_ANNOTATION,
-            f"metadata.annotations[{key}]",
-            ingress.metadata.annotations.get(key, ""),
-        )
-        for key in notes.bad
-    ]
-    namespace = ingress.namespace
-    allowed = provider.cross_provider_namespaces
-    if (
-        allowed is not None
-        and namespace not in allowed
-        and (notes.middlewares or notes.tls_options)
-    ):
+    for key in notes.bad:
+        written = ingress.metadata.annotations.get(key, "")
+        excluded.append(Exclusion(Excluded.BAD_ANNOTATION, f"metadata.annotations[{key}]", written))
+    namespace, allowed = ingress.namespace, provider.cross_provider_namespaces
+    refers = notes.middlewares or notes.tls_options
+    if allowed is not None and namespace not in allowed and refers:
         name = "router.middlewares" if notes.middlewares else "router.tls.options"
-        excluded.append(
-            Exclusion(
-                Excluded.CROSS_PROVIDER,
-                f"metadata.annotations[{PREFIX}{name}]",
-                namespace,
-                ",".join(allowed),
-                "providers.kubernetesingress.crossprovidernamespaces",
-            )
-        )
+        place = f"metadata.annotations[{PREFIX}{name}]"
+        setting = "providers.kubernetesingress.crossprovidernamespaces"
+        reason, wanted = Excluded.CROSS_PROVIDER, ",".join(allowed)
+        excluded.append(Exclusion(reason, place, namespace, wanted, setting))
     return excluded, () if told else ("ingressclasses",)
 
 
 def _rule_routes(common: _Common, at: int, rule: IngressHostRule) -> list[Route]:
     field = f"spec.rules[{at}]"
     host = rule.host
-    syntax = common.syntax
-    hosts = [host_rule(host, common.view, syntax)] if host else []
+    hosts = [host_rule(host, common.view, common.syntax)] if host else []
     http = rule.http
     if not http or not http.paths:
         why = [Exclusion(Excluded.NO_HTTP, f"{field}.http")]
         backend = IngressBackend()
-        return [common.route(field, " && ".join(hosts), syntax, backend, why, host=host)]
+        return [common.route(field, " && ".join(hosts), backend, why, host=host)]
     routes = []
     for number, each in enumerate(http.paths):
         path, kind = each.path, each.path_type
@@ -286,7 +254,6 @@ def _rule_routes(common: _Common, at: int, rule: IngressHostRule) -> list[Route]
             common.route(
                 f"{field}.http.paths[{number}]",
                 " && ".join([*hosts, *([text] if text else [])]),
-                syntax,
                 each.backend,
                 [],
                 host=host,
@@ -325,7 +292,6 @@ class _Common:
         self,
         field: str,
         rule: str,
-        syntax: Syntax,
         backend: IngressBackend,
         why: list[Exclusion],
         *,
@@ -341,8 +307,8 @@ class _Common:
         backends, wrong = _backends(backend, meta.namespace, place)
         excluded = [*self.excluded, *why, *([] if why else wrong)]
         uncertain = self.uncertain
-        if versions.rule_syntax(view.version) == "v2":
-            syntax = "v2"
+        # The rule of a default backend is Traefik's own, in the syntax of its version.
+        syntax = versions.rule_syntax(view.version) if default_backend else self.syntax
         if not why:
             refused, untold = unreadable(rule, syntax, "http", field)
             excluded += refused
