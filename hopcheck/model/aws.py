@@ -170,9 +170,6 @@ class Attribute(Described, frozen=True):
 
 class IpRange(Described, frozen=True):
     cidr_ip: str = ""
-
-
-class Ipv6Range(Described, frozen=True):
     cidr_ipv6: str = ""
 
 
@@ -191,7 +188,7 @@ class IpPermission(Described, frozen=True):
     from_port: int | None = None
     to_port: int | None = None
     ip_ranges: tuple[IpRange, ...] = ()
-    ipv6_ranges: tuple[Ipv6Range, ...] = ()
+    ipv6_ranges: tuple[IpRange, ...] = ()
     prefix_list_ids: tuple[PrefixList, ...] = ()
     user_id_group_pairs: tuple[GroupId, ...] = ()
 

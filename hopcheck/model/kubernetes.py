@@ -219,16 +219,9 @@ class PodSpec(Thing, frozen=True):
     init_containers: tuple[Container, ...] = ()
 
 
-class Waiting(Thing, frozen=True):
-    reason: str = ""
-    message: str = ""
+class StateDetails(Thing, frozen=True):
+    """Of any of a container's states: running has no reason, waiting no times."""
 
-
-class Running(Thing, frozen=True):
-    started_at: str = ""
-
-
-class Terminated(Thing, frozen=True):
     reason: str = ""
     message: str = ""
     exit_code: int | None = None
@@ -237,9 +230,9 @@ class Terminated(Thing, frozen=True):
 
 
 class ContainerState(Thing, frozen=True):
-    waiting: Waiting | None = None
-    running: Running | None = None
-    terminated: Terminated | None = None
+    waiting: StateDetails | None = None
+    running: StateDetails | None = None
+    terminated: StateDetails | None = None
 
 
 class ContainerStatus(Thing, frozen=True):
@@ -634,10 +627,6 @@ class RouteTls(Thing, frozen=True):
     domains: tuple[dict[str, Any], ...] = ()
 
 
-class RuleTls(Thing, frozen=True):
-    options: Ref | None = None
-
-
 class TraefikRule(Thing, frozen=True):
     match: str = ""
     kind: str = ""
@@ -645,7 +634,7 @@ class TraefikRule(Thing, frozen=True):
     syntax: str = ""
     services: tuple[LoadBalancerRef, ...] = ()
     middlewares: tuple[Ref, ...] = ()
-    tls: RuleTls | None = None
+    tls: RouteTls | None = None  # of a single rule: its options alone
 
 
 class ParentRef(Thing, frozen=True):

@@ -199,13 +199,10 @@ def ingress_routes(
     ingress: Ingress, view: View, classes: Collected[tuple[IngressClass, ...]]
 ) -> list[Route]:
     """The routes of one Ingress in one Traefik, excluded ones with their reasons."""
-    meta, spec = ingress.metadata, ingress.spec
-    notes = read_annotations(meta.annotations)
-    excluded, uncertain = _object_exclusions(ingress, view, classes, notes)
-    common = _Common(ingress, view, notes, excluded, uncertain)
-    rules = spec.rules
+    common = _Common(ingress, view, classes)
+    rules = ingress.spec.rules
     routes = [route for at, rule in enumerate(rules) for route in _rule_routes(common, at, rule)]
-    default = spec.default_backend
+    default = ingress.spec.default_backend
     if default:
         why = [Exclusion(Excluded.DEFAULT_BACKEND_IGNORED, "spec.defaultBackend")] if rules else []
         rule = f"PathPrefix({_quote('/', view)})"
@@ -276,15 +273,11 @@ class _Common:
     """What all routes of one Ingress share."""
 
     def __init__(
-        self,
-        ingress: Ingress,
-        view: View,
-        notes: Annotations,
-        excluded: list[Exclusion],
-        uncertain: tuple[str, ...],
+        self, ingress: Ingress, view: View, classes: Collected[tuple[IngressClass, ...]]
     ) -> None:
+        notes = read_annotations(ingress.metadata.annotations)
         self.ingress, self.view, self.notes = ingress, view, notes
-        self.excluded, self.uncertain = excluded, uncertain
+        self.excluded, self.uncertain = _object_exclusions(ingress, view, classes, notes)
         noted = versions.has_rule_syntax_annotation(view.version)
         self.syntax = syntax_of(notes.rule_syntax if noted else "", view)
 

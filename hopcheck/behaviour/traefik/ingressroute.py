@@ -16,14 +16,15 @@ from hopcheck.behaviour.traefik.route import (
     Backend,
     Excluded,
     Exclusion,
+    Kind,
     Route,
     View,
     entry_points,
     syntax_of,
     unreadable,
 )
-from hopcheck.behaviour.traefik.rule_syntax import Match, Protocol
-from hopcheck.behaviour.traefik.rules import RuleError, hosts_in, parse, priority
+from hopcheck.behaviour.traefik.rule_syntax import Match, Protocol, RuleError
+from hopcheck.behaviour.traefik.rules import hosts_in, parse, priority
 from hopcheck.behaviour.traefik.static import Provider
 from hopcheck.behaviour.traefik.version import Syntax
 from hopcheck.model.kubernetes import (
@@ -76,12 +77,9 @@ class _Reader:
     def allow(self, field: str, name: str, namespace: str | None) -> str:
         """Note a forbidden reference; the namespace that it means."""
         meant = namespace or self.namespace
-        if not self.known:
-            return meant
-        if "@" in name:
+        if self.known and "@" in name:
             self._allow_other_provider(field, name)
-            return meant
-        if meant != self.namespace and not self.provider.allow_cross_namespace:
+        elif self.known and meant != self.namespace and not self.provider.allow_cross_namespace:
             self._forbid(Excluded.CROSS_NAMESPACE, field, f"{meant}/{name}", "allowcrossnamespace")
         return meant
 
@@ -170,9 +168,7 @@ def _route(
 ) -> Route:
     meta, spec = obj.metadata, obj.spec
     field = f"spec.routes[{at}]"
-    kind: Literal["IngressRoute", "IngressRouteTCP"] = (
-        "IngressRouteTCP" if obj.kind == "IngressRouteTCP" else "IngressRoute"
-    )
+    kind: Kind = "IngressRouteTCP" if obj.kind == "IngressRouteTCP" else "IngressRoute"
     protocol: Protocol = "tcp" if kind == "IngressRouteTCP" else "http"
     rule, syntax = entry.match, syntax_of(entry.syntax, view)
     reader = _Reader(obj, view.static.crd, known=view.static.known)
@@ -199,6 +195,7 @@ def _route(
     if not spec.parent_refs:
         excluded += points.excluded
     rank = entry.priority or 0
+    last = protocol == "tcp" and is_catch_all(rule, syntax)
     return Route(
         kind=kind,
         namespace=meta.namespace,
@@ -209,7 +206,7 @@ def _route(
         rule=rule,
         syntax=syntax,
         protocol=protocol,
-        priority=rank or _default_priority(rule, syntax, protocol),
+        priority=rank or (-1 if last else priority(rule)),  # GetRulePriority, pkg/muxer/tcp/mux.go
         priority_set=bool(rank),
         entry_points=points.used,
         entry_points_declared=declared,
@@ -234,8 +231,3 @@ def is_catch_all(rule: str, syntax: Syntax) -> bool:
     except RuleError:
         return False
     return node == Match("HostSNI", ("*",))
-
-
-def _default_priority(rule: str, syntax: Syntax, protocol: Protocol) -> int:
-    """The rule's length; -1 for a TCP catch-all (GetRulePriority in pkg/muxer/tcp/mux.go)."""
-    return -1 if protocol == "tcp" and is_catch_all(rule, syntax) else priority(rule)

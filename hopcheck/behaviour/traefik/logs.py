@@ -50,9 +50,6 @@ _PAIR = re.compile(r'([A-Za-z_][\w.\-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)')
 _KEY = re.compile(r"(?:^|(?<=\s))[A-Za-z_][\w.\-]*=")
 _LAST_PROVIDER = re.compile(r"\bproviderName=(\S+)\s*$")
 _FORBIDDEN = re.compile(r"\b([a-z]+)(?:\.[a-z0-9.\-]+)? is forbidden: User\b")
-_FAILED_LIST = re.compile(
-    r"failed to list \*v\w+\.(\w+):.{0,80}the server could not find the requested resource"
-)
 _UNUSABLE = re.compile(r'unable to generate TLS certificate ?: ?([^"\\]{1,200})')
 
 _ZEROLOG_LEVELS = {

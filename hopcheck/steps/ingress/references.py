@@ -6,9 +6,8 @@ import difflib
 from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.ingressroute import reference
-from hopcheck.behaviour.traefik.route import Backend, Route
+from hopcheck.behaviour.traefik.route import Backend, Route, transport_of
 from hopcheck.behaviour.traefik.routes import mirrored
-from hopcheck.behaviour.traefik.upstream import transport_of
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Finding, ObjectRef, Why
 from hopcheck.model.kubernetes import ServersTransport, Service
