@@ -68,22 +68,13 @@ class FixedResponse(Described, frozen=True):
     message_body: str = ""
 
 
-class Redirect(Described, frozen=True):
-    protocol: str = ""
-    port: str = ""
-    host: str = ""
-    path: str = ""
-    query: str = ""
-    status_code: str = ""
-
-
 class Action(Described, frozen=True):
     type: str = ""
     order: int | None = None
     target_group_arn: str = ""
     forward_config: ForwardConfig | None = None
     fixed_response_config: FixedResponse | None = None
-    redirect_config: Redirect | None = None
+    redirect_config: dict[str, Any] | None = None
 
 
 class ListenerCertificate(Described, frozen=True):
@@ -108,15 +99,6 @@ class Values(Described, frozen=True):
     regex_values: tuple[str, ...] = ()
 
 
-class QueryValue(Described, frozen=True):
-    key: str = ""
-    value: str = ""
-
-
-class QueryValues(Described, frozen=True):
-    values: tuple[QueryValue, ...] = ()
-
-
 class RuleCondition(Described, frozen=True):
     field: str = ""
     values: tuple[str, ...] = ()
@@ -126,7 +108,7 @@ class RuleCondition(Described, frozen=True):
     source_ip_config: Values | None = None
     http_request_method_config: Values | None = None
     http_header_config: Values | None = None
-    query_string_config: QueryValues | None = None
+    query_string_config: dict[str, Any] | None = None
 
 
 class ListenerRule(Described, frozen=True):
@@ -175,17 +157,10 @@ class TargetState(Described, frozen=True):
     description: str = ""
 
 
-class AdministrativeOverride(Described, frozen=True):
-    state: str = ""
-    reason: str = ""
-    description: str = ""
-
-
 class TargetHealth(Described, frozen=True):
     target: Target = Target()
     health_check_port: str = ""
     target_health: TargetState = TargetState()
-    administrative_override: AdministrativeOverride | None = None
 
 
 class Attribute(Described, frozen=True):
@@ -195,9 +170,6 @@ class Attribute(Described, frozen=True):
 
 class IpRange(Described, frozen=True):
     cidr_ip: str = ""
-
-
-class Ipv6Range(Described, frozen=True):
     cidr_ipv6: str = ""
 
 
@@ -205,9 +177,8 @@ class PrefixList(Described, frozen=True):
     prefix_list_id: str = ""
 
 
-class GroupPair(Described, frozen=True):
+class GroupId(Described, frozen=True):
     group_id: str = ""
-    user_id: str = ""
 
 
 class IpPermission(Described, frozen=True):
@@ -217,24 +188,17 @@ class IpPermission(Described, frozen=True):
     from_port: int | None = None
     to_port: int | None = None
     ip_ranges: tuple[IpRange, ...] = ()
-    ipv6_ranges: tuple[Ipv6Range, ...] = ()
+    ipv6_ranges: tuple[IpRange, ...] = ()
     prefix_list_ids: tuple[PrefixList, ...] = ()
-    user_id_group_pairs: tuple[GroupPair, ...] = ()
+    user_id_group_pairs: tuple[GroupId, ...] = ()
 
 
 class SecurityGroup(Described, frozen=True):
     """A security group. None: the rules that way were not described."""
 
     group_id: str = ""
-    group_name: str = ""
-    vpc_id: str = ""
     ip_permissions: tuple[IpPermission, ...] = ()
     ip_permissions_egress: tuple[IpPermission, ...] | None = None
-
-
-class GroupId(Described, frozen=True):
-    group_id: str = ""
-    group_name: str = ""
 
 
 class Association(Described, frozen=True):
@@ -252,28 +216,12 @@ class Ipv6Address(Described, frozen=True):
     ipv6_address: str = ""
 
 
-class NetworkInterface(Described, frozen=True):
+class NetworkInterface(PrivateAddress, frozen=True):
     network_interface_id: str = ""
-    interface_type: str = ""
     description: str = ""
-    status: str = ""
     availability_zone: str = ""
-    subnet_id: str = ""
-    vpc_id: str = ""
-    groups: tuple[GroupId, ...] = ()
-    private_ip_address: str = ""
     private_ip_addresses: tuple[PrivateAddress, ...] = ()
     ipv6_addresses: tuple[Ipv6Address, ...] = ()
-    association: Association | None = None
-
-
-class InstanceState(Described, frozen=True):
-    name: str = ""
-
-
-class StateReason(Described, frozen=True):
-    code: str = ""
-    message: str = ""
 
 
 class Placement(Described, frozen=True):
@@ -282,17 +230,9 @@ class Placement(Described, frozen=True):
 
 class Instance(Described, frozen=True):
     instance_id: str = ""
-    state: InstanceState | None = None
-    state_reason: StateReason | None = None
     placement: Placement | None = None
-    private_dns_name: str = ""
     private_ip_address: str = ""
-    public_ip_address: str = ""
-    ipv6_address: str = ""
     security_groups: tuple[GroupId, ...] = ()
-    subnet_id: str = ""
-    vpc_id: str = ""
-    network_interfaces: tuple[NetworkInterface, ...] = ()
 
 
 class Reservation(Described, frozen=True):

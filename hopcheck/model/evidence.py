@@ -6,17 +6,18 @@ Snapshot written to a file replays to the same findings (rule 3 of the house).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import force_setattr, replace
 
-from hopcheck.model.aws import Described, described
+from hopcheck.model.aws import SHAPES
 from hopcheck.model.aws import Identity as Caller
-from hopcheck.model.kubernetes import Object, kubernetes_object
+from hopcheck.model.kubernetes import Object, kind_of
 from hopcheck.model.kubernetes import Server as ApiServer
-from hopcheck.model.read import Thing, read
+from hopcheck.model.read import Thing, read, read_all
 from hopcheck.model.traefik import of_traefik
 
 if TYPE_CHECKING:
@@ -214,31 +215,22 @@ class AwsEvidence(Struct, frozen=True):
     instances: Collected[tuple[Instance, ...]] = NOT_SELECTED  # targets and nodes
 
     def __post_init__(self) -> None:
-        if isinstance(self.identity.value, dict):
-            identity = read(Caller, self.identity.value)
-            force_setattr(self, "identity", replace(self.identity, value=identity))
+        force_setattr(self, "identity", _typed(self.identity, read, Caller))
         for name, key in _LISTS_OF_AWS.items():
-            found = getattr(self, name)
-            if _plain(found, Described):
-                force_setattr(self, name, replace(found, value=described(key, found.value)))
+            force_setattr(self, name, _typed(getattr(self, name), read_all, SHAPES[key]))
         for name, key in _BY_ARN_OF_AWS.items():
-            held = getattr(self, name)
-            if any(_plain(found, Described) for found in held.values()):
-                force_setattr(
-                    self,
-                    name,
-                    {
-                        arn: replace(found, value=described(key, found.value or ()))
-                        if found.seen
-                        else found
-                        for arn, found in held.items()
-                    },
-                )
+            held = getattr(self, name).items()
+            by_arn = {arn: _typed(found, read_all, SHAPES[key]) for arn, found in held}
+            force_setattr(self, name, by_arn)
 
 
-def _plain(found: Collected[Any], kind: type) -> bool:
-    """Whether a list holds plain JSON, not yet objects of `kind`."""
-    return bool(found.value) and not isinstance(next(iter(found.value or ())), kind)
+def _typed(found: Collected[Any], reads: Callable[[Any, Any], Any], kind: Any) -> Collected[Any]:
+    """Plain JSON as `reads` reads it as `kind`; what is typed already stays as it is."""
+    value = found.value
+    first = value[0] if isinstance(value, list | tuple) and value else value
+    if not value or isinstance(first, Thing):
+        return found
+    return replace(found, value=reads(kind, value))
 
 
 # --- evidence: kubernetes ------------------------------------------------------------------
@@ -267,33 +259,23 @@ class KubeEvidence(Struct, frozen=True):
     namespace: str | None = None  # --namespace: nothing outside of it was looked at
 
     def __post_init__(self) -> None:
-        if isinstance(self.server.value, dict):
-            server = read(ApiServer, self.server.value)
-            force_setattr(self, "server", replace(self.server, value=server))
-        if any(_plain(found, Object) for found in self.lists.values()):
-            lists = {key: _objects(key, found) for key, found in self.lists.items()}
-            force_setattr(self, "lists", lists)
-        if any(isinstance(found.value, dict) for found in self.objects.values()):
-            objects = {
-                key: replace(found, value=kubernetes_object(key.partition("@")[0], found.value))
-                if found.value
-                else found
-                for key, found in self.objects.items()
-            }
-            force_setattr(self, "objects", objects)
+        force_setattr(self, "server", _typed(self.server, read, ApiServer))
+        for name, reads in (("lists", read_all), ("objects", read)):
+            held = getattr(self, name).items()
+            by_key = {key: _typed(found, reads, kind_of(key)) for key, found in held}
+            force_setattr(self, name, by_key)
 
     def of(self, kind: type[K], namespace: str | None = None) -> Collected[tuple[K, ...]]:
         """The list of `kind` in `namespace`, or in all: `list` with its type."""
         return self.list(kind.plural, namespace)
 
     def every(self, kind: type[K]) -> list[K]:
-        """Each object of `kind` that was seen, cluster-wide or in single namespaces."""
-        return [
-            obj
-            for key, found in self.lists.items()
-            if key.partition("@")[0] == kind.plural and found.seen
-            for obj in found.get()
-        ]
+        """Every object of `kind` that was listed anywhere, each once."""
+        found: dict[tuple[str, str], K] = {}
+        for key, listed in self.lists.items():
+            if key.partition("@")[0] == kind.plural:
+                found.update((obj.key, obj) for obj in listed.or_else(()) or ())
+        return [*found.values()]
 
     def find(self, kind: type[K], namespace: str | None, name: str) -> Collected[K]:
         """One object of `kind`: `one` with its type."""
@@ -328,14 +310,6 @@ class KubeEvidence(Struct, frozen=True):
 # --- evidence: traefik ---------------------------------------------------------------------
 
 
-def _objects(key: str, found: Collected[tuple[Any, ...]]) -> Collected[tuple[Any, ...]]:
-    if not _plain(found, Object):
-        return found
-    resource = key.partition("@")[0]
-    read = (kubernetes_object(resource, item) for item in found.value or ())
-    return replace(found, value=tuple(item for item in read if item is not None))
-
-
 class LogLine(Struct, frozen=True):
     """One parsed log line (text or JSON, v2 or v3, klog, access log)."""
 
@@ -365,13 +339,9 @@ class Replica(Struct, frozen=True):
     previous_log: Collected[tuple[LogLine, ...]] = NOT_SELECTED
 
     def __post_init__(self) -> None:
-        if isinstance(self.overview.value, dict):
-            overview = of_traefik("overview", self.overview.value)
-            force_setattr(self, "overview", replace(self.overview, value=overview))
-        for name in ("entrypoints", "routers", "tcp_routers", "services", "middlewares"):
-            found = getattr(self, name)
-            if _plain(found, Thing):
-                force_setattr(self, name, replace(found, value=of_traefik(name, found.value)))
+        told = ("overview", "entrypoints", "routers", "tcp_routers", "services", "middlewares")
+        for name in told:
+            force_setattr(self, name, _typed(getattr(self, name), of_traefik, name))
 
 
 class TraefikEvidence(Struct, frozen=True):

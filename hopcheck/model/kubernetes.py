@@ -1,7 +1,8 @@
 """Kubernetes objects: core, apps, discovery, networking, Gateway API and Traefik's own kinds.
 
 What is declared here is what is kept of an object. Text that is "" and a list that is empty are
-absent, as Kubernetes has it, but where nil means something else (then the default is None).
+absent, as Kubernetes has it, but where nil means something else (then the default is None). What is
+compared as a whole and never read is a plain dict.
 """
 
 from __future__ import annotations
@@ -25,11 +26,15 @@ class Server(Thing, frozen=True):
     version: str = ""
 
 
+class ObjectReference(Thing, frozen=True):
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+
+
 class Owner(Thing, frozen=True):
     kind: str = ""
     name: str = ""
-    api_version: str = ""
-    uid: str = ""
     controller: bool = False
 
 
@@ -37,7 +42,6 @@ class Manager(Thing, frozen=True):
     """An entry of managedFields; `fields` is what is kept of its FieldsV1."""
 
     manager: str = ""
-    operation: str = ""
     time: str = ""
     subresource: str = ""
     fields_v1: dict[str, Any] | None = None
@@ -52,7 +56,6 @@ class Meta(Thing, frozen=True):
     annotations: Texts = field(default_factory=dict)
     creation_timestamp: str = ""
     deletion_timestamp: str = ""
-    generation: int | None = None
     resource_version: str = ""
     owner_references: tuple[Owner, ...] = ()
     managed_fields: tuple[Manager, ...] = ()
@@ -118,10 +121,6 @@ class TcpSocket(Thing, frozen=True):
     port: Port | None = None
 
 
-class Exec(Thing, frozen=True):
-    command: tuple[str, ...] = ()
-
-
 class Grpc(Thing, frozen=True):
     port: int | None = None
 
@@ -129,7 +128,7 @@ class Grpc(Thing, frozen=True):
 class ContainerProbe(Thing, frozen=True):
     http_get: HttpGet | None = None
     tcp_socket: TcpSocket | None = None
-    exec: Exec | None = None
+    exec: dict[str, Any] | None = None
     grpc: Grpc | None = None
     period_seconds: int | None = None
 
@@ -220,16 +219,9 @@ class PodSpec(Thing, frozen=True):
     init_containers: tuple[Container, ...] = ()
 
 
-class Waiting(Thing, frozen=True):
-    reason: str = ""
-    message: str = ""
+class StateDetails(Thing, frozen=True):
+    """Of any of a container's states: running has no reason, waiting no times."""
 
-
-class Running(Thing, frozen=True):
-    started_at: str = ""
-
-
-class Terminated(Thing, frozen=True):
     reason: str = ""
     message: str = ""
     exit_code: int | None = None
@@ -238,9 +230,9 @@ class Terminated(Thing, frozen=True):
 
 
 class ContainerState(Thing, frozen=True):
-    waiting: Waiting | None = None
-    running: Running | None = None
-    terminated: Terminated | None = None
+    waiting: StateDetails | None = None
+    running: StateDetails | None = None
+    terminated: StateDetails | None = None
 
 
 class ContainerStatus(Thing, frozen=True):
@@ -285,13 +277,8 @@ class Pod(Object, frozen=True):
         return any(c.type == "Ready" and c.status == "True" for c in self.status.conditions)
 
 
-class TemplateMeta(Thing, frozen=True):
-    labels: Texts = field(default_factory=dict)
-    annotations: Texts = field(default_factory=dict)
-
-
 class PodTemplate(Thing, frozen=True):
-    metadata: TemplateMeta = TemplateMeta()
+    metadata: Meta = Meta()
     spec: PodSpec = PodSpec()
 
 
@@ -308,12 +295,7 @@ class WorkloadSpec(Thing, frozen=True):
 class WorkloadStatus(Thing, frozen=True):
     replicas: int | None = None
     ready_replicas: int | None = None
-    available_replicas: int | None = None
-    updated_replicas: int | None = None
-    unavailable_replicas: int | None = None
     number_ready: int | None = None
-    desired_number_scheduled: int | None = None
-    observed_generation: int | None = None
     conditions: tuple[Condition, ...] = ()
 
 
@@ -345,8 +327,6 @@ class Taint(Thing, frozen=True):
 
 
 class NodeSpec(Thing, frozen=True):
-    pod_cidr: str = field(default="", name="podCIDR")
-    pod_cidrs: tuple[str, ...] = field(default=(), name="podCIDRs")
     provider_id: str = field(default="", name="providerID")
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
@@ -355,7 +335,6 @@ class NodeSpec(Thing, frozen=True):
 class NodeAddress(Thing, frozen=True):
     type: str = ""
     address: str = ""
-    value: str = ""
 
 
 class NodeStatus(Thing, frozen=True):
@@ -370,10 +349,6 @@ class Node(Object, frozen=True):
     status: NodeStatus = NodeStatus()
 
 
-class NamespaceSpec(Thing, frozen=True):
-    finalizers: tuple[str, ...] = ()
-
-
 class NamespaceStatus(Thing, frozen=True):
     phase: str = ""
 
@@ -381,16 +356,7 @@ class NamespaceStatus(Thing, frozen=True):
 class Namespace(Object, frozen=True):
     plural: ClassVar[str] = "namespaces"
 
-    spec: NamespaceSpec = NamespaceSpec()
     status: NamespaceStatus = NamespaceStatus()
-
-
-class InvolvedObject(Thing, frozen=True):
-    api_version: str = ""
-    kind: str = ""
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
 
 
 class EventSeries(Thing, frozen=True):
@@ -403,12 +369,11 @@ class Event(Object, frozen=True):
 
     plural: ClassVar[str] = "events"
 
-    involved_object: InvolvedObject = InvolvedObject()
+    involved_object: ObjectReference = ObjectReference()
     reason: str = ""
     message: str = ""
     type: str = ""
     count: int | None = None
-    first_timestamp: str = ""
     last_timestamp: str = ""
     event_time: str = ""
     series: EventSeries | None = None
@@ -418,7 +383,6 @@ class ConfigMap(Object, frozen=True):
     plural: ClassVar[str] = "configmaps"
 
     data: Texts = field(default_factory=dict)
-    binary_data: Texts = field(default_factory=dict)
 
 
 class Secret(Object, frozen=True):
@@ -490,20 +454,13 @@ class EndpointConditions(Thing, frozen=True):
     terminating: bool | None = None
 
 
-class TargetRef(Thing, frozen=True):
-    kind: str = ""
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-
-
 class Endpoint(Thing, frozen=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
     hostname: str = ""
     node_name: str = ""
     zone: str = ""
-    target_ref: TargetRef | None = None
+    target_ref: ObjectReference | None = None
 
 
 class EndpointPort(Thing, frozen=True):
@@ -659,11 +616,6 @@ class LoadBalancerRef(Thing, frozen=True):
     strategy: str = ""
 
 
-class TlsDomain(Thing, frozen=True):
-    main: str = ""
-    sans: tuple[str, ...] = ()
-
-
 class RouteTls(Thing, frozen=True):
     """TLS of an IngressRoute: that it is there, even empty, makes the routers TLS routers."""
 
@@ -672,11 +624,7 @@ class RouteTls(Thing, frozen=True):
     passthrough: bool = False
     options: Ref | None = None
     store: Ref | None = None
-    domains: tuple[TlsDomain, ...] = ()
-
-
-class RuleTls(Thing, frozen=True):
-    options: Ref | None = None
+    domains: tuple[dict[str, Any], ...] = ()
 
 
 class TraefikRule(Thing, frozen=True):
@@ -686,7 +634,7 @@ class TraefikRule(Thing, frozen=True):
     syntax: str = ""
     services: tuple[LoadBalancerRef, ...] = ()
     middlewares: tuple[Ref, ...] = ()
-    tls: RuleTls | None = None
+    tls: RouteTls | None = None  # of a single rule: its options alone
 
 
 class ParentRef(Thing, frozen=True):
@@ -774,48 +722,8 @@ class Chain(Thing, frozen=True):
     middlewares: tuple[Ref, ...] = ()
 
 
-class RedirectScheme(Thing, frozen=True):
-    scheme: str = ""
-    port: str = ""
-    permanent: bool = False
-
-
-class RedirectRegex(Thing, frozen=True):
-    regex: str = ""
-    replacement: str = ""
-    permanent: bool = False
-
-
-class SourceRange(Thing, frozen=True):
-    source_range: tuple[str, ...] = ()
-
-
-class Prefixes(Thing, frozen=True):
-    prefixes: tuple[str, ...] = ()
-
-
-class Regexes(Thing, frozen=True):
-    regex: tuple[str, ...] = ()
-
-
-class AddPrefix(Thing, frozen=True):
-    prefix: str = ""
-
-
-class ReplacePath(Thing, frozen=True):
-    path: str = ""
-
-
-class ReplacePathRegex(Thing, frozen=True):
-    regex: str = ""
-    replacement: str = ""
-
-
 class Headers(Thing, frozen=True):
     custom_request_headers: Texts = field(default_factory=dict)
-    custom_response_headers: Texts = field(default_factory=dict)
-    ssl_redirect: bool = False
-    allowed_hosts: tuple[str, ...] = ()
 
 
 S = TypeVar("S", bound=Thing)
@@ -900,24 +808,12 @@ class BackendRef(Thing, frozen=True):
     weight: int | None = None
 
 
-class PathMatch(Thing, frozen=True):
-    type: str = ""
-    value: str = ""
-
-
-class RouteMatch(Thing, frozen=True):
-    path: PathMatch | None = None
-    method: str = ""
-    headers: tuple[dict[str, Any], ...] = ()
-    query_params: tuple[dict[str, Any], ...] = ()
-
-
 class RouteFilter(Thing, frozen=True):
     type: str = ""
 
 
 class HTTPRouteRule(Thing, frozen=True):
-    matches: tuple[RouteMatch, ...] = ()
+    matches: tuple[dict[str, Any], ...] = ()
     filters: tuple[RouteFilter, ...] = ()
     backend_refs: tuple[BackendRef, ...] = ()
 
@@ -932,7 +828,6 @@ class HTTPRouteSpec(Thing, frozen=True):
 
 
 class RouteParent(Thing, frozen=True):
-    parent_ref: ParentRef = ParentRef()
     controller_name: str = ""
     conditions: tuple[Condition, ...] = ()
 
@@ -976,22 +871,10 @@ class GatewaySpec(Thing, frozen=True):
     listeners: tuple[GatewayListener, ...] = ()
 
 
-class ListenerStatus(Thing, frozen=True):
-    name: str = ""
-    conditions: tuple[Condition, ...] = ()
-
-
-class GatewayStatus(Thing, frozen=True):
-    addresses: tuple[NodeAddress, ...] = ()
-    conditions: tuple[Condition, ...] = ()
-    listeners: tuple[ListenerStatus, ...] = ()
-
-
 class Gateway(Object, frozen=True):
     plural: ClassVar[str] = "gateways"
 
     spec: GatewaySpec = GatewaySpec()
-    status: GatewayStatus = GatewayStatus()
 
 
 KINDS: dict[str, type[Object]] = {
@@ -1005,6 +888,11 @@ KINDS: dict[str, type[Object]] = {
 }  # fmt: skip
 
 
+def kind_of(key: str) -> type[Object]:
+    """The type of a resource: "pods", "pods@namespace", "configmaps@namespace/name"."""
+    return KINDS.get(key.partition("@")[0], Object)
+
+
 def kubernetes_object(resource: str, obj: Any) -> Object | None:
     """An object of `resource` (its plural), every field of its type; None where it is no object."""
-    return read(KINDS.get(resource, Object), obj)
+    return read(kind_of(resource), obj)

@@ -9,32 +9,17 @@ from msgspec.structs import replace
 from hopcheck.model.read import Thing, read, read_all
 
 
-class Counts(Thing, frozen=True):
-    total: int | None = None
-    warnings: int | None = None
-    errors: int | None = None
-
-
-class Protocol(Thing, frozen=True):
-    routers: Counts = Counts()
-    services: Counts = Counts()
-    middlewares: Counts = Counts()
-
-
 class Overview(Thing, frozen=True):
     """``/api/overview``."""
 
-    http: Protocol | None = None
-    tcp: Protocol | None = None
-    udp: Protocol | None = None
+    http: dict[str, Any] | None = None
+    tcp: dict[str, Any] | None = None
+    udp: dict[str, Any] | None = None
     providers: tuple[str, ...] = ()
-    features: dict[str, Any] | None = None
 
 
 class EntryPointRedirect(Thing, frozen=True):
     to: str = ""
-    scheme: str = ""
-    permanent: bool = False
     priority: int | None = None
 
 
@@ -56,8 +41,6 @@ class ListedEntryPoint(Thing, frozen=True):
     as_default: bool = False
     http: EntryPointHttp | None = None
     proxy_protocol: dict[str, Any] | None = None
-    forwarded_headers: dict[str, Any] | None = None
-    transport: dict[str, Any] | None = None
 
 
 class Loaded(Thing, frozen=True):
@@ -84,13 +67,11 @@ class Router(Loaded, frozen=True):
     priority: int | None = None
     middlewares: tuple[str, ...] = ()
     tls: RouterTls | None = None
-    observability: dict[str, Any] | None = None
 
 
 class Server(Thing, frozen=True):
     url: str = ""
     address: str = ""
-    fenced: bool = False
     weight: int | None = None
 
 
@@ -112,7 +93,6 @@ class WeightedParts(Thing, frozen=True):
 class LoadedService(Loaded, frozen=True):
     load_balancer: ServersLoadBalancer | None = None
     weighted: WeightedParts | None = None
-    server_status: dict[str, str] | None = None
 
 
 class LoadedMiddleware(Loaded, frozen=True):

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hopcheck.behaviour.traefik.dropped import passing_over
 from hopcheck.behaviour.traefik.gateway import gateway_routers, gateway_routes_for
 from hopcheck.behaviour.traefik.route import Backend, Excluded, Route, View
-from hopcheck.behaviour.traefik.routes import Scheme, Selection, candidates, leaves, select
+from hopcheck.behaviour.traefik.routes import (
+    Scheme,
+    Selection,
+    candidates,
+    leaves,
+    passing_over,
+    select,
+)
 from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.behaviour.traefik.static import StaticConfig
 from hopcheck.behaviour.traefik.version import parse_version

@@ -9,7 +9,7 @@ import msgspec
 
 from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME
 from hopcheck.behaviour.traefik.discovery import Instance
-from hopcheck.behaviour.traefik.upstream import scheme_to
+from hopcheck.behaviour.traefik.route import scheme_to
 from hopcheck.model import Collected, ErrorKind, Hop, KubeEvidence, Probe, Snapshot, Target
 from hopcheck.model.kubernetes import Endpoint, EndpointSlice, Node, Pod, Service, ServicePort
 from hopcheck.scene.chain import TraefikPort

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hopcheck.behaviour.aws.alb_rules import chosen_rule
 from hopcheck.behaviour.aws.loadbalancer import (
     Forward,
     Match,
+    chosen_rule,
     match_load_balancer,
     plain_name,
     target_groups_of,
@@ -23,10 +23,8 @@ from hopcheck.behaviour.aws.loadbalancer import (
 )
 from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import (
-    all_pods,
     node_ports_of,
     outside_names,
-    services,
 )
 from hopcheck.behaviour.traefik.discovery import (
     NODE_PORT_TYPES,
@@ -36,17 +34,16 @@ from hopcheck.behaviour.traefik.discovery import (
     traefik_container,
     traefik_services,
 )
-from hopcheck.behaviour.traefik.installed import installed_version
-from hopcheck.behaviour.traefik.reads import reads_route
 from hopcheck.behaviour.traefik.route import View
+from hopcheck.behaviour.traefik.routes import reads_route
 from hopcheck.behaviour.traefik.static import (
     EntryPoint,
     StaticConfig,
+    config_files,
     entry_points_of_api,
     static_config,
 )
-from hopcheck.behaviour.traefik.version import Version
-from hopcheck.behaviour.traefik.view import config_files
+from hopcheck.behaviour.traefik.version import Version, installed_version
 from hopcheck.model import NOT_SELECTED, Collected, Snapshot, Target
 from hopcheck.model.aws import Listener, LoadBalancer, TargetHealth
 from hopcheck.model.kubernetes import EndpointSlice, Node, Pod, Service
@@ -232,12 +229,12 @@ class Scene:
     @cached_property
     def pods(self) -> list[Pod]:
         """Every pod that was listed."""
-        return all_pods(self.kube)
+        return self.kube.every(Pod)
 
     @cached_property
     def services(self) -> list[Service]:
         """Every Service that was listed."""
-        return services(self.kube)
+        return self.kube.every(Service)
 
     @cached_property
     def instances(self) -> list[Instance]:
@@ -396,8 +393,7 @@ class Scene:
         container = traefik_container(pod)
         if container is None:
             return StaticConfig()
-        files = config_files(pod, container, self.kube)
-        return static_config(pod, container.name, files)
+        return static_config(pod, config_files(pod, container, self.kube))
 
     @cached_property
     def version(self) -> Version | None:

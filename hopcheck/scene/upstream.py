@@ -6,8 +6,7 @@ from functools import cached_property
 
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME, selects
-from hopcheck.behaviour.traefik.route import Backend
-from hopcheck.behaviour.traefik.upstream import scheme_to
+from hopcheck.behaviour.traefik.route import Backend, scheme_to
 from hopcheck.behaviour.traefik.version import uses_endpoint
 from hopcheck.model import Hop, ObjectRef, Probe, Words
 from hopcheck.model.kubernetes import EndpointSlice, Pod, Service, ServicePort

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from hopcheck.behaviour.traefik.installed import possible_versions
+from hopcheck.behaviour.traefik.version import possible_versions
 from hopcheck.model import Finding, Gap, Judgement, ObjectRef, Severity, Step, Why
 from hopcheck.scene.scene import Scene
 

@@ -73,7 +73,7 @@ def test_the_first_name_of_the_chain_decides():
 def test_an_alias_is_told_by_its_addresses(host, relation, missing, foreign):
     names = resolved(own=["10.0.1.5", "10.0.2.5"], other=["10.0.7.7"])
     match = match_load_balancer(["myapp.example.com"], host, BALANCERS, names)
-    assert match == Match(ARN, "addresses", relation, NAME, None, missing, foreign)
+    assert match == Match(ARN, "addresses", NAME, None, relation, missing, foreign)
 
 
 def test_a_complete_match_beats_a_larger_overlap():
@@ -112,7 +112,7 @@ def test_an_address_on_its_interface():
         ],
     )
     match = match_load_balancer(["a.b"], ["3.34.5.6"], BALANCERS, {}, interfaces)
-    assert match == Match(ARN, "interface", "subset", NAME, None, ("3.34.5.7",), ())
+    assert match == Match(ARN, "interface", NAME, None, "subset", ("3.34.5.7",), ())
     assert match_load_balancer(["a.b"], ["10.0.0.9"], BALANCERS, {}, interfaces) == Match()
 
 

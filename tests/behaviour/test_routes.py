@@ -4,17 +4,10 @@ from typing import Any
 
 import pytest
 
-from hopcheck.behaviour.kubernetes.selectors import label_matches
+from hopcheck.behaviour.kubernetes.objects import label_matches
 from hopcheck.behaviour.traefik.near import within
-from hopcheck.behaviour.traefik.routes import (
-    Backend,
-    Excluded,
-    Selection,
-    View,
-    candidates,
-    leaves,
-    select,
-)
+from hopcheck.behaviour.traefik.route import Backend, Excluded, View
+from hopcheck.behaviour.traefik.routes import Selection, candidates, leaves, select
 from hopcheck.behaviour.traefik.static import static_config
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.model import Collected, KubeEvidence, Why

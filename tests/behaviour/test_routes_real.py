@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from hopcheck.behaviour.traefik.routes import Route, View, candidates, select
+from hopcheck.behaviour.traefik.route import Route, View
+from hopcheck.behaviour.traefik.routes import candidates, select
 from hopcheck.behaviour.traefik.static import static_config
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.model import Collected, KubeEvidence

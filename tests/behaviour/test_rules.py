@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from hopcheck.behaviour.traefik.rule_syntax import RuleError
 from hopcheck.behaviour.traefik.rules import (
-    RuleError,
     hosts_in,
     looks_v2,
     matches,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hopcheck.behaviour.traefik.flags import command_line, parse_flags
-from hopcheck.behaviour.traefik.static import StaticConfig, static_config
+from hopcheck.behaviour.traefik.static import StaticConfig, config_files, static_config
 from hopcheck.behaviour.traefik.version import (
     Version,
     parse_version,
@@ -13,7 +13,6 @@ from hopcheck.behaviour.traefik.version import (
     uses_endpoint,
     version_of_image,
 )
-from hopcheck.behaviour.traefik.view import config_files
 from hopcheck.model import Collected, KubeEvidence, Why
 from hopcheck.model.kubernetes import EndpointConditions, Pod
 from tests.objects import made
@@ -69,36 +68,22 @@ def pod(
 def test_arguments_of_the_chart() -> None:
     config = static_config(pod(CHART))
     assert config.known
-    assert config.source == "arguments"
     assert set(config.entry_points) == {"metrics", "traefik", "web", "webSecure", "dns"}
     web, secure = config.entry_points["web"], config.entry_points["webSecure"]
     assert (web.host, web.port, web.protocol, web.tls) == ("", 8000, "tcp", False)
-    assert (web.redirect_to, web.redirect_scheme, web.redirect_permanent) == (
-        "webSecure",
-        "https",
-        False,
-    )
-    assert (secure.port, secure.tls, secure.tls_cert_resolver) == (8443, True, "le")
+    assert web.redirect_to == "webSecure"
+    assert (secure.port, secure.tls) == (8443, True)
     assert secure.proxy_protocol
-    assert secure.proxy_protocol_trusted == ("10.0.0.0/8", "192.168.0.0/16")
     assert not web.proxy_protocol
     assert config.entry_points["dns"].protocol == "udp"
     assert config.default_entry_points(Version(3, 1)) == ("metrics", "web", "webSecure")
     assert config.ingress.enabled
     assert config.ingress.ingress_class == "public"
     assert config.ingress.namespaces == ("a", "b", "c")
-    assert config.ingress.allow_empty_services
     assert config.crd.enabled
     assert config.crd.ingress_class == ""
-    assert (config.api, config.api_insecure, config.api_dashboard, config.ping) == (
-        True,
-        False,
-        True,
-        True,
-    )
-    assert config.metrics_entry_point == "metrics"
-    assert (config.log_level, config.log_format, config.log_file) == ("INFO", "json", None)
-    assert config.access_log
+    assert (config.api_insecure, config.ping) == (False, True)
+    assert (config.log_level, config.log_file) == ("INFO", None)
     assert config.cert_resolvers == ("le",)
     assert (config.unknown, config.ignored, config.doubtful) == ((), (), ())
 
@@ -120,7 +105,6 @@ def test_as_default_counts_from_v3_on() -> None:
 def test_defaults_without_any_setting() -> None:
     config = static_config(pod([]))
     assert config.known
-    assert config.source == "defaults"
     assert {n: e.port for n, e in config.entry_points.items()} == {"http": 80}
     assert not config.ingress.enabled
     assert not config.crd.enabled
@@ -202,12 +186,11 @@ def test_environment_only_without_arguments() -> None:
         {"name": "TRAEFIK_SERVICE_HOST", "value": "10.0.0.1"},
     ]
     config = static_config(pod(env=env))
-    assert config.source == "environment"
     assert (config.entry_points["web"].host, config.entry_points["web"].port) == ("127.0.0.1", 81)
     assert config.ingress.enabled
     assert config.unknown == ()
     beside = static_config(pod(["--ping"], env=env))
-    assert beside.source == "arguments"
+    assert beside.ping
     assert not beside.ingress.enabled
     hidden = [{"name": "TRAEFIK_API_INSECURE", "valueFrom": {"secretKeyRef": {}}}]
     assert not static_config(pod(env=hidden)).known
@@ -229,22 +212,23 @@ TOML = '[entryPoints.web]\naddress = ":80"\n[providers.kubernetesIngress]\nnames
 
 
 def test_file_beats_arguments() -> None:
-    config = static_config(pod(["--configFile=/c/t.yml", "--api"]), files={"/c/t.yml": YAML})
-    assert (config.source, config.source_detail) == ("file", "/c/t.yml")
+    config = static_config(
+        pod(["--configFile=/c/t.yml", "--api.insecure"]), files={"/c/t.yml": YAML}
+    )
     secure = config.entry_points["webSecure"]
     assert (secure.host, secure.port, secure.tls) == ("::", 443, True)
     assert secure.middlewares == ("a@file", "b@file")
     assert config.crd.allow_cross_namespace
     assert config.ingress.label_selector == "tier=public"
     assert config.ping
-    assert not config.api
+    assert not config.api_insecure
     assert config.cert_resolvers == ("le",)
     assert config.unknown == ()
 
 
 def test_file_at_its_default_place_beats_arguments() -> None:
-    config = static_config(pod(["--api"]), files={"/etc/traefik/traefik.toml": TOML})
-    assert config.source == "file"
+    config = static_config(pod(["--api.insecure"]), files={"/etc/traefik/traefik.toml": TOML})
+    assert not config.api_insecure
     assert config.ingress.namespaces == ("a", "b")
 
 
@@ -306,7 +290,7 @@ def test_view_reads_mounted_files() -> None:
     denied = KubeEvidence(objects={"configmaps@ns/cm": Collected(why=Why.DENIED)})
     unread = config_files(mounted, mounted.spec.containers[1], denied)
     assert not static_config(mounted, files=unread).known
-    assert static_config(Pod()) == StaticConfig(source_detail="no container runs Traefik")
+    assert static_config(Pod()) == StaticConfig()
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,8 @@
 import pytest
 
 from hopcheck.behaviour.traefik.logs import moment, overtaken, parse_line
-from hopcheck.behaviour.traefik.route import Backend, Route
+from hopcheck.behaviour.traefik.route import Backend, Route, scheme_to, transport_of
 from hopcheck.behaviour.traefik.static import static_config
-from hopcheck.behaviour.traefik.upstream import scheme_to, transport_of
 from hopcheck.model.kubernetes import Pod, Service, ServicePort
 from hopcheck.scene.probes import other_scheme_targets
 from tests.objects import made

@@ -68,7 +68,6 @@ def test_who_when_and_what_without_the_status() -> None:
     assert managed(prune("services", SERVICE)) == [
         {
             "manager": "kubectl-client-side-apply",
-            "operation": "Update",
             "time": "2026-02-25T02:00:00Z",
             "fields": {
                 "f:metadata": {"f:annotations": {".": {}}},
@@ -77,7 +76,6 @@ def test_who_when_and_what_without_the_status() -> None:
         },
         {
             "manager": "kubectl-edit",
-            "operation": "Update",
             "time": "2026-02-25T03:00:00Z",
             "fields": {"f:spec": {"f:ports": {'k:{"port":80}': {"f:targetPort": {}}}}},
         },

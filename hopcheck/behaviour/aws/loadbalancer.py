@@ -1,4 +1,4 @@
-"""From a host name to its AWS load balancer, and from a listener to its target groups.
+"""From a host name to its AWS load balancer, and from a listener by its rules to target groups.
 
 Load balancers, listeners, rules, target groups and interfaces are in the AWS APIs' own shapes.
 """
@@ -13,7 +13,6 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hopcheck.behaviour.aws.alb_rules import priority
 from hopcheck.model import Collected
 from hopcheck.model.aws import (
     Action,
@@ -22,7 +21,8 @@ from hopcheck.model.aws import (
     ListenerRule,
     LoadBalancer,
     NetworkInterface,
-    PrivateAddress,
+    RuleCondition,
+    Values,
 )
 from hopcheck.model.kubernetes import Node
 
@@ -87,9 +87,9 @@ class Match(Struct, frozen=True):
 
     arn: str | None = None
     how: How = "none"
-    relation: Relation = "unknown"
     name: str | None = None  # the load balancer's DNS name, lower case
     zone: str | None = None  # the CNAME names one zone of it
+    relation: Relation = "unknown"
     missing: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
 
@@ -214,16 +214,8 @@ def _match(
         own, zone = balancer_name(name)
         balancer = by_name.get(own)
         if balancer is not None and own:
-            relation, missing, foreign = compare(host, _known(names, own))
-            return Match(
-                arn=balancer.load_balancer_arn,
-                how="cname",
-                relation=relation,
-                name=own,
-                zone=zone,
-                missing=missing,
-                foreign=foreign,
-            )
+            met = compare(host, _known(names, own))
+            return Match(balancer.load_balancer_arn, "cname", own, zone, *met)
     return _by_addresses(host, by_name, names) or _by_interface(
         host, load_balancers, network_interfaces
     )
@@ -265,15 +257,8 @@ def _by_addresses(
             continue
         rank = (not foreign, shared - len(missing))
         if best is None or rank > best[0]:
-            match = Match(
-                arn=balancer.load_balancer_arn,
-                how="addresses",
-                relation=relation,
-                name=name,
-                missing=missing,
-                foreign=foreign,
-            )
-            best = rank, match
+            arn = balancer.load_balancer_arn
+            best = rank, Match(arn, "addresses", name, None, relation, missing, foreign)
     return best[1] if best else None
 
 
@@ -296,18 +281,11 @@ def _by_interface(
                     if other.description == interface.description
                     for address in interface_addresses(other)
                 ]
-                relation, missing, foreign = _compare_interface(host, theirs)
-                name = plain_name(balancer.dns_name)
-                return Match(arn, "interface", relation, name, None, missing, foreign)
+                # An interface has a private and a public address, the host one of them.
+                private = {_is_private(address) for address in host}
+                met = compare(host, (a for a in theirs if _is_private(a) in private))
+                return Match(arn, "interface", plain_name(balancer.dns_name), None, *met)
     return Match()
-
-
-def _compare_interface(
-    host: set[str], theirs: Iterable[str]
-) -> tuple[Relation, tuple[str, ...], tuple[str, ...]]:
-    """As `compare`; an interface has a private and a public address, the host one of them."""
-    private = {_is_private(address) for address in host}
-    return compare(host, (a for a in theirs if _is_private(a) in private))
 
 
 def _is_private(address: str) -> bool:
@@ -320,8 +298,7 @@ def _is_private(address: str) -> bool:
 def interface_addresses(interface: NetworkInterface) -> tuple[str, ...]:
     """All addresses of a network interface: private, public (by association) and IPv6."""
     found: list[str] = []
-    entries: list[NetworkInterface | PrivateAddress] = [interface]
-    for entry in (*entries, *interface.private_ip_addresses):
+    for entry in (interface, *interface.private_ip_addresses):
         found.append(entry.private_ip_address)
         found.append(entry.association.public_ip if entry.association else "")
     found += [entry.ipv6_address for entry in interface.ipv6_addresses]
@@ -347,6 +324,44 @@ def which_listener(listeners: Iterable[Listener], port: int) -> Listener | None:
     return next(iter(streams), None)
 
 
+def _pattern(text: str) -> re.Pattern[str]:
+    # ALB wildcards: * is any run of characters, ? is exactly one.
+    parts = {"*": ".*", "?": "."}
+    return re.compile("".join(parts.get(c, re.escape(c)) for c in text), re.DOTALL)
+
+
+def _holds(condition: RuleCondition, host: str, path: str) -> bool:
+    field = condition.field
+    if field == "host-header":
+        values = _values(condition, condition.host_header_config)
+        return any(_pattern(value.lower()).fullmatch(host.lower()) for value in values)
+    if field == "path-pattern":
+        values = _values(condition, condition.path_pattern_config)
+        return any(_pattern(value).fullmatch(path.partition("?")[0]) for value in values)
+    if field == "http-request-method":
+        methods = condition.http_request_method_config
+        return methods is not None and "GET" in methods.values
+    # Headers, query strings and source addresses: a plain request is taken not to match.
+    return False
+
+
+def _values(condition: RuleCondition, config: Values | None) -> tuple[str, ...]:
+    return (config.values if config is not None else ()) or condition.values
+
+
+def _priority(rule: ListenerRule) -> int:
+    """The place of a rule in the order of evaluation; the default rule is the last."""
+    return int(rule.priority) if rule.priority.isdecimal() else 2**31
+
+
+def chosen_rule(rules: Iterable[ListenerRule], host: str, path: str) -> ListenerRule | None:
+    """The first rule, by priority, whose conditions all hold; the default rule matches all."""
+    for rule in sorted(rules, key=_priority):
+        if rule.is_default or all(_holds(condition, host, path) for condition in rule.conditions):
+            return rule
+    return None
+
+
 def target_groups_of(listener: Listener, rules: Iterable[ListenerRule] = ()) -> tuple[Forward, ...]:
     """The target groups that a listener forwards to, by its rules and its default action.
 
@@ -354,8 +369,7 @@ def target_groups_of(listener: Listener, rules: Iterable[ListenerRule] = ()) -> 
     application load balancer lists as well, is not repeated. Weight 0 receives nothing.
     """
     found: list[Forward] = []
-    ordered = sorted((rule for rule in rules if not rule.is_default), key=priority)
-    for rule in ordered:
+    for rule in sorted((rule for rule in rules if not rule.is_default), key=_priority):
         found += _forwards(rule.actions, rule.rule_arn)
     return (*found, *_forwards(listener.default_actions, None))
 

@@ -20,7 +20,6 @@ from hopcheck.model.kubernetes import (
     Object,
     Pod,
     Service,
-    TemplateMeta,
     Workload,
 )
 
@@ -69,10 +68,8 @@ class Labelled:
                 self._by_label.setdefault((obj.namespace, key, value), []).append(obj)
 
     def _labels(self, obj: Any) -> Mapping[str, str]:
-        found: Meta | TemplateMeta = obj.metadata
-        if isinstance(obj, Workload):
-            found = obj.spec.template.metadata
-        return found.labels
+        meta: Meta = obj.spec.template.metadata if isinstance(obj, Workload) else obj.metadata
+        return meta.labels
 
     def selected(self, namespace: str, selector: Mapping[str, str]) -> list[Any]:
         """What the selector picks; nothing for an empty one."""

@@ -91,11 +91,6 @@ def names_host(pattern: str, host: str, *, labels: int | None = 1) -> bool:
     return rest not in ("", host) and (labels is None or rest.count(".") < labels)
 
 
-def wildcard_labels(route: Object) -> int | None:
-    """For how many labels a wildcard of the route stands; None: one or more."""
-    return None if isinstance(route, HTTPRoute) else 1
-
-
 class RouteIndex(Generic[R]):
     """Routes of one kind by the hosts that they name: found without looking at each."""
 
@@ -113,7 +108,8 @@ class RouteIndex(Generic[R]):
         parent = host.partition(".")[2]
         while parent:
             for place in self._by_host.get(f"*.{parent}", ()):
-                if names_host(f"*.{parent}", host, labels=wildcard_labels(self.routes[place])):
+                labels = None if isinstance(self.routes[place], HTTPRoute) else 1
+                if names_host(f"*.{parent}", host, labels=labels):
                     places.add(place)
             parent = parent.partition(".")[2]
         return sorted(places)

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
 
 from hopcheck.behaviour.aws.loadbalancer import plain_name
-from hopcheck.model import KubeEvidence
-from hopcheck.model.kubernetes import Object, Pod, Service
+from hopcheck.model.kubernetes import Pod, Service
 
-
-def all_pods(kube: KubeEvidence) -> list[Pod]:
-    """Every pod that was listed anywhere, each once."""
-    return _listed_anywhere(kube, "pods")
-
-
-def services(kube: KubeEvidence) -> list[Service]:
-    """Every Service that was listed anywhere, each once."""
-    return _listed_anywhere(kube, "services")
-
-
-def _listed_anywhere(kube: KubeEvidence, resource: str) -> list[Any]:
-    found: dict[tuple[str, str], Object] = {}
-    for key, listed in kube.lists.items():
-        if key.partition("@")[0] == resource:
-            for obj in listed.or_else(()) or ():
-                found[obj.key] = obj
-    return list(found.values())
+_SET = re.compile(r"^(?P<key>[^\s!=,()]+)\s+(?P<op>in|notin)\s+\((?P<values>[^)]*)\)$")
+_EQUAL = re.compile(r"^(?P<key>[^\s!=,()]+)\s*(?P<op>==|=|!=)\s*(?P<value>[^\s!=,()]*)$")
+_EXISTS = re.compile(r"^(?P<no>!?)\s*(?P<key>[^\s!=,()]+)$")
 
 
 def outside_names(service: Service) -> list[str]:
@@ -47,4 +32,32 @@ def named_port(pod: Pod | None, name: str) -> int | None:
         for port in container.ports:
             if port.name == name:
                 return port.container_port
+    return None
+
+
+def label_matches(selector: str, labels: Mapping[str, str]) -> bool | None:
+    """Whether `labels` satisfy `selector` ("a=b,c in (d,e),!f"); None: it cannot be read.
+
+    An empty selector takes everything. `!=` and `notin` hold where the label is absent.
+    """
+    for part in re.split(r",(?![^(]*\))", selector):
+        text = part.strip()
+        if text:
+            answer = _one(text, labels)
+            if not answer:
+                return answer
+    return True
+
+
+def _one(text: str, labels: Mapping[str, str]) -> bool | None:
+    found = _SET.match(text)
+    if found:
+        values = {value.strip() for value in found["values"].split(",")}
+        return (labels.get(found["key"]) in values) == (found["op"] == "in")
+    found = _EQUAL.match(text)
+    if found:
+        return (labels.get(found["key"]) == found["value"]) == (found["op"] != "!=")
+    found = _EXISTS.match(text)
+    if found:
+        return (found["key"] in labels) != bool(found["no"])
     return None

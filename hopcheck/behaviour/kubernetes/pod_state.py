@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import has_text, text
-from hopcheck.model.kubernetes import ContainerProbe, Pod, PodStatus, Terminated, Waiting
+from hopcheck.model.kubernetes import ContainerProbe, Pod, PodStatus, StateDetails
 
 # The worst first: a pod of several containers is named by its worst one.
 _REASONS = (
@@ -148,9 +148,9 @@ def _containers(status: PodStatus) -> list[tuple[str, str]]:
     for one in (*status.init_container_statuses, *status.container_statuses):
         if one.ready:
             continue
-        waiting = one.state.waiting or Waiting()
-        ended = one.state.terminated or Terminated()
-        last = one.last_state.terminated or Terminated()
+        waiting = one.state.waiting or StateDetails()
+        ended = one.state.terminated or StateDetails()
+        last = one.last_state.terminated or StateDetails()
         killed = "OOMKilled" in (ended.reason, last.reason)
         code = ended.exit_code if last.exit_code is None else last.exit_code
         said = waiting.message or last.message

@@ -160,7 +160,8 @@ def instances(services: Iterable[Service], pods: Iterable[Pod]) -> list[Instance
     """
     groups: dict[tuple[str, str, str], list[Pod]] = {}
     everything = list(pods)
-    for pod in traefik_pods(everything):
+    traefiks = traefik_pods(everything)
+    for pod in traefiks:
         groups.setdefault((pod.namespace, *workload_of(pod)), []).append(pod)
     known = list(services)
     by_key = {service.key: service for service in known}
@@ -170,9 +171,7 @@ def instances(services: Iterable[Service], pods: Iterable[Pod]) -> list[Instance
         here = [key for key in candidates if key[0] == namespace]
         picked = [k for k in here if any(selects(by_key[k], pod) for pod in members)]
         # Candidates that select another instance's pods are that instance's.
-        loose = [
-            k for k in here if k not in picked and not _selects_any(by_key[k], groups.values())
-        ]
+        loose = [k for k in here if not any(selects(by_key[k], pod) for pod in traefiks)]
         names = tuple(key[1] for key in (*picked, *loose))
         members.sort(key=lambda pod: pod.key)
         result.append(Instance(namespace, kind, name, tuple(members), names))
@@ -194,10 +193,6 @@ def joined(found: Sequence[Instance], pods: Iterable[Pod]) -> Instance | None:
     return Instance(
         first.namespace, first.kind, first.name, tuple(every), tuple(dict.fromkeys(names))
     )
-
-
-def _selects_any(service: Service, groups: Iterable[list[Pod]]) -> bool:
-    return any(selects(service, pod) for group in groups for pod in group)
 
 
 def entry_point_port(container: Container, name: str) -> int | None:

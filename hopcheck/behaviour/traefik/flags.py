@@ -161,21 +161,19 @@ def _is_list(key: str) -> bool:
     )
 
 
-def from_environment(variables: Iterable[Env]) -> tuple[dict[str, str], list[str]]:
-    """TRAEFIK_* variables as keys, and the names of those whose value is not in the pod's spec."""
+def from_environment(variables: Iterable[Env]) -> dict[str, str] | None:
+    """TRAEFIK_* variables as keys; None where the value of one is not in the pod's spec."""
     values: dict[str, str] = {}
-    unseen: list[str] = []
     for variable in variables:
         name = variable.name
         root = name.removeprefix("TRAEFIK_").partition("_")[0].lower()
         if not name.startswith("TRAEFIK_") or root not in ROOTS:
             continue
         if not variable.value and variable.value_from is not None:
-            unseen.append(name)
-            continue
+            return None
         key = name.removeprefix("TRAEFIK_").lower().replace("_", ".")
         values[key] = variable.value
-    return values, unseen
+    return values
 
 
 ROOTS = frozenset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hopcheck.behaviour.kubernetes.hosts import names_host
+from hopcheck.behaviour.traefik.rule_syntax import Protocol
 from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.model import KubeEvidence, Replica
@@ -50,20 +51,14 @@ def gateway_routers(
     """
     found: dict[str, None] = {}
     for replica in replicas:
-        http, tcp = replica.routers.or_else(()) or (), replica.tcp_routers.or_else(()) or ()
-        for protocol, routers in (("http", http), ("tcp", tcp)):
-            for router in routers:
+        for http, listed in ((True, replica.routers), (False, replica.tcp_routers)):
+            protocol: Protocol = "http" if http else "tcp"
+            for router in listed.or_else(()) or ():
                 if router.provider != PROVIDER or router.status == "disabled":
                     continue
-                rule = router.rule
-                if entry_point in router.using and matches(
-                    rule,
-                    host,
-                    path,
-                    version=version,
-                    protocol="tcp" if protocol == "tcp" else "http",
-                ):
-                    found[f"router {router.get('name')}"] = None
+                fits = matches(router.rule, host, path, version=version, protocol=protocol)
+                if entry_point in router.using and fits:
+                    found[f"router {router.name}"] = None
     return tuple(found)
 
 

@@ -6,14 +6,26 @@ Source: pkg/provider/kubernetes/ingress/kubernetes.go of github.com/traefik/trae
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
-from hopcheck.behaviour.kubernetes.selectors import label_matches
+from msgspec import Struct
+
+from hopcheck.behaviour.kubernetes.objects import label_matches
+from hopcheck.behaviour.kubernetes.references import PREFIX
 from hopcheck.behaviour.traefik import version as versions
-from hopcheck.behaviour.traefik.annotations import PREFIX, Annotations, read_annotations
 from hopcheck.behaviour.traefik.regexp import quote_meta
-from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Route, View, entry_points
-from hopcheck.behaviour.traefik.rules import RuleError, parse, priority
+from hopcheck.behaviour.traefik.route import (
+    Backend,
+    Excluded,
+    Exclusion,
+    Route,
+    View,
+    entry_points,
+    syntax_of,
+    unreadable,
+)
+from hopcheck.behaviour.traefik.rules import priority
 from hopcheck.behaviour.traefik.static import Provider
 from hopcheck.behaviour.traefik.version import Syntax
 from hopcheck.model import Collected
@@ -29,7 +41,62 @@ from hopcheck.model.kubernetes import (
 CONTROLLER = "traefik.io/ingress-controller"
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 _LEGACY_CLASS = "traefik"
+_TRUE = frozenset({"", "true"})
+_FIELDS = re.compile(
+    r"^router\.(?:pathmatcher|entrypoints|middlewares|priority|rulesyntax|tls|tls\.options"
+    r"|tls\.certresolver|tls\.domains\.\d+\.(?:main|sans)|tls\.domains\[\d+\]\.(?:main|sans)"
+    r"|observability|observability\.(?:accesslogs|metrics|tracing|traceverbosity))$"
+)
 _LOWEST = -(2**31)  # math.MinInt32, the default backend's priority
+
+
+class Annotations(Struct, frozen=True):
+    """An Ingress's router annotations, decoded."""
+
+    entry_points: tuple[str, ...] = ()
+    middlewares: tuple[str, ...] = ()
+    priority: int = 0
+    path_matcher: str = ""
+    rule_syntax: str = ""
+    tls: bool = False
+    tls_options: str | None = None
+    cert_resolver: str | None = None
+    bad: tuple[str, ...] = ()  # keys for which Traefik drops the Ingress
+
+
+def read_annotations(annotations: Mapping[str, str]) -> Annotations:
+    """Decode ``traefik.ingress.kubernetes.io/router.*``; field names are case-insensitive."""
+    own: dict[str, str] = {}
+    bad: list[str] = []
+    for key, value in annotations.items():
+        name = key.removeprefix(PREFIX).lower()
+        if not key.startswith(PREFIX) or not name.startswith("router."):
+            continue
+        own[name] = str(value)
+        if not _FIELDS.match(name):
+            bad.append(key)
+    try:
+        rank = int(own.get("router.priority") or 0)
+    except ValueError:
+        rank = 0
+        bad.append(f"{PREFIX}router.priority")
+    tls = any(name == "router.tls" or name.startswith("router.tls.") for name in own)
+    return Annotations(
+        entry_points=_list(own.get("router.entrypoints")),
+        middlewares=_list(own.get("router.middlewares")),
+        priority=rank,
+        path_matcher=own.get("router.pathmatcher", ""),
+        rule_syntax=own.get("router.rulesyntax", ""),
+        # paerser: a value other than "true" switches the section off, whatever stands below it
+        tls=tls and own.get("router.tls", "").lower() in _TRUE,
+        tls_options=own.get("router.tls.options") or None,
+        cert_resolver=own.get("router.tls.certresolver") or None,
+        bad=tuple(bad),
+    )
+
+
+def _list(value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",")) if value else ()
 
 
 def class_exclusion(
@@ -79,33 +146,18 @@ def class_exclusion(
 
 def filter_exclusions(obj: Object, provider: Provider, key: str) -> list[Exclusion]:
     """Why provider, namespace or labels keep Traefik from reading the object."""
-    meta = obj.metadata
+    setting, namespace, labels = f"providers.{key}", obj.namespace, obj.metadata.labels
     out = []
     if not provider.enabled:
-        out.append(Exclusion(Excluded.PROVIDER_DISABLED, "", setting=f"providers.{key}"))
-    namespace = meta.namespace
+        out.append(Exclusion(Excluded.PROVIDER_DISABLED, "", setting=setting))
     if provider.namespaces and namespace not in provider.namespaces:
-        out.append(
-            Exclusion(
-                Excluded.NAMESPACE_FILTERED,
-                "metadata.namespace",
-                namespace,
-                ",".join(provider.namespaces),
-                f"providers.{key}.namespaces",
-            )
-        )
-    labels = meta.labels
+        reason, wanted = Excluded.NAMESPACE_FILTERED, ",".join(provider.namespaces)
+        place = "metadata.namespace"
+        out.append(Exclusion(reason, place, namespace, wanted, f"{setting}.namespaces"))
     if label_matches(provider.label_selector, labels) is False:
+        reason, wanted = Excluded.LABEL_FILTERED, provider.label_selector
         shown = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-        out.append(
-            Exclusion(
-                Excluded.LABEL_FILTERED,
-                "metadata.labels",
-                shown,
-                provider.label_selector,
-                f"providers.{key}.labelselector",
-            )
-        )
+        out.append(Exclusion(reason, "metadata.labels", shown, wanted, f"{setting}.labelselector"))
     return out
 
 
@@ -147,19 +199,14 @@ def ingress_routes(
     ingress: Ingress, view: View, classes: Collected[tuple[IngressClass, ...]]
 ) -> list[Route]:
     """The routes of one Ingress in one Traefik, excluded ones with their reasons."""
-    meta, spec = ingress.metadata, ingress.spec
-    notes = read_annotations(meta.annotations)
-    excluded, uncertain = _object_exclusions(ingress, view, classes, notes)
-    common = _Common(ingress, view, notes, excluded, uncertain)
-    rules = spec.rules
+    common = _Common(ingress, view, classes)
+    rules = ingress.spec.rules
     routes = [route for at, rule in enumerate(rules) for route in _rule_routes(common, at, rule)]
-    default = spec.default_backend
+    default = ingress.spec.default_backend
     if default:
         why = [Exclusion(Excluded.DEFAULT_BACKEND_IGNORED, "spec.defaultBackend")] if rules else []
         rule = f"PathPrefix({_quote('/', view)})"
-        routes.append(
-            common.route("spec.defaultBackend", rule, "v3", default, why, default_backend=True)
-        )
+        routes.append(common.route("spec.defaultBackend", rule, default, why, default_backend=True))
     return _last_of_each(routes)
 
 
@@ -173,44 +220,29 @@ def _object_exclusions(
     why, told = class_exclusion(ingress, classes, provider)
     if why is not None:
         excluded.append(why)
-    excluded += [
-        Exclusion(
-            Excluded.BAD_ANNOTATION,
-            f"metadata.annotations[{key}]",
-            ingress.metadata.annotations.get(key, ""),
-        )
-        for key in notes.bad
-    ]
-    namespace = ingress.namespace
-    allowed = provider.cross_provider_namespaces
-    if (
-        allowed is not None
-        and namespace not in allowed
-        and (notes.middlewares or notes.tls_options)
-    ):
+    for key in notes.bad:
+        written = ingress.metadata.annotations.get(key, "")
+        excluded.append(Exclusion(Excluded.BAD_ANNOTATION, f"metadata.annotations[{key}]", written))
+    namespace, allowed = ingress.namespace, provider.cross_provider_namespaces
+    refers = notes.middlewares or notes.tls_options
+    if allowed is not None and namespace not in allowed and refers:
         name = "router.middlewares" if notes.middlewares else "router.tls.options"
-        excluded.append(
-            Exclusion(
-                Excluded.CROSS_PROVIDER,
-                f"metadata.annotations[{PREFIX}{name}]",
-                namespace,
-                ",".join(allowed),
-                "providers.kubernetesingress.crossprovidernamespaces",
-            )
-        )
+        place = f"metadata.annotations[{PREFIX}{name}]"
+        setting = "providers.kubernetesingress.crossprovidernamespaces"
+        reason, wanted = Excluded.CROSS_PROVIDER, ",".join(allowed)
+        excluded.append(Exclusion(reason, place, namespace, wanted, setting))
     return excluded, () if told else ("ingressclasses",)
 
 
 def _rule_routes(common: _Common, at: int, rule: IngressHostRule) -> list[Route]:
     field = f"spec.rules[{at}]"
     host = rule.host
-    syntax = common.syntax
-    hosts = [host_rule(host, common.view, syntax)] if host else []
+    hosts = [host_rule(host, common.view, common.syntax)] if host else []
     http = rule.http
     if not http or not http.paths:
         why = [Exclusion(Excluded.NO_HTTP, f"{field}.http")]
         backend = IngressBackend()
-        return [common.route(field, " && ".join(hosts), syntax, backend, why, host=host)]
+        return [common.route(field, " && ".join(hosts), backend, why, host=host)]
     routes = []
     for number, each in enumerate(http.paths):
         path, kind = each.path, each.path_type
@@ -219,7 +251,6 @@ def _rule_routes(common: _Common, at: int, rule: IngressHostRule) -> list[Route]
             common.route(
                 f"{field}.http.paths[{number}]",
                 " && ".join([*hosts, *([text] if text else [])]),
-                syntax,
                 each.backend,
                 [],
                 host=host,
@@ -242,33 +273,18 @@ class _Common:
     """What all routes of one Ingress share."""
 
     def __init__(
-        self,
-        ingress: Ingress,
-        view: View,
-        notes: Annotations,
-        excluded: list[Exclusion],
-        uncertain: tuple[str, ...],
+        self, ingress: Ingress, view: View, classes: Collected[tuple[IngressClass, ...]]
     ) -> None:
+        notes = read_annotations(ingress.metadata.annotations)
         self.ingress, self.view, self.notes = ingress, view, notes
-        self.excluded, self.uncertain = excluded, uncertain
-        self.syntax = self._syntax()
-
-    def _syntax(self) -> Syntax:
-        own = (
-            self.notes.rule_syntax if versions.has_rule_syntax_annotation(self.view.version) else ""
-        )
-        default = versions.rule_syntax(self.view.version)
-        if default == "v2":
-            return "v2"
-        if own:
-            return "v2" if own == "v2" else "v3"
-        return self.view.static.default_rule_syntax or default
+        self.excluded, self.uncertain = _object_exclusions(ingress, view, classes, notes)
+        noted = versions.has_rule_syntax_annotation(view.version)
+        self.syntax = syntax_of(notes.rule_syntax if noted else "", view)
 
     def route(
         self,
         field: str,
         rule: str,
-        syntax: Syntax,
         backend: IngressBackend,
         why: list[Exclusion],
         *,
@@ -284,27 +300,15 @@ class _Common:
         backends, wrong = _backends(backend, meta.namespace, place)
         excluded = [*self.excluded, *why, *([] if why else wrong)]
         uncertain = self.uncertain
-        if versions.rule_syntax(view.version) == "v2":
-            syntax = "v2"
+        # The rule of a default backend is Traefik's own, in the syntax of its version.
+        syntax = versions.rule_syntax(view.version) if default_backend else self.syntax
         if not why:
-            try:
-                parse(rule, syntax)
-            except RuleError as error:
-                if error.problem == "too_large":
-                    uncertain = (*uncertain, "rule")
-                else:
-                    excluded.append(Exclusion(Excluded.PARSE_ERROR, field, rule, str(error)))
-        points = entry_points(view, notes.entry_points)
-        if points.exclude:
-            place = f"metadata.annotations[{PREFIX}router.entrypoints]"
-            excluded.append(
-                Exclusion(
-                    Excluded.ENTRYPOINT_MISSING,
-                    place,
-                    ",".join(notes.entry_points),
-                    ",".join(sorted(view.static.entry_points)),
-                )
-            )
+            refused, untold = unreadable(rule, syntax, "http", field)
+            excluded += refused
+            uncertain += untold
+        place = f"metadata.annotations[{PREFIX}router.entrypoints]"
+        points = entry_points(view, notes.entry_points, place)
+        excluded += points.excluded
         return Route(
             kind="Ingress",
             namespace=meta.namespace,
@@ -331,9 +335,6 @@ class _Common:
             ),
             tls_options=notes.tls_options,
             cert_resolver=notes.cert_resolver,
-            created=meta.creation_timestamp or None,
-            class_name=self.ingress.spec.ingress_class_name
-            or meta.annotations.get(CLASS_ANNOTATION),
             excluded=tuple(excluded),
             uncertain=uncertain,
         )

@@ -12,9 +12,19 @@ from typing import Literal
 from hopcheck.behaviour.kubernetes.references import joined_name
 from hopcheck.behaviour.traefik import version as versions
 from hopcheck.behaviour.traefik.ingress import CLASS_ANNOTATION, filter_exclusions
-from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Route, View, entry_points
-from hopcheck.behaviour.traefik.rule_syntax import Match, Protocol
-from hopcheck.behaviour.traefik.rules import RuleError, hosts_in, parse, priority
+from hopcheck.behaviour.traefik.route import (
+    Backend,
+    Excluded,
+    Exclusion,
+    Kind,
+    Route,
+    View,
+    entry_points,
+    syntax_of,
+    unreadable,
+)
+from hopcheck.behaviour.traefik.rule_syntax import Match, Protocol, RuleError
+from hopcheck.behaviour.traefik.rules import hosts_in, parse, priority
 from hopcheck.behaviour.traefik.static import Provider
 from hopcheck.behaviour.traefik.version import Syntax
 from hopcheck.model.kubernetes import (
@@ -67,12 +77,9 @@ class _Reader:
     def allow(self, field: str, name: str, namespace: str | None) -> str:
         """Note a forbidden reference; the namespace that it means."""
         meant = namespace or self.namespace
-        if not self.known:
-            return meant
-        if "@" in name:
+        if self.known and "@" in name:
             self._allow_other_provider(field, name)
-            return meant
-        if meant != self.namespace and not self.provider.allow_cross_namespace:
+        elif self.known and meant != self.namespace and not self.provider.allow_cross_namespace:
             self._forbid(Excluded.CROSS_NAMESPACE, field, f"{meant}/{name}", "allowcrossnamespace")
         return meant
 
@@ -161,11 +168,9 @@ def _route(
 ) -> Route:
     meta, spec = obj.metadata, obj.spec
     field = f"spec.routes[{at}]"
-    kind: Literal["IngressRoute", "IngressRouteTCP"] = (
-        "IngressRouteTCP" if obj.kind == "IngressRouteTCP" else "IngressRoute"
-    )
+    kind: Kind = "IngressRouteTCP" if obj.kind == "IngressRouteTCP" else "IngressRoute"
     protocol: Protocol = "tcp" if kind == "IngressRouteTCP" else "http"
-    rule, syntax = entry.match, _syntax(entry, view)
+    rule, syntax = entry.match, syntax_of(entry.syntax, view)
     reader = _Reader(obj, view.static.crd, known=view.static.known)
     middlewares = reader.middlewares(f"{field}.middlewares", entry.middlewares)
     backends = reader.backends(f"{field}.services", entry.services)
@@ -175,7 +180,7 @@ def _route(
     if options is not None and options.name:
         meant = reader.allow("spec.tls.options", options.name, options.namespace)
         tls_options = reference(meant, options.name)
-    excluded, uncertain = _rule_exclusions(rule, syntax, protocol, field)
+    excluded, uncertain = unreadable(rule, syntax, protocol, f"{field}.match")
     excluded = [*shared, *excluded, *reader.excluded]
     if entry.kind not in ("", "Rule"):
         excluded.append(Exclusion(Excluded.BAD_KIND, f"{field}.kind", entry.kind, "Rule"))
@@ -186,13 +191,11 @@ def _route(
     if not backends and own not in parents:
         excluded.append(Exclusion(Excluded.NO_SERVICE, f"{field}.services"))
     declared = spec.entry_points
-    points = entry_points(view, declared)
-    if points.exclude and not spec.parent_refs:
-        known = ",".join(sorted(view.static.entry_points))
-        excluded.append(
-            Exclusion(Excluded.ENTRYPOINT_MISSING, "spec.entryPoints", ",".join(declared), known)
-        )
+    points = entry_points(view, declared, "spec.entryPoints")
+    if not spec.parent_refs:
+        excluded += points.excluded
     rank = entry.priority or 0
+    last = protocol == "tcp" and is_catch_all(rule, syntax)
     return Route(
         kind=kind,
         namespace=meta.namespace,
@@ -203,7 +206,7 @@ def _route(
         rule=rule,
         syntax=syntax,
         protocol=protocol,
-        priority=rank or _default_priority(rule, syntax, protocol),
+        priority=rank or (-1 if last else priority(rule)),  # GetRulePriority, pkg/muxer/tcp/mux.go
         priority_set=bool(rank),
         entry_points=points.used,
         entry_points_declared=declared,
@@ -216,33 +219,9 @@ def _route(
         tls_secrets=(tls.secret_name,) if tls and tls.secret_name else (),
         tls_options=tls_options,
         cert_resolver=(tls.cert_resolver or None) if tls is not None else None,
-        created=meta.creation_timestamp or None,
-        class_name=spec.ingress_class_name or meta.annotations.get(CLASS_ANNOTATION),
         excluded=tuple(excluded),
         uncertain=(*(() if view.static.known else ("static",)), *uncertain),
     )
-
-
-def _syntax(entry: TraefikRule, view: View) -> Syntax:
-    default = versions.rule_syntax(view.version)
-    if default == "v2":
-        return "v2"
-    own = entry.syntax
-    if own:
-        return "v2" if own == "v2" else "v3"
-    return view.static.default_rule_syntax or default
-
-
-def _rule_exclusions(
-    rule: str, syntax: Syntax, protocol: Protocol, field: str
-) -> tuple[list[Exclusion], tuple[str, ...]]:
-    try:
-        parse(rule, syntax, protocol)
-    except RuleError as error:
-        if error.problem == "too_large":
-            return [], ("rule",)
-        return [Exclusion(Excluded.PARSE_ERROR, f"{field}.match", rule, str(error))], ()
-    return [], ()
 
 
 def is_catch_all(rule: str, syntax: Syntax) -> bool:
@@ -252,8 +231,3 @@ def is_catch_all(rule: str, syntax: Syntax) -> bool:
     except RuleError:
         return False
     return node == Match("HostSNI", ("*",))
-
-
-def _default_priority(rule: str, syntax: Syntax, protocol: Protocol) -> int:
-    """The rule's length; -1 for a TCP catch-all (GetRulePriority in pkg/muxer/tcp/mux.go)."""
-    return -1 if protocol == "tcp" and is_catch_all(rule, syntax) else priority(rule)

@@ -20,6 +20,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from hopcheck.model import LogLine
 
@@ -27,6 +28,8 @@ from hopcheck.model import LogLine
 PARSED_CHARS = 65_536
 RAW_CHARS = 2_000
 VALUE_CHARS = 500
+
+Kind = Literal["traefik", "klog", "access", "other"]
 
 BAD_LEVELS = frozenset({"warn", "error", "fatal", "panic"})
 
@@ -38,16 +41,15 @@ _STDLOG = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:\S+\.go:\d+: )?")
 _LOGRUS = re.compile(r'time="[^"]*" level=\w+ ')
 _KLOG = re.compile(r"([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\S+:\d+)\] ")
 _COMMON = re.compile(
-    r'(\S+) - (\S+) \[([^\]]*)\] "([^"]*)" (\d+|-) (\d+|-) "[^"]*" "[^"]*" (\d+|-) '
-    r'"([^"]*)" "([^"]*)" (\d+)ms'
+    r"(?P<ClientHost>\S+) - (?P<ClientUsername>\S+) \[(?P<StartUTC>[^\]]*)\] "
+    r'"(?P<request>[^"]*)" (?P<DownstreamStatus>\d+|-) (?P<DownstreamContentSize>\d+|-) '
+    r'"[^"]*" "[^"]*" (?P<RequestCount>\d+|-) '
+    r'"(?P<RouterName>[^"]*)" "(?P<ServiceURL>[^"]*)" (?P<DurationMs>\d+)ms'
 )
 _PAIR = re.compile(r'([A-Za-z_][\w.\-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)')
 _KEY = re.compile(r"(?:^|(?<=\s))[A-Za-z_][\w.\-]*=")
 _LAST_PROVIDER = re.compile(r"\bproviderName=(\S+)\s*$")
 _FORBIDDEN = re.compile(r"\b([a-z]+)(?:\.[a-z0-9.\-]+)? is forbidden: User\b")
-_FAILED_LIST = re.compile(
-    r"failed to list \*v\w+\.(\w+):.{0,80}the server could not find the requested resource"
-)
 _UNUSABLE = re.compile(r'unable to generate TLS certificate ?: ?([^"\\]{1,200})')
 
 _ZEROLOG_LEVELS = {
@@ -97,15 +99,30 @@ def parse_line(line: str) -> LogLine:
         return parsed
     own = _STDLOG.match(body)
     bare = body[own.end() :] if own else body
-    return LogLine(raw=_cut(body, RAW_CHARS), time=time, message=_cut(bare, VALUE_CHARS))
+    return _line("other", body, bare, {}, time)
 
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {key: _cut(value, VALUE_CHARS) for key, value in pairs}
+def _line(
+    kind: Kind,
+    body: str,
+    message: str,
+    fields: Mapping[str, str],
+    time: str | None,
+    level: str = "",
+) -> LogLine:
+    """A line with its texts cut to their lengths."""
+    return LogLine(
+        raw=_cut(body, RAW_CHARS),
+        time=time,
+        level=level or None,
+        message=_cut(message, VALUE_CHARS),
+        fields={key: _cut(value, VALUE_CHARS) for key, value in fields.items()},
+        kind=kind,
+    )
 
 
 def _unquote(value: str) -> str:
@@ -157,79 +174,38 @@ def _json(body: str, time: str | None) -> LogLine | None:
     own_time = texts.pop("time", None)
     message = texts.pop("message", None) or texts.pop("msg", None) or ""
     texts.pop("msg", None)
-    return LogLine(
-        raw=_cut(body, RAW_CHARS),
-        time=time or own_time,
-        level=_JSON_LEVELS.get(level, level) or None,
-        message=_cut(message, VALUE_CHARS),
-        fields=_fields(texts.items()),
-        kind="access" if "DownstreamStatus" in data or "RequestMethod" in data else "traefik",
-    )
+    asked = "DownstreamStatus" in data or "RequestMethod" in data
+    kind: Kind = "access" if asked else "traefik"
+    return _line(kind, body, message, texts, time or own_time, _JSON_LEVELS.get(level, level))
 
 
 def _zerolog(body: str, match: re.Match[str], time: str | None) -> LogLine:
     message, pairs = _message_and_pairs(body[match.end() :].rstrip())
     if match.group(3):
         pairs["caller"] = match.group(3)
-    return LogLine(
-        raw=_cut(body, RAW_CHARS),
-        time=time or match.group(1),
-        level=_ZEROLOG_LEVELS.get(match.group(2)),
-        message=_cut(message, VALUE_CHARS),
-        fields=_fields(pairs.items()),
-        kind="traefik",
-    )
+    level = _ZEROLOG_LEVELS.get(match.group(2), "")
+    return _line("traefik", body, message, pairs, time or match.group(1), level)
 
 
 def _logrus(body: str, time: str | None) -> LogLine:
     pairs, _ = _pairs(body, 0)
     level = pairs.pop("level", "").lower()
-    own_time = pairs.pop("time", None)
-    return LogLine(
-        raw=_cut(body, RAW_CHARS),
-        time=time or own_time,
-        level=_JSON_LEVELS.get(level, level) or None,
-        message=_cut(pairs.pop("msg", ""), VALUE_CHARS),
-        fields=_fields(pairs.items()),
-        kind="traefik",
-    )
+    message, own_time = pairs.pop("msg", ""), pairs.pop("time", None)
+    level = _JSON_LEVELS.get(level, level)
+    return _line("traefik", body, message, pairs, time or own_time, level)
 
 
 def _klog(body: str, match: re.Match[str], time: str | None) -> LogLine:
     message, pairs = _message_and_pairs(body[match.end() :].rstrip())
     pairs["caller"] = match.group(2)
-    return LogLine(
-        raw=_cut(body, RAW_CHARS),
-        time=time,
-        level=_KLOG_LEVELS[match.group(1)],
-        message=_cut(_unquote(message) if message.endswith('"') else message, VALUE_CHARS),
-        fields=_fields(pairs.items()),
-        kind="klog",
-    )
+    message = _unquote(message) if message.endswith('"') else message
+    return _line("klog", body, message, pairs, time, _KLOG_LEVELS[match.group(1)])
 
 
 def _common(body: str, match: re.Match[str], time: str | None) -> LogLine:
-    client, user, when, request, status, size, count, router, url, millis = match.groups()
-    values = {
-        "ClientHost": client,
-        "ClientUsername": user,
-        "StartUTC": when,
-        "request": request,
-        "DownstreamStatus": status,
-        "DownstreamContentSize": size,
-        "RequestCount": count,
-        "RouterName": router,
-        "ServiceURL": url,
-        "DurationMs": millis,
-    }
-    return LogLine(
-        raw=_cut(body, RAW_CHARS),
-        time=time,
-        message=_cut(request, VALUE_CHARS),
-        # "-" is the format's word for nothing; a field that is not there says the same.
-        fields=_fields((key, value) for key, value in values.items() if value != "-"),
-        kind="access",
-    )
+    # "-" is the format's word for nothing; a field that is not there says the same.
+    fields = {key: value for key, value in match.groupdict().items() if value != "-"}
+    return _line("access", body, match["request"], fields, time)
 
 
 def about_object(lines: Iterable[LogLine], namespace: str, name: str) -> tuple[LogLine, ...]:

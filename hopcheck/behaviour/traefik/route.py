@@ -1,16 +1,20 @@
-"""The vocabulary of routing: a Traefik's view, a route, and why it is not loaded."""
+"""The vocabulary of routing: a Traefik's view, a route, why it is not loaded, what it speaks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
 from msgspec import Struct
 
-from hopcheck.behaviour.traefik.rule_syntax import Protocol
+from hopcheck.behaviour.kubernetes.references import PREFIX, TRANSPORT_ANNOTATION, annotated
+from hopcheck.behaviour.traefik.rule_syntax import Protocol, RuleError
+from hopcheck.behaviour.traefik.rules import parse
 from hopcheck.behaviour.traefik.static import StaticConfig
-from hopcheck.behaviour.traefik.version import Syntax, Version
+from hopcheck.behaviour.traefik.version import Syntax, Version, rule_syntax
+from hopcheck.model.kubernetes import Service, ServicePort
+
+SCHEME_ANNOTATION = f"{PREFIX}service.serversscheme"
 
 
 class View(Struct, frozen=True):
@@ -117,8 +121,6 @@ class Route(Struct, frozen=True):
     tls_secrets: tuple[str, ...] = ()
     tls_options: str | None = None
     cert_resolver: str | None = None
-    created: str | None = None
-    class_name: str | None = None
     excluded: tuple[Exclusion, ...] = ()
     uncertain: tuple[str, ...] = ()
 
@@ -142,26 +144,79 @@ class Miss(Struct, frozen=True):
     host: str = ""
 
 
+def syntax_of(declared: str, view: View) -> Syntax:
+    """The syntax in which a router's rule is read; `declared` is what its object says, or ""."""
+    default = rule_syntax(view.version)
+    if default == "v2" or declared == "v2":
+        return "v2"
+    return "v3" if declared else view.static.default_rule_syntax or default
+
+
+def unreadable(
+    rule: str, syntax: Syntax, protocol: Protocol, field: str
+) -> tuple[list[Exclusion], tuple[str, ...]]:
+    """Why Traefik refuses the rule, and what could not be told of it."""
+    try:
+        parse(rule, syntax, protocol)
+    except RuleError as error:
+        if error.problem == "too_large":
+            return [], ("rule",)
+        return [Exclusion(Excluded.PARSE_ERROR, field, rule, str(error))], ()
+    return [], ()
+
+
 class Points(Struct, frozen=True):
-    """A router's entryPoints: existing, missing, and those whose own TLS it inherits."""
+    """A router's entryPoints: existing, missing, and those whose own TLS it inherits.
+
+    `excluded` says so where none exists.
+    """
 
     used: tuple[str, ...]
-    missing: tuple[str, ...]
-    with_tls: tuple[str, ...]
-    exclude: bool
+    missing: tuple[str, ...] = ()
+    with_tls: tuple[str, ...] = ()
+    excluded: tuple[Exclusion, ...] = ()
 
 
-def entry_points(view: View, declared: Sequence[str]) -> Points:
-    """Resolve a router's entryPoints against the static configuration (applyModel)."""
+def entry_points(view: View, declared: tuple[str, ...], field: str) -> Points:
+    """Resolve the entryPoints that `field` declares by the static configuration (applyModel)."""
     static = view.static
     if not static.known and not static.entry_points:
-        return Points(tuple(declared), (), (), exclude=False)
-    wanted = tuple(declared) or static.default_entry_points(view.version)
+        return Points(declared)
+    wanted = declared or static.default_entry_points(view.version)
     known = {name: each for name, each in static.entry_points.items() if each.protocol != "udp"}
     used = tuple(name for name in wanted if name in known)
+    existing = ",".join(sorted(static.entry_points))
+    none = Exclusion(Excluded.ENTRYPOINT_MISSING, field, ",".join(declared), existing)
     return Points(
         used=used,
         missing=tuple(name for name in wanted if name not in known),
         with_tls=tuple(name for name in used if known[name].tls),
-        exclude=not used,
+        excluded=() if used else (none,),
     )
+
+
+# What Traefik speaks to the pods behind a route: getProtocol in
+# pkg/provider/kubernetes/ingress/kubernetes.go, parseServiceProtocol in
+# pkg/provider/kubernetes/crd/kubernetes_http.go, v2.11 to v3.7.
+def scheme_to(route: Route | None, backend: Backend, service: Service, port: ServicePort) -> str:
+    """One of "http", "https" and "h2c": by the IngressRoute, the Service's annotation, or its port.
+
+    Only Ingresses read the annotation; a port 443 or one whose name begins with https is https.
+    """
+    own = backend.scheme or _annotation(route, service, SCHEME_ANNOTATION)
+    if own:
+        return own.lower()
+    secure = port.port == 443 or port.name.startswith("https")
+    return "https" if secure else "http"
+
+
+def transport_of(route: Route | None, backend: Backend, service: Service) -> str:
+    """The ServersTransport that is named, by the IngressRoute or on the Service; "" for none."""
+    return backend.servers_transport or _annotation(route, service, TRANSPORT_ANNOTATION)
+
+
+def _annotation(route: Route | None, service: Service, key: str) -> str:
+    """One of the Service's annotations, which only Ingresses read; names are case-insensitive."""
+    if route is not None and route.kind != "Ingress":
+        return ""
+    return annotated(service, key)

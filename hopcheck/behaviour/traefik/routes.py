@@ -6,8 +6,8 @@ Order of choice: pkg/muxer/http/mux.go (priority, then provider), pkg/server/rou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,12 +16,12 @@ from hopcheck.behaviour.traefik import version as versions
 from hopcheck.behaviour.traefik.ingress import ingress_routes
 from hopcheck.behaviour.traefik.ingressroute import backend_of, ingressroute_routes, is_catch_all
 from hopcheck.behaviour.traefik.near import near_host, near_path
-from hopcheck.behaviour.traefik.route import Backend, Excluded, Exclusion, Miss, Route, View
-from hopcheck.behaviour.traefik.rules import hosts_in, matches, same_host
+from hopcheck.behaviour.traefik.route import Backend, Excluded, Miss, Route, View
+from hopcheck.behaviour.traefik.rule_syntax import RuleError, walk
+from hopcheck.behaviour.traefik.rules import hosts_in, matches, parse, same_host
 from hopcheck.behaviour.traefik.static import EntryPoint
 from hopcheck.model import NOT_SELECTED, KubeEvidence
 from hopcheck.model.kubernetes import (
-    KINDS,
     Failover,
     Ingress,
     IngressRoute,
@@ -30,22 +30,6 @@ from hopcheck.model.kubernetes import (
     TraefikService,
     TraefikServiceSpec,
 )
-
-__all__ = [
-    "Backend",
-    "Excluded",
-    "Exclusion",
-    "Miss",
-    "Route",
-    "Selection",
-    "View",
-    "candidates",
-    "destination",
-    "leaves",
-    "mirrored",
-    "rank",
-    "select",
-]
 
 Scheme = Literal["http", "https"]
 
@@ -74,11 +58,6 @@ class Selection(Struct, frozen=True):
     misses: tuple[Miss, ...] = ()
     passed_over: tuple[Route, ...] = ()
     redirect: EntryPoint | None = None
-
-
-def listed(kube: KubeEvidence, resource: str) -> list[Any]:
-    """All objects of a resource that were seen, cluster-wide or in single namespaces."""
-    return kube.every(KINDS[resource])
 
 
 def candidates(kube: KubeEvidence, views: Sequence[View]) -> list[Route]:
@@ -157,6 +136,24 @@ def select(
     )
 
 
+def reads_route(kube: KubeEvidence, view: View, host: str) -> bool:
+    """Whether that installation may have loaded a route for the host, by what is declared."""
+    return any(
+        # The path is left open, so that a rule with one is undecided.
+        matches(
+            route.rule,
+            host,
+            None,
+            version=view.version,
+            syntax=route.syntax,
+            protocol=route.protocol,
+        )
+        is not False
+        for route in candidates(kube, [view])
+        if route.loaded
+    )
+
+
 class _Asked(Struct, frozen=True):
     """A request at an entryPoint of one Traefik."""
 
@@ -206,6 +203,61 @@ def destination(route: Route) -> tuple[object, ...]:
         tuple((b.namespace, b.name, b.port, b.kind) for b in route.backends),
         route.middlewares,
     )
+
+
+# Both providers make no router where a Service or its port is missing
+# (loadConfigurationFromIngresses in pkg/provider/kubernetes/ingress, loadIngressRouteConfiguration
+# in pkg/provider/kubernetes/crd): what matches next serves the request.
+def passing_over(found: Selection, dropped: Callable[[Route], bool], view: View) -> Selection:
+    """The choice without routes that are dropped, where another means the request as precisely.
+
+    A wildcard or a shorter path that serves instead is no replacement: then the route that was
+    meant stays the winner, and what it lacks is the fault.
+    """
+    winner = found.winner
+    if winner is None or len(found.order) == 1:
+        return found
+    first = winner
+    if dropped(winner):
+        meant = _precision(winner, found.host)
+        others = (r for r in found.order[1:] if not dropped(r))
+        first = next((r for r in others if _covers(_precision(r, found.host), meant)), winner)
+    best = rank(first, view)
+    rest = found.order[found.order.index(first) + 1 :]
+    ties = tuple(
+        route
+        for route in rest
+        if rank(route, view) == best
+        and destination(route) != destination(first)
+        and not dropped(route)
+    )
+    return replace(
+        found,
+        winner=first,
+        ties=ties,
+        shadowed=tuple(route for route in rest if route not in ties),
+        passed_over=tuple(route for route in found.order if route is not first and dropped(route)),
+    )
+
+
+def _precision(route: Route, host: str) -> tuple[bool, int]:
+    """Whether the rule names the host itself, and the length of its longest path."""
+    try:
+        node = parse(route.rule, route.syntax, route.protocol)
+    except RuleError:
+        return False, 0
+    paths = [
+        argument.rstrip("/")
+        for match, negated in walk(node)
+        if match.name in ("Path", "PathPrefix", "PathRegexp") and not negated
+        for argument in match.args
+    ]
+    named = host.lower().rstrip(".") in hosts_in(route.rule, route.syntax, route.protocol)
+    return named, max(map(len, paths), default=0)
+
+
+def _covers(one: tuple[bool, int], other: tuple[bool, int]) -> bool:
+    return one[0] >= other[0] and one[1] >= other[1]
 
 
 def _arbitrate(matching: list[Route], here: list[Route], asked: _Asked) -> list[Route]:

@@ -36,17 +36,6 @@ from hopcheck.behaviour.traefik.version import (
 )
 from hopcheck.model.redact import REDACTED
 
-__all__ = [
-    "RuleError",
-    "Subject",
-    "evaluate",
-    "hosts_in",
-    "looks_v2",
-    "matches",
-    "parse",
-    "priority",
-]
-
 Answer = bool | None
 
 _RESERVED = ":/?#[]@!$&'()*+,;=%"
@@ -54,15 +43,18 @@ _HOST_OR_IP = re.compile(r"^(\*\.)?[\w.\-:]+$", re.ASCII)
 _TEMPLATE = re.compile(r"\{[A-Za-z_]\w*(?::[^`]*)?\}")
 
 
-class Subject(Struct, frozen=True):
+class _Subject(Struct, frozen=True):
     """A request as far as it is known; None in a field: it is left open.
 
     `host` is the Host header without port (for TCP the SNI); `path` holds the query string.
+    `version` and `syntax` are those of the Traefik that it meets.
     """
 
-    host: str | None = None
-    path: str | None = None
-    method: str | None = "GET"
+    host: str | None
+    path: str | None
+    method: str | None
+    version: Version | None
+    syntax: Syntax
 
 
 def priority(rule: str) -> int:
@@ -211,24 +203,24 @@ def matches(
         node = parse(rule, spoken, protocol)
     except RuleError:
         return None
-    return evaluate(node, Subject(host, path, method), version, spoken)
+    return _evaluate(node, _Subject(host, path, method, version, spoken))
 
 
-def evaluate(node: Node, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:
+def _evaluate(node: Node, subject: _Subject) -> Answer:
     """The tree's answer for `subject`, in three values (False && unknown is False)."""
     match node:
         case Not(inner):
-            answer = evaluate(inner, subject, version, syntax)
+            answer = _evaluate(inner, subject)
             return None if answer is None else not answer
         case And(nodes):
-            return _all([evaluate(each, subject, version, syntax) for each in nodes])
+            return _all([_evaluate(each, subject) for each in nodes])
         case Or(nodes):
-            answers = [evaluate(each, subject, version, syntax) for each in nodes]
+            answers = [_evaluate(each, subject) for each in nodes]
             opposite = _all([None if each is None else not each for each in answers])
             return None if opposite is None else not opposite
         case Match():
             try:
-                return _MATCH.get(node.name, _unknown)(node, subject, version, syntax)
+                return _MATCH.get(node.name, _unknown)(node, subject)
             except (UnsupportedError, RegexpError, RuleError):
                 return None
 
@@ -239,10 +231,10 @@ def _all(answers: list[Answer]) -> Answer:
     return None if None in answers else True
 
 
-_Matcher = Callable[[Match, Subject, Version | None, Syntax], Answer]
+_Matcher = Callable[[Match, _Subject], Answer]
 
 
-def _unknown(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:  # noqa: ARG001
+def _unknown(match: Match, subject: _Subject) -> Answer:  # noqa: ARG001
     return None
 
 
@@ -257,53 +249,47 @@ def same_host(expression: str, host: str, *, wildcard: bool) -> bool:
     return given == wanted
 
 
-def _host(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:
+def _host(match: Match, subject: _Subject) -> Answer:
+    wildcard = subject.syntax == "v3" and wildcard_in_host(subject.version)
+    if "*" in match.args and match.name == "HostSNI":
+        return True
     if subject.host is None:
         return None
-    wildcard = syntax == "v3" and wildcard_in_host(version)
     if match.args == ("*",) and wildcard:
         return True
     return any(same_host(arg, subject.host, wildcard=wildcard) for arg in match.args)
 
 
-def _host_sni(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:
-    if "*" in match.args:
-        return True
-    if subject.host is None:
-        return None
-    wildcard = syntax == "v3" and wildcard_in_host(version)
-    return any(same_host(arg, subject.host, wildcard=wildcard) for arg in match.args)
-
-
-def _host_regexp(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:  # noqa: ARG001
+def _host_regexp(match: Match, subject: _Subject) -> Answer:
     if subject.host is None:
         return None
     protocol: Protocol = "tcp" if match.name == "HostSNIRegexp" else "http"
     host = subject.host.lower()
-    return any(_compiled(each).search(host) for each in _patterns(match, syntax, protocol))
+    return any(_compiled(each).search(host) for each in _patterns(match, subject.syntax, protocol))
 
 
-def _path(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:
+def _path(match: Match, subject: _Subject) -> Answer:
     if subject.path is None:
         return None
-    path = routing_path(subject.path, version)
-    if match.name == "PathRegexp" or syntax == "v2":
-        return any(_compiled(each).search(path) for each in _patterns(match, syntax, "http"))
+    path = routing_path(subject.path, subject.version)
+    if match.name == "PathRegexp" or subject.syntax == "v2":
+        patterns = _patterns(match, subject.syntax, "http")
+        return any(_compiled(each).search(path) for each in patterns)
     return path == match.args[0] if match.name == "Path" else path.startswith(match.args[0])
 
 
-def _method(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:  # noqa: ARG001
+def _method(match: Match, subject: _Subject) -> Answer:
     if subject.method is None:
         return None
     return subject.method.upper() in (arg.upper() for arg in match.args)
 
 
-def _query(match: Match, subject: Subject, version: Version | None, syntax: Syntax) -> Answer:  # noqa: ARG001
+def _query(match: Match, subject: _Subject) -> Answer:
     """By the query's values, as far as they are known: in evidence they are redacted."""
     if subject.path is None:
         return None
     given = parse_qs(subject.path.partition("?")[2], keep_blank_values=True)
-    if syntax == "v2":
+    if subject.syntax == "v2":
         return _query_v2(match, given)
     key, value = match.args[0], match.args[1] if len(match.args) > 1 else ""
     values = given.get(key, [])
@@ -330,7 +316,7 @@ _MATCH: dict[str, _Matcher] = {
     "Host": _host,
     "HostHeader": _host,
     "HostRegexp": _host_regexp,
-    "HostSNI": _host_sni,
+    "HostSNI": _host,
     "HostSNIRegexp": _host_regexp,
     "Path": _path,
     "PathPrefix": _path,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 from msgspec import Struct, field, to_builtins
 
@@ -24,7 +23,8 @@ from hopcheck.behaviour.traefik.flags import (
     parse_flags,
 )
 from hopcheck.behaviour.traefik.version import Syntax, Version, has_as_default
-from hopcheck.model.kubernetes import Container, Pod
+from hopcheck.model import KubeEvidence
+from hopcheck.model.kubernetes import ConfigMap, Container, Pod
 from hopcheck.model.traefik import ListedEntryPoint
 
 INTERNAL = "traefik"  # the entryPoint that is never a default
@@ -67,18 +67,11 @@ class EntryPoint(Struct, frozen=True):
     port: int | None = None
     protocol: str = "tcp"
     tls: bool = False
-    tls_cert_resolver: str | None = None
     tls_options: str | None = None
     redirect_to: str | None = None
-    redirect_scheme: str = "https"
-    redirect_permanent: bool = True
     redirect_priority: int = REDIRECT_PRIORITY
     as_default: bool = False
     proxy_protocol: bool = False
-    proxy_protocol_trusted: tuple[str, ...] = ()
-    proxy_protocol_insecure: bool = False
-    forwarded_headers_trusted: tuple[str, ...] = ()
-    forwarded_headers_insecure: bool = False
     middlewares: tuple[str, ...] = ()
 
 
@@ -90,7 +83,6 @@ class Provider(Struct, frozen=True):
     namespaces: tuple[str, ...] = ()
     label_selector: str = ""
     allow_external_name: bool = False
-    allow_empty_services: bool = False
     allow_cross_namespace: bool = False
     disable_class_lookup: bool = False
     disable_cluster_scope: bool = False
@@ -111,34 +103,21 @@ class StaticConfig(Struct, frozen=True):
     """
 
     known: bool = False
-    source: Literal["file", "arguments", "environment", "defaults", "unreadable"] = "unreadable"
-    source_detail: str = ""
     entry_points: dict[str, EntryPoint] = field(default_factory=dict)
     ingress: Provider = Provider()
     crd: Provider = Provider()
     gateway: bool = False
-    ingress_nginx: bool = False
     file_provider: bool = False
-    other_providers: tuple[str, ...] = ()
     precedence: tuple[str, ...] = ()
     default_rule_syntax: Syntax | None = None
-    api: bool = False
     api_insecure: bool = False
-    api_dashboard: bool = False
-    api_base_path: str = ""
     ping: bool = False
     ping_entry_point: str = INTERNAL
-    metrics_entry_point: str | None = None  # None: Prometheus is off
     log_level: str = "ERROR"
-    log_format: str = "common"
     log_file: str | None = None
-    access_log: bool = False
-    access_log_file: str | None = None
-    access_log_format: str = "common"
     cert_resolvers: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     throttle_s: float = 2.0  # seconds between a provider's change and its reload, at most
-    cname_flattening: bool = False
     unknown: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
@@ -204,55 +183,61 @@ class _Values:
         return list(dict.fromkeys(found))
 
 
-def _hidden_mount(pod: Pod, container: Container, files: Mapping[str, str]) -> str | None:
-    """A mount that may hold a static file at its default place, none of whose files was read."""
+def _has_hidden_mount(pod: Pod, container: Container, files: Mapping[str, str]) -> bool:
+    """Whether a mount may hold a static file at its default place, and none of its was read."""
     empty = {volume.name for volume in pod.spec.volumes if volume.empty_dir is not None}
     for mount in container.volume_mounts:
         path = mount.mount_path.rstrip("/")
         holds = any(file == path or posixpath.dirname(file) == path for file in _DEFAULT_FILES)
         read = any(file == path or file.startswith(path + "/") for file in files)
         if holds and path and not read and mount.name not in empty:
-            return path
-    return None
+            return True
+    return False
 
 
-def static_config(
-    pod: Pod, container: str | None = None, files: Mapping[str, str] | None = None
-) -> StaticConfig:
-    """The static configuration of the pod's Traefik container (by name, else the one found).
+def config_files(pod: Pod, container: Container, kube: KubeEvidence) -> dict[str, str]:
+    """The container's files from ConfigMaps, as far as they were read: path -> text."""
+    sources = {volume.name: volume.config_map for volume in pod.spec.volumes if volume.config_map}
+    files: dict[str, str] = {}
+    for mount in container.volume_mounts:
+        source = sources.get(mount.name)
+        if source is None:
+            continue
+        read = kube.find(ConfigMap, pod.namespace, source.name)
+        data = read.get().data if read.seen else {}
+        items = source.items
+        named = {i.path: i.key for i in items} if items else {key: key for key in data}
+        base, part = mount.mount_path, mount.sub_path
+        for path, key in named.items():
+            if key not in data or (part and part != path):
+                continue
+            files[base if part else posixpath.join(base, path)] = data[key]
+    return files
 
-    `files` are the files that the container sees, path -> text (`hopcheck.behaviour.traefik.view`).
-    """
+
+def static_config(pod: Pod, files: Mapping[str, str] | None = None) -> StaticConfig:
+    """The static configuration of the pod's Traefik container; `files` as of `config_files`."""
     found = traefik_container(pod)
-    if container is not None:
-        found = next((c for c in pod.spec.containers if c.name == container), None)
     if found is None:
-        return StaticConfig(source_detail="no container runs Traefik")
+        return StaticConfig()
     args = command_line(found.command, found.args)
-    if args is None:
-        return StaticConfig(source_detail="the command line is put together by a script")
+    if args is None:  # the command line is put together by a script
+        return StaticConfig()
     flags = parse_flags(args)
     seen = files or {}
     wanted = flags.values.get("configfile")
     path = next((each for each in (wanted, *_DEFAULT_FILES) if each and each in seen), None)
     if path is not None:
         try:
-            return _build(from_file(path, seen[path]), "file", path)
-        except ValueError as error:
-            return StaticConfig(source_detail=f"{path}: {error}")
-    if wanted:
-        return StaticConfig(source_detail=f"{wanted} was not seen")
-    hidden = _hidden_mount(pod, found, seen)
-    if hidden:
-        return StaticConfig(source_detail=f"the files below {hidden} were not seen")
+            return _build(from_file(path, seen[path]))
+        except ValueError:
+            return StaticConfig()
+    if wanted or _has_hidden_mount(pod, found, seen):
+        return StaticConfig()
     if args:
-        return _build(flags, "arguments")
-    values, unseen = from_environment(found.env)
-    if unseen:
-        return StaticConfig(source_detail=f"value of {', '.join(unseen)} was not seen")
-    if values:
-        return _build(Flags(values), "environment")
-    return _build(Flags({}), "defaults")
+        return _build(flags)
+    values = from_environment(found.env)
+    return StaticConfig() if values is None else _build(Flags(values))
 
 
 def _unknown(values: _Values) -> tuple[str, ...]:
@@ -271,48 +256,23 @@ def _unknown(values: _Values) -> tuple[str, ...]:
     return tuple(unknown)
 
 
-def _build(
-    flags: Flags,
-    source: Literal["file", "arguments", "environment", "defaults"],
-    detail: str = "",
-) -> StaticConfig:
+def _build(flags: Flags) -> StaticConfig:
     own = _Values(flags.values)
-    known_providers = {"kubernetesingress", "kubernetescrd", "kubernetesgateway", "file"}
-    known_providers |= {"kubernetesingressnginx", "precedence", "providersthrottleduration"}
     syntax = own.text("core.defaultrulesyntax").lower()
-    prometheus = own.on("metrics.prometheus")
     return StaticConfig(
         known=True,
-        source=source,
-        source_detail=detail,
         entry_points=_entry_points(own, flags.names),
         ingress=_provider(own, "kubernetesingress"),
         crd=_provider(own, "kubernetescrd"),
         gateway=own.on("providers.kubernetesgateway"),
-        ingress_nginx=own.on("providers.kubernetesingressnginx"),
         file_provider=own.on("providers.file"),
-        other_providers=tuple(
-            name
-            for name in own.children("providers")
-            if name not in known_providers and own.on(f"providers.{name}")
-        ),
         precedence=tuple(name.lower() for name in own.names("providers.precedence")),
         default_rule_syntax="v2" if syntax == "v2" else "v3" if syntax == "v3" else None,
-        api=own.on("api"),
         api_insecure=own.true("api.insecure"),
-        api_dashboard=own.on("api") and own.true("api.dashboard", default=True),
-        api_base_path=own.text("api.basepath"),
         ping=own.on("ping"),
         ping_entry_point=own.text("ping.entrypoint", INTERNAL),
-        metrics_entry_point=own.text("metrics.prometheus.entrypoint", INTERNAL)
-        if prometheus
-        else None,
         log_level=own.text("log.level", "ERROR").upper(),
-        log_format=own.text("log.format", "common").lower(),
         log_file=own.optional("log.filepath"),
-        access_log=own.on("accesslog"),
-        access_log_file=own.optional("accesslog.filepath"),
-        access_log_format=own.text("accesslog.format", "common").lower(),
         cert_resolvers=tuple(
             flags.names.get(name, name) for name in own.children("certificatesresolvers")
         ),
@@ -322,7 +282,6 @@ def _build(
             for name in own.children(key)
         ),
         throttle_s=own.seconds("providers.providersthrottleduration", 2.0),
-        cname_flattening=own.true("hostresolver.cnameflattening"),
         unknown=_unknown(own),
         ignored=flags.ignored,
         doubtful=flags.doubtful,
@@ -338,7 +297,6 @@ def _provider(own: _Values, name: str) -> Provider:
         namespaces=own.names(f"{key}.namespaces"),
         label_selector=own.text(f"{key}.labelselector"),
         allow_external_name=own.true(f"{key}.allowexternalnameservices"),
-        allow_empty_services=own.true(f"{key}.allowemptyservices"),
         allow_cross_namespace=own.true(f"{key}.allowcrossnamespace"),
         disable_class_lookup=own.true(f"{key}.disableingressclasslookup"),
         disable_cluster_scope=own.true(f"{key}.disableclusterscoperesources"),
@@ -354,18 +312,11 @@ def _entry_points(own: _Values, names: Mapping[str, str]) -> dict[str, EntryPoin
     if not named:
         named = {"http": EntryPoint("http", ":80", port=80)}
     # SetEffectiveConfiguration in pkg/config/static/static_config.go
-    internal = (
-        own.true("api.insecure")
-        or (
-            own.on("ping")
-            and own.text("ping.entrypoint", INTERNAL) == INTERNAL
-            and not own.true("ping.manualrouting")
-        )
-        or (
-            own.on("metrics.prometheus")
-            and own.text("metrics.prometheus.entrypoint", INTERNAL) == INTERNAL
-            and not own.true("metrics.prometheus.manualrouting")
-        )
+    internal = own.true("api.insecure") or any(
+        own.on(key)
+        and own.text(f"{key}.entrypoint", INTERNAL) == INTERNAL
+        and not own.true(f"{key}.manualrouting")
+        for key in ("ping", "metrics.prometheus")
     )
     if internal and INTERNAL not in named:
         named[INTERNAL] = EntryPoint(INTERNAL, ":8080", port=8080)
@@ -396,17 +347,10 @@ def _entry_point(own: _Values, name: str) -> EntryPoint:
         port=int(found["port"]) if found and int(found["port"]) < 65536 else None,
         protocol=protocol.lower() or "tcp",
         tls=own.on(f"{key}.http.tls"),
-        tls_cert_resolver=own.optional(f"{key}.http.tls.certresolver"),
         tls_options=own.optional(f"{key}.http.tls.options"),
         redirect_to=own.optional(f"{redirect}.to"),
-        redirect_scheme=own.text(f"{redirect}.scheme", "https"),
-        redirect_permanent=own.true(f"{redirect}.permanent", default=True),
         redirect_priority=own.number(f"{redirect}.priority", REDIRECT_PRIORITY),
         as_default=own.true(f"{key}.asdefault"),
         proxy_protocol=own.on(f"{key}.proxyprotocol"),
-        proxy_protocol_trusted=own.names(f"{key}.proxyprotocol.trustedips"),
-        proxy_protocol_insecure=own.true(f"{key}.proxyprotocol.insecure"),
-        forwarded_headers_trusted=own.names(f"{key}.forwardedheaders.trustedips"),
-        forwarded_headers_insecure=own.true(f"{key}.forwardedheaders.insecure"),
         middlewares=own.names(f"{key}.http.middlewares"),
     )

@@ -139,7 +139,6 @@ def prune(obj: K) -> K:
             changed["spec"] = replace(obj.spec, template=template)
         case ConfigMap():
             changed["data"] = {key: text[:_CONFIG_CHARS] for key, text in obj.data.items()}
-            changed["binary_data"] = {}
         case Secret():
             changed["entries"] = _entries(obj.metadata)
     changed.setdefault("metadata", metadata(obj.metadata, with_fields=True))

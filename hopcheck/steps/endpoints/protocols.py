@@ -6,7 +6,7 @@ import re
 
 from msgspec import Struct
 
-from hopcheck.behaviour.traefik.upstream import transport_of
+from hopcheck.behaviour.traefik.route import transport_of
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Probe
 from hopcheck.scene.chosen_route import routing_of

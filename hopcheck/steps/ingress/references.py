@@ -8,9 +8,8 @@ from itertools import zip_longest
 from urllib.parse import urlsplit
 
 from hopcheck.behaviour.traefik.ingressroute import reference
-from hopcheck.behaviour.traefik.route import Backend, Route
+from hopcheck.behaviour.traefik.route import Backend, Route, transport_of
 from hopcheck.behaviour.traefik.routes import mirrored
-from hopcheck.behaviour.traefik.upstream import transport_of
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why
 from hopcheck.model.kubernetes import ServersTransport, Service

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from hopcheck.behaviour.aws.alb_rules import chosen_rule
+from hopcheck.behaviour.aws.loadbalancer import chosen_rule
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Hop, ObjectRef, Severity, Words
 from hopcheck.model.aws import Action, Listener, ListenerRule, LoadBalancer
