@@ -280,7 +280,7 @@ REQUESTS_LOOKED_AT = {
     "steps/bounds.py between_nodes_and_pods": "which nodes' silence counts where requests pass",
     "steps/middlewares.py _bad_answer": "the answer that Middlewares are asked about",
     "steps/target_health/health.py _failing": "which addresses of the load balancer fail",
-    "steps/dns/resolvers.py serving_addresses": "which addresses serve",
+    "steps/dns/records.py serving_addresses": "which addresses serve",
     "steps/request/answers.py every_address_gives_the_expected_answer": "the requests",
     "steps/request/answers.py traefik_fails_at_no_hop": "a hop that fails where requests pass",
     "steps/request/application.py pods_serve_when_asked_directly": "a Service that none met",
