@@ -9,11 +9,11 @@ from hopcheck.behaviour.kubernetes.graph import WORKLOADS
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Facts, Finding, Gap, Judgement, ObjectRef, Step, Why
-from hopcheck.model.kubernetes import Pod, Service
+from hopcheck.model.kubernetes import DaemonSet, Deployment, Pod, Service
 from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.names import ref_of
+from hopcheck.steps.names import kube_gap, last_exchanges, ref_of
 from hopcheck.steps.rule import rule
 from hopcheck.steps.traefik_service import service
 from hopcheck.steps.traefik_service.service import SHOWN, WAY, full_name, in_sight, workload_ref
@@ -56,24 +56,12 @@ def _seen_to_be_nowhere(scene: Scene) -> bool:
         return False
     if everywhere is None or not everywhere.seen or everywhere.truncated:
         return False
-    return not any(
-        c.seen and c.get().exchanges and producer(c.get().exchanges[-1]) is Producer.TRAEFIK
-        for c in scene.snapshot.http.requests
-    )
+    return not any(producer(last) is Producer.TRAEFIK for last in last_exchanges(scene))
 
 
 def _empty_workloads(scene: Scene) -> list[ObjectRef]:
-    found: list[ObjectRef] = []
-    for key, listed in scene.kube.lists.items():
-        kind = {"deployments": "Deployment", "daemonsets": "DaemonSet"}.get(key.partition("@")[0])
-        if kind is None:
-            continue
-        found += [
-            ObjectRef(kind, obj.name, obj.namespace)
-            for obj in listed.or_else(()) or ()
-            if "traefik" in obj.name
-        ]
-    return found
+    found = (*scene.kube.every(Deployment), *scene.kube.every(DaemonSet))
+    return [ref_of(one) for one in found if "traefik" in one.name]
 
 
 def _scaled_down(scene: Scene, ref: ObjectRef) -> bool:
@@ -85,9 +73,7 @@ def _scaled_down(scene: Scene, ref: ObjectRef) -> bool:
 def sight(scene: Scene) -> Judgement:
     """What was seen of the Traefik that the host's requests reach."""
     if not in_sight(scene):
-        listed = scene.kube.list("services")
-        why, params = listed.why or Why.NOT_SELECTED, {"party": "kubernetes"}
-        gap = Gap("services", why, listed.detail, params=params)
+        gap = kube_gap("services", scene.kube.of(Service))
         return Judgement(Step.TRAEFIK_SERVICE, gaps=(gap,))
     instance, found = scene.instance, scene.traefik_service
     if instance is None and found is None and not traefik_runs_in_the_cluster(scene):
@@ -99,16 +85,19 @@ def sight(scene: Scene) -> Judgement:
 
 def _pods_unseen(scene: Scene, service: Service) -> tuple[Gap, ...]:
     """A gap where pods could not be listed in the Service's namespace."""
-    listed = scene.kube.list("pods", service.namespace)
-    if listed.seen:
-        return ()
-    why, params = listed.why or Why.NOT_SELECTED, {"party": "kubernetes"}
-    return (Gap("traefik_pods", why, listed.detail, params=params),)
+    listed = scene.kube.of(Pod, service.namespace)
+    return () if listed.seen else (kube_gap("traefik_pods", listed),)
 
 
 def _numbers(port: TraefikPort) -> str:
     """As kubectl writes it, and where it leads: "443:30001 → websecure"."""
     return f"{port.port}" + (f":{port.node_port}" if port.node_port else "") + f" → {port.target}"
+
+
+def _described(port: TraefikPort) -> str:
+    entry = port.entry_point
+    behind = f" ({entry.name} {entry.address})" if entry is not None else ""
+    return f"{port.name or port.port} {_numbers(port)}{behind}"
 
 
 def _where(pod: Pod) -> str:
@@ -127,25 +116,16 @@ def _facts(scene: Scene, instance: Instance | None, service: Service | None) -> 
         facts |= {
             "traefik-service.label": full_name(service),
             "traefik-service.detail": f"{kind}, {_numbers(wanted)}" if wanted else kind,
-            "ports": [
-                f"{port.name or port.port} {_numbers(port)}"
-                + (
-                    f" ({port.entry_point.name} {port.entry_point.address})"
-                    if port.entry_point
-                    else ""
-                )
-                for port in scene.ports
-            ],
+            "ports": [_described(port) for port in scene.ports],
             "externalTrafficPolicy": service.spec.external_traffic_policy or None,
         }
     elif instance is not None and scene.host_ports:
         facts |= {"traefik-service.label": "hostPort", "traefik-service.na": True}
     if instance is not None:
         ready = [pod for pod in instance.pods if pod.ready]
+        workloads = dict.fromkeys(str(workload_ref(pod)) for pod in instance.pods)
         facts |= {
-            "traefik-pod.label": listing(
-                dict.fromkeys(str(workload_ref(pod)) for pod in instance.pods), 3
-            ),
+            "traefik-pod.label": listing(workloads, 3),
             "traefik-pod.detail": text("found", "pods", ok=len(ready), total=len(instance.pods))
             + (f", Traefik {scene.version}" if scene.version else ""),
             "traefik-pod.members": [
@@ -156,8 +136,6 @@ def _facts(scene: Scene, instance: Instance | None, service: Service | None) -> 
                 }
                 for pod in instance.pods
             ],
-            "entryPoints": {
-                name: entry.address for name, entry in scene.static.entry_points.items()
-            },
+            "entryPoints": {n: entry.address for n, entry in scene.static.entry_points.items()},
         }
     return facts
