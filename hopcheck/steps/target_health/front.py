@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from hopcheck.behaviour.aws.loadbalancer import front_of
 from hopcheck.catalogue.catalogue import listing, make
@@ -12,12 +12,6 @@ from hopcheck.model.aws import LoadBalancer
 from hopcheck.scene.chain import Chain, GroupLink, TargetLink
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import cluster_address, ref_of
-from hopcheck.steps.rule import Party
-
-# Where a target leads is told by the cluster, what a claim is worth by the requests.
-WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube")
-SHOWN: Final[tuple[Party, ...]] = ("traefik", "http")
-BEHIND: Final[tuple[Party, ...]] = ("kube", *SHOWN)
 
 
 def balancer_of(scene: Scene) -> LoadBalancer | None:

@@ -13,8 +13,8 @@ from hopcheck.scene.chain import GroupLink, TargetLink
 from hopcheck.scene.outcome import requests_made, succeeded
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import lb_ref
-from hopcheck.steps.rule import rule
-from hopcheck.steps.target_health.front import BEHIND, SHOWN, WAY, of_group
+from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
+from hopcheck.steps.target_health.front import of_group
 from hopcheck.steps.target_health.groups import judged_groups, zone_of
 from hopcheck.steps.target_health.targets import is_local, nodes_with_traefik
 

@@ -17,16 +17,8 @@ from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, standard_port
 from hopcheck.steps import middlewares
 from hopcheck.steps.names import lb_ref, sent, traefik_refs
-from hopcheck.steps.rule import rule
-from hopcheck.steps.target_health.front import (
-    BEHIND,
-    SHOWN,
-    WAY,
-    balancer_of,
-    of_listener,
-    service_refs,
-    way_of,
-)
+from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
+from hopcheck.steps.target_health.front import balancer_of, of_listener, service_refs, way_of
 from hopcheck.verdict.contradicted import Claim
 
 Mixup = Literal["entry", "redirect", "told", "tls", "plain"]

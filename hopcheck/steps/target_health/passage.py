@@ -20,8 +20,8 @@ from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import between_balancer_and_nodes
 from hopcheck.steps.names import lb_ref
-from hopcheck.steps.rule import rule
-from hopcheck.steps.target_health.front import BEHIND, SHOWN, WAY, of_group
+from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
+from hopcheck.steps.target_health.front import of_group
 from hopcheck.steps.target_health.groups import instance_of
 
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from hopcheck.behaviour.traefik.static import EntryPoint
@@ -11,8 +11,8 @@ from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import lb_ref, ref_of, traefik_refs, workload_refs
-from hopcheck.steps.rule import rule
-from hopcheck.steps.target_health.front import BEHIND, SHOWN, WAY, of_group, service_refs
+from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
+from hopcheck.steps.target_health.front import of_group, service_refs
 from hopcheck.steps.target_health.groups import groups_of, is_strange, judged_groups, zone_of
 from hopcheck.steps.target_health.listeners import led_elsewhere
 from hopcheck.verdict.contradicted import Claim, Claimed
@@ -103,31 +103,21 @@ def _off_every_port(scene: Scene, group: GroupLink, kind: Kind, these: list[Targ
         node_ports=listing(_numbers(scene, kind)),
         wanted=(wanted.name or wanted.port) if wanted else "",
         wanted_port=(wanted.number(kind) if wanted else None) or "",
+        related=_ends(scene),
     )
 
 
-def _off_port(
-    scene: Scene,
-    group: GroupLink,
-    these: list[TargetLink],
-    related: Iterable[ObjectRef] = (),
-    **params: Any,
-) -> Finding:
+def _ends(scene: Scene) -> tuple[ObjectRef, ...]:
+    return service_refs(scene) or traefik_refs(scene)
+
+
+def _off_port(scene: Scene, group: GroupLink, these: list[TargetLink], **params: Any) -> Finding:
     """Targets on a port that is not Traefik's: its Service is named, its workload without one."""
     service = scene.traefik_service or scene.instance
     namespace, name = (service.namespace, service.name) if service is not None else ("", "")
-    return of_group(
-        "TGT014",
-        group,
-        these,
-        target_port=these[0].port,
-        share=group.share * len(these) / len(group.targets),
-        related=(*related, *(service_refs(scene) or traefik_refs(scene))),
-        service=f"{namespace}/{name}",
-        ns=namespace,
-        svc=name,
-        **params,
-    )
+    params |= {"service": f"{namespace}/{name}", "ns": namespace, "svc": name}
+    share = group.share * len(these) / len(group.targets)
+    return of_group("TGT014", group, these, target_port=these[0].port, share=share, **params)
 
 
 def _may_be_forwarded(scene: Scene, group: GroupLink, port: int) -> bool:
@@ -162,11 +152,11 @@ def targets_of_a_group_lead_to_one_entrypoint(scene: Scene) -> Iterator[Finding]
                 scene,
                 group,
                 astray,
-                related=[ObjectRef("Target", target.name) for target in astray],
                 variant="entry",
                 node_ports=listing(sorted({target.port for target in right})),
                 wanted=wanted.entry_point.name,
                 wanted_port=min(target.port for target in right),
+                related=(*(ObjectRef("Target", one.name) for one in astray), *_ends(scene)),
             )
 
 

@@ -26,8 +26,8 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
 from hopcheck.steps.names import ref_of, route_ref
-from hopcheck.steps.rule import BESIDE_KUBE, rule
-from hopcheck.steps.traefik_service.service import WAY, of_service, pods_of, workload_ref
+from hopcheck.steps.rule import BESIDE_KUBE, WAY, rule
+from hopcheck.steps.traefik_service.service import of_service, pods_of, workload_ref
 from hopcheck.verdict.contradicted import Claim, Claimed
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
@@ -36,6 +36,7 @@ _STATIC = re.compile(
     r"command traefik error|unknown flag|cannot unmarshal|invalid value)",
     re.IGNORECASE,
 )
+_NODE = re.compile(r"node: ([\w.\[\]-]+)")
 _BIND = re.compile(
     r"(?:entrypoint|entryPoint) (?P<entry>[\w-]+).*?(?:address already in use|permission denied|"
     r"cannot assign requested address)",
@@ -96,8 +97,8 @@ def traefik_takes_its_static_configuration(scene: Scene) -> Iterator[Finding]:
             flag = f"--entryPoints.{bind['entry']}.address"
         elif static is not None:
             removed = _removed(lines) if "incompatible deprecated" in words else ""
-            words = removed or words
-            flag = _flag(pod, removed.partition(" ")[0] or _node(line.raw))
+            words, node = removed or words, _NODE.search(line.raw)
+            flag = _flag(pod, removed.partition(" ")[0] or (node[1] if node else ""))
         else:
             continue
         yield _of_workload(
@@ -152,14 +153,6 @@ def _removed(lines: list[LogLine]) -> str:
     """What Traefik says of a setting that v3 removed, before it leaves (pkg/cli/deprecation.go)."""
     said = [line.message for line in lines if "for Traefik to start" in line.message]
     return said[-1].partition("For more information")[0].strip().rstrip(".") if said else ""
-
-
-_NODE = re.compile(r"node: ([\w.\[\]-]+)")
-
-
-def _node(words: str) -> str:
-    found = _NODE.search(words)
-    return found[1] if found else ""
 
 
 def _flag(pod: Pod, node: str) -> str:

@@ -17,11 +17,9 @@ from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import between_nodes_and_pods
 from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs
 from hopcheck.steps.network_policies import closed_entrance
-from hopcheck.steps.rule import Party, rule
+from hopcheck.steps.rule import SHOWN, WAY, rule
 from hopcheck.verdict.contradicted import Claim, Claimed
 
-WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube")
-SHOWN: Final[tuple[Party, ...]] = ("traefik", "http")
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.RESET)
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
-from hopcheck.behaviour.kubernetes.graph import WORKLOADS
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Facts, Finding, Gap, Judgement, ObjectRef, Step, Why
-from hopcheck.model.kubernetes import DaemonSet, Deployment, Pod, Service
+from hopcheck.model.kubernetes import DaemonSet, Deployment, Pod, Service, Workload
 from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import kube_gap, last_exchanges, ref_of
-from hopcheck.steps.rule import rule
+from hopcheck.steps.rule import SHOWN, WAY, rule
 from hopcheck.steps.traefik_service import service
-from hopcheck.steps.traefik_service.service import SHOWN, WAY, full_name, in_sight, workload_ref
+from hopcheck.steps.traefik_service.service import full_name, in_sight, workload_ref
 from hopcheck.verdict.contradicted import Claim, Claimed
 
 
@@ -28,17 +27,18 @@ def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding | Claimed]:
     """
     if not in_sight(scene) or scene.instance is not None:
         return
-    found, workloads = scene.traefik_service, _empty_workloads(scene)
+    found, empty = scene.traefik_service, _empty_workload(scene)
     if found is None and not _seen_to_be_nowhere(scene):
         return
     if found is None:
-        ref = workloads[0] if workloads else ObjectRef("Deployment", "traefik")
-        detail = text("searched", "no_pod", what=ref) if workloads else ""
+        ref = ref_of(empty) if empty is not None else ObjectRef("Deployment", "traefik")
+        detail = text("searched", "no_pod", what=ref) if empty is not None else ""
         nowhere = make("SVC015", ref, searched=text("searched", "cluster"), detail=detail)
         yield Claimed(Claim.STOPS_EVERYTHING, nowhere)
     elif not _pods_unseen(scene, found):
-        ref = workloads[0] if workloads else ref_of(found)
-        zero = text("searched", "zero", workload=ref) if _scaled_down(scene, ref) else ""
+        ref = ref_of(empty or found)
+        scaled_down = empty is not None and empty.spec.replicas == 0
+        zero = text("searched", "zero", workload=ref) if scaled_down else ""
         yield make(
             "SVC015",
             ref,
@@ -59,15 +59,9 @@ def _seen_to_be_nowhere(scene: Scene) -> bool:
     return not any(producer(last) is Producer.TRAEFIK for last in last_exchanges(scene))
 
 
-def _empty_workloads(scene: Scene) -> list[ObjectRef]:
-    found = (*scene.kube.every(Deployment), *scene.kube.every(DaemonSet))
-    return [ref_of(one) for one in found if "traefik" in one.name]
-
-
-def _scaled_down(scene: Scene, ref: ObjectRef) -> bool:
-    resource = WORKLOADS.get(ref.kind)
-    listed = scene.kube.list(resource, ref.namespace).or_else(()) if resource else ()
-    return any(o.name == ref.name and o.spec.replicas == 0 for o in listed)
+def _empty_workload(scene: Scene) -> Workload | None:
+    known = (*scene.kube.every(Deployment), *scene.kube.every(DaemonSet))
+    return next((one for one in known if "traefik" in one.name), None)
 
 
 def sight(scene: Scene) -> Judgement:
