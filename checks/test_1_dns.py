@@ -1,6 +1,6 @@
 """Step 1 (`dns`), nslookup: what holds when all is well, in order."""
 
-from hopcheck.steps.dns import addresses, records, resolvers
+from hopcheck.steps.dns import addresses, records
 from hopcheck.steps.rule import Checklist
 
 RULES = (
@@ -9,7 +9,7 @@ RULES = (
     records.the_name_exists,
     records.its_zone_is_served,
     records.the_name_has_addresses,
-    resolvers.resolvers_agree,
+    records.resolvers_agree,
     addresses.addresses_are_its_load_balancers,
     addresses.the_load_balancer_leads_to_this_cluster,
     addresses.its_load_balancer_can_be_reached_from_here,

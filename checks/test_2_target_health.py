@@ -1,7 +1,7 @@
 """Step 2 (`target-health`), target group health: what holds when all is well, in order."""
 
 from hopcheck.steps.rule import Checklist
-from hopcheck.steps.target_health import health, listeners, security_groups, step, targets, zones
+from hopcheck.steps.target_health import health, listeners, passage, targets
 
 RULES = (
     # the load balancer and its listener
@@ -19,7 +19,7 @@ RULES = (
     targets.targets_of_a_group_lead_to_one_entrypoint,
     targets.aws_uses_every_target,
     targets.nodes_with_a_pod_are_registered_under_policy_local,
-    zones.every_zone_has_a_healthy_target,
+    health.every_zone_has_a_healthy_target,
     targets.both_ends_speak_proxy_protocol_or_neither,
     targets.every_pod_accepts_the_proxy_protocol_that_is_sent,
     targets.no_target_is_on_its_way,
@@ -30,9 +30,9 @@ RULES = (
     health.the_health_check_asks_what_traefik_answers,
     health.every_target_is_healthy,
     # what gets through
-    step.clients_in_the_cluster_get_an_answer,
-    security_groups.security_groups_let_the_traffic_through,
-    step.the_load_balancer_passes_on_what_nodes_answer,
+    passage.clients_in_the_cluster_get_an_answer,
+    passage.security_groups_let_the_traffic_through,
+    passage.the_load_balancer_passes_on_what_nodes_answer,
 )
 
 

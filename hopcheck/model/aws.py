@@ -93,6 +93,11 @@ class Listener(Described, frozen=True):
     default_actions: tuple[Action, ...] = ()
     alpn_policy: tuple[str, ...] = ()
 
+    @property
+    def ends_tls(self) -> bool:
+        """Whether it ends TLS."""
+        return self.protocol in ("TLS", "HTTPS")
+
 
 class Values(Described, frozen=True):
     values: tuple[str, ...] = ()

@@ -22,7 +22,6 @@ from hopcheck.model.kubernetes import Node, Pod, Service
 
 Kind = Literal["node", "pod"]
 TRANSIENT = ("initial", "draining")
-_ENDS_TLS = ("TLS", "HTTPS")
 
 
 class TraefikPort(Struct, frozen=True):
@@ -118,6 +117,8 @@ class TargetLink(Struct, frozen=True):
 class GroupLink(Struct, frozen=True):
     """A target group that the listener forwards to; `share` is its part of the requests."""
 
+    balancer: LoadBalancer
+    listener: Listener
     arn: str
     obj: TargetGroup
     health: Collected[tuple[TargetHealth, ...]]
@@ -177,11 +178,6 @@ class Chain(Struct, frozen=True):
     balancer: LoadBalancer
     listener: Listener
     groups: tuple[GroupLink, ...]
-
-    @property
-    def ends_tls(self) -> bool:
-        """Whether the listener ends TLS."""
-        return self.listener.protocol in _ENDS_TLS
 
     @property
     def targets(self) -> tuple[TargetLink, ...]:
@@ -283,8 +279,8 @@ def chain_of(
             ends.link(one, addresses.get(one.target.id, ())) for one in health.or_else(()) or ()
         )
         told = attributes.or_else({}) if attributes is not None else {}
-        group = groups.get(arn, TargetGroup())
-        found.append(GroupLink(arn, group, health, targets, told or {}, forward.share))
+        front = (balancer, listener, arn, groups.get(arn, TargetGroup()))
+        found.append(GroupLink(*front, health, targets, told or {}, forward.share))
     return Chain(balancer, listener, tuple(found))
 
 

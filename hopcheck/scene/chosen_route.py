@@ -67,7 +67,7 @@ class Routing:
     def scheme_inside(self) -> str:
         """Http where the load balancer has ended TLS and sends plain text on; else as asked."""
         scene = self.scene
-        if scene.target.scheme == "http" or scene.way is None or not scene.way.ends_tls:
+        if scene.target.scheme == "http" or scene.way is None or not scene.way.listener.ends_tls:
             return scene.target.scheme
         return "http" if any(group.sends_plain for group in scene.way.groups) else "https"
 

@@ -45,7 +45,7 @@ from hopcheck.behaviour.traefik.static import (
 )
 from hopcheck.behaviour.traefik.version import Version, installed_version
 from hopcheck.model import NOT_SELECTED, Collected, Snapshot, Target
-from hopcheck.model.aws import Listener, LoadBalancer, TargetHealth
+from hopcheck.model.aws import Listener, ListenerRule, LoadBalancer, TargetHealth
 from hopcheck.model.kubernetes import EndpointSlice, Node, Pod, Service
 from hopcheck.scene.chain import Chain, Ends, TraefikPort, chain_of, ports_of_pods, ports_of_service
 
@@ -161,7 +161,7 @@ class Scene:
             for balancer in self.load_balancers
             if any(
                 target.kind is not None
-                for listener in self._listeners(balancer)
+                for listener in self.listeners(balancer)
                 for target in self.chain_from(balancer, listener).targets
             )
         )
@@ -207,17 +207,22 @@ class Scene:
 
     def forwards(self, listener: Listener) -> tuple[Forward, ...]:
         """Target groups of a listener for this host and path (an ALB's rules are applied)."""
-        rules = self.aws.rules.get(listener.listener_arn, NOT_SELECTED).or_else(()) or ()
-        rule = chosen_rule(rules, self.target.host, self.target.path)
+        rule = self.rule(listener)
         if rule is None or rule.is_default:
             return target_groups_of(listener)
         return target_groups_of(Listener(default_actions=rule.actions))
 
+    def rule(self, listener: Listener) -> ListenerRule | None:
+        """The rule of a listener for this host and path; None where no rules were read."""
+        rules = self.aws.rules.get(listener.listener_arn, NOT_SELECTED).or_else(()) or ()
+        return chosen_rule(rules, self.target.host, self.target.path)
+
     def listener(self, balancer: LoadBalancer, port: int) -> Listener | None:
         """The balancer's TCP listener on `port`."""
-        return which_listener(self._listeners(balancer), port)
+        return which_listener(self.listeners(balancer), port)
 
-    def _listeners(self, balancer: LoadBalancer) -> tuple[Listener, ...]:
+    def listeners(self, balancer: LoadBalancer) -> tuple[Listener, ...]:
+        """The balancer's listeners; none where they were not read."""
         return self.aws.listeners.get(balancer.load_balancer_arn, NOT_SELECTED).or_else(()) or ()
 
     def health(self, arn: str) -> Collected[tuple[TargetHealth, ...]]:
@@ -504,7 +509,7 @@ class Scene:
     def entry_point(self) -> EntryPoint | None:
         """The entryPoint at which the request arrives, as far as ports tell."""
         reached = [port.entry_point for port in self.reached if port.entry_point is not None]
-        if not reached and self.way is not None and self.way.ends_tls:
+        if not reached and self.way is not None and self.way.listener.ends_tls:
             return None  # what is spoken behind the listener need not be what the URL says
         wanted = self.wanted_port(self.target.scheme)
         meant = wanted.entry_point if wanted is not None else None

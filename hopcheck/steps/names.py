@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hopcheck.behaviour.kubernetes.graph import workload_of
+from hopcheck.behaviour.kubernetes.objects import outside_names
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Collected, Exchange, Finding, Gap, ObjectRef, Probe, Why
+from hopcheck.model.aws import LoadBalancer
 from hopcheck.model.kubernetes import Object, Pod
 from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.scene import Scene
@@ -56,6 +58,24 @@ def route_refs(routing: Routing) -> tuple[ObjectRef, ...]:
     return (route_ref(routing.winner),) if routing.winner else ()
 
 
+def lb_ref(balancer: LoadBalancer) -> ObjectRef:
+    """The report's name of a load balancer."""
+    return ObjectRef("LoadBalancer", balancer.load_balancer_name)
+
+
+def cluster_address(scene: Scene) -> str:
+    """Words of proof that the host's addresses are the cluster's own; "" where none is."""
+    for address in scene.addresses:
+        node = scene.node_ids.get(address)
+        if node is not None:
+            return text("address", "node", address=address, node=node.name)
+        for service in scene.services:
+            if address in outside_names(service):
+                full = f"{service.namespace}/{service.name}"
+                return text("address", "service", address=address, service=full)
+    return ""
+
+
 def traefik_refs(scene: Scene) -> tuple[ObjectRef, ...]:
     """The workload of the host's Traefik, as the other end of a relation."""
     instance = scene.instance
@@ -89,9 +109,14 @@ def failure(exchange: Exchange) -> str:
 
 def kube_gap(what: str, found: Collected[Any], *, required: bool = True, **params: str) -> Gap:
     """What the cluster would have told, and why it has not."""
-    why = found.why or Why.NOT_SELECTED
-    params = {"party": "kubernetes", **params}
+    why, params = found.why or Why.NOT_SELECTED, {"party": "kubernetes"} | params
     return Gap(what, why, found.detail, required=required, params=params)
+
+
+def aws_gap(what: str, found: Collected[Any], **params: str) -> Gap:
+    """What AWS would have told, and why it has not."""
+    params = {"party": "aws"} | params
+    return Gap(what, found.why or Why.NOT_SELECTED, found.detail, params=params)
 
 
 def gateway_gap(routing: Routing, *, required: bool) -> Gap:

@@ -19,6 +19,10 @@ Party = Literal["dns", "aws", "kube", "traefik", "http"]
 
 # All parties but the cluster: at which entryPoint a request arrives, and what it showed.
 BESIDE_KUBE: Final[tuple[Party, ...]] = ("dns", "aws", "traefik", "http")
+# Where a target leads is told by the cluster, what a claim is worth by the requests.
+WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube")
+SHOWN: Final[tuple[Party, ...]] = ("traefik", "http")
+BEHIND: Final[tuple[Party, ...]] = ("kube", *SHOWN)
 
 
 class Rule(Struct, frozen=True):

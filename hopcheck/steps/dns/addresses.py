@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hopcheck.catalogue.catalogue import Raw, listing
 from hopcheck.model import Collected, ErrorKind, Finding, Severity
 from hopcheck.model.aws import LoadBalancer
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.dns.records import answers_of, balancer_refs, dig_server, dns_proof, of_host
-from hopcheck.steps.dns.resolvers import one_side_fails, serving_addresses
-from hopcheck.steps.names import last_exchanges
+from hopcheck.steps.dns.records import (
+    answers_of,
+    dig_server,
+    dns_proof,
+    of_host,
+    one_side_fails,
+    serving_addresses,
+)
+from hopcheck.steps.names import cluster_address, last_exchanges, lb_ref
 from hopcheck.steps.rule import Party, rule
 from hopcheck.verdict.contradicted import Claim, Claimed
 
@@ -43,29 +50,25 @@ def addresses_are_its_load_balancers(scene: Scene) -> Iterator[Finding | Claimed
     if foreign:
         own = scene.snapshot.dns.names.get(match.name or "", Collected(value=())).or_else(())
         share = len(foreign) / max(1, len(scene.addresses))
-        yield _not_its_own(scene, balancer, foreign, own or ("?",), share)
+        yield _not_its_own(scene, balancer, foreign, own or ("?",), share=share)
 
 
 def _strangers(scene: Scene) -> Iterator[Claimed]:
     """Addresses of no load balancer: a fault only where this cluster's own one is elsewhere."""
     if not scene.aws.load_balancers.seen or not scene.feeding or len(scene.chain) > 1:
         return
-    if _in_cluster(scene):
+    if cluster_address(scene):
         return
     feeding = scene.feeding[0]
     own = scene.snapshot.dns.names.get(feeding.dns_name.lower())
     if own is None or not own.seen or set(own.get()) & set(scene.addresses):
         return
-    found = _not_its_own(scene, feeding, scene.addresses, own.get(), None)
+    found = _not_its_own(scene, feeding, scene.addresses, own.get())
     yield Claimed(Claim.STOPS_EVERYTHING, found)
 
 
 def _not_its_own(
-    scene: Scene,
-    balancer: LoadBalancer,
-    wrong: Sequence[str],
-    right: Sequence[str],
-    share: float | None,
+    scene: Scene, balancer: LoadBalancer, wrong: Sequence[str], right: Sequence[str], **more: Any
 ) -> Finding:
     return of_host(
         "DNS005",
@@ -75,20 +78,10 @@ def _not_its_own(
         lb=balancer.load_balancer_name,
         lb_dns=balancer.dns_name,
         dig_server=_server(scene),
-        share=share,
-        related=balancer_refs(balancer),
+        related=(lb_ref(balancer),),
         evidence=dns_proof(answers_of(scene)),
+        **more,
     )
-
-
-def _in_cluster(scene: Scene) -> bool:
-    """Whether the addresses are the cluster's own: nodes, or a Service's load balancer status."""
-    own = set(scene.node_ids)
-    for service in scene.services:
-        status = service.status.load_balancer
-        own |= {entry.ip for entry in status.ingress}
-        own |= set(service.spec.external_ips)
-    return bool(own & set(scene.addresses))
 
 
 @rule(reads=("dns",), uses=_ANY, claims=Claim.STOPS_EVERYTHING)
@@ -97,10 +90,9 @@ def the_load_balancer_leads_to_this_cluster(scene: Scene) -> Iterator[Finding]:
     balancer = scene.balancer
     if balancer is None or balancer in scene.feeding or not _its_own(scene):
         return
-    others = [other for other in scene.feeding if other is not balancer]
-    if not others or not _details_seen(scene, balancer):
+    other = next(iter(scene.feeding), None)
+    if other is None or not _details_seen(scene, balancer):
         return
-    other = others[0]
     yield of_host(
         "DNS006",
         scene,
@@ -109,7 +101,7 @@ def the_load_balancer_leads_to_this_cluster(scene: Scene) -> Iterator[Finding]:
         other=other.load_balancer_name,
         other_dns=other.dns_name,
         dig_server=_server(scene),
-        related=balancer_refs(balancer, other),
+        related=(lb_ref(balancer), lb_ref(other)),
     )
 
 
@@ -140,7 +132,7 @@ def its_load_balancer_can_be_reached_from_here(scene: Scene) -> Iterator[Finding
     waits = [last.error in silent for last in last_exchanges(scene)]
     if waits and all(waits):
         name, addresses = balancer.load_balancer_name, listing(scene.addresses)
-        related = balancer_refs(balancer)
+        related = (lb_ref(balancer),)
         yield of_host("DNS008", scene, lb=name, addresses=addresses, related=related)
 
 

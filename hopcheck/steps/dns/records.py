@@ -1,15 +1,16 @@
-"""What the resolvers answered: the name exists, and has addresses."""
+"""What the resolvers answered: the name exists, has addresses, and the same for all."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hopcheck.catalogue.catalogue import Raw, listing, make, text
-from hopcheck.model import DnsAnswer, Evidence, Finding, ObjectRef, Why, Words
-from hopcheck.model.aws import LoadBalancer
+from hopcheck.config.target import is_address
+from hopcheck.model import DnsAnswer, Evidence, Finding, ObjectRef, Severity, Why, Words
+from hopcheck.scene.outcome import succeeded, tried
 from hopcheck.scene.scene import Scene
+from hopcheck.steps.names import lb_ref
 from hopcheck.steps.rule import rule
 
 
@@ -22,9 +23,7 @@ def dig_server(resolver: str) -> Raw:
     """A resolver as dig's arguments: "@10.0.0.2 -p 5353"."""
     address, _, port = resolver.rpartition(":")
     address = address.strip("[]")
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
+    if not is_address(address):
         return Raw("")
     return Raw(f"@{address}" if port == "53" else f"@{address} -p {int(port)}")
 
@@ -32,11 +31,6 @@ def dig_server(resolver: str) -> Raw:
 def of_host(code: str, scene: Scene, **more: Any) -> Finding:
     """A finding about the host's record."""
     return make(code, ObjectRef("DNSRecord", scene.target.host), host=scene.target.host, **more)
-
-
-def balancer_refs(*balancers: LoadBalancer) -> tuple[ObjectRef, ...]:
-    """Load balancers, as the other end of a relation."""
-    return tuple(ObjectRef("LoadBalancer", one.load_balancer_name) for one in balancers)
 
 
 def dns_proof(answers: Sequence[DnsAnswer]) -> tuple[Evidence, ...]:
@@ -51,7 +45,7 @@ def dns_proof(answers: Sequence[DnsAnswer]) -> tuple[Evidence, ...]:
     )
 
 
-def fails(answer: DnsAnswer) -> bool:
+def _fails(answer: DnsAnswer) -> bool:
     """Whether the resolver could not say (SERVFAIL, REFUSED), rather than that there is nothing."""
     return answer.rcode not in ("NOERROR", "NXDOMAIN")
 
@@ -81,7 +75,7 @@ def every_resolver_answers(scene: Scene) -> Iterator[Finding]:
     good = {answer.resolver for answer in answers if answer.addresses}
     if not good:
         return
-    failing = [answer for answer in answers if fails(answer)]
+    failing = [answer for answer in answers if _fails(answer)]
     words = {a.resolver: a.rcode for a in failing if a.resolver not in good}
     for collected in scene.snapshot.dns.answers:
         resolver = collected.source.rpartition("@")[2]
@@ -102,7 +96,7 @@ def every_resolver_answers(scene: Scene) -> Iterator[Finding]:
 def no_alias_leads_nowhere(scene: Scene) -> Iterator[Finding]:
     """The name that the record is an alias of exists."""
     missing = _missing(scene)
-    dangling = _dangling(missing)
+    dangling = next((answer for answer in missing if answer.chain), None)
     if dangling is not None:
         names = [balancer.dns_name for balancer in scene.feeding[:2]]
         yield of_host(
@@ -112,7 +106,7 @@ def no_alias_leads_nowhere(scene: Scene) -> Iterator[Finding]:
             evidence=dns_proof(missing),
             suggestion=f" ({listing(names)})" if names else "",
             dig_server=dig_server(dangling.resolver),
-            related=balancer_refs(*scene.feeding[:3]),
+            related=tuple(map(lb_ref, scene.feeding[:3])),
         )
 
 
@@ -120,8 +114,8 @@ def no_alias_leads_nowhere(scene: Scene) -> Iterator[Finding]:
 def the_name_exists(scene: Scene) -> Iterator[Finding]:
     """The name exists."""
     missing = _missing(scene)
-    if missing and _dangling(missing) is None:
-        related = balancer_refs(*scene.feeding[:3])
+    if missing and not any(answer.chain for answer in missing):
+        related = tuple(map(lb_ref, scene.feeding[:3]))
         yield of_host("DNS001", scene, related=related, **_common(answers_of(scene)))
 
 
@@ -129,15 +123,11 @@ def _missing(scene: Scene) -> list[DnsAnswer]:
     return [answer for answer in _nothing(scene) if answer.rcode == "NXDOMAIN"]
 
 
-def _dangling(missing: Sequence[DnsAnswer]) -> DnsAnswer | None:
-    return next((answer for answer in missing if answer.chain), None)
-
-
 @rule(reads=("dns",))
 def its_zone_is_served(scene: Scene) -> Iterator[Finding]:
     """The resolvers can ask the name's zone."""
     answers = _nothing(scene)
-    failing = [answer for answer in answers if fails(answer)]
+    failing = [answer for answer in answers if _fails(answer)]
     if failing and not _missing(scene):
         dnssec = any(a.rcode_checking_disabled == "NOERROR" for a in failing)
         variant, rcode = "dnssec" if dnssec else None, failing[0].rcode
@@ -154,5 +144,65 @@ def the_name_has_addresses(scene: Scene) -> Iterator[Finding]:
     if silent and {a.rrtype for a in answers} != {"A", "AAAA"}:
         return
     likely = (scene.balancer,) if scene.balancer is not None else scene.feeding[:3]
-    more = {"has": "", "lacks": "A, AAAA", "right": "", "related": balancer_refs(*likely)}
+    more = {"has": "", "lacks": "A, AAAA", "right": "", "related": tuple(map(lb_ref, likely))}
     yield of_host("DNS003", scene, **more, **_common(answers))
+
+
+# --- beside each other
+
+
+@rule(reads=("dns",), uses=("aws", "kube", "traefik", "http"))
+def resolvers_agree(scene: Scene) -> Iterator[Finding]:
+    """All resolvers name the same load balancer's addresses.
+
+    Rotating subsets of one load balancer's addresses overlap or are all its own; two sides that
+    both serve (an internal and a public load balancer) are a design. Where one side's addresses
+    serve and the other's do not, clients of the other side fail: an error.
+    """
+    answers = answers_of(scene)
+    by_resolver: dict[str, set[str]] = {}
+    for answer in answers:
+        if answer.rcode == "NOERROR" and answer.addresses:
+            by_resolver.setdefault(answer.resolver, set()).update(answer.addresses)
+    sets = list(by_resolver.values())
+    if len(sets) < 2 or all(a & b for a in sets for b in sets):
+        return
+    if scene.match.arn is not None and not scene.match.foreign:
+        return
+    serving = serving_addresses(scene)
+    bad = {r: a for r, a in by_resolver.items() if not any(serving.get(x, True) for x in a)}
+    good = {r for r, a in by_resolver.items() if any(serving.get(x, False) for x in a)}
+    error, all_serve = bool(good and bad), len(good) == len(by_resolver)
+    own = {a.resolver for a in answers if a.authoritative}
+    # The zone's own server is right and a cache is not: the record was changed, and time mends it.
+    stale = error and bool(own - bad.keys()) and not own & bad.keys()
+    lagging = sorted(bad) or sorted(by_resolver)
+    named = (f"{r}: {', '.join(sorted(a))}" for r, a in sorted(by_resolver.items()))
+    yield of_host(
+        "DNS007",
+        scene,
+        variant="stale" if stale else "broken" if error else None,
+        severity=Severity.ERROR if error else Severity.INFO if all_serve else Severity.WARNING,
+        answers=listing(named),
+        ttl=max((a.ttl or 0 for a in answers if a.resolver in lagging), default=0),
+        lagging=listing(lagging),
+        failing=listing(sorted(set().union(*bad.values()))),
+        dig_server=dig_server(lagging[0]),
+        share=len(bad) / len(by_resolver) if error else None,
+        related=(lb_ref(scene.balancer),) if scene.balancer is not None else (),
+        evidence=dns_proof(answers),
+    )
+
+
+def one_side_fails(scene: Scene) -> bool:
+    """Whether resolvers differ and one side works: the record is what to mend, not addresses."""
+    return any(finding.severity is Severity.ERROR for finding in resolvers_agree(scene))
+
+
+def serving_addresses(scene: Scene) -> dict[str, bool]:
+    """Whether the host's request succeeded, by address; those that were not tried are absent."""
+    return {
+        c.get().address: succeeded(scene.snapshot, c.get(), scene.target)
+        for c in scene.snapshot.http.requests
+        if c.seen and tried(c.get())
+    }

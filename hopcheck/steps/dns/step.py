@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
 from hopcheck.catalogue.catalogue import text
+from hopcheck.config.target import is_address
 from hopcheck.model import Collected, DnsAnswer, Facts, Gap, Judgement, Step, Why
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.dns.records import answers_of
@@ -14,7 +14,7 @@ from hopcheck.steps.dns.records import answers_of
 def sight(scene: Scene) -> Judgement:
     """Whether any resolver answered; the records, for the report."""
     host = scene.target.host
-    if _is_address(host):
+    if is_address(host):
         return Judgement(
             Step.DNS,
             not_applicable=text("na", "ip_literal"),
@@ -27,23 +27,15 @@ def sight(scene: Scene) -> Judgement:
     return Judgement(Step.DNS, seen=True, facts=facts)
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _no_answer(collected: Sequence[Collected[DnsAnswer]]) -> Gap:
-    first = next((c for c in collected), None)
+    first = collected[0] if collected else None
     if first is None or first.why is None:
         return Gap("dns", Why.NOT_SELECTED)
     return Gap("dns", first.why, first.detail or first.source, params={"party": "dns"})
 
 
 def _facts(scene: Scene, answers: Sequence[DnsAnswer]) -> Facts:
-    chain = [f"{name}" for name in scene.chain[1:]]
+    chain = list(scene.chain[1:])
     return {
         "dns.label": scene.snapshot.target.host,
         "dns.detail": " → ".join(chain),

@@ -1,10 +1,12 @@
-"""The target groups that are judged: those whose targets may be this cluster's."""
+"""The target groups that are judged, and whose and where their targets are."""
 
 from __future__ import annotations
 
-from hopcheck.scene.chain import Chain, GroupLink
+from hopcheck.model.aws import Instance
+from hopcheck.scene.chain import GroupLink, TargetLink
 from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.scene import Scene
+from hopcheck.steps.names import last_exchanges
 from hopcheck.steps.target_health.front import way_of
 from hopcheck.steps.target_health.listeners import the_listeners_rule_forwards
 
@@ -19,31 +21,38 @@ def groups_of(scene: Scene) -> list[GroupLink]:
 
 def judged_groups(scene: Scene) -> list[GroupLink]:
     """Those with targets in use of which one at least may be this cluster's."""
-    way = way_of(scene)
-    return [
-        group
-        for group in groups_of(scene)
-        if way is not None
-        and len(group.in_state("draining")) < len(group.targets)
-        and not is_strange(scene, way)
-    ]
+    groups = groups_of(scene)
+    used = [g for g in groups if len(g.in_state("draining")) < len(g.targets)]
+    return [] if is_strange(scene) else used
 
 
-def is_strange(scene: Scene, way: Chain) -> bool:
+def is_strange(scene: Scene) -> bool:
     """Whether no target is this cluster's. One group of several may well be another cluster's.
 
     An instance that is terminated has lost its addresses: whose it was is not known.
     """
-    if not scene.node_ids or scene.instance is None or not scene.pod_addresses:
+    way = way_of(scene)
+    if way is None or not scene.node_ids or scene.instance is None or not scene.pod_addresses:
         return False
     if any(target.kind or target.reason == "Target.InvalidState" for target in way.targets):
         return False
-    return not outcome_of(scene).succeeded and not _application_answers(scene)
+    if any(producer(last) is Producer.APPLICATION for last in last_exchanges(scene)):
+        return False
+    return not outcome_of(scene).succeeded
 
 
-def _application_answers(scene: Scene) -> bool:
-    """Whether something that is neither Traefik nor the load balancer answers the host."""
-    return any(
-        c.seen and c.get().exchanges and producer(c.get().exchanges[-1]) is Producer.APPLICATION
-        for c in scene.snapshot.http.requests
-    )
+def instance_of(scene: Scene, target: TargetLink) -> Instance | None:
+    """The instance that a target is, by its id or address."""
+    known = scene.aws.instances.or_else(()) or ()
+    return next((i for i in known if target.id in (i.instance_id, i.private_ip_address)), None)
+
+
+def zone_of(scene: Scene, target: TargetLink) -> str | None:
+    """The target's zone: by AWS for an address, by its instance or node otherwise."""
+    if target.obj.availability_zone:
+        return target.obj.availability_zone
+    instance = instance_of(scene, target)
+    if instance is not None:
+        return (instance.placement and instance.placement.availability_zone) or None
+    labels = target.node.metadata.labels if target.node is not None else {}
+    return labels.get("topology.kubernetes.io/zone") or None

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from hopcheck.behaviour.aws.loadbalancer import interface_addresses
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Finding, Severity
-from hopcheck.scene.chain import GroupLink, TargetLink, TraefikPort
+from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Probe, Severity
+from hopcheck.model.aws import LoadBalancer
+from hopcheck.scene.chain import GroupLink, TargetLink
+from hopcheck.scene.outcome import requests_made, succeeded
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.rule import rule
-from hopcheck.steps.target_health.front import BEHIND, SHOWN, WAY, of_group
-from hopcheck.steps.target_health.groups import judged_groups
+from hopcheck.steps.names import lb_ref
+from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
+from hopcheck.steps.target_health.front import of_group
+from hopcheck.steps.target_health.groups import judged_groups, zone_of
 from hopcheck.steps.target_health.targets import is_local, nodes_with_traefik
 
 _CODES = re.compile(r"codes: \[([\d, ]+)\]")
 
 
-def _unhealthy(group: GroupLink) -> list[TargetLink]:
-    return group.in_state("unhealthy", "unhealthy.draining")
-
-
-def _unexpected(scene: Scene) -> Iterator[tuple[GroupLink, list[TargetLink]]]:
-    """The groups with unhealthy targets that are not meant to be, and these targets."""
+def _unhealthy(
+    scene: Scene, *, on_purpose: bool = False
+) -> Iterator[tuple[GroupLink, list[TargetLink]]]:
+    """The groups with unhealthy targets, and these: what is not meant to be, or what is."""
     for group in judged_groups(scene):
-        unhealthy = _unhealthy(group)
-        if unhealthy and not _expected(scene, group, unhealthy):
+        unhealthy = group.in_state("unhealthy", "unhealthy.draining")
+        if unhealthy and _expected(scene, group, unhealthy) == on_purpose:
             yield group, unhealthy
 
 
@@ -44,18 +46,10 @@ def _expected(scene: Scene, group: GroupLink, unhealthy: list[TargetLink]) -> bo
 @rule(reads=WAY, uses=SHOWN)
 def nodes_without_a_pod_are_unhealthy_on_purpose(scene: Scene) -> Iterator[Finding]:
     """Every node that is a target has a Traefik pod, or needs none of its own."""
-    for group in judged_groups(scene):
-        unhealthy = _unhealthy(group)
-        if unhealthy and _expected(scene, group, unhealthy):
-            yield of_group(
-                "TGT022",
-                group,
-                variant=None if is_local(scene) else "host_port",
-                count=len(unhealthy),
-                total=len(group.targets),
-                targets=listing(target.name for target in unhealthy),
-                ns=scene.instance.namespace if scene.instance else "",
-            )
+    variant = None if is_local(scene) else "host_port"
+    namespace = scene.instance.namespace if scene.instance else ""
+    for group, unhealthy in _unhealthy(scene, on_purpose=True):
+        yield of_group("TGT022", group, unhealthy, variant=variant, ns=namespace)
 
 
 def _check_port(group: GroupLink) -> str:
@@ -78,28 +72,19 @@ def _known(scene: Scene, group: GroupLink) -> set[int]:
 @rule(reads=WAY, uses=SHOWN)
 def the_health_check_asks_a_port_of_traefik(scene: Scene) -> Iterator[Finding]:
     """The health check asks the port of the traffic, or another port of Traefik."""
-    for group, _ in _unexpected(scene):
+    for group, _ in _unhealthy(scene):
         check, known = _check_port(group), _known(scene, group)
         if check != "traffic-port" and known & set(group.numbers) and int(check) not in known:
-            yield of_group(
-                "TGT015",
-                group,
-                check_port=check,
-                traffic_port=listing(group.numbers),
-            )
+            yield of_group("TGT015", group, check_port=check, traffic_port=listing(group.numbers))
 
 
-@rule(
-    reads=WAY,
-    uses=SHOWN,
-    unless=(the_health_check_asks_a_port_of_traefik,),
-)
+@rule(reads=WAY, uses=SHOWN, unless=(the_health_check_asks_a_port_of_traefik,))
 def the_health_check_asks_what_traefik_answers(scene: Scene) -> Iterator[Finding]:
     """An HTTP health check asks a path that Traefik answers with the status it wants.
 
     A connection that was not made (Target.Timeout) got as far as no path.
     """
-    for group, unhealthy in _unexpected(scene):
+    for group, unhealthy in _unhealthy(scene):
         protocol = group.obj.health_check_protocol or "TCP"
         reasons = {target.reason for target in unhealthy}
         answered = "Target.ResponseCodeMismatch" in reasons
@@ -139,7 +124,7 @@ def _asks_ping(scene: Scene, group: GroupLink) -> bool:
     """Whether Traefik's ping is what the HTTP health check asks, as far as known."""
     check = _check_port(group)
     number = int(check) if check.isdigit() else next(iter(group.numbers), 0)
-    port = _at(scene, number)
+    port = next((p for p in scene.own_ports if number in (p.node_port, p.container_port)), None)
     if port is None or port.entry_point is None or not scene.static.known:
         return True
     static = scene.static
@@ -147,14 +132,10 @@ def _asks_ping(scene: Scene, group: GroupLink) -> bool:
     return static.ping and static.ping_entry_point == port.entry_point.name and path == "/ping"
 
 
-def _at(scene: Scene, number: int) -> TraefikPort | None:
-    return next((p for p in scene.own_ports if number in (p.node_port, p.container_port)), None)
-
-
 @rule(reads=("dns", "aws"), uses=BEHIND)
 def every_target_is_healthy(scene: Scene) -> Iterator[Finding]:
     """Every target is healthy."""
-    for group, unhealthy in _unexpected(scene):
+    for group, unhealthy in _unhealthy(scene):
         # Requests avoid unhealthy targets while any is healthy: capacity is lost, not requests.
         partial = len(unhealthy) < len(group.targets)
         cordoned = all(t.node is not None and t.node.spec.unschedulable for t in unhealthy)
@@ -162,11 +143,9 @@ def every_target_is_healthy(scene: Scene) -> Iterator[Finding]:
         yield of_group(
             "TGT017",
             group,
+            unhealthy,
             severity=mild if partial else None,
-            count=len(unhealthy),
-            total=len(group.targets),
             reason=listing(sorted({t.reason or text("said", "no_reason") for t in unhealthy})),
-            targets=listing(target.name for target in unhealthy),
             target_port=listing(group.numbers),
             share=group.share * len(unhealthy) / len(group.targets),
         )
@@ -180,3 +159,85 @@ def _untold(scene: Scene) -> bool:
     if scene.traefik_service is None and not scene.kube.list("services").seen:
         return True
     return is_local(scene) and (scene.instance is None or not scene.node_ids)
+
+
+# --- its zones
+
+
+@rule(reads=("dns", "aws"), uses=BEHIND)
+def every_zone_has_a_healthy_target(scene: Scene) -> Iterator[Finding]:
+    """Without cross-zone balancing every zone of a Network Load Balancer has a healthy target.
+
+    An error where requests go to such a zone; else information: AWS takes it out of DNS.
+    """
+    for group in judged_groups(scene):
+        balancer = group.balancer
+        enabled = [zone.zone_name for zone in balancer.availability_zones]
+        zones = {zone_of(scene, target) for target in group.targets}
+        served = {zone_of(scene, target) for target in group.in_state("healthy")}
+        empty = [zone for zone in enabled if zone not in served]
+        if balancer.type != "network" or _crosses_zones(scene, group):
+            continue
+        if not served or None in zones or "all" in served:
+            continue
+        if not empty or len(empty) == len(enabled):
+            continue
+        failing = _failing(scene, balancer, empty)
+        share = len(failing) / len(requests_made(scene.snapshot)) if failing else 0.0
+        yield of_group(
+            "TGT024",
+            group,
+            variant="used" if failing else None,
+            severity=Severity.ERROR if failing else None,
+            lb_arn=balancer.load_balancer_arn,
+            zones=listing(empty),
+            served=listing(sorted(str(zone) for zone in served)),
+            fails=listing(p.address for p in failing),
+            share=group.share * share if failing else None,
+            related=(lb_ref(balancer),),
+        )
+
+
+def _crosses_zones(scene: Scene, group: GroupLink) -> bool:
+    """Whether the group gets requests of every zone, or that could not be read."""
+    key = "load_balancing.cross_zone.enabled"
+    own = group.attributes.get(key)
+    arn = group.balancer.load_balancer_arn
+    general = scene.aws.load_balancer_attributes.get(arn, NOT_SELECTED).or_else({}) or {}
+    return (own if own in ("true", "false") else general.get(key)) != "false"
+
+
+def address_zones(scene: Scene, balancer: LoadBalancer) -> Mapping[str, str]:
+    """The zones of the load balancer's addresses, as far as they are known."""
+    found: dict[str, str] = {}
+    for zone in balancer.availability_zones:
+        for entry in zone.load_balancer_addresses:
+            for address in (entry.ip_address, entry.private_ipv4_address, entry.ipv6_address):
+                found[address] = zone.zone_name
+    path = balancer.load_balancer_arn.partition(":loadbalancer/")[2]
+    for interface in scene.aws.network_interfaces.or_else(()) or ():
+        if interface.description == f"ELB {path}":
+            for address in interface_addresses(interface):
+                found[address] = interface.availability_zone
+    return found
+
+
+# No error, or one that a request meets behind the load balancer.
+_PASSED = (None, ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)
+
+
+def _failing(scene: Scene, balancer: LoadBalancer, empty: list[str]) -> list[Probe]:
+    """Requests without an answer at addresses that are in one of these zones."""
+    made = requests_made(scene.snapshot)
+    failing = [
+        p
+        for p in made
+        if p.exchanges[-1].error not in _PASSED and not succeeded(scene.snapshot, p, scene.target)
+    ]
+    if not failing or len(failing) == len(made) or scene.match.foreign:
+        return []
+    known = address_zones(scene, balancer)
+    if all(p.address in known for p in failing):
+        return [p for p in failing if known[p.address] in empty]
+    # Which address is where was not asked: as many fail as there are such zones.
+    return failing if len(failing) <= len(empty) else []

@@ -6,47 +6,14 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.aws.loadbalancer import front_of
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import NOT_SELECTED, Facts, Finding, Gap, Judgement, Step, Why, Words
+from hopcheck.model import NOT_SELECTED, Facts, Gap, Judgement, Step, Why, Words
 from hopcheck.model.aws import Identity, LoadBalancer
 from hopcheck.scene.chain import Chain
-from hopcheck.scene.hairpin import hairpinned, preserving_group
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.bounds import between_balancer_and_nodes
-from hopcheck.steps.rule import rule
+from hopcheck.steps.names import aws_gap, cluster_address
 from hopcheck.steps.target_health import listeners
-from hopcheck.steps.target_health.front import (
-    BEHIND,
-    SHOWN,
-    WAY,
-    balancer_of,
-    cluster_address,
-    of_group,
-    way_of,
-)
+from hopcheck.steps.target_health.front import balancer_of, way_of
 from hopcheck.steps.target_health.groups import judged_groups
-
-
-@rule(reads=("dns", "aws"), uses=BEHIND)
-def clients_in_the_cluster_get_an_answer(scene: Scene) -> Iterator[Finding]:
-    """A client on a target gets an answer through the load balancer.
-
-    Time-outs from inside that may be the client's own node are information, no accusation.
-    """
-    silent, group = hairpinned(scene.snapshot), preserving_group(scene)
-    if silent and group is not None:
-        yield of_group(
-            "TGT023",
-            group,
-            fails=listing(sorted(silent)),
-        )
-
-
-@rule(reads=WAY, uses=SHOWN)
-def the_load_balancer_passes_on_what_nodes_answer(scene: Scene) -> list[Finding]:
-    """What every node answers well is answered well through the load balancer."""
-    if scene.balancer is None or scene.way is None:
-        return []
-    return between_balancer_and_nodes(scene, scene.balancer)
 
 
 def sight(scene: Scene) -> Judgement:
@@ -57,20 +24,18 @@ def sight(scene: Scene) -> Judgement:
     facts = _facts_of(scene, balancer)
     listed = scene.aws.listeners.get(balancer.load_balancer_arn, NOT_SELECTED)
     if not listed.seen:
-        params = {"lb": balancer.load_balancer_name, "party": "aws"}
-        gap = Gap("listeners", listed.why or Why.NOT_SELECTED, listed.detail, params=params)
+        gap = aws_gap("listeners", listed, lb=balancer.load_balancer_name)
         return Judgement(Step.TARGET_HEALTH, gaps=(gap,), facts=facts)
-    facts["listeners"] = [
-        {"port": one.port or None, "protocol": one.protocol} for one in listed.get()
-    ]
+    ports = ({"port": one.port or None, "protocol": one.protocol} for one in listed.get())
+    facts["listeners"] = list(ports)
     way = way_of(scene)
-    if way is None:
-        return Judgement(Step.TARGET_HEALTH, seen=True, facts=facts)
-    facts["load-balancer.detail"] += f", {way.listener.protocol} {way.listener.port}"
-    if listeners.the_listeners_rule_forwards(scene):
-        return Judgement(Step.TARGET_HEALTH, seen=True, facts=facts)
-    facts |= _facts_of_targets(scene, way)
-    return Judgement(Step.TARGET_HEALTH, gaps=tuple(_unread(scene, way)), seen=True, facts=facts)
+    gaps: tuple[Gap, ...] = ()
+    if way is not None:
+        facts["load-balancer.detail"] += f", {way.listener.protocol} {way.listener.port}"
+    if way is not None and not listeners.the_listeners_rule_forwards(scene):
+        facts |= _facts_of_targets(scene, way)
+        gaps = tuple(_unread(scene, way))
+    return Judgement(Step.TARGET_HEALTH, gaps=gaps, seen=True, facts=facts)
 
 
 def _without_balancer(scene: Scene) -> Judgement:
@@ -82,20 +47,12 @@ def _without_balancer(scene: Scene) -> Judgement:
         note = text("na", "cdn", host=scene.target.host, cdn=front)
         facts = {"load-balancer.label": front, "load-balancer.detail": note}
         return Judgement(Step.TARGET_HEALTH, not_applicable=note, facts=facts)
-    listed = scene.aws.load_balancers
-    if not listed.seen:
-        gap = Gap("aws", listed.why or Why.NOT_SELECTED, listed.detail, params={"party": "aws"})
-        return Judgement(Step.TARGET_HEALTH, gaps=(gap,))
+    if not scene.aws.load_balancers.seen:
+        return Judgement(Step.TARGET_HEALTH, gaps=(aws_gap("aws", scene.aws.load_balancers),))
     identity = scene.aws.identity.or_else(Identity())
-    gap = Gap(
-        "load_balancer_unmatched",
-        Why.NOT_NEEDED,
-        params={
-            "host": scene.target.host,
-            "account": identity.account or "?",
-            "region": identity.region or scene.snapshot.vantage.aws_region or "?",
-        },
-    )
+    region = identity.region or scene.snapshot.vantage.aws_region or "?"
+    params = {"host": scene.target.host, "account": identity.account or "?", "region": region}
+    gap = Gap("load_balancer_unmatched", Why.NOT_NEEDED, params=params)
     return Judgement(Step.TARGET_HEALTH, gaps=(gap,))
 
 
@@ -142,13 +99,11 @@ def _unread(scene: Scene, way: Chain) -> Iterator[Gap]:
     """The groups whose health AWS did not tell, or could not."""
     judged = {group.arn for group in judged_groups(scene)}
     for group in way.groups:
-        params = {"tg": group.name, "party": "aws"}
         if group.obj.target_type == "alb":
             continue
         if not group.health.seen:
-            why = group.health.why or Why.NOT_SELECTED
-            yield Gap("target_health", why, group.health.detail, params=params)
+            yield aws_gap("target_health", group.health, tg=group.name)
         elif (unsure := group.in_state("unavailable")) and group.arn in judged:
             required = len(unsure) == len(group.targets)
-            reason = unsure[0].reason
+            params, reason = {"tg": group.name, "party": "aws"}, unsure[0].reason
             yield Gap("target_health", Why.ERROR, reason, required=required, params=params)

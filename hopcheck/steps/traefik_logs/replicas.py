@@ -9,7 +9,7 @@ from hopcheck.behaviour.traefik.logs import about_object, excerpt
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Evidence, Finding, ObjectRef, Replica, Why
+from hopcheck.model import Evidence, Finding, ObjectRef, Replica, Why, Words
 from hopcheck.model.kubernetes import EndpointSlice, Middleware, Service, TraefikService
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
 from hopcheck.scene.probes import endpoint_addresses
@@ -23,40 +23,38 @@ _READS: tuple[Party, ...] = ("kube", "traefik")
 _USES: tuple[Party, ...] = ("dns", "aws", "http")
 
 
-def known_replicas(scene: Scene, *, ready: bool = False) -> list[Replica]:
-    """The host's Traefik's replicas, as they were asked; `ready`: those whose pod is."""
-    pods = scene.instance.pods if scene.instance else ()
-    names = {pod.name for pod in pods if pod.ready or not ready}
+def known_replicas(scene: Scene) -> list[Replica]:
+    """The host's Traefik's replicas, as they were asked."""
+    names = {pod.name for pod in (scene.instance.pods if scene.instance else ())}
     return [replica for replica in scene.snapshot.traefik.replicas if replica.pod in names]
 
 
-def _running(scene: Scene) -> list[Replica]:
-    return known_replicas(scene, ready=True)
+def running(scene: Scene) -> list[Replica]:
+    """Those whose pod is ready."""
+    names = {pod.name for pod in (scene.instance.pods if scene.instance else ()) if pod.ready}
+    return [replica for replica in known_replicas(scene) if replica.pod in names]
 
 
 def states_of(scene: Scene) -> dict[str, Loaded]:
     """Whether each running replica has loaded the route, by its pod's name."""
-
-    def found() -> dict[str, Loaded]:
-        routing = routing_of(scene)
-        return {replica.pod: loaded(scene, routing, replica) for replica in _running(scene)}
-
-    return scene.once("loaded", found)
+    routing = routing_of(scene)
+    return scene.once(
+        "loaded", lambda: {one.pod: loaded(scene, routing, one) for one in running(scene)}
+    )
 
 
 def _lacking(scene: Scene) -> list[Replica]:
     states = states_of(scene)
-    return [replica for replica in _running(scene) if states[replica.pod] is Loaded.NO]
+    return [replica for replica in running(scene) if states[replica.pod] is Loaded.NO]
 
 
-def _of_replicas(
-    code: str, scene: Scene, replicas: list[Replica], *, at: ObjectRef | None = None, **more: Any
+def _of_replica(
+    code: str, scene: Scene, one: Replica, *, at: ObjectRef | None = None, **more: Any
 ) -> Finding:
-    """A finding about the first of these replicas, or about another object `at` fault."""
-    first, host = replicas[0], scene.target.host
-    detail = text("said", "routers", count=len(first.routers.or_else(()) or ()))
-    words = {"host": host, "path": scene.target.path, "pod": first.pod, "ns": first.namespace}
-    return make(code, at or _ref(first), detail=detail, **(words | more))
+    """A finding about a replica, or about another object `at` fault."""
+    detail = text("said", "routers", count=len(one.routers.or_else(()) or ()))
+    words: Words = {"host": scene.target.host, "path": scene.target.path, "detail": detail}
+    return make(code, at or _ref(one), pod=one.pod, ns=one.namespace, **words, **more)
 
 
 def _ref(replica: Replica) -> ObjectRef:
@@ -69,10 +67,10 @@ def every_replica_has_loaded_the_route(scene: Scene) -> Iterator[Finding]:
     lacking, states = _lacking(scene), states_of(scene)
     if not lacking or Loaded.YES not in states.values():
         return
-    yield _of_replicas(
+    yield _of_replica(
         "LOG001",
         scene,
-        lacking,
+        lacking[0],
         count=len(lacking),
         total=len(states),
         pods=listing(replica.pod for replica in lacking),
@@ -90,10 +88,10 @@ def the_declared_route_is_loaded(scene: Scene) -> Iterator[Finding]:
         return  # where nothing is declared, the route's own step says so
     unread = _unread(scene, routing, route)
     accused = (*traefik_refs(scene), _ref(lacking[0]))[0]
-    yield _of_replicas(
+    yield _of_replica(
         "LOG002",
         scene,
-        lacking,
+        lacking[0],
         at=ObjectRef("Host", scene.target.host) if unread else accused,
         variant="unread" if unread else None,
         unread=listing(unread),
@@ -144,13 +142,11 @@ def no_replica_sends_to_addresses_of_the_past(scene: Scene) -> Iterator[Finding]
         ways |= {*spec.cluster_ips, spec.cluster_ip}
         ways |= set(scene.node_ids) if port.node_port else set()
     known = declared | ways
-    for replica in _running(scene) if declared else ():
+    for replica in running(scene) if declared else ():
         servers = _servers(replica, route.rule, names)
         if servers and not any(address in url for url in servers for address in known):
-            loaded_now, now = listing(servers), listing(sorted(declared))
-            yield _of_replicas(
-                "LOG003", scene, [replica], loaded=loaded_now, declared=now, related=names
-            )
+            words: Words = {"loaded": listing(servers), "declared": listing(sorted(declared))}
+            yield _of_replica("LOG003", scene, replica, **words, related=names)
 
 
 def _servers(replica: Replica, rule: str, names: list[ObjectRef]) -> list[str]:
@@ -175,25 +171,22 @@ def no_log_complains_of_the_route(scene: Scene) -> Iterator[Finding]:
     route = routing_of(scene).selection.winner
     if route is None:
         return
-    for replica in _running(scene):
+    for replica in running(scene):
         log = replica.log.or_else(()) or ()
-        lines = [
-            line
-            for line in about_object(log, route.namespace, route.name)
-            if line.level in ("error", "warn") and line.kind == "traefik"
-        ]
-        if lines:
-            last = lines[-1]
+        about = about_object(log, route.namespace, route.name)
+        bad = [one for one in about if one.level in ("error", "warn") and one.kind == "traefik"]
+        if bad:
+            last = bad[-1]
             source = text("source", "log", pod=replica.pod)
-            yield _of_replicas(
+            yield _of_replica(
                 "LOG004",
                 scene,
-                [replica],
+                replica,
                 about=str(route_ref(route)),
-                count=len(lines),
+                count=len(bad),
                 line=last.fields.get("error") or last.message or last.raw,
                 name=route.name,
-                evidence=(Evidence(source, *excerpt(log, lines[-3:])),),
+                evidence=(Evidence(source, *excerpt(log, bad[-3:])),),
                 related=(route_ref(route),),
             )
             return

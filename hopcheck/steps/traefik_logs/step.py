@@ -9,7 +9,7 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded
 from hopcheck.steps.names import kube_gap
-from hopcheck.steps.traefik_logs.replicas import known_replicas, states_of
+from hopcheck.steps.traefik_logs.replicas import known_replicas, running, states_of
 
 
 def sight(scene: Scene) -> Judgement:
@@ -19,19 +19,17 @@ def sight(scene: Scene) -> Judgement:
     states = states_of(scene)
     facts = _facts(known_replicas(scene), states)
     if not states:
-        return Judgement(
-            Step.TRAEFIK_LOGS, gaps=(Gap("route_loaded", Why.NOT_NEEDED),), facts=facts
-        )
+        silent = Gap("route_loaded", Why.NOT_NEEDED)
+        return Judgement(Step.TRAEFIK_LOGS, gaps=(silent,), facts=facts)
     known = [pod for pod, state in states.items() if state is not Loaded.UNKNOWN]
     gaps: list[Gap] = []
     if routing_of(scene).selection.winner is None and Loaded.YES not in states.values():
         # Nothing to look for: "every replica has loaded it" was not seen either.
         gaps.append(Gap("none_declared", Why.NOT_NEEDED, params={"host": scene.target.host}))
     elif not known:
-        running = [r for r in known_replicas(scene) if r.pod in states]
-        why = next((r.routers for r in running if r.routers.why), None)
-        reason = (why and why.why) or Why.NOT_NEEDED
-        gaps.append(Gap("route_loaded", reason, why.detail if why else ""))
+        unread = (one.routers for one in running(scene) if one.routers.why)
+        first = next(unread, Collected(why=Why.NOT_NEEDED))
+        gaps.append(Gap("route_loaded", first.why or Why.NOT_NEEDED, first.detail))
     elif len(known) < len(states):
         params = {"seen": len(known), "total": len(states)}
         gaps.append(Gap("replica", Why.NOT_NEEDED, required=False, params=params))

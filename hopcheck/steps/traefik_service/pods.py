@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node
 from hopcheck.behaviour.aws.security_groups import open_to_all
@@ -19,14 +20,14 @@ from hopcheck.behaviour.traefik.logs import (
 )
 from hopcheck.behaviour.traefik.route import Excluded, Route
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Severity
+from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Severity, Words
 from hopcheck.model.kubernetes import Container, ContainerProbe, Node, Pod
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
-from hopcheck.steps.names import ref_of
-from hopcheck.steps.rule import BESIDE_KUBE, rule
-from hopcheck.steps.traefik_service.service import WAY, pods_of, workload_ref
+from hopcheck.steps.names import ref_of, route_ref
+from hopcheck.steps.rule import BESIDE_KUBE, WAY, rule
+from hopcheck.steps.traefik_service.service import of_service, pods_of, workload_ref
 from hopcheck.verdict.contradicted import Claim, Claimed
 
 # Words of a Traefik that ends at start (seen on 3.7.15; v2 says "Error while building …").
@@ -35,6 +36,7 @@ _STATIC = re.compile(
     r"command traefik error|unknown flag|cannot unmarshal|invalid value)",
     re.IGNORECASE,
 )
+_NODE = re.compile(r"node: ([\w.\[\]-]+)")
 _BIND = re.compile(
     r"(?:entrypoint|entryPoint) (?P<entry>[\w-]+).*?(?:address already in use|permission denied|"
     r"cannot assign requested address)",
@@ -49,10 +51,15 @@ def _replica(scene: Scene, pod: str) -> Replica | None:
     return next((r for r in scene.snapshot.traefik.replicas if r.pod == pod), None)
 
 
-def _lines(replica: Replica | None) -> list[LogLine]:
-    if replica is None:
-        return []
+def _lines(replica: Replica) -> list[LogLine]:
     return [*(replica.previous_log.or_else(()) or ()), *(replica.log.or_else(()) or ())]
+
+
+def _of_workload(code: str, pod: Pod, **params: Any) -> Finding:
+    """A finding about the workload of a pod that shows it."""
+    ref = workload_ref(pod)
+    words: Words = {"workload": f"{ref.namespace}/{ref.name}", "pod": pod.name, "ns": ref.namespace}
+    return make(code, ref, **words, **params)
 
 
 def _troubled(scene: Scene) -> tuple[list[tuple[Pod, pod_states.PodState]], int]:
@@ -78,9 +85,32 @@ def _standing(scene: Scene) -> tuple[Pod, ...]:
 def traefik_takes_its_static_configuration(scene: Scene) -> Iterator[Finding]:
     """Traefik starts with its arguments, and can open its entryPoints' ports."""
     first = _first_of_all(scene)
-    refused = _refused(scene, first[0]) if first is not None else None
-    if refused is not None:
-        yield refused
+    if first is None:
+        return
+    # The words with which Traefik left, from the log of its last attempt.
+    pod, replica = first[0], _replica(scene, first[0].name)
+    lines = _lines(replica) if replica is not None else []
+    for line in reversed(lines):
+        words = line.fields.get("error") or line.message or line.raw
+        bind, static = _BIND.search(line.raw), _STATIC.search(line.raw)
+        if bind is not None:
+            flag = f"--entryPoints.{bind['entry']}.address"
+        elif static is not None:
+            removed = _removed(lines) if "incompatible deprecated" in words else ""
+            words, node = removed or words, _NODE.search(line.raw)
+            flag = _flag(pod, removed.partition(" ")[0] or (node[1] if node else ""))
+        else:
+            continue
+        yield _of_workload(
+            "SVC008",
+            pod,
+            variant="bind" if bind is not None else None,
+            flag=flag,
+            error=words,
+            evidence=(Evidence(text("source", "log", pod=pod.name), *excerpt(lines, [line])),),
+            related=(ref_of(pod),),
+        )
+        return
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -89,21 +119,13 @@ def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
     first = _first_of_all(scene)
     if first is None or first[1].down:
         return
-    pod, ref = first[0], workload_ref(first[0])
+    pod = first[0]
     container = traefik_container(pod) or Container()
     probe = container.readiness_probe or ContainerProbe()
     path = probe.http_get.path if probe.http_get is not None else ""
     static = scene.static_of(pod)
-    if not static.known or static.ping or not path.endswith("/ping"):
-        return
-    yield make(
-        "SVC010",
-        ref,
-        workload=f"{ref.namespace}/{ref.name}",
-        path=path,
-        pod=first[1].name,
-        ns=ref.namespace,
-    )
+    if static.known and not static.ping and path.endswith("/ping"):
+        yield _of_workload("SVC010", pod, path=path)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -112,65 +134,25 @@ def traefiks_pods_are_ready(scene: Scene) -> Iterator[Finding]:
     troubled, total = _troubled(scene)
     if not troubled:
         return
-    pod, first = troubled[0]
-    share, ref = len(troubled) / total, workload_ref(pod)
-    yield make(
+    pod, state = troubled[0]
+    share = len(troubled) / total
+    yield _of_workload(
         "SVC007",
-        ref,
+        pod,
         severity=None if share == 1 else Severity.WARNING,
         count=len(troubled),
         total=total,
-        reason=first.words,
-        pod=first.name,
-        advice=first.advice,
-        ns=ref.namespace,
+        reason=state.words,
+        advice=state.advice,
         share=share,
-        related=(ObjectRef("Pod", first.name, ref.namespace),),
+        related=(ref_of(pod),),
     )
-
-
-def _refused(scene: Scene, pod: Pod) -> Finding | None:
-    """The words with which Traefik left, from the log of its last attempt."""
-    name, ref = pod.name, workload_ref(pod)
-    lines = _lines(_replica(scene, name))
-    for line in reversed(lines):
-        words = line.fields.get("error") or line.message or line.raw
-        bind, static = _BIND.search(line.raw), _STATIC.search(line.raw)
-        if bind is None and static is None:
-            continue
-        if bind is not None:
-            flag = f"--entryPoints.{bind['entry']}.address"
-        else:
-            removed = _removed(lines) if "incompatible deprecated" in words else ""
-            words = removed or words
-            flag = _flag(pod, removed.partition(" ")[0] or _node(line.raw))
-        return make(
-            "SVC008",
-            ref,
-            variant="bind" if bind is not None else None,
-            flag=flag,
-            error=words,
-            workload=f"{ref.namespace}/{ref.name}",
-            pod=name,
-            ns=ref.namespace,
-            evidence=(Evidence(text("source", "log", pod=name), *excerpt(lines, [line])),),
-            related=(ObjectRef("Pod", name, ref.namespace),),
-        )
-    return None
 
 
 def _removed(lines: list[LogLine]) -> str:
     """What Traefik says of a setting that v3 removed, before it leaves (pkg/cli/deprecation.go)."""
     said = [line.message for line in lines if "for Traefik to start" in line.message]
     return said[-1].partition("For more information")[0].strip().rstrip(".") if said else ""
-
-
-_NODE = re.compile(r"node: ([\w.\[\]-]+)")
-
-
-def _node(words: str) -> str:
-    found = _NODE.search(words)
-    return found[1] if found else ""
 
 
 def _flag(pod: Pod, node: str) -> str:
@@ -226,23 +208,21 @@ def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding | Claimed]:
         account = pod.spec.service_account_name or "default"
         said = "failed to list" if unknown else "forbidden"
         proof = [line for line in lines if said in line.raw][-1:]
-        source, ref = text("source", "log", pod=replica.pod), workload_ref(pod)
+        source = text("source", "log", pod=replica.pod)
         unsure = _delivered(replica) is None
         claim = Claim.STOPS_EVERYTHING if unsure else Claim.STOPS_NOTHING_NOW
-        found = make(
+        found = _of_workload(
             "SVC011",
-            ref,
+            pod,
             variant="unauthenticated" if unknown else None,
-            account=f"{ref.namespace}/{account}",
-            account_ns=ref.namespace,
+            account=f"{pod.namespace}/{account}",
+            account_ns=pod.namespace,
             account_name=account,
             resources=listing(resources),
             first=resources[0],
             version=str(scene.version or "?"),
-            pod=replica.pod,
-            ns=ref.namespace,
             evidence=(Evidence(source, *excerpt(lines, proof)),) if proof else (),
-            related=(ObjectRef("ServiceAccount", account, ref.namespace),),
+            related=(ObjectRef("ServiceAccount", account, pod.namespace),),
         )
         yield Claimed(claim, found)
         return
@@ -285,18 +265,16 @@ def _provider_off(scene: Scene, pod: Pod, route: Route, share: float | None) -> 
         ("kubernetesgateway", static.gateway),
         ("file", static.file_provider),
     )
-    return make(
+    return _of_workload(
         "SVC012",
-        workload_ref(pod),
+        pod,
         provider=flag,
         flag=flag,
         kind=route.kind,
         route=f"{route.namespace}/{route.name}",
         enabled=listing(name for name, on in providers if on),
-        pod=pod.name,
-        ns=pod.namespace,
         share=share,
-        related=(ObjectRef(route.kind, route.name, route.namespace),),
+        related=(route_ref(route),),
     )
 
 
@@ -306,23 +284,13 @@ def the_api_is_not_open_to_everybody(scene: Scene) -> Iterator[Finding]:
     static, service = scene.static, scene.traefik_service
     if not _standing(scene) or not static.known or not static.api_insecure or service is None:
         return
-    for port in scene.ports:
-        if port.entry_point is None or port.entry_point.name != "traefik" or not port.node_port:
-            continue
-        told = _exposure(scene, port.node_port)
-        if told is not None:
-            words, severity = told
-            yield make(
-                "SVC013",
-                ref_of(service, "spec.ports"),
-                severity=severity,
-                what=text("exposed", "api"),
-                port=port.node_port,
-                exposed=words,
-                ns=service.namespace,
-                svc=service.name,
-            )
-        return
+    own = (p for p in scene.ports if p.entry_point is not None and p.entry_point.name == "traefik")
+    number = next((port.node_port for port in own if port.node_port), None)
+    told = _exposure(scene, number) if number is not None else None
+    if told is not None:
+        exposed, severity = told
+        words = {"what": text("exposed", "api"), "port": number, "exposed": exposed}
+        yield of_service("SVC013", service, "spec.ports", severity=severity, **words)
 
 
 def _exposure(scene: Scene, port: int) -> tuple[str, Severity | None] | None:
@@ -345,8 +313,7 @@ def _exposure(scene: Scene, port: int) -> tuple[str, Severity | None] | None:
 def _fed_ports(scene: Scene) -> set[int]:
     """Every port that a listener of the host's load balancer leads to."""
     balancer = scene.balancer
-    listed = scene.aws.listeners.get(balancer.load_balancer_arn) if balancer else None
-    if balancer is None or listed is None:
+    if balancer is None:
         return set()
-    chains = (scene.chain_from(balancer, one) for one in listed.or_else(()) or ())
+    chains = (scene.chain_from(balancer, one) for one in scene.listeners(balancer))
     return {number for chain in chains for number in chain.numbers}

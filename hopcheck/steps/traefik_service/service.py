@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
 from hopcheck.behaviour.kubernetes.objects import named_port
@@ -17,11 +17,9 @@ from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import between_nodes_and_pods
 from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs
 from hopcheck.steps.network_policies import closed_entrance
-from hopcheck.steps.rule import Party, rule
+from hopcheck.steps.rule import SHOWN, WAY, rule
 from hopcheck.verdict.contradicted import Claim, Claimed
 
-WAY: Final[tuple[Party, ...]] = ("dns", "aws", "kube")
-SHOWN: Final[tuple[Party, ...]] = ("traefik", "http")
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.RESET)
 
 
@@ -50,12 +48,11 @@ def full_name(service: Service) -> str:
     return f"{service.namespace}/{service.name}"
 
 
-def _words(service: Service) -> Words:
-    return {
-        "service": full_name(service),
-        "ns": service.namespace,
-        "svc": service.name,
-    }
+def of_service(code: str, service: Service, field: str, **params: Any) -> Finding:
+    """A finding about a field of Traefik's Service."""
+    selector = labels_as_text(service.spec.selector)
+    words: Words = {"service": full_name(service), "ns": service.namespace, "svc": service.name}
+    return make(code, ref_of(service, field), selector=selector, **words, **params)
 
 
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
@@ -67,13 +64,12 @@ def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     if scene.host_ports or scene.reached:
         return
     wanted = scene.way.numbers if scene.way is not None else set()
-    detail = text("searched", "targets", ports=listing(sorted(wanted))) if wanted else ""
     yield make(
         "SVC001",
         ObjectRef("Service", instance.name, instance.namespace),
         pods=listing((pod.name for pod in instance.pods), 2),
         ns=instance.namespace,
-        detail=detail,
+        detail=text("searched", "targets", ports=listing(sorted(wanted))) if wanted else "",
         related=traefik_refs(scene),
     )
 
@@ -82,34 +78,26 @@ def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
 def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
     """The selector of Traefik's Service picks Traefik's pods."""
     service, pods = service_of(scene), pods_of(scene)
-    selector = service.spec.selector if service is not None else None
-    if service is None or not pods or not selector or any(selects(service, p) for p in pods):
+    if service is None or not pods or not service.spec.selector:
         return
-    own = pods[0].metadata.labels.items()
+    if any(selects(service, pod) for pod in pods):
+        return
+    own, names = pods[0].metadata.labels.items(), listing((pod.name for pod in pods), 2)
     shown = labels_as_text({k: v for k, v in own if not k.endswith("-hash")})
-    yield make(
+    yield of_service(
         "SVC002",
-        ref_of(service, "spec.selector"),
-        selector=labels_as_text(selector),
-        near=text(
-            "near",
-            "pods",
-            count=len(pods),
-            labels=shown,
-            names=listing((p.name for p in pods), 2),
-        ),
+        service,
+        "spec.selector",
+        near=text("near", "pods", count=len(pods), labels=shown, names=names),
         labels=shown,
         related=traefik_refs(scene),
-        **_words(service),
     )
 
 
-@rule(
-    reads=WAY,
-    uses=SHOWN,
-    claims=Claim.STOPS_EVERYTHING,
-    unless=(the_selector_picks_traefiks_pods,),
-)
+_PICKED = (the_selector_picks_traefiks_pods,)
+
+
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING, unless=_PICKED)
 def nodes_that_are_targets_have_a_port_for_it(scene: Scene) -> Iterator[Finding]:
     """Where targets are nodes, the Service has a nodePort, or the pods have hostPorts."""
     service, wanted = service_of(scene), scene.wanted_port(scene.target.scheme)
@@ -117,23 +105,22 @@ def nodes_that_are_targets_have_a_port_for_it(scene: Scene) -> Iterator[Finding]
         return
     if scene.way is None or not scene.way.feeds_nodes:
         return
-    yield make(
+    yield of_service(
         "SVC003",
-        ref_of(service, "spec.type"),
+        service,
+        "spec.type",
         type=service.spec.type or "ClusterIP",
         entry=wanted.name or wanted.port,
         related=_groups(scene),
-        **_words(service),
     )
 
 
 def _groups(scene: Scene) -> tuple[ObjectRef, ...]:
-    return tuple(
-        group.ref for group in (scene.way.groups if scene.way else ()) if group.obj.target_group_arn
-    )
+    groups = scene.way.groups if scene.way else ()
+    return tuple(group.ref for group in groups if group.obj.target_group_arn)
 
 
-_BEFORE_THE_PORT = (the_selector_picks_traefiks_pods, nodes_that_are_targets_have_a_port_for_it)
+_BEFORE_THE_PORT = (*_PICKED, nodes_that_are_targets_have_a_port_for_it)
 
 
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING, unless=_BEFORE_THE_PORT)
@@ -142,14 +129,14 @@ def the_service_has_a_port_for_the_scheme(scene: Scene) -> Iterator[Finding]:
     service, target = service_of(scene), scene.target
     if service is None or scene.used_port is not None or not scene.ports:
         return
-    yield make(
+    yield of_service(
         "SVC014",
-        ref_of(service, "spec.ports"),
+        service,
+        "spec.ports",
         scheme=target.scheme,
         ports=listing(f"{p.name or '-'} {p.port}" for p in scene.ports),
         port=target.port,
         wanted="websecure" if target.scheme == "https" else "web",
-        **_words(service),
     )
 
 
@@ -168,24 +155,15 @@ def the_target_port_is_a_port_of_the_pods(scene: Scene) -> Iterator[Finding]:
     if used.protocol != "TCP":
         return
     ports = (p for pod in pods for c in pod.spec.containers for p in c.ports)
-    yield make(
-        "SVC004",
-        ref_of(service, "spec.ports"),
-        port=used.port,
-        target=used.target,
-        names=listing(sorted({p.name for p in ports if p.name})),
-        selector=labels_as_text(service.spec.selector),
-        related=traefik_refs(scene),
-        **_words(service),
-    )
+    names = listing(sorted({p.name for p in ports if p.name}))
+    words = {"port": used.port, "target": used.target, "names": names}
+    yield of_service("SVC004", service, "spec.ports", **words, related=traefik_refs(scene))
 
 
-@rule(
-    reads=WAY,
-    uses=SHOWN,
-    claims=Claim.STOPS_EVERYTHING,
-    unless=(*_BEFORE_THE_PORT, the_target_port_is_a_port_of_the_pods),
-)
+_TO_A_PORT = (*_BEFORE_THE_PORT, the_target_port_is_a_port_of_the_pods)
+
+
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING, unless=_TO_A_PORT)
 def the_port_leads_to_its_entrypoint(scene: Scene) -> Iterator[Finding]:
     """The port leads to an entryPoint, and to that of its name or number."""
     service, used = service_of(scene), _used(scene)
@@ -201,18 +179,17 @@ def the_port_leads_to_its_entrypoint(scene: Scene) -> Iterator[Finding]:
     elif wanted is not None and used.entry_point.name != wanted:
         found = text("leads", "elsewhere", name=used.entry_point.name)
     if found:
-        yield make(
+        yield of_service(
             "SVC005",
-            ref_of(service, "spec.ports"),
+            service,
+            "spec.ports",
             **_OF_ALL,
             port=used.port,
             target=used.container_port or used.target,
             found=found,
             wanted=wanted or "websecure",
             entry_points=listing(f"{name} {entry.address}" for name, entry in entries.items()),
-            selector=labels_as_text(service.spec.selector),
             related=traefik_refs(scene),
-            **_words(service),
         )
 
 
@@ -245,10 +222,10 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
     if not deaf or len(deaf) == len(pods):
         return
     entries = scene.static_of(deaf[0]).entry_points
-    names = [pod.name for pod in deaf]
     ref = workload_ref(deaf[0])
     if any(workload_ref(pod) == ref for pod in pods if pod not in deaf):
         ref = ref_of(deaf[0])
+    behind = (ref_of(used.service),) if used.service else ()
     yield make(
         "SVC005",
         ref,
@@ -261,32 +238,29 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
         selector="",
         count=len(deaf),
         total=len(pods),
-        pods=listing(names),
-        pod=names[0],
+        pods=listing(pod.name for pod in deaf),
+        pod=deaf[0].name,
         workload=str(ref),
         share=len(deaf) / len(pods),
-        related=(*((ref_of(used.service),) if used.service else ()), *map(ref_of, deaf[:3])),
-        **(_words(used.service) if used.service else {"service": "", "svc": ""})
-        | {"ns": ref.namespace},
+        related=(*behind, *map(ref_of, deaf[:3])),
+        service=full_name(used.service) if used.service else "",
+        svc=used.service.name if used.service else "",
+        ns=ref.namespace,
     )
 
 
 def _is_deaf(scene: Scene, used: TraefikPort, pod: Pod, seen: Exchange | None) -> bool:
-    if seen is not None and seen.error is None:
-        return False
+    if seen is not None and seen.error in (None, ErrorKind.REFUSED):
+        return seen.error is not None
+    named = used.service is not None and not used.target.isdigit()
+    number = named_port(pod, used.target) if named else used.container_port
     static = scene.static_of(pod)
-    number = used.container_port
-    if used.service is not None and not used.target.isdigit():
-        number = named_port(pod, used.target)
-    if seen is not None and seen.error is ErrorKind.REFUSED:
-        return True
     return static.known and listens_on(static, number) is None
 
 
 _OF_THE_PORT = (
-    *_BEFORE_THE_PORT,
+    *_TO_A_PORT,
     the_service_has_a_port_for_the_scheme,
-    the_target_port_is_a_port_of_the_pods,
     the_port_leads_to_its_entrypoint,
 )
 
@@ -302,15 +276,14 @@ def a_target_has_a_pod_under_policy_local(scene: Scene) -> Iterator[Finding]:
     serving = {pod.spec.node_name for pod in pods_of(scene) if pod.ready}
     if not nodes or not serving or serving & set(nodes):
         return
-    yield make(
+    yield of_service(
         "SVC006",
-        ref_of(service, "spec.externalTrafficPolicy"),
+        service,
+        "spec.externalTrafficPolicy",
         severity=Severity.ERROR,
         pod_nodes=listing(sorted(serving)),
         target_nodes=listing(nodes),
-        selector=labels_as_text(service.spec.selector),
         related=(*traefik_refs(scene), *_groups(scene)),
-        **_words(service),
     )
 
 

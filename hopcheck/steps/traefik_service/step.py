@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
-from hopcheck.behaviour.kubernetes.graph import WORKLOADS
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Facts, Finding, Gap, Judgement, ObjectRef, Step, Why
-from hopcheck.model.kubernetes import Pod, Service
+from hopcheck.model.kubernetes import DaemonSet, Deployment, Pod, Service, Workload
 from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.names import ref_of
-from hopcheck.steps.rule import rule
+from hopcheck.steps.names import kube_gap, last_exchanges, ref_of
+from hopcheck.steps.rule import SHOWN, WAY, rule
 from hopcheck.steps.traefik_service import service
-from hopcheck.steps.traefik_service.service import SHOWN, WAY, full_name, in_sight, workload_ref
+from hopcheck.steps.traefik_service.service import full_name, in_sight, workload_ref
 from hopcheck.verdict.contradicted import Claim, Claimed
 
 
@@ -28,17 +27,18 @@ def traefik_runs_in_the_cluster(scene: Scene) -> Iterator[Finding | Claimed]:
     """
     if not in_sight(scene) or scene.instance is not None:
         return
-    found, workloads = scene.traefik_service, _empty_workloads(scene)
+    found, empty = scene.traefik_service, _empty_workload(scene)
     if found is None and not _seen_to_be_nowhere(scene):
         return
     if found is None:
-        ref = workloads[0] if workloads else ObjectRef("Deployment", "traefik")
-        detail = text("searched", "no_pod", what=ref) if workloads else ""
+        ref = ref_of(empty) if empty is not None else ObjectRef("Deployment", "traefik")
+        detail = text("searched", "no_pod", what=ref) if empty is not None else ""
         nowhere = make("SVC015", ref, searched=text("searched", "cluster"), detail=detail)
         yield Claimed(Claim.STOPS_EVERYTHING, nowhere)
     elif not _pods_unseen(scene, found):
-        ref = workloads[0] if workloads else ref_of(found)
-        zero = text("searched", "zero", workload=ref) if _scaled_down(scene, ref) else ""
+        ref = ref_of(empty or found)
+        scaled_down = empty is not None and empty.spec.replicas == 0
+        zero = text("searched", "zero", workload=ref) if scaled_down else ""
         yield make(
             "SVC015",
             ref,
@@ -56,38 +56,18 @@ def _seen_to_be_nowhere(scene: Scene) -> bool:
         return False
     if everywhere is None or not everywhere.seen or everywhere.truncated:
         return False
-    return not any(
-        c.seen and c.get().exchanges and producer(c.get().exchanges[-1]) is Producer.TRAEFIK
-        for c in scene.snapshot.http.requests
-    )
+    return not any(producer(last) is Producer.TRAEFIK for last in last_exchanges(scene))
 
 
-def _empty_workloads(scene: Scene) -> list[ObjectRef]:
-    found: list[ObjectRef] = []
-    for key, listed in scene.kube.lists.items():
-        kind = {"deployments": "Deployment", "daemonsets": "DaemonSet"}.get(key.partition("@")[0])
-        if kind is None:
-            continue
-        found += [
-            ObjectRef(kind, obj.name, obj.namespace)
-            for obj in listed.or_else(()) or ()
-            if "traefik" in obj.name
-        ]
-    return found
-
-
-def _scaled_down(scene: Scene, ref: ObjectRef) -> bool:
-    resource = WORKLOADS.get(ref.kind)
-    listed = scene.kube.list(resource, ref.namespace).or_else(()) if resource else ()
-    return any(o.name == ref.name and o.spec.replicas == 0 for o in listed)
+def _empty_workload(scene: Scene) -> Workload | None:
+    known = (*scene.kube.every(Deployment), *scene.kube.every(DaemonSet))
+    return next((one for one in known if "traefik" in one.name), None)
 
 
 def sight(scene: Scene) -> Judgement:
     """What was seen of the Traefik that the host's requests reach."""
     if not in_sight(scene):
-        listed = scene.kube.list("services")
-        why, params = listed.why or Why.NOT_SELECTED, {"party": "kubernetes"}
-        gap = Gap("services", why, listed.detail, params=params)
+        gap = kube_gap("services", scene.kube.of(Service))
         return Judgement(Step.TRAEFIK_SERVICE, gaps=(gap,))
     instance, found = scene.instance, scene.traefik_service
     if instance is None and found is None and not traefik_runs_in_the_cluster(scene):
@@ -99,16 +79,19 @@ def sight(scene: Scene) -> Judgement:
 
 def _pods_unseen(scene: Scene, service: Service) -> tuple[Gap, ...]:
     """A gap where pods could not be listed in the Service's namespace."""
-    listed = scene.kube.list("pods", service.namespace)
-    if listed.seen:
-        return ()
-    why, params = listed.why or Why.NOT_SELECTED, {"party": "kubernetes"}
-    return (Gap("traefik_pods", why, listed.detail, params=params),)
+    listed = scene.kube.of(Pod, service.namespace)
+    return () if listed.seen else (kube_gap("traefik_pods", listed),)
 
 
 def _numbers(port: TraefikPort) -> str:
     """As kubectl writes it, and where it leads: "443:30001 → websecure"."""
     return f"{port.port}" + (f":{port.node_port}" if port.node_port else "") + f" → {port.target}"
+
+
+def _described(port: TraefikPort) -> str:
+    entry = port.entry_point
+    behind = f" ({entry.name} {entry.address})" if entry is not None else ""
+    return f"{port.name or port.port} {_numbers(port)}{behind}"
 
 
 def _where(pod: Pod) -> str:
@@ -127,25 +110,16 @@ def _facts(scene: Scene, instance: Instance | None, service: Service | None) -> 
         facts |= {
             "traefik-service.label": full_name(service),
             "traefik-service.detail": f"{kind}, {_numbers(wanted)}" if wanted else kind,
-            "ports": [
-                f"{port.name or port.port} {_numbers(port)}"
-                + (
-                    f" ({port.entry_point.name} {port.entry_point.address})"
-                    if port.entry_point
-                    else ""
-                )
-                for port in scene.ports
-            ],
+            "ports": [_described(port) for port in scene.ports],
             "externalTrafficPolicy": service.spec.external_traffic_policy or None,
         }
     elif instance is not None and scene.host_ports:
         facts |= {"traefik-service.label": "hostPort", "traefik-service.na": True}
     if instance is not None:
         ready = [pod for pod in instance.pods if pod.ready]
+        workloads = dict.fromkeys(str(workload_ref(pod)) for pod in instance.pods)
         facts |= {
-            "traefik-pod.label": listing(
-                dict.fromkeys(str(workload_ref(pod)) for pod in instance.pods), 3
-            ),
+            "traefik-pod.label": listing(workloads, 3),
             "traefik-pod.detail": text("found", "pods", ok=len(ready), total=len(instance.pods))
             + (f", Traefik {scene.version}" if scene.version else ""),
             "traefik-pod.members": [
@@ -156,8 +130,6 @@ def _facts(scene: Scene, instance: Instance | None, service: Service | None) -> 
                 }
                 for pod in instance.pods
             ],
-            "entryPoints": {
-                name: entry.address for name, entry in scene.static.entry_points.items()
-            },
+            "entryPoints": {n: entry.address for n, entry in scene.static.entry_points.items()},
         }
     return facts
