@@ -9,7 +9,7 @@ from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import NOT_SELECTED, Facts, Finding, Gap, Judgement, Step, Why, Words
 from hopcheck.model.aws import Identity, LoadBalancer
 from hopcheck.scene.chain import Chain
-from hopcheck.scene.hairpin import hairpinned, preserving_group
+from hopcheck.scene.outcome import hairpinned, preserving_group
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import between_balancer_and_nodes
 from hopcheck.steps.rule import rule
