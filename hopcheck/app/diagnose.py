@@ -15,16 +15,15 @@ from hopcheck import __version__
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, replay_options
 from hopcheck.config.options import HostRun, UsageError
-from hopcheck.model import Report, Verdict
+from hopcheck.model import Report
+from hopcheck.schedule.fleet_model import DEFECT, EXIT, WORST_FIRST
 
 if TYPE_CHECKING:
     from hopcheck.app.watch import Reports
     from hopcheck.engine.host import HostSession, Session
     from hopcheck.report.terminal import Progress
 
-EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
-DEFECT, INTERRUPTED = 70, 130
-_WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+INTERRUPTED = 130
 
 
 class Look(NamedTuple):
@@ -105,7 +104,7 @@ def _exit_code(session: Session, code: int) -> int:
 
 def _worst(reports: Sequence[Report]) -> int:
     codes = {EXIT[report.verdict] for report in reports}
-    return next(code for code in _WORST_FIRST if code in codes)
+    return next(code for code in WORST_FIRST if code in codes)
 
 
 def _show_session(session: Session, look: Look) -> None:

@@ -12,24 +12,7 @@ from typing import Any
 import pytest
 
 from hopcheck.app import own
-from hopcheck.app.fixtures import (  # noqa: F401  # pytest finds fixtures in the plugin's namespace
-    SESSION,
-    aws,
-    aws_evidence,
-    checklist,
-    dns_evidence,
-    hop_options,
-    hop_session,
-    http,
-    http_evidence,
-    kube,
-    kube_evidence,
-    resolver,
-    snapshot,
-    step_of,
-    target,
-    traefik_evidence,
-)
+from hopcheck.app.fixtures import SESSION, step_of
 from hopcheck.catalogue.catalogue import text
 from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config

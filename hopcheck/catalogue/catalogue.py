@@ -111,6 +111,12 @@ def has_text(section: str, key: str) -> bool:
     return key in tables("texts").get(section, {})
 
 
+def advice(party: object, why: str) -> str:
+    """What would make visible what could not be seen of a party; "" where nothing would."""
+    key = f"{party}_{why}"
+    return text("advice", key) if has_text("advice", key) else ""
+
+
 def listing(items: Iterable[object], limit: int = 5) -> str:
     """Some names as a person would list them: "a, b and 3 more"; "none" for no items."""
     names = [str(item) for item in items]

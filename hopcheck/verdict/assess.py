@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from hopcheck.catalogue.catalogue import Stops, entry, has_text, listing, text
+from hopcheck.catalogue.catalogue import Stops, advice, entry, listing, text
 from hopcheck.config.options import Options
 from hopcheck.model import (
     Coverage,
@@ -38,10 +38,9 @@ def gap_text(gap: Gap) -> str:
     if gap.why is Why.NOT_NEEDED:
         return said
     why = text("why", gap.why.value)
-    key = f"{gap.params.get('party')}_{gap.why.value}"
-    if has_text("advice", key):
+    if helps := advice(gap.params.get("party"), gap.why.value):
         detail = f"{said}: {gap.detail}" if gap.detail else said
-        return f"{why}: {text('advice', key)} ({detail})"
+        return f"{why}: {helps} ({detail})"
     return f"{said} ({why}: {gap.detail})" if gap.detail else f"{said} ({why})"
 
 
