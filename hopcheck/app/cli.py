@@ -42,8 +42,7 @@ def _codes(
     _context: click.Context, _parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:
     """Codes of findings with their titles, for a shell that completes."""
-    from hopcheck.catalogue.catalogue import entry
-    from hopcheck.catalogue.written import codes
+    from hopcheck.catalogue.catalogue import codes, entry
 
     found = [code for code in codes() if code.startswith(begun.upper())]
     return [CompletionItem(code, help=entry(code).title) for code in found]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -43,28 +43,21 @@ def step_of(node: pytest.Item) -> Step:
     return Step(name.removeprefix("test_").replace("_", "-"))
 
 
-class StepChecklist:
+class StepChecklist(NamedTuple):
     """A judged step, ready to become the outcome of its check (`steps.rule.Checklist`)."""
 
-    def __init__(
-        self,
-        result: StepResult,
-        host: HostSession,
-        rules: tuple[Rule, ...],
-        subtests: pytest.Subtests | None,
-    ) -> None:
-        self.result = result
-        self._host = host
-        self._rules = rules
-        self._subtests = subtests  # None: nobody looks at single rules
+    result: StepResult
+    host: HostSession
+    rules: tuple[Rule, ...]
+    subtests: pytest.Subtests | None  # None: nobody looks at single rules
 
     def conclude(self) -> None:
         """Fail, warn, skip or pass, as the contract maps a status to pytest's outcomes."""
-        if self._subtests is not None:
-            scene = self._host.scene()
-            for rule in self._rules:
+        if self.subtests is not None:
+            scene = self.host.scene()
+            for rule in self.rules:
                 about = {(finding.code, finding.object) for finding in rule(scene)}
-                with self._subtests.test(rule.sentence):
+                with self.subtests.test(rule.sentence):
                     self._hold([f for f in self.result.findings if (f.code, f.object) in about])
         status = self.result.status
         if status is Status.FAIL:

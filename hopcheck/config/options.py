@@ -16,9 +16,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from hopcheck.catalogue.catalogue import nearest, text
+from hopcheck.catalogue.catalogue import codes, nearest, text
 from hopcheck.catalogue.language import LANGUAGES
-from hopcheck.catalogue.written import codes
 from hopcheck.model import Step, Target
 
 

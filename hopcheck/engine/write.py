@@ -21,7 +21,7 @@ def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path
     from hopcheck.history.index import update_index
     from hopcheck.history.retention import prune
     from hopcheck.history.with_past import with_past
-    from hopcheck.report.files import evidence_of, files_of, strictly
+    from hopcheck.report.evidence import evidence_of, files_of, strictly
     from hopcheck.report.store import run_name, slug, write_run
 
     report = host.report
@@ -82,7 +82,7 @@ def write_replayed(report: Report, evidence: Any, base: Path) -> Path:
     It never becomes `latest` and is no run of the history. Raises OSError.
     """
     from hopcheck.history.index import update_index
-    from hopcheck.report.files import files_of
+    from hopcheck.report.evidence import files_of
     from hopcheck.report.store import run_name, slug, write_run
 
     try:

@@ -16,9 +16,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hopcheck.catalogue.catalogue import Entry, entries, entry, nearest, text
+from hopcheck.catalogue.catalogue import Entry, codes, entries, entry, nearest, text
 from hopcheck.catalogue.language import language
-from hopcheck.catalogue.written import codes
 from hopcheck.verdict.cause import ORDER, links
 
 SECTIONS = ("meaning", "example", "why", "evidence", "confirm", "fix", "ignore", "related")

@@ -14,7 +14,7 @@ from rich.text import Text
 from hopcheck.model import Finding, OwnStep, Report, Severity, Status, StepResult, Verdict
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import beside_path, fact, label, left_out
-from hopcheck.report.since import change_words, changes_words, since_words
+from hopcheck.report.since import change_line, changes_words, since_words
 from hopcheck.report.text import command, in_words, one_line, pad, shorten, width_of
 
 if TYPE_CHECKING:
@@ -315,7 +315,7 @@ def _all_findings(report: Report) -> Iterator[_Line]:
         yield _Line()
         yield _Line((label("changes"), "bold"))
         for change in report.changes:
-            yield _Line(("  ", ""), (change_words(change, report, 200), ""), indent=2)
+            yield _Line(("  ", ""), (change_line(change, report.started_at, 200), ""), indent=2)
     if report.skipped:
         yield _Line()
         yield _Line((label("skipped"), "bold"))
