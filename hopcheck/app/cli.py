@@ -148,15 +148,8 @@ def run(json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     from hopcheck.app import checking
     from hopcheck.schedule import command
 
-    sys.exit(
-        command.run(
-            options,
-            as_json=json,
-            quiet=quiet,
-            exit_zero=exit_zero,
-            own_checks=checking.own_checks,
-        )
-    )
+    own = checking.own_checks
+    sys.exit(command.run(options, as_json=json, quiet=quiet, exit_zero=exit_zero, own_checks=own))
 
 
 @_command()

@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
+from rich.text import Text
 
 from hopcheck.behaviour.traefik.discovery import traefik_pods
 from hopcheck.catalogue.catalogue import advice, text
 from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.aws.api import Api, classify, find_credentials
+from hopcheck.collect.dns.read import ask_resolver, system_resolvers
+from hopcheck.collect.kubernetes.client import KubeClient
 from hopcheck.config.options import Options
 from hopcheck.model import NOT_SELECTED, Collected, Step, Why
 from hopcheck.model.kubernetes import Pod
-
-if TYPE_CHECKING:
-    from hopcheck.collect.kubernetes.client import KubeClient
+from hopcheck.report.terminal import make_console, sayable
+from hopcheck.report.text import for_terminal, pad
 
 # What is tried -> its path; the steps that need it stand beside.
 _NEEDED = {
@@ -70,11 +73,6 @@ class _Seen(Struct):
 def run_doctor(options: Options) -> int:
     """Print what is there. Exit code 0 when every step can see what it needs, else 3."""
     seen = asyncio.run(_look(options))
-    from rich.text import Text
-
-    from hopcheck.report.terminal import make_console, sayable
-    from hopcheck.report.text import for_terminal
-
     console = make_console()
     lines, complete = _lines(seen)
     for line in lines:
@@ -83,15 +81,12 @@ def run_doctor(options: Options) -> int:
 
 
 async def _look(options: Options) -> _Seen:
-    run = Run(options)
-    seen = _Seen()
+    run, seen = Run(options), _Seen()
     await asyncio.gather(_kube(run, seen), _aws(run, seen), _dns(run, seen))
     return seen
 
 
 async def _kube(run: Run, seen: _Seen) -> None:
-    from hopcheck.collect.kubernetes.client import KubeClient
-
     async with KubeClient(run) as client:
 
         async def version() -> str:
@@ -146,8 +141,6 @@ async def _one_pod(run: Run, client: KubeClient, seen: _Seen) -> None:
 
 
 async def _aws(run: Run, seen: _Seen) -> None:
-    from hopcheck.collect.aws.api import Api, classify, find_credentials
-
     found = await run.ask("AWS credentials", lambda: find_credentials(run), classify=classify)
     if not found.seen:
         seen.identity = found
@@ -174,8 +167,6 @@ async def _aws(run: Run, seen: _Seen) -> None:
 
 
 async def _dns(run: Run, seen: _Seen) -> None:
-    from hopcheck.collect.dns.read import ask_resolver, system_resolvers
-
     try:
         resolvers = list(run.options.resolvers) or system_resolvers()
     except Unavailable as error:
@@ -200,8 +191,6 @@ def _told(found: Collected[Any]) -> str:
 
 
 def _row(name: str, words: str) -> str:
-    from hopcheck.report.text import pad
-
     return f"  {pad(name, 22)}{words}"
 
 

@@ -18,7 +18,6 @@ from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config
 from hopcheck.config.options import options_at
 from hopcheck.engine.host import HostSession, Session
-from hopcheck.engine.write import write
 from hopcheck.steps import PARTIES
 
 REPORTS_WRITTEN = pytest.StashKey[list[HostSession]]()
@@ -138,6 +137,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     written = config.stash.setdefault(REPORTS_WRITTEN, [])
     if SESSION not in config.stash or config.getoption("collectonly"):
         return
+    from hopcheck.engine.write import write  # with the history, which only a run's end needs
+
     for host in config.stash[SESSION].finish():
         if host.collection is None or not config.stash[SESSION].keep(host):
             continue

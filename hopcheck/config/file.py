@@ -57,20 +57,13 @@ def load_config(path: str | None, directory: Path) -> Config:
 
     Raises UsageError for a file that is named and missing, for bad TOML and unknown keys.
     """
-    if path is not None:
-        file = Path(path)
+    usual = (directory / "hopcheck.toml", directory / "pyproject.toml")
+    for file in [Path(path)] if path is not None else filter(Path.is_file, usual):
         table = _toml(file)
         if file.name == "pyproject.toml":
-            table = table.get("tool", {}).get("hopcheck", {})
-        return _checked(table, str(file))
-    own = directory / "hopcheck.toml"
-    if own.is_file():
-        return _checked(_toml(own), str(own))
-    project = directory / "pyproject.toml"
-    if project.is_file():
-        table = _toml(project).get("tool", {}).get("hopcheck")
+            table = table.get("tool", {}).get("hopcheck", None if path is None else {})
         if table is not None:
-            return _checked(table, str(project))
+            return _checked(table, str(file))
     return Config()
 
 

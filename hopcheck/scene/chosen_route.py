@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from hopcheck.behaviour.traefik.dropped import passing_over
 from hopcheck.behaviour.traefik.gateway import gateway_routers, gateway_routes_for
 from hopcheck.behaviour.traefik.route import Backend, Excluded, Route, View
@@ -20,8 +18,6 @@ from hopcheck.scene.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-ANY_VIEW = View(name="-/-", static=StaticConfig())
 
 
 def routing_of(scene: Scene) -> Routing:
@@ -42,7 +38,7 @@ class Routing:
         if instance is not None:
             return scene.view_of(instance, scene.lead)
         version = parse_version(scene.snapshot.assumed_version or "")
-        return msgspec.structs.replace(ANY_VIEW, version=version)
+        return View("-/-", StaticConfig(), version)
 
     @cached_property
     def routes(self) -> list[Route]:

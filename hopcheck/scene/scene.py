@@ -22,12 +22,7 @@ from hopcheck.behaviour.aws.loadbalancer import (
     which_listener,
 )
 from hopcheck.behaviour.kubernetes.graph import selects
-from hopcheck.behaviour.kubernetes.objects import (
-    all_pods,
-    node_ports_of,
-    outside_names,
-    services,
-)
+from hopcheck.behaviour.kubernetes.objects import all_pods, node_ports_of, outside_names, services
 from hopcheck.behaviour.traefik.discovery import (
     NODE_PORT_TYPES,
     Instance,
