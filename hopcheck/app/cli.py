@@ -145,11 +145,12 @@ def run(json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     Hosts are those of hopcheck.toml's [[host]] tables, or with hosts = "discover" every host that
     the cluster's routes name. Exit code: the worst host's, as with diagnose.
     """
-    from hopcheck.app import checking
+    from hopcheck.app.own import own_checks
     from hopcheck.schedule import command
 
-    own = checking.own_checks
-    sys.exit(command.run(options, as_json=json, quiet=quiet, exit_zero=exit_zero, own_checks=own))
+    sys.exit(
+        command.run(options, as_json=json, quiet=quiet, exit_zero=exit_zero, own_checks=own_checks)
+    )
 
 
 @_command()

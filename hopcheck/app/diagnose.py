@@ -86,7 +86,7 @@ class _Interrupts:
 
 def _checked(session: Session, progress: Progress) -> int:
     """Run pytest in this process on the shipped checks and the user's; pytest's exit code."""
-    from hopcheck.app.checking import run_checks
+    from hopcheck.app.own import run_checks
     from hopcheck.engine.checklist import checks_directory
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -23,15 +23,6 @@ from hopcheck.steps import PARTIES
 REPORTS_WRITTEN = pytest.StashKey[list[HostSession]]()
 
 
-class Handover:
-    """A Session that the command line has prepared; registered as plugin ``hopcheck-handover``."""
-
-    __name__ = "hopcheck-handover"
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--host``, ``--url`` and ``--hop-…``."""
     group = parser.getgroup("hopcheck", "hopcheck: the way of a request, hop by hop")

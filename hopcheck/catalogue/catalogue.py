@@ -87,7 +87,11 @@ def entry(code: str) -> Entry:
 
 @cache
 def _entry(code: str, spoken: str) -> Entry:
-    fields = written(code, spoken)
+    if code not in codes():
+        raise KeyError(code)
+    fields = read(code, ENGLISH)
+    if spoken != ENGLISH and (_FOLDER / f"{code}.{spoken}.md").is_file():
+        fields = over(fields, read(code, spoken))  # which may lack anything
     lines = [
         line
         for part in (fields, *fields.get("variants", {}).values())
@@ -109,22 +113,11 @@ def codes() -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda code: (_STEPS.index(code[:3]), code)))
 
 
-def written(code: str, language: str) -> dict[str, Any]:
-    """The fields of a finding and, under `page`, its sections by their keys (SECTIONS).
-
-    Another language's file lies over the English one and may lack anything. Raises KeyError for an
-    unknown code, ValueError for a file that has not this form.
-    """
-    if code not in codes():
-        raise KeyError(code)
-    whole = read(code, ENGLISH)
-    if language == ENGLISH or not (_FOLDER / f"{code}.{language}.md").is_file():
-        return whole
-    return over(whole, read(code, language))
-
-
 def read(code: str, language: str) -> dict[str, Any]:
-    """What one file says. Raises as `written` does, OSError without the file."""
+    """What one file says, its sections under `page` by their keys (SECTIONS).
+
+    Raises ValueError for a file that has not this form, OSError without the file.
+    """
     name = f"{code}.{language}.md"
     form = _FORM.fullmatch((_FOLDER / name).read_text("utf-8"))
     if form is None:

@@ -163,9 +163,8 @@ def _finding_text(report: Report, finding: Finding) -> str:
     if finding.caused_by:
         causes = ", ".join(codes.get(cause, cause) for cause in finding.caused_by)
         lines.append(label("caused_by", codes=causes))
-    for key in ("expected", "actual", "fix"):
-        if value := getattr(finding, key):
-            lines.append(f"{label(key)}: {value}")
+    said = {key: getattr(finding, key) for key in ("expected", "actual", "fix")}
+    lines += [f"{label(key)}: {value}" for key, value in said.items() if value]
     if finding.commands:
         lines.append(f"{label('confirm')}:")
         lines.extend(f"  {command(one)}" for one in finding.commands)

@@ -12,8 +12,8 @@ from msgspec import Struct
 from hopcheck.model import Report
 from hopcheck.report.labels import beside_path, label, word
 from hopcheck.report.picture import draw, member_look, member_words
-from hopcheck.report.rows import Day, IndexRow
 from hopcheck.report.since import by_words, changes_words, clock, since_words, span, value_words
+from hopcheck.report.store import Day, IndexRow
 from hopcheck.report.text import command, for_terminal, in_words, map_text, shorten
 
 

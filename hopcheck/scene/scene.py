@@ -42,6 +42,7 @@ from hopcheck.behaviour.traefik.static import (
 )
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.behaviour.traefik.view import config_files
+from hopcheck.config.target import is_address
 from hopcheck.model import NOT_SELECTED, Collected, Snapshot, Target
 from hopcheck.model.aws import Listener, LoadBalancer, TargetHealth
 from hopcheck.model.kubernetes import EndpointSlice, Node, Pod, Service
@@ -107,10 +108,8 @@ class Scene:
     @cached_property
     def addresses(self) -> tuple[str, ...]:
         """The host's addresses by every resolver asked, or the host itself where it is one."""
-        try:
+        if is_address(self.target.host):
             return (str(ipaddress.ip_address(self.target.host)),)
-        except ValueError:
-            pass
         found: dict[str, None] = {}
         for answer in self.snapshot.dns.answers:
             if answer.seen:

@@ -26,7 +26,6 @@ from hopcheck.model import (
 from hopcheck.scene.outcome import Outcome, outcomes
 from hopcheck.verdict import cause
 from hopcheck.verdict.hops import path_of
-from hopcheck.verdict.skipping import leave_out
 
 
 def gap_text(gap: Gap) -> str:
@@ -81,7 +80,7 @@ def assess(
     every = [
         finding for step in Step if step in judgements for finding in judgements[step].findings
     ]
-    kept, left_out = leave_out(cause.attribute(every), options.skip)
+    kept, left_out = cause.leave_out(cause.attribute(every), options.skip)
     steps = []
     for step in Step:
         judgement = judgements.get(step) or Judgement(

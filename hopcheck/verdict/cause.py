@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 
 import msgspec
 
 from hopcheck.catalogue.catalogue import Entry, Link, entry
-from hopcheck.model import Finding, ObjectRef, Severity
+from hopcheck.model import Finding, ObjectRef, Severity, Step
 
 # What must hold of cause and effect; in words: section `when` of the texts.
 CONDITIONS: dict[str, Callable[[Finding, Finding], bool]] = {
@@ -110,7 +111,7 @@ def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     )
 
 
-def last_resorts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def _last_resorts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Mark general findings as root causes where no precise one is left among `findings`."""
     general = {finding.id for finding in findings if entry(finding.code).last_resort}
     if any(finding.root_cause and finding.id not in general for finding in findings):
@@ -121,6 +122,57 @@ def last_resorts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
         else finding
         for finding in findings
     )
+
+
+# --- --skip CODE[=object]: findings left out on purpose, and shown as such
+
+
+def matches(finding: Finding, rules: Sequence[str]) -> bool:
+    """Whether a rule "CODE" or "CODE=object" means the finding.
+
+    The object is NAME, NAMESPACE/NAME or "Kind NAMESPACE/NAME"; * and ? stand for any characters.
+    """
+    ref = finding.object
+    full = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+    for rule in rules:
+        code, _, pattern = rule.partition("=")
+        if code.upper() == finding.code and (
+            not pattern or any(fnmatchcase(name, pattern) for name in (ref.name, full, str(ref)))
+        ):
+            return True
+    return False
+
+
+def leave_out(
+    findings: Sequence[Finding], rules: Sequence[str]
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """(kept, left out) of findings whose causes are attributed; the order stays.
+
+    What follows from such a finding alone goes with it, but never what the requests themselves
+    showed: a step is not made green that failed before our eyes. Nor does a consequence become a
+    root cause by its cause being left out.
+    """
+    hidden = {finding.id for finding in findings if matches(finding, rules)}
+    if not hidden:
+        return tuple(findings), ()
+    while True:
+        following = {
+            finding.id
+            for finding in findings
+            if finding.id not in hidden
+            and finding.step is not Step.REQUEST
+            and finding.caused_by
+            and set(finding.caused_by) <= hidden
+        }
+        if not following:
+            break
+        hidden |= following
+    kept = [finding for finding in findings if finding.id not in hidden]
+    left_out = tuple(finding for finding in findings if finding.id in hidden)
+    return _last_resorts(kept), left_out
+
+
+# --- root causes, and what tells the same trouble
 
 
 def root_causes(findings: Sequence[Finding]) -> tuple[Finding, ...]:
