@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from hopcheck import __version__
 from hopcheck.app import diagnose as running
-from hopcheck.catalogue.catalogue import text
+from hopcheck.catalogue.catalogue import codes, entry, text
 from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config
 from hopcheck.config.options import Option, UsageError, options_at
@@ -42,8 +42,6 @@ def _codes(
     _context: click.Context, _parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:
     """Codes of findings with their titles, for a shell that completes."""
-    from hopcheck.catalogue.catalogue import codes, entry
-
     found = [code for code in codes() if code.startswith(begun.upper())]
     return [CompletionItem(code, help=entry(code).title) for code in found]
 

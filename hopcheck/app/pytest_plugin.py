@@ -18,6 +18,7 @@ from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config
 from hopcheck.config.options import options_at
 from hopcheck.engine.host import HostSession, Session
+from hopcheck.report.text import for_terminal, one_line
 from hopcheck.steps import PARTIES
 
 REPORTS_WRITTEN = pytest.StashKey[list[HostSession]]()
@@ -145,8 +146,6 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Name verdict, root causes and the report after pytest's own summary."""
-    from hopcheck.report.text import for_terminal, one_line
-
     for host in config.stash.get(REPORTS_WRITTEN, []):
         if host.report is None:
             continue

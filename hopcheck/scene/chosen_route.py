@@ -147,13 +147,9 @@ class Routing:
 
     def backends(self, route: Route) -> tuple[list[Backend], list[Backend]]:
         """Services behind a route, and references of it that lead nowhere."""
-        services: list[Backend] = []
-        missing: list[Backend] = []
-        for backend in route.backends:
-            found, lost = leaves(self.scene.kube, backend)
-            services += found
-            missing += lost
-        return services, missing
+        found = [leaves(self.scene.kube, backend) for backend in route.backends]
+        services = [one for leading, _ in found for one in leading]
+        return services, [one for _, missing in found for one in missing]
 
     @cached_property
     def carrying(self) -> list[Backend]:
