@@ -17,9 +17,6 @@ from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, replay_options
 from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report
-from hopcheck.report.labels import label
-from hopcheck.report.since import clock
-from hopcheck.report.text import one_line
 from hopcheck.schedule.fleet_model import DEFECT, EXIT, WORST_FIRST
 
 if TYPE_CHECKING:
@@ -150,7 +147,10 @@ def changed(before: Reports, now: Reports) -> bool:
 
 def round_line(report: Report) -> str:
     """A round in one line: when, verdict, host, what is to be fixed."""
-    word = label(f"verdict.{report.verdict.value}").upper()
+    from hopcheck.report.since import clock
+    from hopcheck.report.text import one_line
+
+    word = text("label", f"verdict.{report.verdict.value}").upper()
     causes = ", ".join(f"{one.code} {one.object}" for one in report.root_causes)
     when = clock(report.started_at, report.started_at)
     parts = [when, word, report.target.display_host or report.target.host]
@@ -209,7 +209,7 @@ def _watch(runs: tuple[HostRun, ...], look: Look, every_s: float, first: Session
     def say(line: str) -> None:
         click.echo(line, err=look.as_json)
 
-    click.echo(label("watching", seconds=f"{every_s:g}"), err=True)
+    click.echo(text("label", "watching", seconds=f"{every_s:g}"), err=True)
     now = watched(began, again, every_s, say)
     if look.as_json or (last is not first and changed(began, now)):
         _show_session(last, look)
