@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from hopcheck import __version__
 from hopcheck.app import diagnose as running
-from hopcheck.catalogue.catalogue import text
+from hopcheck.catalogue.catalogue import codes, entry, text
 from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config
 from hopcheck.config.options import Option, UsageError, options_at
@@ -42,9 +42,6 @@ def _codes(
     _context: click.Context, _parameter: click.Parameter, begun: str
 ) -> list[CompletionItem]:
     """Codes of findings with their titles, for a shell that completes."""
-    from hopcheck.catalogue.catalogue import entry
-    from hopcheck.catalogue.written import codes
-
     found = [code for code in codes() if code.startswith(begun.upper())]
     return [CompletionItem(code, help=entry(code).title) for code in found]
 
@@ -146,17 +143,11 @@ def run(json: bool, quiet: bool, exit_zero: bool, **options: Any) -> None:
     Hosts are those of hopcheck.toml's [[host]] tables, or with hosts = "discover" every host that
     the cluster's routes name. Exit code: the worst host's, as with diagnose.
     """
-    from hopcheck.app import checking
+    from hopcheck.app.own import own_checks
     from hopcheck.schedule import command
 
     sys.exit(
-        command.run(
-            options,
-            as_json=json,
-            quiet=quiet,
-            exit_zero=exit_zero,
-            own_checks=checking.own_checks,
-        )
+        command.run(options, as_json=json, quiet=quiet, exit_zero=exit_zero, own_checks=own_checks)
     )
 
 

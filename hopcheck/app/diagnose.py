@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,16 +16,17 @@ from hopcheck import __version__
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, replay_options
 from hopcheck.config.options import HostRun, UsageError
-from hopcheck.model import Report, Verdict
+from hopcheck.model import Report
+from hopcheck.schedule.fleet_model import DEFECT, EXIT, WORST_FIRST
 
 if TYPE_CHECKING:
-    from hopcheck.app.watch import Reports
     from hopcheck.engine.host import HostSession, Session
     from hopcheck.report.terminal import Progress
 
-EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
-DEFECT, INTERRUPTED = 70, 130
-_WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+INTERRUPTED = 130
+_LINE = 200  # cells of a round
+
+Reports = Mapping[str, Report]  # by the URL of each host
 
 
 class Look(NamedTuple):
@@ -81,7 +83,7 @@ class _Interrupts:
 
 def _checked(session: Session, progress: Progress) -> int:
     """Run pytest in this process on the shipped checks and the user's; pytest's exit code."""
-    from hopcheck.app.checking import run_checks
+    from hopcheck.app.own import run_checks
     from hopcheck.engine.checklist import checks_directory
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -105,7 +107,7 @@ def _exit_code(session: Session, code: int) -> int:
 
 def _worst(reports: Sequence[Report]) -> int:
     codes = {EXIT[report.verdict] for report in reports}
-    return next(code for code in _WORST_FIRST if code in codes)
+    return next(code for code in WORST_FIRST if code in codes)
 
 
 def _show_session(session: Session, look: Look) -> None:
@@ -134,18 +136,65 @@ def _show(reports: Sequence[Report], where: Sequence[str | None], look: Look) ->
         print_report(report, console, verbose=look.verbose, quiet=look.quiet, where=place)
 
 
+def changed(before: Reports, now: Reports) -> bool:
+    """Whether any host is not as it was; what was interrupted tells nothing."""
+    return any(
+        (report.verdict, report.fingerprint) != (before[url].verdict, before[url].fingerprint)
+        for url, report in now.items()
+        if url in before and report.complete
+    )
+
+
+def round_line(report: Report) -> str:
+    """A round in one line: when, verdict, host, what is to be fixed."""
+    from hopcheck.report.since import clock
+    from hopcheck.report.text import one_line
+
+    word = text("label", f"verdict.{report.verdict.value}").upper()
+    causes = ", ".join(f"{one.code} {one.object}" for one in report.root_causes)
+    when = clock(report.started_at, report.started_at)
+    parts = [when, word, report.target.display_host or report.target.host]
+    return one_line("  ".join([*parts, causes] if causes else parts), _LINE)
+
+
+def watched(
+    first: Reports,
+    again: Callable[[], Reports | None],
+    every_s: float,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Reports:
+    """Call `again` every `every_s` seconds until a host has changed; the last whole round.
+
+    `again` gives None for a round that was interrupted. Each round is said in a line for each
+    host; Ctrl-C ends the watch.
+    """
+    last = first
+    try:
+        while True:
+            sleep(every_s)
+            now = again()
+            if now is None:
+                return last
+            last = now
+            for report in now.values():
+                say(round_line(report))
+            if changed(first, now):
+                return last
+    except KeyboardInterrupt:
+        return last
+
+
 def _watch(runs: tuple[HostRun, ...], look: Look, every_s: float, first: Session, code: int) -> int:
     """Round after round; reports are written of, and printed for, a round that differs."""
-    from hopcheck.app import watch
     from hopcheck.engine.host import Session
-    from hopcheck.report.labels import label
     from hopcheck.report.terminal import Progress, make_console
 
     began, last = _reports(first), first
 
     def differs(host: HostSession) -> bool:
         url = host.run.target.url
-        return host.report is not None and watch.changed(began, {url: host.report})
+        return host.report is not None and changed(began, {url: host.report})
 
     def again() -> Reports | None:
         nonlocal code, last
@@ -160,9 +209,9 @@ def _watch(runs: tuple[HostRun, ...], look: Look, every_s: float, first: Session
     def say(line: str) -> None:
         click.echo(line, err=look.as_json)
 
-    click.echo(label("watching", seconds=f"{every_s:g}"), err=True)
-    now = watch.watch(began, again, every_s, say)
-    if look.as_json or (last is not first and watch.changed(began, now)):
+    click.echo(text("label", "watching", seconds=f"{every_s:g}"), err=True)
+    now = watched(began, again, every_s, say)
+    if look.as_json or (last is not first and changed(began, now)):
         _show_session(last, look)
     return code
 
@@ -175,8 +224,7 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
     """Judge stored evidence again. Nothing is written unless --reports is on the command line."""
     from hopcheck.engine.replay import replay
     from hopcheck.engine.write import write_replayed
-    from hopcheck.report.evidence import BadEvidenceError, load
-    from hopcheck.report.files import evidence_of, strictly
+    from hopcheck.report.evidence import BadEvidenceError, evidence_of, load, strictly
 
     try:
         snapshots = [load(Path(name)) for name in stored]

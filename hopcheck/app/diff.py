@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.engine.replay import replay
@@ -16,6 +17,9 @@ from hopcheck.history.changes import changes
 from hopcheck.model import Change, ObjectRef, Snapshot, Verdict
 from hopcheck.report import json as report_json
 from hopcheck.report.evidence import BadEvidenceError, load
+from hopcheck.report.labels import label, word
+from hopcheck.report.since import change_line
+from hopcheck.report.text import one_line
 
 _SHOWN = ("source", "host", "url", "started_at", "verdict", "headline", "fingerprint")
 
@@ -36,18 +40,27 @@ class Found(Struct, frozen=True):
         return self.code, self.severity, str(self.object)
 
 
-class Run(Struct, frozen=True):
-    """One side: what the run found, and its evidence where there is any."""
+class _Step(Struct, frozen=True):
+    findings: tuple[Found, ...]
 
-    source: str
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One side: report.json, as far as it is read, and the run's evidence where there is any."""
+
+    source: str = ""
     host: str
     url: str
     started_at: str
     verdict: Verdict
     headline: str
     fingerprint: str
-    findings: tuple[Found, ...]
+    steps: tuple[_Step, ...]
     snapshot: Snapshot | None = None
+
+    @property
+    def findings(self) -> tuple[Found, ...]:
+        """Those of all steps."""
+        return tuple(one for step in self.steps for one in step.findings)
 
 
 class Diff(Struct, frozen=True):
@@ -67,22 +80,6 @@ class Diff(Struct, frozen=True):
         return verdict and not self.gone and not self.new and not self.changes
 
 
-class _Step(Struct):
-    findings: list[Found]
-
-
-class _File(Struct):
-    """report.json, as far as it is read."""
-
-    host: str
-    url: str
-    started_at: str
-    verdict: Verdict
-    headline: str
-    fingerprint: str
-    steps: list[_Step]
-
-
 def read(path: Path) -> Run:
     """A run by its directory, its report.json or its evidence.json.
 
@@ -92,33 +89,21 @@ def read(path: Path) -> Run:
     if not path.exists():
         raise BadEvidenceError(text("usage", "no_file", file=path))
     reported = path / "report.json" if path.is_dir() else path
-    file = _report(reported) if reported.is_file() else None
-    if file is None:
+    run = _report(reported) if reported.is_file() else None
+    if run is not None:
+        beside = reported.parent / "evidence.json"
+        snapshot = load(beside) if beside.is_file() else None
+    else:
         snapshot = load(path)
-        return _run(path, msgspec.convert(report_json.to_dict(replay(snapshot)), _File), snapshot)
-    beside = reported.parent / "evidence.json"
-    return _run(path, file, load(beside) if beside.is_file() else None)
-
-
-def _run(path: Path, file: _File, snapshot: Snapshot | None) -> Run:
+        run = msgspec.convert(report_json.to_dict(replay(snapshot)), Run)
     # The placeholders of strictly redacted evidence are other ones in every run.
     comparable = snapshot is not None and snapshot.redaction == "default"
-    return Run(
-        source=str(path),
-        host=file.host,
-        url=file.url,
-        started_at=file.started_at,
-        verdict=file.verdict,
-        headline=file.headline,
-        fingerprint=file.fingerprint,
-        findings=tuple(one for step in file.steps for one in step.findings),
-        snapshot=snapshot if comparable else None,
-    )
+    return replace(run, source=str(path), snapshot=snapshot if comparable else None)
 
 
-def _report(file: Path) -> _File | None:
+def _report(file: Path) -> Run | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_File)
+        return msgspec.json.decode(file.read_bytes(), type=Run)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
@@ -153,13 +138,9 @@ def to_dict(found: Diff) -> dict[str, Any]:
 
 def lines(found: Diff, width: int = 100) -> Iterator[str]:
     """The difference for a terminal, a line each."""
-    from hopcheck.report.labels import label
-    from hopcheck.report.since import change_line
-    from hopcheck.report.text import one_line
-
     for name, run in (("A", found.a), ("B", found.b)):
-        word = label(f"verdict.{run.verdict.value}").upper()
-        yield one_line(f"{name}  {word}  {run.url}  {run.started_at}  {run.source}", width)
+        verdict = label(f"verdict.{run.verdict.value}").upper()
+        yield one_line(f"{name}  {verdict}  {run.url}  {run.started_at}  {run.source}", width)
     if found.same:
         yield label("diff.same")
         return
@@ -172,7 +153,9 @@ def lines(found: Diff, width: int = 100) -> Iterator[str]:
     for key, some in (("diff.gone", found.gone), ("diff.new", found.new)):
         if some:
             yield f"{label(key)}:"
-            yield from (_mark(one) + one_line(_in_words(one), width - 4) for one in some)
+            for one in some:
+                mark = "  * " if one.root_cause else "    "
+                yield mark + one_line(_in_words(one), width - 4)
     if found.changes is None:
         yield label("diff.no_evidence")
     elif found.changes:
@@ -184,12 +167,6 @@ def lines(found: Diff, width: int = 100) -> Iterator[str]:
         yield label("diff.no_changes")
 
 
-def _mark(found: Found) -> str:
-    return "  * " if found.root_cause else "    "
-
-
 def _in_words(found: Found) -> str:
-    from hopcheck.report.labels import word
-
     severity = word("severity", found.severity)
     return f"{found.code} {severity} {found.object}: {found.title}"

@@ -8,17 +8,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from msgspec import Struct
+from rich.text import Text
 
 from hopcheck.behaviour.traefik.discovery import traefik_pods
-from hopcheck.catalogue.catalogue import text
+from hopcheck.catalogue.catalogue import advice, text
 from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.aws.api import Api, classify, find_credentials
+from hopcheck.collect.dns.read import ask_resolver, system_resolvers
+from hopcheck.collect.kubernetes.client import KubeClient
 from hopcheck.config.options import Options
-from hopcheck.model import Collected, Step, Why
+from hopcheck.model import NOT_SELECTED, Collected, Step, Why
 from hopcheck.model.kubernetes import Pod
-
-if TYPE_CHECKING:
-    from hopcheck.collect.kubernetes.client import KubeClient
+from hopcheck.report.terminal import make_console, sayable
+from hopcheck.report.text import for_terminal, pad
 
 # What is tried -> its path; the steps that need it stand beside.
 _NEEDED = {
@@ -54,26 +59,20 @@ _OF_A_POD = ("pods/log", "pods/proxy")
 _CLUSTER_SCOPED = ("nodes", "namespaces", "ingressclasses")
 
 
-class _Seen:
+class _Seen(Struct):
     """What the doctor found, by party."""
 
-    def __init__(self) -> None:
-        self.server: Collected[str] = Collected(why=Why.NOT_SELECTED)
-        self.context = ""
-        self.rights: dict[str, Collected[bool]] = {}
-        self.identity: Collected[str] = Collected(why=Why.NOT_SELECTED)
-        self.aws: dict[str, Collected[bool]] = {}
-        self.resolvers: dict[str, Collected[bool]] = {}
+    server: Collected[str] = NOT_SELECTED
+    context: str = ""
+    rights: dict[str, Collected[Any]] = {}
+    identity: Collected[Any] = NOT_SELECTED
+    aws: dict[str, Collected[Any]] = {}
+    resolvers: dict[str, Collected[Any]] = {}
 
 
 def run_doctor(options: Options) -> int:
     """Print what is there. Exit code 0 when every step can see what it needs, else 3."""
     seen = asyncio.run(_look(options))
-    from rich.text import Text
-
-    from hopcheck.report.terminal import make_console, sayable
-    from hopcheck.report.text import for_terminal
-
     console = make_console()
     lines, complete = _lines(seen)
     for line in lines:
@@ -82,15 +81,12 @@ def run_doctor(options: Options) -> int:
 
 
 async def _look(options: Options) -> _Seen:
-    run = Run(options)
-    seen = _Seen()
+    run, seen = Run(options), _Seen()
     await asyncio.gather(_kube(run, seen), _aws(run, seen), _dns(run, seen))
     return seen
 
 
 async def _kube(run: Run, seen: _Seen) -> None:
-    from hopcheck.collect.kubernetes.client import KubeClient
-
     async with KubeClient(run) as client:
 
         async def version() -> str:
@@ -106,12 +102,9 @@ async def _kube(run: Run, seen: _Seen) -> None:
             if run.options.namespace and name not in _CLUSTER_SCOPED:
                 head, _, plural = path.rpartition("/")
                 path = f"{head}/namespaces/{run.options.namespace}/{plural}"
-
-            async def ask() -> bool:
-                await client.get(path, {"limit": 1})
-                return True
-
-            seen.rights[name] = await run.ask(f"list {name}", ask)
+            seen.rights[name] = await run.ask(
+                f"list {name}", lambda: client.get(path, {"limit": 1})
+            )
 
         await asyncio.gather(*(one(n, p) for n, p in (_NEEDED | _OPTIONAL).items()))
         await _one_pod(run, client, seen)
@@ -133,29 +126,24 @@ async def _one_pod(run: Run, client: KubeClient, seen: _Seen) -> None:
     where, name = pod.key
     container = next((one.name for one in pod.spec.containers), "")
 
-    async def log() -> bool:
-        await client.log(where, name, container, tail_lines=1, limit_bytes=1024)
-        return True
-
-    async def proxy() -> bool:
+    async def proxy() -> None:
         try:
             await client.proxy(where, name, 8080, "/")
         except Unavailable as error:
             # Allowed, and nobody listens on that port: the right is there.
             if error.why in (Why.DENIED, Why.UNAUTHENTICATED, Why.TIMED_OUT):
                 raise
-        return True
 
-    seen.rights["pods/log"] = await run.ask("pods/log", log)
+    seen.rights["pods/log"] = await run.ask(
+        "pods/log", lambda: client.log(where, name, container, tail_lines=1, limit_bytes=1024)
+    )
     seen.rights["pods/proxy"] = await run.ask("pods/proxy", proxy)
 
 
 async def _aws(run: Run, seen: _Seen) -> None:
-    from hopcheck.collect.aws.api import Api, classify, find_credentials
-
     found = await run.ask("AWS credentials", lambda: find_credentials(run), classify=classify)
     if not found.seen:
-        seen.identity = Collected(why=found.why, detail=found.detail)
+        seen.identity = found
         return
     region = run.options.aws_region or found.get().region
     if not region:
@@ -171,61 +159,54 @@ async def _aws(run: Run, seen: _Seen) -> None:
             continue
         of_one = {parameter: arns[parameter]} if parameter else {}
         listed = await api.items("elbv2", operation, key, **of_one)
-        seen.aws[name] = _allowed(listed)
+        seen.aws[name] = listed
         for item in listed.or_else(()) or ():
             for arn in ("LoadBalancerArn", "TargetGroupArn"):
                 if arn in item:
                     arns.setdefault(arn, item[arn])
 
 
-def _allowed(found: Collected[Any]) -> Collected[bool]:
-    return Collected(value=True if found.seen else None, why=found.why, detail=found.detail)
-
-
 async def _dns(run: Run, seen: _Seen) -> None:
-    from hopcheck.collect.dns.read import ask_resolver, system_resolvers
-
     try:
         resolvers = list(run.options.resolvers) or system_resolvers()
     except Unavailable as error:
         seen.resolvers["-"] = Collected(why=error.why, detail=error.detail)
         return
     answers = await asyncio.gather(*(ask_resolver("localhost", "A", r, run) for r in resolvers))
-    for resolver, answer in zip(resolvers, answers, strict=True):
-        seen.resolvers[resolver] = _allowed(answer)
+    seen.resolvers = dict(zip(resolvers, answers, strict=True))
 
 
-def _mark(found: Collected[bool] | Collected[str]) -> str:
-    if found.seen:
-        return text("doctor", "yes")
-    return text("why", (found.why or Why.ERROR).value)
+def _mark(found: Collected[Any]) -> str:
+    return text("doctor", "yes") if found.seen else text("why", (found.why or Why.ERROR).value)
+
+
+def _marks(found: Mapping[str, Collected[Any]]) -> str:
+    return ", ".join(f"{name} {_mark(one)}" for name, one in found.items())
+
+
+def _told(found: Collected[Any]) -> str:
+    """What a party says of itself, else why there is nothing."""
+    detail = f": {found.detail}" if found.detail else ""
+    return found.or_else("") or f"{_mark(found)}{detail}"
 
 
 def _row(name: str, words: str) -> str:
-    from hopcheck.report.text import pad
-
     return f"  {pad(name, 22)}{words}"
 
 
 def _lines(seen: _Seen) -> tuple[list[str], bool]:
     lines = [text("doctor", "kubernetes")]
-    detail = f": {seen.server.detail}" if seen.server.detail else ""
-    state = seen.server.or_else("") or f"{_mark(seen.server)}{detail}"
-    lines.append(_row(text("doctor", "server"), f"{seen.context} {state}".strip()))
+    server = f"{seen.context} {_told(seen.server)}".strip()
+    lines.append(_row(text("doctor", "server"), server))
     if seen.rights:
         needed, optional = [*_NEEDED, "pods/log"], [*_OPTIONAL, "pods/proxy"]
         for heading, names in (("needed", needed), ("optional", optional)):
-            rows = ", ".join(
-                f"{name} {_mark(seen.rights[name])}" for name in names if name in seen.rights
-            )
-            lines.append(_row(text("doctor", heading), rows))
+            tried = {name: seen.rights[name] for name in names if name in seen.rights}
+            lines.append(_row(text("doctor", heading), _marks(tried)))
     lines.append(text("doctor", "aws"))
-    detail = f": {seen.identity.detail}" if seen.identity.detail else ""
-    account = seen.identity.or_else("") or f"{_mark(seen.identity)}{detail}"
-    lines.append(_row(text("doctor", "account"), account))
+    lines.append(_row(text("doctor", "account"), _told(seen.identity)))
     if seen.aws:
-        calls = ", ".join(f"{n} {_mark(c)}" for n, c in seen.aws.items())
-        lines.append(_row(text("doctor", "calls"), calls))
+        lines.append(_row(text("doctor", "calls"), _marks(seen.aws)))
     lines.append(text("doctor", "dns"))
     lines += [_row(name, _mark(found)) for name, found in seen.resolvers.items()]
     proxy = next((n for n in ("HTTPS_PROXY", "https_proxy") if os.environ.get(n)), None)
@@ -267,7 +248,7 @@ def _step(step: Step, seen: _Seen) -> tuple[str, bool]:
     return _partly(lacking, "kubernetes")
 
 
-def _partly(lacking: Mapping[str, Collected[bool]], party: str) -> tuple[str, bool]:
+def _partly(lacking: Mapping[str, Collected[Any]], party: str) -> tuple[str, bool]:
     """What is lacking, and what would help: only where it is a right, that is to be granted."""
     if not lacking:
         return text("doctor", "full"), True
@@ -275,7 +256,7 @@ def _partly(lacking: Mapping[str, Collected[bool]], party: str) -> tuple[str, bo
     for name, found in lacking.items():
         why = found.why or Why.ERROR
         said = f"{text('why', why.value)}: {found.detail[:_WORDS]}".rstrip(": ")
-        by_words.setdefault(_advice(party, why) or said, []).append(name)
+        by_words.setdefault(advice(party, why) or said, []).append(name)
     return "; ".join(
         text("doctor", "part", what=", ".join(names), advice=words)
         for words, names in by_words.items()
@@ -283,12 +264,5 @@ def _partly(lacking: Mapping[str, Collected[bool]], party: str) -> tuple[str, bo
 
 
 def _nothing(party: str, why: Why) -> str:
-    advice = _advice(party, why)
-    return text("doctor", "nothing", why=text("why", why.value), advice=advice).rstrip("; ")
-
-
-def _advice(party: str, why: Why) -> str:
-    from hopcheck.catalogue.catalogue import has_text
-
-    key = f"{party}_{why.value}"
-    return text("advice", key) if has_text("advice", key) else ""
+    words = text("doctor", "nothing", why=text("why", why.value), advice=advice(party, why))
+    return words.rstrip("; ")

@@ -16,28 +16,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.options import Options
 from hopcheck.engine.host import HostSession, Session
-from hopcheck.model import (
-    AwsEvidence,
-    DnsEvidence,
-    Finding,
-    HttpEvidence,
-    KubeEvidence,
-    Severity,
-    Snapshot,
-    Status,
-    Step,
-    StepResult,
-    Target,
-    TraefikEvidence,
-)
-from hopcheck.steps.rule import Rule
+from hopcheck.model import Finding, Severity, Snapshot, Status, Step, StepResult, Target
+from hopcheck.steps.rule import Party, Rule
 
 if TYPE_CHECKING:
     from hopcheck.collect import clients
@@ -56,28 +43,21 @@ def step_of(node: pytest.Item) -> Step:
     return Step(name.removeprefix("test_").replace("_", "-"))
 
 
-class StepChecklist:
+class StepChecklist(NamedTuple):
     """A judged step, ready to become the outcome of its check (`steps.rule.Checklist`)."""
 
-    def __init__(
-        self,
-        result: StepResult,
-        host: HostSession,
-        rules: tuple[Rule, ...],
-        subtests: pytest.Subtests | None,
-    ) -> None:
-        self.result = result
-        self._host = host
-        self._rules = rules
-        self._subtests = subtests  # None: nobody looks at single rules
+    result: StepResult
+    host: HostSession
+    rules: tuple[Rule, ...]
+    subtests: pytest.Subtests | None  # None: nobody looks at single rules
 
     def conclude(self) -> None:
         """Fail, warn, skip or pass, as the contract maps a status to pytest's outcomes."""
-        if self._subtests is not None:
-            scene = self._host.scene()
-            for rule in self._rules:
+        if self.subtests is not None:
+            scene = self.host.scene()
+            for rule in self.rules:
                 about = {(finding.code, finding.object) for finding in rule(scene)}
-                with self._subtests.test(rule.sentence):
+                with self.subtests.test(rule.sentence):
                     self._hold([f for f in self.result.findings if (f.code, f.object) in about])
         status = self.result.status
         if status is Status.FAIL:
@@ -124,34 +104,21 @@ def snapshot(target: Target, hop_session: Session) -> Snapshot:
     return hop_session.ensure_collected(target.url).snapshot()
 
 
-@pytest.fixture(scope="session")
-def dns_evidence(snapshot: Snapshot) -> DnsEvidence:
-    """What the resolvers answered."""
-    return snapshot.dns
+def _evidence_of(party: Party, words: str) -> Any:
+    """The fixture of one party's evidence; `words` are its docstring."""
+
+    def found(snapshot: Snapshot) -> Any:
+        return getattr(snapshot, party)
+
+    found.__doc__ = words
+    return pytest.fixture(scope="session", name=f"{party}_evidence")(found)
 
 
-@pytest.fixture(scope="session")
-def aws_evidence(snapshot: Snapshot) -> AwsEvidence:
-    """Load balancers, listeners, target groups and targets."""
-    return snapshot.aws
-
-
-@pytest.fixture(scope="session")
-def kube_evidence(snapshot: Snapshot) -> KubeEvidence:
-    """The cluster's objects on the host's way."""
-    return snapshot.kube
-
-
-@pytest.fixture(scope="session")
-def traefik_evidence(snapshot: Snapshot) -> TraefikEvidence:
-    """Each Traefik replica's API, metrics and log."""
-    return snapshot.traefik
-
-
-@pytest.fixture(scope="session")
-def http_evidence(snapshot: Snapshot) -> HttpEvidence:
-    """The requests and their answers."""
-    return snapshot.http
+dns_evidence = _evidence_of("dns", "What the resolvers answered.")
+aws_evidence = _evidence_of("aws", "Load balancers, listeners, target groups and targets.")
+kube_evidence = _evidence_of("kube", "The cluster's objects on the host's way.")
+traefik_evidence = _evidence_of("traefik", "Each Traefik replica's API, metrics and log.")
+http_evidence = _evidence_of("http", "The requests and their answers.")
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,28 @@
-"""Checks of one's own: whose they are, what they said, and how they are run for a host alone."""
+"""pytest in this process, on the shipped checks and one's own: whose these are, what they said."""
 
 from __future__ import annotations
 
 import inspect
+import os
+import shlex
 import sys
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from hopcheck.catalogue.catalogue import text
+from hopcheck.engine.checklist import module_of
 from hopcheck.engine.host import HostSession, Session
 from hopcheck.model import OwnStep, Status
 from hopcheck.schedule.guard import TooLongError, limited
 
 _WORDS = 2_000  # of a failure: the rest is in the check
+_OFF = ("terminal", "cacheprovider", "doctest", "junitxml", "debugging", "logging",
+        "unraisableexception", "faulthandler")  # fmt: skip
+_one_at_a_time = threading.Lock()
 
 
 def is_check(fixtures: Sequence[str]) -> bool:
@@ -107,3 +115,65 @@ class Guard:
                 words = str(report.longrepr)[-_WORDS:]
                 host.own.append(OwnStep(path.stem, path.name, Status.UNKNOWN, words, 0.0))
         return report
+
+
+class Handover:
+    """A Session that the command line has prepared; registered as plugin ``hopcheck-handover``."""
+
+    __name__ = "hopcheck-handover"
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+
+def run_checks(session: Session, shipped: Sequence[Path] = ()) -> int:
+    """Run the shipped checks of these directories, then the hosts' own; pytest's exit code."""
+    # Plugins and options of the surroundings belong to other test suites.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    own = dict.fromkeys(one for host in session.hosts.values() for one in host.run.options.checks)
+    arguments = [
+        "-c",
+        str(Path(__file__).with_name("checks.ini")),
+        "--rootdir",
+        str(next(iter((*shipped, *own)))),
+        "--noconftest",
+        "--import-mode=importlib",
+        "--continue-on-collection-errors",
+        "-s",
+    ]
+    if own:  # a helper module beside the checks can be imported
+        arguments += ["-o", f"pythonpath={shlex.join(own)}"]
+    for name in _OFF:
+        arguments += ["-p", f"no:{name}"]
+    arguments += ["-p", "hopcheck.pytest_plugin", *map(str, shipped), *own]
+    conftests = [Path(one) / "conftest.py" for one in own]
+    # The conftest.py of the surroundings are not read, those of own checks are.
+    plugins = [module_of(p, f"conftest_of_{p.parent.name}") for p in conftests if p.is_file()]
+    return int(pytest.main(arguments, plugins=[Handover(session), *plugins]))
+
+
+def own_checks(host: HostSession) -> None:
+    """Run a host's own checks on the evidence that is there, and add them to its report.
+
+    For hosts of a fleet: in a thread that is left behind where a check does not end by the host's
+    deadline; then, and while an earlier host's still runs, they are unknown.
+    """
+    seconds = host.run.options.deadline
+    before = len(host.own)
+
+    def work() -> None:
+        with _one_at_a_time:
+            session = Session((), keep=lambda _host: False)
+            session.hosts = {host.run.target.url: host}
+            run_checks(session)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        words = text("why", "timed_out")
+        names = [Path(one).name for one in host.run.options.checks]
+        host.own = [OwnStep(name, name, Status.UNKNOWN, words, seconds) for name in names]
+    if len(host.own) > before:
+        host.assess()

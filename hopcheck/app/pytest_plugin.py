@@ -12,42 +12,16 @@ from typing import Any
 import pytest
 
 from hopcheck.app import own
-from hopcheck.app.fixtures import (  # noqa: F401  # pytest finds fixtures in the plugin's namespace
-    SESSION,
-    aws,
-    aws_evidence,
-    checklist,
-    dns_evidence,
-    hop_options,
-    hop_session,
-    http,
-    http_evidence,
-    kube,
-    kube_evidence,
-    resolver,
-    snapshot,
-    step_of,
-    target,
-    traefik_evidence,
-)
+from hopcheck.app.fixtures import SESSION, step_of
 from hopcheck.catalogue.catalogue import text
 from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config
 from hopcheck.config.options import options_at
 from hopcheck.engine.host import HostSession, Session
-from hopcheck.engine.write import write
+from hopcheck.report.text import for_terminal, one_line
 from hopcheck.steps import PARTIES
 
 REPORTS_WRITTEN = pytest.StashKey[list[HostSession]]()
-
-
-class Handover:
-    """A Session that the command line has prepared; registered as plugin ``hopcheck-handover``."""
-
-    __name__ = "hopcheck-handover"
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -155,6 +129,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     written = config.stash.setdefault(REPORTS_WRITTEN, [])
     if SESSION not in config.stash or config.getoption("collectonly"):
         return
+    from hopcheck.engine.write import write  # with the history, which only a run's end needs
+
     for host in config.stash[SESSION].finish():
         if host.collection is None or not config.stash[SESSION].keep(host):
             continue
@@ -170,8 +146,6 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Name verdict, root causes and the report after pytest's own summary."""
-    from hopcheck.report.text import for_terminal, one_line
-
     for host in config.stash.get(REPORTS_WRITTEN, []):
         if host.report is None:
             continue

@@ -1,7 +1,9 @@
 """Findings and sentences, made from their files alone (`hopcheck/findings`, `texts.en.toml`).
 
 Judges name a code and its parameters; what people read stands in the files, so that another
-language is other files.
+language is other files. A finding's (``CODE.LANGUAGE.md``, read when it is asked for) is TOML in a
+fenced block (what programs need, and the templates), then the page's sections under their
+headings. The room's README.md says what the fields mean.
 """
 
 from __future__ import annotations
@@ -10,18 +12,26 @@ import difflib
 import re
 import shlex
 import string
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
+from importlib import resources
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
-from hopcheck.catalogue.language import language, tables
-from hopcheck.catalogue.written import codes, written
+from hopcheck.catalogue.language import ENGLISH, language, over, tables, tables_of
 from hopcheck.model import Evidence, Finding, Hop, ObjectRef, Severity, Step
 
+SECTIONS = ("meaning", "why", "evidence", "fix", "ignore")
+_FOLDER = resources.files("hopcheck") / "findings"
+_NAME = re.compile(r"([A-Z]{3}\d{3})\.en\.md")
+_FORM = re.compile(r"```toml\n(.*?)^```\n(.*)", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
+# The order of the checklist.
+_STEPS = ("DNS", "TGT", "SVC", "ING", "END", "LOG", "REQ")
 TEMPLATES = ("title", "message", "expected", "actual", "fix")  # and each of the commands
 DOCS_URL = "hopcheck/findings/{code}.en.md"
 
@@ -77,7 +87,11 @@ def entry(code: str) -> Entry:
 
 @cache
 def _entry(code: str, spoken: str) -> Entry:
-    fields = written(code, spoken)
+    if code not in codes():
+        raise KeyError(code)
+    fields = read(code, ENGLISH)
+    if spoken != ENGLISH and (_FOLDER / f"{code}.{spoken}.md").is_file():
+        fields = over(fields, read(code, spoken))  # which may lack anything
     lines = [
         line
         for part in (fields, *fields.get("variants", {}).values())
@@ -90,6 +104,34 @@ def _entry(code: str, spoken: str) -> Entry:
 def entries() -> Mapping[str, Entry]:
     """All findings, by step and number: reads every file, where `codes` and `entry` do not."""
     return {code: entry(code) for code in codes()}
+
+
+@cache
+def codes() -> tuple[str, ...]:
+    """All codes, by step and number."""
+    found = [name[1] for file in _FOLDER.iterdir() if (name := _NAME.fullmatch(file.name))]
+    return tuple(sorted(found, key=lambda code: (_STEPS.index(code[:3]), code)))
+
+
+def read(code: str, language: str) -> dict[str, Any]:
+    """What one file says, its sections under `page` by their keys (SECTIONS).
+
+    Raises ValueError for a file that has not this form, OSError without the file.
+    """
+    name = f"{code}.{language}.md"
+    form = _FORM.fullmatch((_FOLDER / name).read_text("utf-8"))
+    if form is None:
+        raise ValueError(f"{name}: not a block of TOML and a page")
+    headings = {tables_of("texts", language)["page"][key]: key for key in SECTIONS}
+    _, *parts = _HEADING.split(form[2])
+    unknown = set(parts[::2]) - headings.keys()
+    if unknown:
+        raise ValueError(f"{name}: unknown sections {sorted(unknown)}")
+    page = {
+        headings[heading]: body.strip()
+        for heading, body in zip(parts[::2], parts[1::2], strict=True)
+    }
+    return tomllib.loads(form[1]) | {"page": page}
 
 
 def nearest(code: str, count: int = 1) -> list[str]:
@@ -109,6 +151,12 @@ def text(section: str, key: str, /, **params: object) -> str:
 def has_text(section: str, key: str) -> bool:
     """Whether the sentence exists."""
     return key in tables("texts").get(section, {})
+
+
+def advice(party: object, why: str) -> str:
+    """What would make visible what could not be seen of a party; "" where nothing would."""
+    key = f"{party}_{why}"
+    return text("advice", key) if has_text("advice", key) else ""
 
 
 def listing(items: Iterable[object], limit: int = 5) -> str:

@@ -25,7 +25,7 @@ from hopcheck.config.options import (
     made,
     options_at,
 )
-from hopcheck.config.target import BadTargetError, parse_target
+from hopcheck.config.target import parse_target
 
 
 class Config(Struct, frozen=True):
@@ -57,20 +57,13 @@ def load_config(path: str | None, directory: Path) -> Config:
 
     Raises UsageError for a file that is named and missing, for bad TOML and unknown keys.
     """
-    if path is not None:
-        file = Path(path)
+    usual = (directory / "hopcheck.toml", directory / "pyproject.toml")
+    for file in [Path(path)] if path is not None else filter(Path.is_file, usual):
         table = _toml(file)
         if file.name == "pyproject.toml":
-            table = table.get("tool", {}).get("hopcheck", {})
-        return _checked(table, str(file))
-    own = directory / "hopcheck.toml"
-    if own.is_file():
-        return _checked(_toml(own), str(own))
-    project = directory / "pyproject.toml"
-    if project.is_file():
-        table = _toml(project).get("tool", {}).get("hopcheck")
+            table = table.get("tool", {}).get("hopcheck", None if path is None else {})
         if table is not None:
-            return _checked(table, str(project))
+            return _checked(table, str(file))
     return Config()
 
 
@@ -140,20 +133,16 @@ def host_runs(
     typed_options = given(command_line)
     runs: dict[str, HostRun] = {}
     for text in typed:
-        try:
-            name = parse_target(text).host
-            values = {**config.values_for(name), **config.hosts.get(text, {}), **typed_options}
-            target = parse_target(
-                text,
-                scheme=values.get("scheme")
-                if "://" not in text or "scheme" in typed_options
-                else None,
-                path=values.get("path") if "://" not in text or "path" in typed_options else None,
-                expect_status=str(values["expect_status"]) if "expect_status" in values else None,
-            )
-            target = msgspec.structs.replace(target, **made("target", values))
-        except BadTargetError as error:
-            raise UsageError(str(error)) from None
+        name = parse_target(text).host
+        values = {**config.values_for(name), **config.hosts.get(text, {}), **typed_options}
+        bare = "://" not in text
+        target = parse_target(
+            text,
+            scheme=values.get("scheme") if bare or "scheme" in typed_options else None,
+            path=values.get("path") if bare or "path" in typed_options else None,
+            expect_status=str(values["expect_status"]) if "expect_status" in values else None,
+        )
+        target = msgspec.structs.replace(target, **made("target", values))
         run = HostRun(target, build_options(values), **made("run", values))
         runs.setdefault(msgspec.json.encode(target).decode(), run)
     return tuple(runs.values())

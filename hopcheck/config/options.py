@@ -16,9 +16,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from hopcheck.catalogue.catalogue import nearest, text
+from hopcheck.catalogue.catalogue import codes, nearest, text
 from hopcheck.catalogue.language import LANGUAGES
-from hopcheck.catalogue.written import codes
 from hopcheck.model import Step, Target
 
 
@@ -34,10 +33,6 @@ class ConnectTo(Struct, frozen=True):
     to_host: str | None = None
     to_port: int | None = None
 
-    def applies(self, host: str, address: str, port: int) -> bool:
-        """Whether a connection to `host` (resolved to `address`) on `port` is redirected."""
-        return self.host in (None, host, address) and self.port in (None, port)
-
 
 class Options(Struct, frozen=True):
     """Everything a run can be told. Times are seconds."""
@@ -52,7 +47,7 @@ class Options(Struct, frozen=True):
     timeout: float = 5.0
     deadline: float = 30.0
     direct_probes: bool | None = None  # None: only in the cluster
-    skip: tuple[str, ...] = ()  # "CODE" or "CODE=object" (hopcheck.verdict.skipping)
+    skip: tuple[str, ...] = ()  # "CODE" or "CODE=object" (hopcheck.verdict.cause)
     require_steps: tuple[str, ...] = ()
     strict: bool = False
     redact_strict: bool = False
@@ -66,7 +61,7 @@ class Options(Struct, frozen=True):
     def connection(self, host: str, address: str, port: int) -> tuple[str, int]:
         """The (address or name, port) to connect to for `host` resolved to `address`."""
         for rule in self.connect_to:
-            if rule.applies(host, address, port):
+            if rule.host in (None, host, address) and rule.port in (None, port):
                 return rule.to_host or address, rule.to_port or port
         return address, port
 
@@ -344,10 +339,7 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def made(struct: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of `struct` (``options``, ``run``, ``target``) that `values` says.
-
-    Raises UsageError for a value that cannot be.
-    """
+    """What `values` says of `struct` (``options``, ``run``, ``target``). Raises UsageError."""
     found = {}
     for row in TABLE:
         whose, _, name = row.becomes.partition(".")
@@ -357,8 +349,5 @@ def made(struct: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_options(values: Mapping[str, Any]) -> Options:
-    """Options from merged values (keys of the file; None and absent mean the default).
-
-    Raises UsageError for a value that cannot be.
-    """
+    """Options from merged values; None and absent mean the default. Raises UsageError."""
     return Options(**made("options", given(values)))

@@ -12,15 +12,12 @@ import idna
 import msgspec
 
 from hopcheck.catalogue import catalogue
+from hopcheck.config.options import UsageError
 from hopcheck.model import Target
 from hopcheck.model.redact import redact_url
 
 _LABEL = re.compile(r"^(?!-)[a-z0-9_-]{1,63}(?<!-)$")
 _DEFAULT_PORT = {"http": 80, "https": 443}
-
-
-class BadTargetError(ValueError):
-    """What was typed is no host name or URL; the message is one clear line."""
 
 
 def parse_target(
@@ -32,14 +29,14 @@ def parse_target(
 ) -> Target:
     """Read a host, ``host:port`` or URL. `scheme` and `path` are options that add to a bare host.
 
-    Host names become lower-case A-labels without a trailing dot. Raises BadTargetError.
+    Host names become lower-case A-labels without a trailing dot. Raises UsageError.
     """
     text = typed.strip()
     shown = ascii(text[:80])
     if not text:
-        raise BadTargetError(catalogue.text("usage", "no_host"))
+        raise UsageError(catalogue.text("usage", "no_host"))
     if re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise BadTargetError(catalogue.text("usage", "host_spaces", value=shown))
+        raise UsageError(catalogue.text("usage", "host_spaces", value=shown))
     url_given = "://" in text
     if not url_given and ":" in text and is_address(text):
         text = f"[{text}]"
@@ -48,27 +45,25 @@ def parse_target(
         port = parts.port
         hostname = parts.hostname or ""
     except ValueError as error:
-        raise BadTargetError(
-            catalogue.text("usage", "host_or_url", value=shown, error=error)
-        ) from None
+        raise UsageError(catalogue.text("usage", "host_or_url", value=shown, error=error)) from None
     if parts.username is not None or parts.password is not None:
-        raise BadTargetError(catalogue.text("usage", "user_name"))
+        raise UsageError(catalogue.text("usage", "user_name"))
     used = parts.scheme.lower() if url_given else (scheme or "https").lower()
     if used not in _DEFAULT_PORT:
-        raise BadTargetError(catalogue.text("usage", "scheme", value=shown, scheme=used))
+        raise UsageError(catalogue.text("usage", "scheme", value=shown, scheme=used))
     if url_given and scheme is not None and scheme.lower() != used:
-        raise BadTargetError(catalogue.text("usage", "two_schemes", value=shown, scheme=scheme))
+        raise UsageError(catalogue.text("usage", "two_schemes", value=shown, scheme=scheme))
     if port == 0:
-        raise BadTargetError(catalogue.text("usage", "port_0", value=shown))
+        raise UsageError(catalogue.text("usage", "port_0", value=shown))
     own_path = parts.path or ""
     if parts.query:
         own_path += f"?{parts.query}"
     if own_path and not url_given:
-        raise BadTargetError(catalogue.text("usage", "host_path", value=shown))
+        raise UsageError(catalogue.text("usage", "host_path", value=shown))
     host, display = _host(hostname, shown)
     asked = path if path is not None else own_path
     if asked and not asked.startswith("/"):
-        raise BadTargetError(catalogue.text("usage", "path", path=asked[:80]))
+        raise UsageError(catalogue.text("usage", "path", path=asked[:80]))
     return Target(
         host=host,
         display_host=display,
@@ -99,34 +94,32 @@ def _ascii_path(path: str) -> str:
 def _host(hostname: str, shown: str) -> tuple[str, str]:
     name = hostname.rstrip(".")
     if not name:
-        raise BadTargetError(catalogue.text("usage", "names_no_host", value=shown))
-    try:
+        raise UsageError(catalogue.text("usage", "names_no_host", value=shown))
+    if is_address(name):
         return str(ipaddress.ip_address(name)), ""
-    except ValueError:
-        pass
     display = ""
     if not name.isascii():
         display = name
         try:
             name = idna.encode(name, uts46=True).decode()
         except idna.IDNAError as error:
-            raise BadTargetError(
+            raise UsageError(
                 catalogue.text("usage", "host_error", value=shown, error=error)
             ) from None
     name = name.lower()
     if len(name) > 253 or not all(_LABEL.match(label) for label in name.split(".")):
-        raise BadTargetError(catalogue.text("usage", "host", value=shown))
+        raise UsageError(catalogue.text("usage", "host", value=shown))
     if re.fullmatch(r"[0-9.]+", name):
-        raise BadTargetError(catalogue.text("usage", "host_or_ip", value=shown))
+        raise UsageError(catalogue.text("usage", "host_or_ip", value=shown))
     return name, display
 
 
 def check_expect_status(text: str) -> str:
-    """A list such as "200-399,401" if it is one; BadTargetError otherwise."""
+    """A list such as "200-399,401" if it is one; UsageError otherwise."""
     for part in text.split(","):
         match = re.fullmatch(r"\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*", part)
         if match is None or (match[2] and match[2] < match[1]):
-            raise BadTargetError(catalogue.text("usage", "expect_status", value=text[:60]))
+            raise UsageError(catalogue.text("usage", "expect_status", value=text[:60]))
     return text.replace(" ", "")
 
 

@@ -22,13 +22,9 @@ def checks_directory() -> Path:
 @cache
 def shipped_rules() -> Mapping[Step, tuple[Rule, ...]]:
     """The rules of each step, as its check file lists them. Raises ImportError without the file."""
-    return {step: _rules(step) for step in Step}
-
-
-def _rules(step: Step) -> tuple[Rule, ...]:
-    name = f"test_{step.number}_{step.value.replace('-', '_')}"
-    rules: tuple[Rule, ...] = module_of(checks_directory() / f"{name}.py", name).RULES
-    return rules
+    names = {step: f"test_{step.number}_{step.value.replace('-', '_')}" for step in Step}
+    folder = checks_directory()
+    return {step: module_of(folder / f"{name}.py", name).RULES for step, name in names.items()}
 
 
 def module_of(path: Path, name: str) -> Any:

@@ -20,8 +20,7 @@ from hopcheck.config.target import without_query_values
 from hopcheck.model import Gap, Judgement, OwnStep, Report, Snapshot, Step, StepResult, Why
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.rule import Rule
-from hopcheck.verdict.assess import assess
-from hopcheck.verdict.own import with_own
+from hopcheck.verdict.assess import assess, with_own
 
 if TYPE_CHECKING:
     from hopcheck.history.with_past import Fetch

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from hopcheck.engine.host import HostSession
+from hopcheck.history.database import History, HistoryError
+from hopcheck.history.index import update_index
+from hopcheck.history.retention import prune
+from hopcheck.history.with_past import with_past
 from hopcheck.model import Report, Step
+from hopcheck.report.evidence import evidence_of, files_of, strictly
+from hopcheck.report.store import run_name, slug, write_run
 
 
 def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path:
@@ -17,13 +23,6 @@ def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path
     history is a note, the report stands without it. `index` and `record` False: reports/index.html
     and the history are left to whoever writes many hosts.
     """
-    from hopcheck.history.database import History, HistoryError
-    from hopcheck.history.index import update_index
-    from hopcheck.history.retention import prune
-    from hopcheck.history.with_past import with_past
-    from hopcheck.report.files import evidence_of, files_of, strictly
-    from hopcheck.report.store import run_name, slug, write_run
-
     report = host.report
     if report is None:
         raise RuntimeError("there is no report to write yet")
@@ -81,10 +80,6 @@ def write_replayed(report: Report, evidence: Any, base: Path) -> Path:
 
     It never becomes `latest` and is no run of the history. Raises OSError.
     """
-    from hopcheck.history.index import update_index
-    from hopcheck.report.files import files_of
-    from hopcheck.report.store import run_name, slug, write_run
-
     try:
         when = dt.datetime.fromisoformat(report.started_at)
     except ValueError:

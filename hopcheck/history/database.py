@@ -21,8 +21,7 @@ import msgspec
 from hopcheck.catalogue.catalogue import text
 from hopcheck.history.runs import Head, Kept, head_of, head_of_report, run_directories
 from hopcheck.model import Report, Verdict
-from hopcheck.report.rows import Day
-from hopcheck.report.store import HISTORY, locked
+from hopcheck.report.store import HISTORY, Day, locked
 
 T = TypeVar("T")
 

@@ -11,8 +11,7 @@ import msgspec
 from hopcheck.history.database import History, HistoryError
 from hopcheck.history.runs import run_directories
 from hopcheck.report.labels import label
-from hopcheck.report.rows import Day, IndexRow
-from hopcheck.report.store import INDEX, LATEST, locked, replace_file
+from hopcheck.report.store import INDEX, LATEST, Day, IndexRow, locked, replace_file
 
 DAYS = 7
 

@@ -20,8 +20,7 @@ from hopcheck.engine.write import write_replayed
 from hopcheck.lab.demo import child_environment
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.topology import HOST
-from hopcheck.report.evidence import load
-from hopcheck.report.files import evidence_of
+from hopcheck.report.evidence import evidence_of, load
 
 # import time:  self [us] | cumulative | imported package
 _IMPORT = re.compile(r"^import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)$", re.MULTILINE)

@@ -16,10 +16,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hopcheck.catalogue.catalogue import Entry, entries, entry, nearest, text
+from hopcheck.catalogue.catalogue import Entry, codes, entries, entry, nearest, text
 from hopcheck.catalogue.language import language
-from hopcheck.catalogue.written import codes
-from hopcheck.verdict.cause import CONDITIONS, ORDER, links
+from hopcheck.verdict.cause import ORDER, links
 
 SECTIONS = ("meaning", "example", "why", "evidence", "confirm", "fix", "ignore", "related")
 
@@ -195,14 +194,14 @@ def causes_page() -> str:
     ]
     lines += [
         f"| {', '.join(causes)} | {', '.join(effects)} | {text('because', why)} | "
-        f"{CONDITIONS[when].words} |"
+        f"{text('when', when)} |"
         for (causes, why, when), effects in _table().items()
     ]
     lines += [
         "",
         text("page", "order"),
         "",
-        *(f"{number}. {rank.because}" for number, rank in enumerate(ORDER, 1)),
+        *(f"{number}. {text('because', why)}" for number, why in enumerate(ORDER, 1)),
     ]
     return "\n".join(lines)
 

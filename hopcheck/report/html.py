@@ -18,7 +18,7 @@ from hopcheck.model import Report
 from hopcheck.report.json import to_dict
 from hopcheck.report.labels import label, word
 from hopcheck.report.page import LIMITS, index_of, page_of
-from hopcheck.report.rows import IndexRow
+from hopcheck.report.store import IndexRow
 
 _BYTES = 300_000
 

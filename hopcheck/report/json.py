@@ -7,11 +7,16 @@ from typing import Any
 import msgspec
 
 from hopcheck import __version__
-from hopcheck.model import Finding, Report, Target
+from hopcheck.model import Report, Target
 from hopcheck.model.redact import redact_url
 from hopcheck.report.text import whole_text
 
 SCHEMA_VERSION = "1"
+_AS_THEY_ARE = (
+    "complete", "selected", "redaction", "replayed", "vantage", "verdict", "headline", "coverage",
+    "fingerprint", "since", "last_healthy", "compared_with", "root_causes", "path", "steps",
+    "yours", "changes", "skipped",
+)  # fmt: skip
 
 
 def public_url(target: Target) -> str:
@@ -19,19 +24,13 @@ def public_url(target: Target) -> str:
     return redact_url(target.url)
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    data: dict[str, Any] = msgspec.to_builtins(finding, enc_hook=str, str_keys=True)
-    del data["params"]
-    return data
-
-
 def to_dict(report: Report) -> dict[str, Any]:
     """The report as plain JSON data in the schema's order; valid UTF-8 throughout."""
     plain: dict[str, Any] = msgspec.to_builtins(report, enc_hook=str, str_keys=True)
-    steps = [
-        {**data, "findings": [_finding(finding) for finding in step.findings]}
-        for data, step in zip(plain["steps"], report.steps, strict=True)
-    ]
+    of_steps = [step["findings"] for step in plain["steps"]]
+    for findings in (plain["root_causes"], plain["skipped"], *of_steps):
+        for finding in findings:
+            del finding["params"]
     data = {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "hopcheck", "version": __version__},
@@ -40,24 +39,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "url": public_url(report.target),
         "started_at": report.started_at,
         "duration_s": round(report.duration_s, 3),
-        "complete": report.complete,
-        "selected": list(plain["selected"]),
-        "redaction": report.redaction,
-        "replayed": report.replayed,
-        "vantage": plain["vantage"],
-        "verdict": plain["verdict"],
-        "headline": report.headline,
-        "coverage": plain["coverage"],
-        "fingerprint": report.fingerprint,
-        "since": report.since,
-        "last_healthy": report.last_healthy,
-        "compared_with": report.compared_with,
-        "root_causes": [_finding(finding) for finding in report.root_causes],
-        "path": plain["path"],
-        "steps": steps,
-        **({"yours": plain["yours"]} if report.yours else {}),
-        "changes": plain["changes"],
-        "skipped": [_finding(finding) for finding in report.skipped],
+        **{key: plain[key] for key in _AS_THEY_ARE if key != "yours" or report.yours},
     }
     clean: dict[str, Any] = whole_text(data)
     return clean

@@ -65,12 +65,7 @@ def _suite(report: Report, defects: Defects) -> ET.Element:
 
 
 def _case(report: Report, step: StepResult, defect: str | None) -> ET.Element:
-    case = ET.Element(
-        "testcase",
-        classname=f"hopcheck.{step.step.value}",
-        name=for_xml(f"{step.step.value}[{report.target.host}]"),
-        time=f"{step.duration_s:.3f}",
-    )
+    case = _testcase(report, step.step.value, step)
     findings = sorted(step.findings, key=_weight)
     _properties(case, _case_properties(report, step, findings))
     if defect is not None:
@@ -93,14 +88,18 @@ def _case(report: Report, step: StepResult, defect: str | None) -> ET.Element:
     return case
 
 
+def _testcase(report: Report, kind: str, check: StepResult | OwnStep) -> ET.Element:
+    return ET.Element(
+        "testcase",
+        classname=f"hopcheck.{kind}",
+        name=for_xml(f"{check.step}[{report.target.host}]"),
+        time=f"{check.duration_s:.3f}",
+    )
+
+
 def _own_case(report: Report, own: OwnStep) -> ET.Element:
     """A check of the user's own: after the seven, with its name as it is."""
-    case = ET.Element(
-        "testcase",
-        classname="hopcheck.yours",
-        name=for_xml(f"{own.step}[{report.target.host}]"),
-        time=f"{own.duration_s:.3f}",
-    )
+    case = _testcase(report, "yours", own)
     _properties(case, {"host": report.target.host, "step": own.step, "status": own.status.value})
     reason = own.reason or ""
     if own.status is Status.FAIL:
@@ -164,13 +163,8 @@ def _finding_text(report: Report, finding: Finding) -> str:
     if finding.caused_by:
         causes = ", ".join(codes.get(cause, cause) for cause in finding.caused_by)
         lines.append(label("caused_by", codes=causes))
-    for key, value in (
-        ("expected", finding.expected),
-        ("actual", finding.actual),
-        ("fix", finding.fix),
-    ):
-        if value:
-            lines.append(f"{label(key)}: {value}")
+    said = {key: getattr(finding, key) for key in ("expected", "actual", "fix")}
+    lines += [f"{label(key)}: {value}" for key, value in said.items() if value]
     if finding.commands:
         lines.append(f"{label('confirm')}:")
         lines.extend(f"  {command(one)}" for one in finding.commands)

@@ -7,7 +7,7 @@ import re
 from hopcheck.model import Report, Status
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label, left_out
-from hopcheck.report.since import change_words, changes_words, since_words
+from hopcheck.report.since import change_line, changes_words, since_words
 from hopcheck.report.text import one_line
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$])")
@@ -72,7 +72,7 @@ def _history(report: Report) -> list[str]:
     if report.changes:
         more = len(report.changes) - 1
         rest = f" ({label('more', count=more)})" if more else ""
-        first = code(change_words(report.changes[0], report))
+        first = code(change_line(report.changes[0], report.started_at))
         lines.append(f"- {label('changed')}: {first}{rest}")
     elif said := changes_words(report, 1):
         lines.append(f"- {label('changed')}: {escape(said[0])}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,10 +12,9 @@ from msgspec import Struct
 from hopcheck.model import Report
 from hopcheck.report.labels import beside_path, label, word
 from hopcheck.report.picture import draw, member_look, member_words
-from hopcheck.report.rows import Day, IndexRow
 from hopcheck.report.since import by_words, changes_words, clock, since_words, span, value_words
+from hopcheck.report.store import Day, IndexRow
 from hopcheck.report.text import command, for_terminal, in_words, map_text, shorten
-from hopcheck.report.timing import certificate, waterfall
 
 
 class Limits(Struct, frozen=True):
@@ -34,6 +35,7 @@ LIMITS = (
     Limits(60, 1, 2, 3, 8),
     Limits(30, 0, 1, 1, 2),
 )
+_PHASES = ("dns", "connect", "tls", "first_byte")
 _CELLS = 8  # columns of a table
 _DRAWN = 120  # members of a hop that the picture can hold
 _VALUE = 200  # cells of a value before or after
@@ -266,6 +268,82 @@ def _vantage(vantage: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (label(key), value or label("none")) for key, value in rows if value or key == "context"
     ]
+
+
+# --- a step's facts: request timing as a waterfall, and the certificate
+
+
+def waterfall(value: Any, most: int) -> list[dict[str, Any]]:
+    """The requests of model.Timing as JSON (one, a list, or a table by name), at most `most`.
+
+    Each has its phases one after the other; widths and places are in thousandths of the longest
+    request. Empty where `value` is no timing.
+    """
+    if isinstance(value, dict):
+        named = [{"label": k, **v} for k, v in value.items() if isinstance(v, dict)]
+        value = [value] if "total" in value else named
+    if not isinstance(value, list):
+        return []
+    given = [one for one in value if isinstance(one, dict)][:most]
+    longest = max((_whole(one) for one in given), default=0.0)
+    if not longest:
+        return []
+    rows = []
+    for one in given:
+        bars, at = [], 0.0
+        spent = [(phase, _seconds(one.get(phase))) for phase in _PHASES]
+        rest = _whole(one) - sum(seconds for _, seconds in spent)
+        for phase, seconds in [*spent, ("rest", rest)]:
+            if seconds > 0.0005:
+                x, width = round(1000 * at / longest), max(4, round(1000 * seconds / longest))
+                bars.append({"phase": phase, "x": x, "width": width, "ms": f"{1000 * seconds:.0f}"})
+                at += seconds
+        names = (one.get(key) for key in ("label", "member", "address", "name", "url"))
+        name = next((str(name) for name in names if name), "")
+        rows.append({"name": name, "bars": bars, "ms": f"{1000 * _whole(one):.0f}"})
+    return rows
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(value) if math.isfinite(value) and value > 0 else 0.0
+
+
+def _whole(timing: Mapping[str, Any]) -> float:
+    phases = sum(_seconds(timing.get(phase)) for phase in _PHASES)
+    return max(_seconds(timing.get("total")), phases)
+
+
+def certificate(value: Any, tls: Any, now: str) -> list[tuple[str, str]]:
+    """What a certificate says of itself, as (word, text); empty where `value` is none."""
+    if not isinstance(value, dict) or "not_after" not in value:
+        return []
+    begin, end = str(value.get("not_before")), str(value["not_after"])
+    valid = label("cert.span", begin=begin, end=end)
+    left = _days(now, end)
+    if left is not None:
+        valid += " · " + label("cert.left" if left >= 0 else "cert.over", days=abs(left))
+    rows = [
+        ("cert.names", value.get("names")),
+        ("cert.valid", valid),
+        ("cert.verified", value.get("verified")),
+        ("cert.issuer", value.get("issuer")),
+        ("cert.chain", value.get("chain")),
+        ("cert.session", tls),
+    ]
+    return [(label(key), in_words(said)) for key, said in rows if said not in (None, "", [])]
+
+
+def _days(now: str, then: str) -> int | None:
+    try:
+        between = dt.datetime.fromisoformat(then) - dt.datetime.fromisoformat(now)
+    except (ValueError, TypeError):
+        return None
+    return between.days
+
+
+# --- index.html
 
 
 def index_of(rows: Iterable[IndexRow]) -> dict[str, Any]:

@@ -67,14 +67,6 @@ def value_words(value: Any, limit: int = _VALUE) -> str:
     return one_line(in_words(value), limit)
 
 
-def what_words(change: Change, limit: int = _VALUE) -> str:
-    """The field and its two values: "spec.ports[0].targetPort 8080 → 8081", "created"."""
-    if change.field == "exists":
-        return label("created" if change.after else "deleted")
-    field = one_line(change.field, 2 * limit)
-    return f"{field} {value_words(change.before, limit)} → {value_words(change.after, limit)}"
-
-
 def by_words(change: Change, beside: str) -> str:
     """When and by whom, as far as it is told: "14:03:22Z, kubectl-edit"; "" where it is not."""
     said = (clock(change.at, beside) if change.at else "", change.by or "")
@@ -82,17 +74,17 @@ def by_words(change: Change, beside: str) -> str:
 
 
 def change_line(change: Change, beside: str, limit: int = _VALUE) -> str:
-    """The whole change on one line, its object first; its time short beside the moment `beside`."""
-    parts = (
-        f"{one_line(str(change.object), 2 * limit)} {what_words(change, limit)}",
-        by_words(change, beside),
-    )
-    return ", ".join(part for part in parts if part)
+    """The whole change on one line: its object, "created" or the field and its two values, by whom.
 
-
-def change_words(change: Change, report: Report, limit: int = _VALUE) -> str:
-    """The whole change on one line, as it stands in `report`."""
-    return change_line(change, report.started_at, limit)
+    Its time is short beside the moment `beside`.
+    """
+    if change.field == "exists":
+        what = label("created" if change.after else "deleted")
+    else:
+        before, after = value_words(change.before, limit), value_words(change.after, limit)
+        what = f"{one_line(change.field, 2 * limit)} {before} → {after}"
+    line, by = f"{one_line(str(change.object), 2 * limit)} {what}", by_words(change, beside)
+    return f"{line}, {by}" if by else line
 
 
 def changes_words(report: Report, most: int, limit: int = _VALUE) -> Sequence[str]:
@@ -106,6 +98,6 @@ def changes_words(report: Report, most: int, limit: int = _VALUE) -> Sequence[st
     if not report.changes:
         return (label("no_changes", time=clock(report.compared_with, report.started_at)),)
     shown = report.changes[: most if len(report.changes) <= most else max(1, most - 1)]
-    lines = [change_words(change, report, limit) for change in shown]
+    lines = [change_line(change, report.started_at, limit) for change in shown]
     hidden = len(report.changes) - len(shown)
     return (*lines, label("more", count=hidden)) if hidden else tuple(lines)

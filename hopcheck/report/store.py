@@ -1,4 +1,4 @@
-"""Writing runs below the reports directory: whole or not at all."""
+"""The reports directory: runs are written whole or not at all; the rows of its index."""
 
 from __future__ import annotations
 
@@ -12,14 +12,38 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from hopcheck.config.target import mark_of
-from hopcheck.model import Report, Target
+from hopcheck.model import Report, Target, Verdict
 
 LATEST = "latest"
 INDEX = "index.html"
 HISTORY = "history.db"  # and what stands beside it: a journal, damaged ones set aside
 _LOCK_WAIT_S = 2.0
 _SLUG_LENGTH = 100
+
+
+class Day(msgspec.Struct, frozen=True):
+    """One UTC day of a host: how many complete runs had which verdict, and the worst of them."""
+
+    date: str  # "2026-02-25"
+    runs: int = 0
+    worst: Verdict | None = None  # None: no run that day
+    verdicts: dict[str, int] = {}
+
+
+class IndexRow(msgspec.Struct, frozen=True):
+    """One row of index.html: a slug's newest run. `link` is relative to the reports directory."""
+
+    host: str
+    url: str
+    verdict: str
+    headline: str
+    started_at: str
+    link: str = ""  # of the directory: report.json, from which the rest is read, has none
+    since: str | None = None  # RFC 3339; None: healthy, or not known
+    days: tuple[Day, ...] = ()  # oldest first, the last is today; empty: no history
 
 
 def slug(target: Target) -> str:
@@ -57,10 +81,9 @@ def write_run(
 ) -> Path:
     """Write `files` (name -> content) as one run and return its directory.
 
-    `name` is the directory's, from `run_name`; one is made where none is given.
-
-    It appears by one rename, after everything in it is on disk. `latest` then names it, if the
-    report is complete and all seven steps were selected (`all_selected`).
+    `name` is the directory's, from `run_name`; one is made where none is given. It appears by one
+    rename, after everything in it is on disk. `latest` then names it, if the report is complete and
+    all seven steps were selected (`all_selected`).
     Raises OSError if the directory cannot be written; then nothing of the run is left.
     """
     home = base / slug

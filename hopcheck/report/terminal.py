@@ -14,7 +14,7 @@ from rich.text import Text
 from hopcheck.model import Finding, OwnStep, Report, Severity, Status, StepResult, Verdict
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import beside_path, fact, label, left_out
-from hopcheck.report.since import change_words, changes_words, since_words
+from hopcheck.report.since import change_line, changes_words, since_words
 from hopcheck.report.text import command, in_words, one_line, pad, shorten, width_of
 
 if TYPE_CHECKING:
@@ -131,11 +131,8 @@ def _headline(report: Report, console: Console) -> _Line:
     url = one_line(public_url(report.target), console.width)
     width = 3 * console.width - width_of(word) - 6
     headline = one_line(report.headline, max(40, width - width_of(url)))
-    return _Line(
-        (word, _VERDICT_STYLE[report.verdict]),
-        (f"  {url}", "bold"),
-        (f"  {headline}", ""),
-    )
+    style = _VERDICT_STYLE[report.verdict]
+    return _Line((word, style), (f"  {url}", "bold"), (f"  {headline}", ""))
 
 
 def _one_line(report: Report) -> _Line:
@@ -157,8 +154,12 @@ def _named(finding: Finding) -> Iterator[_Line]:
         yield _labelled("fix", _clean(finding.fix), "bold")
 
 
-def _command(text: str) -> _Line:
-    return _Line((f"  $ {shorten(command(text), _LONGEST)}", "cyan"), raw=True)
+def _command(text: str, indent: int = 2) -> _Line:
+    return _Line((f"{' ' * indent}$ {shorten(command(text), _LONGEST)}", "cyan"), raw=True)
+
+
+def _indented(cells: int, text: str, style: str = "") -> _Line:
+    return _Line((" " * cells, ""), (text, style), indent=cells)
 
 
 def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
@@ -225,10 +226,9 @@ def _history(report: Report, console: Console, room: int) -> list[_Line]:
 def _about(finding: Finding, console: Console) -> Iterator[_Line]:
     width = 2 * (console.width - _INDENT) - 2
     if finding.title:
-        title = one_line(finding.title, width)
-        yield _Line((" " * _INDENT, ""), (title, ""), indent=_INDENT)
-    for key, value in (("actual", finding.actual), ("expected", finding.expected)):
-        if value:
+        yield _indented(_INDENT, one_line(finding.title, width))
+    for key in ("actual", "expected"):
+        if value := getattr(finding, key):
             yield _labelled(key, one_line(value, width))
 
 
@@ -300,7 +300,7 @@ def _all_findings(report: Report) -> Iterator[_Line]:
         yield _Line()
         yield _Line((f"{step.number} {step.step.value}: {_clean(step.title)}", "bold"))
         if step.reason:
-            yield _Line(("  ", ""), (_clean(step.reason), ""), indent=2)
+            yield _indented(2, _clean(step.reason))
         for finding in step.findings:
             yield from _finding_lines(finding)
         for key, value in beside_path(step.facts).items():
@@ -310,12 +310,12 @@ def _all_findings(report: Report) -> Iterator[_Line]:
         yield _Line()
         yield _Line((f"{label('yours')}: {own.step}: {_clean(own.title)}", "bold"))
         if own.reason:
-            yield _Line(("  ", ""), (_clean(own.reason), ""), indent=2)
+            yield _indented(2, _clean(own.reason))
     if report.changes:
         yield _Line()
         yield _Line((label("changes"), "bold"))
         for change in report.changes:
-            yield _Line(("  ", ""), (change_words(change, report, 200), ""), indent=2)
+            yield _indented(2, change_line(change, report.started_at, 200))
     if report.skipped:
         yield _Line()
         yield _Line((label("skipped"), "bold"))
@@ -326,20 +326,14 @@ def _all_findings(report: Report) -> Iterator[_Line]:
 def _finding_lines(finding: Finding) -> Iterator[_Line]:
     severity = label(f"severity.{finding.severity.value}")
     yield _Line((f"  {finding.code} {severity} {_clean(str(finding.object))}", "bold"))
-    yield _Line(("    ", ""), (_clean(finding.title), ""), indent=4)
-    yield _Line(("    ", ""), (_clean(finding.message), ""), indent=4)
-    for key, value in (
-        ("expected", finding.expected),
-        ("actual", finding.actual),
-        ("fix", finding.fix),
-    ):
-        if value:
-            yield _Line(("    ", ""), (f"{label(key)}: {_clean(value)}", ""), indent=4)
-    for one in finding.commands:
-        yield _Line((f"    $ {shorten(command(one), _LONGEST)}", "cyan"), raw=True)
+    yield _indented(4, _clean(finding.title))
+    yield _indented(4, _clean(finding.message))
+    for key in ("expected", "actual", "fix"):
+        if value := getattr(finding, key):
+            yield _indented(4, f"{label(key)}: {_clean(value)}")
+    yield from (_command(one, 4) for one in finding.commands)
     for proof in finding.evidence:
-        text = f"{_clean(proof.source)}: {one_line(proof.said, 400)}"
-        yield _Line(("    ", ""), (text, "dim"), indent=4)
+        yield _indented(4, f"{_clean(proof.source)}: {one_line(proof.said, 400)}", "dim")
 
 
 class Progress:
@@ -376,12 +370,11 @@ class Progress:
 
     def step(self, step: StepResult) -> None:
         """Say how a step ended."""
-        word = label(f"status.{step.status.value}")
-        text = f"{self._host}: {step.number} {step.step.value}: {word}"
+        words = f"{step.number} {step.step.value}: {label(f'status.{step.status.value}')}"
         if self._spinner is None:
-            self._say(text)
+            self._say(f"{self._host}: {words}")
         else:
-            self.event(f"{step.number} {step.step.value}: {word}")
+            self.event(words)
 
     def stop(self) -> None:
         """End the live line and give the cursor back."""

@@ -139,8 +139,7 @@ class GroupLink(Struct, frozen=True):
     @property
     def protocol(self) -> str | None:
         """What is spoken to its targets."""
-        protocol: str | None = self.obj.protocol
-        return protocol
+        return self.obj.protocol
 
     @property
     def sends_plain(self) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from hopcheck.behaviour.traefik.gateway import gateway_routers, gateway_routes_for
 from hopcheck.behaviour.traefik.route import Backend, Excluded, Route, View
 from hopcheck.behaviour.traefik.routes import (
@@ -27,8 +25,6 @@ from hopcheck.scene.scene import Scene
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ANY_VIEW = View(name="-/-", static=StaticConfig())
-
 
 def routing_of(scene: Scene) -> Routing:
     """The choice that is made in this scene: the rules of all steps look at one."""
@@ -48,7 +44,7 @@ class Routing:
         if instance is not None:
             return scene.view_of(instance, scene.lead)
         version = parse_version(scene.snapshot.assumed_version or "")
-        return msgspec.structs.replace(ANY_VIEW, version=version)
+        return View("-/-", StaticConfig(), version)
 
     @cached_property
     def routes(self) -> list[Route]:
@@ -157,13 +153,9 @@ class Routing:
 
     def backends(self, route: Route) -> tuple[list[Backend], list[Backend]]:
         """Services behind a route, and references of it that lead nowhere."""
-        services: list[Backend] = []
-        missing: list[Backend] = []
-        for backend in route.backends:
-            found, lost = leaves(self.scene.kube, backend)
-            services += found
-            missing += lost
-        return services, missing
+        found = [leaves(self.scene.kube, backend) for backend in route.backends]
+        services = [one for leading, _ in found for one in leading]
+        return services, [one for _, missing in found for one in missing]
 
     @cached_property
     def carrying(self) -> list[Backend]:

@@ -12,6 +12,7 @@ from hopcheck.behaviour.traefik.logs import moment
 from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.model import ErrorKind, Exchange, Hop, Probe, Snapshot, Target, TlsInfo
 from hopcheck.model.traefik import Router
+from hopcheck.scene.chain import GroupLink
 from hopcheck.scene.scene import Scene
 
 
@@ -260,7 +261,6 @@ class Outcome(Struct, frozen=True):
 
     made: int = 0
     succeeded: int = 0
-    not_tried: int = 0  # no IPv6 here, deadline, …
     other_scheme_serves: bool = False
 
 
@@ -279,10 +279,40 @@ def tried(probe: Probe) -> bool:
     return bool(probe.exchanges) and probe.exchanges[-1].error not in at_home
 
 
+# Requests from inside the cluster that cannot come back: the load balancer's hairpin.
+# With preserve_client_ip a target that connects to itself through an NLB gets no answer
+# (NLB guide, "Client IP preservation": NAT loopback is not supported). Whether a run in a pod hits
+# its own node depends on the target that the NLB chooses, so such a time-out proves nothing.
+def preserving_group(scene: Scene) -> GroupLink | None:
+    """A target group on the host's way that keeps client addresses on cluster nodes."""
+    if scene.way is None or scene.way.balancer.type != "network":
+        return None
+    for group in scene.way.groups:
+        kept = group.attributes.get("preserve_client_ip.enabled") == "true"
+        if kept and any(target.kind is not None for target in group.targets):
+            return group
+    return None
+
+
+def hairpinned(snapshot: Snapshot) -> frozenset[str]:
+    """Addresses whose connect time-out may be the hairpin; none for a run from outside.
+
+    A nodePort that does not answer from here either speaks for another fault.
+    """
+    if not snapshot.vantage.in_cluster:
+        return frozenset()
+    asked = [c.get() for c in snapshot.http.requests if c.seen and c.get().exchanges]
+    late = ErrorKind.CONNECT_TIMEOUT
+    silent = {probe.address for probe in asked if probe.exchanges[-1].error is late}
+    if not silent or preserving_group(Scene(snapshot)) is None:
+        return frozenset()
+    nodes = [c.get() for c in snapshot.http.hops if c.seen and c.get().hop is Hop.NODE]
+    answered = [p for p in nodes if p.exchanges and p.exchanges[-1].error is None]
+    return frozenset(silent) if answered or not nodes else frozenset()
+
+
 def requests_made(snapshot: Snapshot) -> list[Probe]:
     """The host's requests that left this machine and whose outcome says something."""
-    from hopcheck.scene.hairpin import hairpinned
-
     probes = [c.get() for c in snapshot.http.requests if c.seen and tried(c.get())]
     loops = hairpinned(snapshot)
     return [probe for probe in probes if probe.address not in loops]
@@ -318,6 +348,5 @@ def outcomes(snapshot: Snapshot) -> Outcome:
     return Outcome(
         made=len(probes),
         succeeded=len(good),
-        not_tried=len(snapshot.http.requests) - len(probes),
         other_scheme_serves=serves,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME
 from hopcheck.behaviour.traefik.discovery import Instance
@@ -14,13 +15,29 @@ from hopcheck.model import Collected, ErrorKind, Hop, KubeEvidence, Probe, Snaps
 from hopcheck.model.kubernetes import Endpoint, EndpointSlice, Node, Pod, Service, ServicePort
 from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.chosen_route import Routing, port_of
-from hopcheck.scene.hop_target import HopTarget
 from hopcheck.scene.scene import Scene
 
 # Address, port, and the entry of the EndpointSlice.
 Address = tuple[str, int, Endpoint]
 
 _MOST = 12  # members of one hop
+
+
+class HopTarget(Struct, frozen=True):
+    """One member of a hop to send the request to; `scheme` is what is spoken there.
+
+    `forwarded`: with the X-Forwarded-* headers of a load balancer that speaks HTTP itself.
+    """
+
+    hop: Hop
+    member: str
+    address: str
+    port: int
+    scheme: Literal["http", "https"]
+    proxy_protocol: bool = False
+    namespace: str | None = None
+    name: str | None = None
+    forwarded: bool = False
 
 
 def probes_at(scene: Scene, hop: Hop) -> list[Probe]:

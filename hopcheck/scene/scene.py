@@ -44,6 +44,7 @@ from hopcheck.behaviour.traefik.static import (
     static_config,
 )
 from hopcheck.behaviour.traefik.version import Version, installed_version
+from hopcheck.config.target import is_address
 from hopcheck.model import NOT_SELECTED, Collected, Snapshot, Target
 from hopcheck.model.aws import Listener, ListenerRule, LoadBalancer, TargetHealth
 from hopcheck.model.kubernetes import EndpointSlice, Node, Pod, Service
@@ -109,10 +110,8 @@ class Scene:
     @cached_property
     def addresses(self) -> tuple[str, ...]:
         """The host's addresses by every resolver asked, or the host itself where it is one."""
-        try:
+        if is_address(self.target.host):
             return (str(ipaddress.ip_address(self.target.host)),)
-        except ValueError:
-            pass
         found: dict[str, None] = {}
         for answer in self.snapshot.dns.answers:
             if answer.seen:
@@ -268,7 +267,7 @@ class Scene:
                 self._is_addressed(one),
                 reads_route(self.kube, self.view_of(one), self.target.host),
                 any(pod.ready for pod in one.pods),
-                any(self._exposed(one, service) for service in one.services),
+                any(service.spec.type in NODE_PORT_TYPES for service in self._known(one)),
             ),
         )
         service = next(iter(self._services_of(best)), None)
@@ -290,10 +289,8 @@ class Scene:
     def _is_addressed(self, instance: Instance) -> bool:
         """Whether the host's records are an installation's own: its Services' or its pods'."""
         names = {*self.addresses, *self.chain}
-        for name in instance.services:
-            service = self.service(instance.namespace, name)
-            if service is not None and names & set(outside_names(service)):
-                return True
+        if any(names & set(outside_names(service)) for service in self._known(instance)):
+            return True
         if names & {pod.status.pod_ip for pod in instance.pods}:
             return True
         return any(address in self.node_ids for address in self.addresses) and any(
@@ -301,9 +298,10 @@ class Scene:
             for port in self.traefik_ports
         )
 
-    def _exposed(self, instance: Instance, name: str) -> bool:
-        service = self.service(instance.namespace, name)
-        return service is not None and service.spec.type in NODE_PORT_TYPES
+    def _known(self, instance: Instance) -> list[Service]:
+        """Those of an installation's Services that were listed, in its order."""
+        listed = [self.service(instance.namespace, name) for name in instance.services]
+        return [service for service in listed if service is not None]
 
     def service(self, namespace: str, name: str) -> Service | None:
         """One Service."""
@@ -337,9 +335,8 @@ class Scene:
         return chain_of(self.balancer, listener, self.forwards(listener), self.aws, nowhere).numbers
 
     def _services_of(self, instance: Instance) -> list[Service]:
-        listed = [self.service(instance.namespace, name) for name in instance.services]
         return sorted(
-            (service for service in listed if service is not None),
+            self._known(instance),
             key=lambda service: (
                 not (node_ports_of(service) & self._registered),
                 service.spec.type not in NODE_PORT_TYPES,
@@ -442,12 +439,7 @@ class Scene:
     @cached_property
     def traefik_ports(self) -> list[TraefikPort]:
         """Every port at which a Traefik of this cluster is reached, those of Services first."""
-        found: dict[tuple[str, str], Service] = {}
-        for instance in self.instances:
-            for name in instance.services:
-                service = self.service(instance.namespace, name)
-                if service is not None:
-                    found[service.key] = service
+        found = {known.key: known for one in self.instances for known in self._known(one)}
         of_services = list(found.values()) if self.instances else self._named_services[:1]
         pods = [(pod, self.static_of(pod)) for one in self.instances for pod in one.pods]
         return [

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from hopcheck.behaviour.kubernetes.hosts import hosts_of
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.target import BadTargetError, parse_target
+from hopcheck.config.options import UsageError
+from hopcheck.config.target import parse_target
 from hopcheck.model.kubernetes import Object
 from hopcheck.schedule.fleet_model import LeftOut
 
@@ -65,7 +66,7 @@ def _usable(name: str, samples: Mapping[str, str]) -> tuple[str | None, str]:
         return sample, "" if sample else text("fleet", "wildcard")
     try:
         return parse_target(name).host, ""
-    except BadTargetError:
+    except UsageError:
         return None, text("fleet", "no_host_name")
 
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from hopcheck.catalogue.catalogue import Stops, entry, has_text, listing, text
+from hopcheck.catalogue.catalogue import Stops, advice, entry, listing, text
 from hopcheck.config.options import Options
 from hopcheck.model import (
     Coverage,
     Finding,
     Gap,
     Judgement,
+    OwnStep,
     Report,
     Severity,
     Snapshot,
@@ -25,7 +26,6 @@ from hopcheck.model import (
 from hopcheck.scene.outcome import Outcome, outcomes
 from hopcheck.verdict import cause
 from hopcheck.verdict.hops import path_of
-from hopcheck.verdict.skipping import leave_out
 
 
 def gap_text(gap: Gap) -> str:
@@ -37,10 +37,9 @@ def gap_text(gap: Gap) -> str:
     if gap.why is Why.NOT_NEEDED:
         return said
     why = text("why", gap.why.value)
-    key = f"{gap.params.get('party')}_{gap.why.value}"
-    if has_text("advice", key):
+    if helps := advice(gap.params.get("party"), gap.why.value):
         detail = f"{said}: {gap.detail}" if gap.detail else said
-        return f"{why}: {text('advice', key)} ({detail})"
+        return f"{why}: {helps} ({detail})"
     return f"{said} ({why}: {gap.detail})" if gap.detail else f"{said} ({why})"
 
 
@@ -81,7 +80,7 @@ def assess(
     every = [
         finding for step in Step if step in judgements for finding in judgements[step].findings
     ]
-    kept, left_out = leave_out(cause.attribute(every), options.skip)
+    kept, left_out = cause.leave_out(cause.attribute(every), options.skip)
     steps = []
     for step in Step:
         judgement = judgements.get(step) or Judgement(
@@ -106,18 +105,17 @@ def assess(
     verdict = _verdict(requests, kept, roots, steps, options)
     if verdict is Verdict.HEALTHY and not complete:
         verdict = Verdict.UNKNOWN  # what was not looked at any more may be what is wrong
-    seen = sum(step.status in (Status.PASS, Status.WARN, Status.FAIL) for step in steps)
-    return Report(
+    report = Report(
         target=snapshot.target,
         started_at=snapshot.taken_at,
         duration_s=round(duration_s, 3),
         complete=complete,
         vantage=snapshot.vantage,
         verdict=verdict,
-        headline=_headline(
-            snapshot, verdict, roots, (kept, left_out), steps, requests, options, complete
+        headline="",
+        coverage=Coverage(
+            seen=sum(step.status in (Status.PASS, Status.WARN, Status.FAIL) for step in steps)
         ),
-        coverage=Coverage(seen=seen),
         fingerprint=cause.fingerprint(snapshot.target.host, roots),
         root_causes=tuple(
             msgspec.structs.replace(finding, owner=options.owner) for finding in roots
@@ -126,27 +124,13 @@ def assess(
         steps=tuple(steps),
         skipped=left_out,
     )
+    return msgspec.structs.replace(report, headline=_headline(report, kept, requests, options))
 
 
 _HEADLINE = 240  # letters of a cause; a phone's first screen holds no more
 # Words that are capitalised at the beginning of a sentence alone.
-_ORDINARY = frozenset(
-    [
-        "A",
-        "All",
-        "An",
-        "Each",
-        "Every",
-        "No",
-        "Nodes",
-        "None",
-        "Pods",
-        "Some",
-        "Targets",
-        "The",
-        "This",
-    ]
-)
+_ORDINARY = frozenset({"A", "All", "An", "Each", "Every", "No", "Nodes", "None", "Pods", "Some",
+                       "Targets", "The", "This"})  # fmt: skip
 
 
 def _verdict(
@@ -168,10 +152,14 @@ def _verdict(
         verdict = Verdict.HEALTHY
     elif any(_stops_everything(error) for error in errors):
         verdict = Verdict.BROKEN
-    required = set(Step) if options.strict else set(options.require_steps)
-    if verdict is Verdict.HEALTHY and unknown & {str(step) for step in required}:
+    if verdict is Verdict.HEALTHY and unknown & _required(options):
         return Verdict.UNKNOWN
     return verdict
+
+
+def _required(options: Options) -> set[str]:
+    """The steps that must be seen for a host to be healthy."""
+    return {step.value for step in Step} if options.strict else set(options.require_steps)
 
 
 def _stops_everything(error: Finding) -> bool:
@@ -189,23 +177,15 @@ def _drawn(roots: Sequence[Finding]) -> bool:
 
 
 def _headline(
-    snapshot: Snapshot,
-    verdict: Verdict,
-    roots: Sequence[Finding],
-    kept_and_left_out: tuple[Sequence[Finding], Sequence[Finding]],
-    steps: Sequence[StepResult],
-    requests: Outcome,
-    options: Options,
-    complete: bool,
+    report: Report, findings: Sequence[Finding], requests: Outcome, options: Options
 ) -> str:
-    findings, left_out = kept_and_left_out
-    host = snapshot.target.display_host or snapshot.target.host
+    verdict, roots, steps = report.verdict, report.root_causes, report.steps
+    host = report.target.display_host or report.target.host
     unknown = [step.step.value for step in steps if step.status is Status.UNKNOWN]
-    if not complete:
+    if not report.complete:
         return text("headline", "incomplete", host=host)
     if verdict is Verdict.UNKNOWN:
-        required = set(Step) if options.strict else set(options.require_steps)
-        missing = [step for step in unknown if step in {str(r) for r in required}]
+        missing = [step for step in unknown if step in _required(options)]
         if requests.made and missing:
             return text("headline", "unknown_required", host=host, steps=", ".join(missing))
         return text("headline", "unknown", host=host, unseen=_unseen(steps))
@@ -222,7 +202,7 @@ def _headline(
             (f.message for f in findings if f.severity is Severity.ERROR and not f.caused_by),
             text("headline", "broken_no_symptom"),
         ).rstrip(".")
-        causes = [f for f in left_out if f.root_cause]
+        causes = [f for f in report.skipped if f.root_cause]
         if causes:
             names = listing(f"{f.code} {f.object}" for f in causes)
             key = f"{verdict}_left_out"
@@ -232,16 +212,11 @@ def _headline(
         return text(
             "headline", f"{verdict}_no_cause", host=host, symptom=symptom, unseen=_unseen(steps)
         )
-    return _accusing(host, verdict, roots, findings, requests)
+    return _accusing(report, host, findings, requests)
 
 
-def _accusing(
-    host: str,
-    verdict: Verdict,
-    roots: Sequence[Finding],
-    findings: Sequence[Finding],
-    requests: Outcome,
-) -> str:
+def _accusing(report: Report, host: str, findings: Sequence[Finding], requests: Outcome) -> str:
+    verdict, roots = report.verdict, report.root_causes
     first = roots[0]
     said = first.message.rstrip(".")
     if len(roots) > 1:
@@ -284,3 +259,14 @@ def _unseen(steps: Sequence[StepResult]) -> str:
     if not by_reason:
         return text("headline", "nothing")
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+
+
+def with_own(report: Report, own: Sequence[OwnStep]) -> Report:
+    """The report with the user's checks after its steps. One that fails leaves no host healthy."""
+    failed = [one for one in own if one.status is Status.FAIL]
+    report = msgspec.structs.replace(report, yours=tuple(own))
+    if report.verdict is not Verdict.HEALTHY or not failed:
+        return report
+    host = report.target.display_host or report.target.host
+    words = text("headline", "degraded_own", host=host, check=failed[0].title)
+    return msgspec.structs.replace(report, verdict=Verdict.DEGRADED, headline=words)

@@ -10,94 +10,48 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 
 import msgspec
-from msgspec import Struct
 
-from hopcheck.catalogue.catalogue import Entry, Link, entry, text
-from hopcheck.model import Finding, ObjectRef, Severity
+from hopcheck.catalogue.catalogue import Entry, Link, entry
+from hopcheck.model import Finding, ObjectRef, Severity, Step
 
-
-class Condition(Struct, frozen=True):
-    """What must hold of cause and effect; its words are in the texts."""
-
-    key: str
-    holds: Callable[[Finding, Finding], bool]
-
-    @property
-    def words(self) -> str:
-        """How the page of causes says it."""
-        return text("when", self.key)
-
-
-class Rank(Struct, frozen=True):
-    """One rule of the order of root causes: a smaller `place` comes first."""
-
-    why: str  # a key of the texts
-    place: Callable[[Finding], int]
-
-    @property
-    def because(self) -> str:
-        """The rule in words."""
-        return text("because", self.why)
-
-
-CONDITIONS: dict[str, Condition] = {
-    one.key: one
-    for one in (
-        Condition("always", lambda _cause, _effect: True),
-        Condition("related", lambda cause, effect: cause.object in effect.related),
-        Condition(
-            "brings_certificate",
-            # An Ingress's certificate is loaded whatever becomes of its routers.
-            lambda cause, effect: (
-                cause.object.kind == "IngressRoute"
-                or not any(ref.kind == "Secret" for ref in effect.related)
-            ),
-        ),
-        Condition("cause_404", lambda cause, _effect: cause.params.get("status") == 404),
-        Condition("status_404", lambda _cause, effect: effect.params.get("status") == 404),
-        Condition(
-            "status_5xx",
-            lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
-        ),
-        Condition(
-            "status_500",
-            lambda _cause, effect: effect.params.get("status") in (500, 502),
-        ),
-        Condition(
-            "by_request",
-            # What the pods say when they are asked directly is nobody else's answer.
-            lambda _cause, effect: effect.params.get("variant") != "direct",
-        ),
-        Condition(
-            "all_addresses",
-            lambda _cause, effect: effect.params.get("variant") != "part",
-        ),
-        Condition(
-            "argument_names",
-            lambda cause, effect: any(
-                str(effect.params.get(key)).lower()
-                in re.split(r"[.=-]+", str(cause.params.get("flag")).lower())
-                for key in ("wanted", "entry", "asked")
-            ),
-        ),
-        Condition(
-            "its_backend",
-            lambda cause, effect: bool(
-                {(r.namespace, r.name) for r in cause.related if r.kind == "Service"}
-                & {
-                    (r.namespace, r.name)
-                    for r in (effect.object, *effect.related)
-                    if r.kind in ("Service", "Application")
-                }
-            ),
-        ),
-        Condition(
-            "some_targets",
-            lambda cause, _effect: cause.params.get("variant") == "entry",
-        ),
-    )
+# What must hold of cause and effect; in words: section `when` of the texts.
+CONDITIONS: dict[str, Callable[[Finding, Finding], bool]] = {
+    "always": lambda _cause, _effect: True,
+    "related": lambda cause, effect: cause.object in effect.related,
+    # An Ingress's certificate is loaded whatever becomes of its routers.
+    "brings_certificate": lambda cause, effect: (
+        cause.object.kind == "IngressRoute"
+        or not any(ref.kind == "Secret" for ref in effect.related)
+    ),
+    "cause_404": lambda cause, _effect: cause.params.get("status") == 404,
+    "status_404": lambda _cause, effect: effect.params.get("status") == 404,
+    "status_5xx": lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
+    "status_500": lambda _cause, effect: effect.params.get("status") in (500, 502),
+    # What the pods say when they are asked directly is nobody else's answer.
+    "by_request": lambda _cause, effect: effect.params.get("variant") != "direct",
+    "all_addresses": lambda _cause, effect: effect.params.get("variant") != "part",
+    "argument_names": lambda cause, effect: any(
+        str(effect.params.get(key)).lower()
+        in re.split(r"[.=-]+", str(cause.params.get("flag")).lower())
+        for key in ("wanted", "entry", "asked")
+    ),
+    "its_backend": lambda cause, effect: bool(
+        {(r.namespace, r.name) for r in cause.related if r.kind == "Service"}
+        & {
+            (r.namespace, r.name)
+            for r in (effect.object, *effect.related)
+            if r.kind in ("Service", "Application")
+        }
+    ),
+    "some_targets": lambda cause, _effect: cause.params.get("variant") == "entry",
+}
+# The order of root causes, the smaller first; in words: section `because` of the texts.
+ORDER: dict[str, Callable[[Finding], int]] = {
+    "whole_first": lambda finding: int(finding.share not in (None, 1.0)),
+    "way": lambda finding: finding.step.number,
 }
 
 
@@ -116,7 +70,7 @@ def _names(link: Link, one: Entry) -> bool:
 def explains(cause: Finding, effect: Finding) -> Link | None:
     """The first link by which `cause` explains `effect`."""
     for link in links(entry(cause.code), entry(effect.code)):
-        if CONDITIONS[link.when].holds(cause, effect):
+        if CONDITIONS[link.when](cause, effect):
             return link
     return None
 
@@ -125,11 +79,6 @@ def _symptom(finding: Finding) -> bool:
     """Whether a finding says what is seen and not whose fault it is."""
     symptom = entry(finding.code).symptom
     return symptom == "always" or (symptom == "of_the_host" and finding.object.kind == "Host")
-
-
-def _last_resort(finding: Finding) -> bool:
-    """A bounded gap or a general observation: a cause only where nothing more precise is known."""
-    return entry(finding.code).last_resort
 
 
 def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -153,47 +102,77 @@ def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
         )
         for effect in numbered
     }
-    precise = [
-        finding
-        for finding in errors
-        if not causes[finding.id] and not _last_resort(finding) and not _symptom(finding)
-    ]
-    result = []
-    for finding in numbered:
-        root = (
-            finding.severity is Severity.ERROR
-            and not causes[finding.id]
-            and not _symptom(finding)
-            and (not _last_resort(finding) or not precise)
-        )
-        result.append(
-            msgspec.structs.replace(finding, caused_by=causes[finding.id], root_cause=root)
-        )
-    return tuple(result)
+    uncaused = [one for one in errors if not causes[one.id] and not _symptom(one)]
+    precise = [one for one in uncaused if not entry(one.code).last_resort]
+    roots = {finding.id for finding in precise or uncaused}
+    return tuple(
+        msgspec.structs.replace(one, caused_by=causes[one.id], root_cause=one.id in roots)
+        for one in numbered
+    )
 
 
-def last_resorts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def _last_resorts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Mark general findings as root causes where no precise one is left among `findings`."""
-    if any(finding.root_cause and not _last_resort(finding) for finding in findings):
+    general = {finding.id for finding in findings if entry(finding.code).last_resort}
+    if any(finding.root_cause and finding.id not in general for finding in findings):
         return tuple(findings)
     return tuple(
         msgspec.structs.replace(finding, root_cause=True)
-        if finding.severity is Severity.ERROR and _last_resort(finding) and not finding.caused_by
+        if finding.severity is Severity.ERROR and finding.id in general and not finding.caused_by
         else finding
         for finding in findings
     )
 
 
-ORDER: tuple[Rank, ...] = (
-    Rank(
-        "whole_first",
-        lambda finding: int(finding.share not in (None, 1.0)),
-    ),
-    Rank(
-        "way",
-        lambda finding: finding.step.number,
-    ),
-)
+# --- --skip CODE[=object]: findings left out on purpose, and shown as such
+
+
+def matches(finding: Finding, rules: Sequence[str]) -> bool:
+    """Whether a rule "CODE" or "CODE=object" means the finding.
+
+    The object is NAME, NAMESPACE/NAME or "Kind NAMESPACE/NAME"; * and ? stand for any characters.
+    """
+    ref = finding.object
+    full = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+    for rule in rules:
+        code, _, pattern = rule.partition("=")
+        if code.upper() == finding.code and (
+            not pattern or any(fnmatchcase(name, pattern) for name in (ref.name, full, str(ref)))
+        ):
+            return True
+    return False
+
+
+def leave_out(
+    findings: Sequence[Finding], rules: Sequence[str]
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """(kept, left out) of findings whose causes are attributed; the order stays.
+
+    What follows from such a finding alone goes with it, but never what the requests themselves
+    showed: a step is not made green that failed before our eyes. Nor does a consequence become a
+    root cause by its cause being left out.
+    """
+    hidden = {finding.id for finding in findings if matches(finding, rules)}
+    if not hidden:
+        return tuple(findings), ()
+    while True:
+        following = {
+            finding.id
+            for finding in findings
+            if finding.id not in hidden
+            and finding.step is not Step.REQUEST
+            and finding.caused_by
+            and set(finding.caused_by) <= hidden
+        }
+        if not following:
+            break
+        hidden |= following
+    kept = [finding for finding in findings if finding.id not in hidden]
+    left_out = tuple(finding for finding in findings if finding.id in hidden)
+    return _last_resorts(kept), left_out
+
+
+# --- root causes, and what tells the same trouble
 
 
 def root_causes(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -201,7 +180,7 @@ def root_causes(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(
         sorted(
             (finding for finding in findings if finding.root_cause),
-            key=lambda finding: [rank.place(finding) for rank in ORDER],
+            key=lambda finding: [place(finding) for place in ORDER.values()],
         )
     )
 

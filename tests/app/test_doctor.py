@@ -33,7 +33,7 @@ def lab() -> Iterator[RunningLab]:
 def doctor(lab: RunningLab, directory: Path) -> tuple[int, dict[int, str], str]:
     arguments = lab.arguments()
     resolver = arguments[arguments.index("--resolver") + 1]
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-m", "hopcheck", "doctor", "--resolver", resolver],
         env=kept | lab.environment(), cwd=directory, capture_output=True, text=True, timeout=60,

@@ -13,7 +13,7 @@ from threading import Thread
 import msgspec
 import pytest
 
-from hopcheck.app.watch import round_line, watch
+from hopcheck.app import diagnose
 from hopcheck.model import Report
 from tests.app.test_cli import environment
 from tests.report.examples import BROKEN, HEALTHY
@@ -30,7 +30,7 @@ def watched(*rounds: Report | None) -> tuple[Report, list[str], list[float]]:
         report = next(coming)
         return None if report is None else {URL: report}
 
-    last = watch({URL: BROKEN}, again, 5.0, said.append, slept.append)
+    last = diagnose.watched({URL: BROKEN}, again, 5.0, said.append, slept.append)
     return last[URL], said, slept
 
 
@@ -58,15 +58,15 @@ def test_ctrl_c_ends_it() -> None:
     def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    assert watch({URL: BROKEN}, lambda: None, 5.0, print, interrupted)[URL] is BROKEN
+    assert diagnose.watched({URL: BROKEN}, lambda: None, 5.0, print, interrupted)[URL] is BROKEN
 
 
 def test_a_round_is_one_line() -> None:
-    assert round_line(BROKEN) == (
+    assert diagnose.round_line(BROKEN) == (
         "03:00:00Z BROKEN myapp.example.com END001 Service default/my-app-service"
     )
     sick = msgspec.structs.replace(BROKEN, root_causes=BROKEN.root_causes * 50)
-    assert len(round_line(sick)) <= 200
+    assert len(diagnose.round_line(sick)) <= 200
 
 
 class Application(BaseHTTPRequestHandler):

@@ -9,10 +9,18 @@ from pathlib import Path
 import pytest
 
 import hopcheck
-from hopcheck.catalogue import written
-from hopcheck.catalogue.catalogue import TEMPLATES, Stops, entries, entry, has_text, make
+from hopcheck.catalogue import catalogue
+from hopcheck.catalogue.catalogue import (
+    TEMPLATES,
+    Stops,
+    codes,
+    entries,
+    entry,
+    has_text,
+    make,
+    read,
+)
 from hopcheck.catalogue.language import LANGUAGES
-from hopcheck.catalogue.written import codes, read
 from hopcheck.model import ObjectRef, Severity, Step
 from hopcheck.verdict.cause import CONDITIONS, links
 
@@ -61,7 +69,7 @@ def test_every_finding_is_whole(code: str) -> None:
         assert variant
         assert variant.keys() <= {*TEMPLATES, "commands"}
         assert all(isinstance(variant[key], str) for key in variant.keys() - {"commands"})
-    assert one.page.keys() - {"fix"} == set(written.SECTIONS) - {"fix"}
+    assert one.page.keys() - {"fix"} == set(catalogue.SECTIONS) - {"fix"}
     assert all(one.page.values())
 
 
@@ -153,6 +161,6 @@ def test_a_file_of_another_form_is_refused(
     words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "DNS001.en.md").write_text(words)
-    monkeypatch.setattr(written, "_FOLDER", tmp_path)
+    monkeypatch.setattr(catalogue, "_FOLDER", tmp_path)
     with pytest.raises(ValueError, match=said):
         read("DNS001", "en")

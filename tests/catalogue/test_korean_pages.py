@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from hopcheck.catalogue import language
-from hopcheck.catalogue.catalogue import text
-from hopcheck.catalogue.written import codes, read
+from hopcheck.catalogue.catalogue import codes, read, text
 from hopcheck.report.explain import SECTIONS, page, plain
 from tests.catalogue.test_catalogue import fields
 from tests.report.test_explain import sections

@@ -23,7 +23,7 @@ from hopcheck.collect.ask import Run
 from hopcheck.collect.web.probe import probe, probe_hops, request_host
 from hopcheck.config.options import ConnectTo, Options
 from hopcheck.model import Collected, ErrorKind, Exchange, Hop, Probe, Target, Why
-from hopcheck.scene.hop_target import HopTarget
+from hopcheck.scene.probes import HopTarget
 
 HOST = "myapp.example.com"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

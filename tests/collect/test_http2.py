@@ -22,8 +22,8 @@ from hopcheck.collect.ask import Run
 from hopcheck.collect.web.probe import probe_hops, request_host
 from hopcheck.config.options import ConnectTo, Options
 from hopcheck.model import ErrorKind, Exchange, Hop, HttpEvidence, Target
-from hopcheck.scene.hop_target import HopTarget
 from hopcheck.scene.http_versions import TURNS, only_version
+from hopcheck.scene.probes import HopTarget
 from tests.collect.test_http import HOST, OK, answering, asked, authority, failed, go, serving
 
 Connection = h2.connection.H2Connection

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hopcheck.config.target import BadTargetError, check_expect_status, parse_target
+from hopcheck.config.options import UsageError
+from hopcheck.config.target import check_expect_status, parse_target
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_good_ones(typed: str, host: str, url: str) -> None:
      "x" * 64 + ".example", ".".join(["a" * 60] * 5), "`id`", "http://[::1"],
 )  # fmt: skip
 def test_bad_ones_are_one_clear_line(typed: str) -> None:
-    with pytest.raises(BadTargetError) as caught:
+    with pytest.raises(UsageError) as caught:
         parse_target(typed)
     assert "\n" not in str(caught.value)
     assert str(caught.value).isascii()
@@ -47,14 +48,14 @@ def test_scheme_and_path() -> None:
     assert asked.url == "http://a.example/api"
     assert asked.scheme_asked
     assert asked.path_asked
-    with pytest.raises(BadTargetError):
+    with pytest.raises(UsageError):
         parse_target("https://a.example", scheme="http")
-    with pytest.raises(BadTargetError):
+    with pytest.raises(UsageError):
         parse_target("a.example", path="api")
 
 
 def test_expected_statuses() -> None:
     assert check_expect_status("200-399, 401") == "200-399,401"
     for bad in ("", "abc", "300-200", "99", "200-"):
-        with pytest.raises(BadTargetError):
+        with pytest.raises(UsageError):
             check_expect_status(bad)

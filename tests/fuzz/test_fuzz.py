@@ -16,7 +16,7 @@ from hopcheck.engine.replay import replay
 from hopcheck.model import Report, Severity, Snapshot, Verdict
 from hopcheck.model.kubernetes import kubernetes_object
 from hopcheck.model.snapshot import shaped_snapshot
-from hopcheck.report.files import evidence_of, files_of
+from hopcheck.report.evidence import evidence_of, files_of
 from hopcheck.report.terminal import print_report
 from hopcheck.scene.outcome import outcomes
 from tests.fuzz.mutations import Source, changed, nodes, snapshots

@@ -10,7 +10,7 @@ import pytest
 from hopcheck.history.database import History, HistoryError
 from hopcheck.model import Report, Step, Verdict
 from hopcheck.report.json import to_json
-from hopcheck.report.rows import Day
+from hopcheck.report.store import Day
 from tests.report.examples import BROKEN, DEGRADED, HEALTHY, HOST, UNKNOWN, hostile
 
 

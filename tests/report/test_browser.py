@@ -13,7 +13,7 @@ from hopcheck.engine.replay import replay
 from hopcheck.model import Report, Verdict
 from hopcheck.report.evidence import load
 from hopcheck.report.html import render_index, to_html
-from hopcheck.report.rows import Day, IndexRow
+from hopcheck.report.store import Day, IndexRow
 from tests.report import screenshots
 from tests.report.chromium import Chromium
 from tests.report.examples import BROKEN, DEGRADED, EXAMPLES, HOST, SELECTOR, hostile, path

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hopcheck.catalogue.catalogue import entries, text
-from hopcheck.catalogue.written import codes
+from hopcheck.catalogue.catalogue import codes, entries, text
 from hopcheck.report.explain import SECTIONS, main, page, plain
 from tests.examples import files
 

@@ -9,8 +9,8 @@ import pytest
 
 from hopcheck.model import Evidence, Hop, PathHop, PathMember, Report, Step
 from hopcheck.report.html import render_index, to_html
-from hopcheck.report.rows import IndexRow
 from hopcheck.report.since import since_words
+from hopcheck.report.store import IndexRow
 from tests.report.examples import BROKEN, EXAMPLES, HOSTILE, SELECTOR, hostile
 
 ALL = {**EXAMPLES, "hostile": hostile()}

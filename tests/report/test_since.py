@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from hopcheck.model import Change, ObjectRef
-from hopcheck.report.since import change_words, changes_words, clock, span
+from hopcheck.report.since import change_line, changes_words, clock, span
 from tests.report.examples import BROKEN
 
 INGRESS = ObjectRef("Ingress", "a", "ns")
@@ -34,7 +34,7 @@ def test_clock() -> None:
 
 def test_a_change_on_one_line() -> None:
     def words(field: str, before: object, after: object, **more: str) -> str:
-        return change_words(Change(INGRESS, field, before, after, **more), BROKEN)
+        return change_line(Change(INGRESS, field, before, after, **more), BROKEN.started_at)
 
     assert words("exists", True, False) == "Ingress ns/a deleted"
     assert words("spec.tls", None, [{"secretName": "x"}]) == (

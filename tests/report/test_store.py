@@ -12,8 +12,7 @@ from hopcheck.history.index import read_index, update_index
 from hopcheck.model import Report, Target
 from hopcheck.report import store
 from hopcheck.report.json import to_json
-from hopcheck.report.rows import IndexRow
-from hopcheck.report.store import slug, write_run
+from hopcheck.report.store import IndexRow, slug, write_run
 from tests.report.examples import BROKEN, HEALTHY, HOST, UNKNOWN, hostile
 
 WHEN = datetime(2026, 2, 25, 3, 0, 0, tzinfo=UTC)

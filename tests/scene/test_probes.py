@@ -2,8 +2,7 @@
 
 from hopcheck.model import Hop, Snapshot
 from hopcheck.report.evidence import load
-from hopcheck.scene.hop_target import HopTarget
-from hopcheck.scene.probes import plain_targets
+from hopcheck.scene.probes import HopTarget, plain_targets
 from hopcheck.scene.scene import Scene
 from tests.steps.edits import SNAPSHOTS
 

@@ -21,8 +21,7 @@ from hopcheck.report.json import to_dict
 from hopcheck.report.junit import to_junit
 from hopcheck.report.markdown import to_markdown
 from hopcheck.report.terminal import print_report
-from hopcheck.verdict.cause import attribute
-from hopcheck.verdict.skipping import leave_out, matches
+from hopcheck.verdict.cause import attribute, leave_out, matches
 from tests.steps.scenes import SCENES
 from tests.steps.test_gallery import SNAPSHOTS, found
 

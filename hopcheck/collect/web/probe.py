@@ -27,7 +27,7 @@ from hopcheck.model import (
 )
 from hopcheck.model.redact import redact_url
 from hopcheck.scene import http_versions
-from hopcheck.scene.hop_target import HopTarget
+from hopcheck.scene.probes import HopTarget
 
 MAX_ADDRESSES = 8
 MAX_CONCURRENT_HOPS = 20

@@ -18,7 +18,8 @@ from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.target import BadTargetError, parse_target
+from hopcheck.config.options import UsageError
+from hopcheck.config.target import parse_target
 from hopcheck.model import Report
 from hopcheck.report.store import HISTORY, INDEX
 from hopcheck.schedule.outlets.destination import CONTENT_TYPES, Destination, DestinationError
@@ -94,7 +95,7 @@ class Site:
         asked = request.query.get("target", "")
         try:
             target = parse_target(asked)
-        except BadTargetError as error:
+        except UsageError as error:
             return web.Response(status=400, text=f"{error}\n")
         if not await self._allowed(target.host):
             return web.Response(status=403, text=f"{target.host} is not configured here\n")

@@ -15,8 +15,7 @@ from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Finding, ObjectRef, Probe
 from hopcheck.model.aws import IpPermission, SecurityGroup
 from hopcheck.scene.chain import Chain, TargetLink
-from hopcheck.scene.hairpin import hairpinned, preserving_group
-from hopcheck.scene.outcome import requests_made
+from hopcheck.scene.outcome import hairpinned, preserving_group, requests_made
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import between_balancer_and_nodes
 from hopcheck.steps.names import lb_ref
