@@ -5,6 +5,7 @@ import pytest
 
 from hopcheck.engine.replay import replay
 from hopcheck.model import Collected, Finding, Snapshot
+from hopcheck.model.kubernetes import TLSOption
 from hopcheck.report.evidence import load
 from tests.record import SNAPSHOTS
 
@@ -46,3 +47,15 @@ def test_settings_are_shown_as_people_write_them() -> None:
     (found,) = replay(load(SNAPSHOTS / "tls-client-certificate.json.gz")).root_causes
     assert found.code == "ING018"
     assert "(clientAuth: RequireAnyClientCert)" in found.message
+
+
+def test_a_tls_option_of_another_name_is_not_taken_for_the_routes() -> None:
+    given = load(SNAPSHOTS / "tls-snistrict.json.gz")
+    (own,) = (option for option in given.kube.every(TLSOption) if option.spec.sni_strict)
+    metadata = msgspec.structs.replace(own.metadata, name="def", namespace="another")
+    other = msgspec.structs.replace(own, metadata=metadata)
+    lists = given.kube.lists | {"tlsoptions": Collected(value=(other, own))}
+    (found,) = replay(
+        msgspec.structs.replace(given, kube=msgspec.structs.replace(given.kube, lists=lists))
+    ).root_causes
+    assert (found.code, str(found.object)) == ("ING018", "TLSOption default/default")

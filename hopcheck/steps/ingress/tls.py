@@ -215,9 +215,8 @@ def about_option(
 
 def _strict(scene: Scene, route: Route) -> TLSOption | None:
     """The TLSOption that takes no name without a certificate: the route's, else any such."""
-    options = [o for o in scene.kube.every(TLSOption) if o.spec.sni_strict]
-    wanted = [o for o in options if o.name in (route.tls_options or "default")]
-    return next(iter(wanted or options), None)
+    every = (*options_of(scene, route), *scene.kube.every(TLSOption))
+    return next((option for option in every if option.spec.sni_strict), None)
 
 
 def _refused(scene: Scene, route: Route) -> Iterator[Finding]:
