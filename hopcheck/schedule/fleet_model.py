@@ -1,19 +1,57 @@
-"""What a fleet run is asked and what it gives: hosts, their results, and the run as a whole."""
+"""What a fleet run is asked and what it gives: hosts, their results, and the run as a whole.
+
+A run may take one shard of the hosts: rendezvous hashing, the same on every machine. Each host goes
+to the shard whose hash with it is the highest. N shards partition the hosts, and adding a shard
+moves only the hosts that it takes (about 1/N of them).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Literal
 
 from msgspec import Struct, field
 
-from hopcheck.config.options import HostRun
+from hopcheck.catalogue.catalogue import text
+from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report, Target, Verdict
-from hopcheck.schedule.fleet_shards import Shard
 from hopcheck.schedule.windows import Window
 
 EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
 DEFECT = 70
 WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+_MOST_SHARDS = 1000
+
+
+class Shard(Struct, frozen=True):
+    """Shard `index` (from 0) of `count`."""
+
+    index: int
+    count: int
+
+    def takes(self, host: str) -> bool:
+        """Whether `host` is this shard's."""
+        return shard_of(host, self.count) == self.index
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def parse_shard(given: str) -> Shard:
+    """Read ``I/N`` with I from 0 to N-1, as an Indexed Job counts. Raises UsageError."""
+    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", given)
+    if match is None or not int(match[1]) < int(match[2]) <= _MOST_SHARDS:
+        raise UsageError(text("usage", "shard", value=given[:40], most=_MOST_SHARDS))
+    return Shard(int(match[1]), int(match[2]))
+
+
+def shard_of(host: str, count: int) -> int:
+    """The shard of `host` among `count`."""
+    return max(
+        range(count),
+        key=lambda index: (hashlib.sha256(f"{index} {host}".encode()).digest(), index),
+    )
 
 
 class FleetHost(Struct, frozen=True):
@@ -93,9 +131,9 @@ class FleetResult(Struct, frozen=True):
     seconds: float = 0.0
 
     @property
-    def diagnosed(self) -> tuple[HostResult, ...]:
-        """The hosts with a report."""
-        return tuple(result for result in self.hosts if result.report is not None)
+    def reports(self) -> tuple[Report, ...]:
+        """The reports, of all hosts that have one."""
+        return tuple(result.report for result in self.hosts if result.report is not None)
 
     @property
     def skipped(self) -> tuple[HostResult, ...]:

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.options import UsageError
 from hopcheck.report.store import replace_file
@@ -253,6 +255,15 @@ class Bucket:
 
 class _NotImplementedError(DestinationError):
     """An S3-compatible server without conditional writes."""
+
+
+def stored(place: Destination, key: str, kind: type[T]) -> T | None:
+    """What `key` holds as JSON, None where there is none; DestinationError for another content."""
+    held = place.read(key)
+    try:
+        return msgspec.json.decode(held, type=kind) if held is not None else None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DestinationError(f"{place.name}/{key}: {error}") from None
 
 
 def in_parallel(work: Callable[[T], None], items: Sequence[T]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from hopcheck.schedule.outlets.destination import Destination, DestinationError
+from hopcheck.schedule.outlets.destination import Destination, DestinationError, stored
 from hopcheck.schedule.outlets.incidents import Outcome
 
 _POLL_S = 2.0
@@ -52,7 +52,7 @@ def gather(
     Waits up to `wait_s` for all of them. Raises DestinationError when the last merge cannot be
     told; a part that cannot be read counts as not there.
     """
-    before = _merged(place)
+    before = stored(place, MERGED, Merged) or Merged()
     found: dict[str, Part] = {}
     until = time.monotonic() + wait_s
     while True:
@@ -69,7 +69,7 @@ def gather(
 
 def remember(place: Destination, parts: dict[str, Part]) -> None:
     """Note what was merged. Raises DestinationError."""
-    before = _merged(place)
+    before = stored(place, MERGED, Merged) or Merged()
     finished = before.finished | {key: part.outcome.finished_at for key, part in parts.items()}
     place.write(MERGED, msgspec.json.encode(Merged(finished)))
 
@@ -94,17 +94,6 @@ def together(parts: dict[str, Part], *, whole: bool, now: dt.datetime) -> Outcom
 
 def _part(place: Destination, key: str) -> Part | None:
     try:
-        held = place.read(key)
-        return msgspec.json.decode(held, type=Part) if held is not None else None
-    except (DestinationError, msgspec.MsgspecError):
+        return stored(place, key, Part)
+    except DestinationError:
         return None
-
-
-def _merged(place: Destination) -> Merged:
-    held = place.read(MERGED)
-    if held is None:
-        return Merged()
-    try:
-        return msgspec.json.decode(held, type=Merged)
-    except msgspec.MsgspecError as error:
-        raise DestinationError(f"{place.name}/{MERGED}: {error}") from None
