@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hopcheck.history.changes.cloud import changes_of_cloud, health_of_targets
-from hopcheck.history.changes.objects import changes_of_objects, same_cluster
+from hopcheck.history.changes.objects import (
+    Side,
+    changes_of_objects,
+    keys_on_the_way,
+    same_cluster,
+)
 from hopcheck.history.changes.seen import (
     changes_of_certificates,
     changes_of_counts,
     changes_of_names,
     changes_of_version,
 )
-from hopcheck.history.changes.way import Side, keys_on_the_way
 from hopcheck.model import Change, ObjectRef, Snapshot
 
 __all__ = ["Cause", "changes"]

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME
 from hopcheck.behaviour.kubernetes.references import Key
 from hopcheck.history.changes.fields import changed
-from hopcheck.history.changes.way import Side
+from hopcheck.history.changes.objects import Side, reference
 from hopcheck.model import Certificate, Change, DnsAnswer, ObjectRef, Snapshot
 from hopcheck.model.aws import LoadBalancer
 from hopcheck.model.kubernetes import EndpointSlice, Workload
-
-_WORKLOADS = {"deployments": "Deployment", "daemonsets": "DaemonSet", "statefulsets": "StatefulSet"}
 
 
 def changes_of_names(before: Side, after: Side) -> Iterator[Change]:
@@ -65,14 +64,12 @@ def changes_of_certificates(before: Side, after: Side) -> Iterator[Change]:
     if had is None or has is None or had.sha256 == has.sha256:
         return
     ref = ObjectRef("Certificate", after.snapshot.target.host)
-    told = ("subject", "issuer", "names", "not_after")
-    found = [_told(one, told) for one in (had, has)]
-    changes = list(changed(ref, found[0], found[1]))
+    found = [
+        {name: getattr(one, name) for name in ("subject", "issuer", "names", "not_after")}
+        for one in (had, has)
+    ]
+    changes = changed(ref, found[0], found[1])
     yield from changes or [Change(ref, "sha256", had.sha256, has.sha256)]
-
-
-def _told(certificate: Certificate, names: Iterable[str]) -> dict[str, Any]:
-    return {name: getattr(certificate, name) for name in names}
 
 
 def _leaf(snapshot: Snapshot) -> Certificate | None:
@@ -108,12 +105,10 @@ def changes_of_counts(before: Side, after: Side, keys: Iterable[Key]) -> Iterato
             had, has = (_endpoints(side, namespace, name) for side in (before, after))
             if had is not None and has is not None:
                 yield from changed(ref, had, has)
-        elif resource in _WORKLOADS:
-            ref = ObjectRef(_WORKLOADS[resource], name, namespace)
-            old, new = before.find(key), after.find(key)
-            if old.seen and new.seen:
-                ready = [_ready(obj) for obj in (old.get(), new.get())]
-                yield from changed(ref, ready[0], ready[1], "readyPods")
+            continue
+        old, new = before.find(key), after.find(key)
+        if isinstance(old, Workload) and isinstance(new, Workload):
+            yield from changed(reference(new), _ready(old), _ready(new), "readyPods")
 
 
 def _ready(workload: Workload) -> int:
@@ -127,7 +122,7 @@ def _endpoints(side: Side, namespace: str, name: str) -> dict[str, Any] | None:
     ready: set[str] = set()
     ports: set[str] = set()
     for one in listed.get():
-        if one.metadata.labels.get("kubernetes.io/service-name") != name:
+        if one.metadata.labels.get(SERVICE_NAME) != name:
             continue
         for endpoint in one.endpoints:
             if endpoint.conditions.ready is not False:

@@ -6,7 +6,6 @@ Names of the request's phases are blackbox_exporter's (`resolve`, `connect`, `tl
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from hopcheck.history.database import posix
 from hopcheck.model import Report, Step, Verdict
 from hopcheck.report.json import public_url
 
@@ -157,8 +157,3 @@ def certificate_expiry(facts: dict[str, Any]) -> float | None:
     """POSIX seconds; None where no certificate was presented."""
     ends = (facts.get("certificate") or {}).get("not_after")
     return posix(ends) if ends else None
-
-
-def posix(time: str) -> float:
-    """An RFC 3339 time as POSIX seconds; 0 for none."""
-    return dt.datetime.fromisoformat(time).timestamp() if time else 0.0
