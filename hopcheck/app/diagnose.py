@@ -15,16 +15,15 @@ from hopcheck import __version__
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, replay_options
 from hopcheck.config.options import HostRun, UsageError
-from hopcheck.model import Report, Verdict
+from hopcheck.model import Report
+from hopcheck.schedule.fleet_model import DEFECT, EXIT, worst
 
 if TYPE_CHECKING:
     from hopcheck.app.watch import Reports
     from hopcheck.engine.host import HostSession, Session
     from hopcheck.report.terminal import Progress
 
-EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
-DEFECT, INTERRUPTED = 70, 130
-_WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+INTERRUPTED = 130
 
 
 class Look(NamedTuple):
@@ -100,12 +99,7 @@ def _exit_code(session: Session, code: int) -> int:
     defects = [words for host in session.hosts.values() for words in host.defects.values()]
     if defects or len(reports) < len(session.hosts) or code == pytest.ExitCode.INTERNAL_ERROR:
         return defect("\n".join(defects) or f"pytest ended with {code!r}")
-    return _worst(reports)
-
-
-def _worst(reports: Sequence[Report]) -> int:
-    codes = {EXIT[report.verdict] for report in reports}
-    return next(code for code in _WORST_FIRST if code in codes)
+    return worst(EXIT[report.verdict] for report in reports)
 
 
 def _show_session(session: Session, look: Look) -> None:
@@ -200,7 +194,7 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
             except OSError as error:
                 _note("not_written", error=error)
     _show(reports, where, look)
-    return _worst(reports)
+    return worst(EXIT[report.verdict] for report in reports)
 
 
 def defect(words: str) -> int:

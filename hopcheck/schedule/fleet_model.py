@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct, field
@@ -16,12 +17,18 @@ from msgspec import Struct, field
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report, Target, Verdict
+from hopcheck.report.store import slug
 from hopcheck.schedule.windows import Window
 
 EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
 DEFECT = 70
-WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+_WORST_FIRST = (DEFECT, 1, 4, 3, 0)
 _MOST_SHARDS = 1000
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code for all of `codes`, by the contract's order; 0 for none."""
+    return min(codes, key=_WORST_FIRST.index, default=0)
 
 
 class Shard(Struct, frozen=True):
@@ -62,9 +69,20 @@ class FleetHost(Struct, frozen=True):
     source: Literal["configured", "discovered"] = "configured"
 
     @property
+    def name(self) -> str:
+        """Its name for people."""
+        return self.run.target.display_host or self.run.target.host
+
+    @property
     def owner(self) -> str | None:
         """Who is to be told."""
         return self.run.options.owner
+
+    @property
+    def link(self) -> str | None:
+        """The stable link to the host's newest report, where a base URL is configured."""
+        base = self.run.base_url
+        return f"{base.rstrip('/')}/{slug(self.run.target)}/latest/report.html" if base else None
 
 
 class LeftOut(Struct, frozen=True):
@@ -148,7 +166,5 @@ class FleetResult(Struct, frozen=True):
     @property
     def exit_code(self) -> int:
         """The worst host's, in the contract's order; at least 3 where hosts could not be told."""
-        codes = {result.exit_code for result in self.hosts}
-        if self.problems:
-            codes.add(EXIT[Verdict.UNKNOWN])
-        return next((code for code in WORST_FIRST if code in codes), 0)
+        unread = {EXIT[Verdict.UNKNOWN]} if self.problems else set()
+        return worst({result.exit_code for result in self.hosts} | unread)

@@ -15,7 +15,6 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hopcheck.app import doctor
-from hopcheck.app.diagnose import EXIT
 from hopcheck.catalogue import language
 from hopcheck.engine.replay import replay
 from hopcheck.model import Finding, Report, Snapshot
@@ -25,6 +24,7 @@ from hopcheck.report.json import to_dict
 from hopcheck.report.junit import to_junit
 from hopcheck.report.markdown import to_markdown
 from hopcheck.report.terminal import print_report
+from hopcheck.schedule.fleet_model import EXIT
 from tests.record import HEALTHY, SNAPSHOTS, set_ups
 from tests.report.test_html import Tags
 

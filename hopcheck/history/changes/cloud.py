@@ -20,7 +20,7 @@ from hopcheck.model.aws import IpPermission, Listener, TargetGroup
 T = TypeVar("T")
 
 _ARN = re.compile(r"arn:aws[\w-]*:elasticloadbalancing:[^:]*:[^:]*:(\w+)/(?:(?:net|app|gwy)/)?(.+)")
-# Names of the object itself, times, and what follows from other objects.
+# Names of the object itself, and what follows from other objects.
 _OWN = frozenset(
     {
         "LoadBalancerArn",
@@ -29,12 +29,6 @@ _OWN = frozenset(
         "TargetGroupArn",
         "TargetGroupName",
         "LoadBalancerName",
-        "CanonicalHostedZoneId",
-        "CreatedTime",
-        "OwnerId",
-        "GroupName",
-        "GroupId",
-        "Description",
         "VpcId",
     }
 )

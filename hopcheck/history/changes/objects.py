@@ -17,7 +17,16 @@ from hopcheck.behaviour.kubernetes.hosts import hosts_of
 from hopcheck.behaviour.kubernetes.references import Key
 from hopcheck.history.changes.fields import Difference, Path, differences, in_words, owned
 from hopcheck.model import Change, Collected, KubeEvidence, ObjectRef, Snapshot, Why
-from hopcheck.model.kubernetes import Manager, Namespace, Node, Object, Pod, Secret, Service
+from hopcheck.model.kubernetes import (
+    Manager,
+    Namespace,
+    NetworkPolicy,
+    Node,
+    Object,
+    Pod,
+    Secret,
+    Service,
+)
 from hopcheck.scene.scene import Scene
 
 # What routes name is compared in this order, whichever names it first.
@@ -89,10 +98,6 @@ class Side:
         resource, namespace, name = key
         return self.kube.objects.get(f"{resource}@{namespace}/{name}")
 
-    def listed(self, resource: str, namespace: str | None = None) -> tuple[Any, ...]:
-        """The objects of a list, none where it was not read."""
-        return self.kube.list(resource, namespace).or_else(()) or ()
-
     @cached_property
     def routes(self) -> list[Any]:
         """Those that may serve the host."""
@@ -135,7 +140,7 @@ def keys_on_the_way(sides: Iterable[Side]) -> list[Key]:
         for resource in ("secrets", "configmaps"):
             keys.update(dict.fromkeys(_singles(side, resource)))
         for space in spaces:
-            policies = side.listed("networkpolicies", space)
+            policies = side.kube.of(NetworkPolicy, space).or_else(()) or ()
             keys.update((key_of(item), None) for item in policies)
     keys.update((("namespaces", "", space), None) for space in spaces)
     for side in both:

@@ -19,9 +19,9 @@ from hopcheck.config.options import UsageError, build_options, given
 from hopcheck.model import Report
 from hopcheck.schedule.fleet_model import FleetHost, FleetPlan
 from hopcheck.schedule.outlets.destination import DestinationError
-from hopcheck.schedule.outlets.publishing import Publishing, link_of
+from hopcheck.schedule.outlets.publishing import Publishing
 from hopcheck.schedule.plan import planned
-from hopcheck.schedule.runbook import RunbookHost, runbook
+from hopcheck.schedule.runbook import runbook
 
 _UNKNOWN = 3
 _FRESH_S = 300.0  # how long the cluster's hosts are remembered by `serve`
@@ -55,11 +55,7 @@ def merge(config_file: str | None, reports: str | None, count: int, wait_s: floa
 def write_runbook(options: dict[str, Any]) -> str:
     """The runbook for the configured hosts, as Markdown. Raises UsageError."""
     config = load_config(options.pop("config"), Path.cwd())
-    lines = [
-        RunbookHost(host.run.target.display_host or host.run.target.host, host.owner, link_of(host))
-        for host in asyncio.run(_planned(config, given(options))).hosts
-    ]
-    return runbook(lines, docs=None)
+    return runbook(asyncio.run(_planned(config, given(options))).hosts, docs=None)
 
 
 async def _planned(config: Config, options: Mapping[str, Any]) -> FleetPlan:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -187,11 +187,8 @@ class Bucket:
         whole = self._prefix + prefix
 
         def listed() -> list[str]:
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=whole, Delimiter="/"
-            )
             found: list[str] = []
-            for page in pages:
+            for page in self._pages(prefix, Delimiter="/"):
                 found += [one["Prefix"] for one in page.get("CommonPrefixes", ())]
                 found += [one["Key"] for one in page.get("Contents", ())]
             return sorted(name.removeprefix(whole).strip("/") for name in found)
@@ -202,17 +199,20 @@ class Bucket:
         """See Destination."""
 
         def delete() -> None:
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix
-            )
             # A page has as many as one DeleteObjects takes.
-            for page in list(pages):
+            for page in list(self._pages(prefix)):
                 if keys := [{"Key": one["Key"]} for one in page.get("Contents", ())]:
                     self._client.delete_objects(
                         Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True}
                     )
 
         self._asked(f"DELETE {prefix}", delete)
+
+    def _pages(self, prefix: str, **more: str) -> Iterable[dict[str, Any]]:
+        pages: Iterable[dict[str, Any]] = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix, **more
+        )
+        return pages
 
     @property
     def _client(self) -> Any:

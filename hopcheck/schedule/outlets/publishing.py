@@ -21,7 +21,7 @@ from hopcheck.history.index import update_index
 from hopcheck.history.with_past import Fetch
 from hopcheck.model import Report
 from hopcheck.report.store import HISTORY, LATEST, slug
-from hopcheck.schedule.fleet_model import FleetHost, FleetResult, Shard
+from hopcheck.schedule.fleet_model import FleetResult, Shard
 from hopcheck.schedule.outlets import shards
 from hopcheck.schedule.outlets.destination import (
     Destination,
@@ -45,7 +45,7 @@ def outcome_of(result: FleetResult) -> Outcome:
     whole = result.complete and not result.problems
     return Outcome(
         observations=tuple(
-            observe(r.report, owner=r.host.owner, link=link_of(r.host))
+            observe(r.report, owner=r.host.owner, link=r.host.link)
             for r in result.hosts
             # A defect is the suite's own trouble, not the host's.
             if r.report is not None and not r.defects
@@ -60,12 +60,6 @@ def outcome_of(result: FleetResult) -> Outcome:
         seconds=result.seconds,
         finished_at=result.finished_at,
     )
-
-
-def link_of(host: FleetHost) -> str | None:
-    """The stable link to the host's newest report, where a base URL is configured."""
-    base = host.run.base_url
-    return f"{base.rstrip('/')}/{slug(host.run.target)}/latest/report.html" if base else None
 
 
 def _pushed(

@@ -83,11 +83,9 @@ class Site:
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """What the newest scheduled run has left; an empty answer before the first one."""
-        try:
-            held = await asyncio.to_thread(self._published.read, METRICS)
-        except DestinationError as error:
-            return web.Response(status=503, text=f"{error}\n")
-        return web.Response(body=held or b"", headers={"Content-Type": CONTENT_TYPES[".prom"]})
+        return await self._published_as(METRICS, {"Content-Type": CONTENT_TYPES[".prom"]}) or (
+            web.Response(headers={"Content-Type": CONTENT_TYPES[".prom"]})
+        )
 
     async def probe(self, request: web.Request) -> web.Response:
         """Diagnose one host now and give its metrics."""
@@ -126,13 +124,15 @@ class Site:
         # The history and the memory of notifications are nobody's business.
         if _KEY.fullmatch(key) is None or kind is None or key in (HISTORY, MEMORY):
             return web.Response(status=404, text="no such report\n")
+        found = await self._published_as(key, _HEADERS | {"Content-Type": kind})
+        return found or web.Response(status=404, text="no such report\n")
+
+    async def _published_as(self, key: str, headers: dict[str, str]) -> web.Response | None:
         try:
             held = await asyncio.to_thread(self._published.read, key)
         except DestinationError as error:
             return web.Response(status=503, text=f"{error}\n")
-        if held is None:
-            return web.Response(status=404, text="no such report\n")
-        return web.Response(body=held, headers=_HEADERS | {"Content-Type": kind})
+        return web.Response(body=held, headers=headers) if held is not None else None
 
 
 def _limit(given: str | None) -> float:
