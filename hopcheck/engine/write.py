@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hopcheck.engine.host import HostSession
 from hopcheck.model import Report, Step
 
+if TYPE_CHECKING:
+    from hopcheck.history.with_past import Fetch
 
-def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path:
+
+def write(
+    host: HostSession, *, index: bool = True, record: bool = True, fetch: Fetch | None = None
+) -> Path:
     """Write the run's files and return their directory. Raises OSError.
 
     The report is completed from the history first, and added to it; what goes wrong with the
     history is a note, the report stands without it. `index` and `record` False: reports/index.html
-    and the history are left to whoever writes many hosts.
+    and the history are left to whoever writes many hosts. `fetch` brings evidence of earlier runs
+    that is kept elsewhere.
     """
     from hopcheck.history.database import History, HistoryError
     from hopcheck.history.index import update_index
@@ -41,7 +47,7 @@ def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path
                     name,
                     strict=strict,
                     notes=host.notes,
-                    fetch=host.fetch,
+                    fetch=fetch,
                 )
         except HistoryError as error:
             host.notes.append(str(error))

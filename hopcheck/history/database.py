@@ -77,10 +77,9 @@ class History:
     after a damaged file was set aside.
     """
 
-    def __init__(self, base: Path, wait_s: float = _WAIT_S) -> None:
+    def __init__(self, base: Path) -> None:
         self._base = base
         self._file = base / HISTORY
-        self._wait_s = wait_s
         self._connection: sqlite3.Connection | None = None
         self.said: str | None = None
 
@@ -101,8 +100,7 @@ class History:
 
     def newest(self, slug: str, until: str | None = None) -> Row | None:
         """The newest complete run (that began not later than `until`)."""
-        found = self.runs(slug, 1, until=until, complete=True)
-        return found[0] if found else None
+        return next(iter(self.runs(slug, 1, until=until, complete=True)), None)
 
     def healthy(self, slug: str, until: str | None = None, limit: int = 1) -> tuple[Row, ...]:
         """The newest complete and healthy runs."""
@@ -256,7 +254,7 @@ class History:
         self._base.mkdir(parents=True, exist_ok=True)
         # check_same_thread: reports may be written in a worker thread, one after the other.
         connection = sqlite3.connect(
-            self._file, timeout=self._wait_s, isolation_level=None, check_same_thread=False
+            self._file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
         )
         try:
             connection.execute("PRAGMA foreign_keys = ON")
@@ -367,10 +365,8 @@ def _is_damage(error: sqlite3.Error) -> bool:
 
 
 def _still_damaged(file: Path) -> bool:
-    connection = sqlite3.connect(file, timeout=1.0, isolation_level=None)
-    try:
-        return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
-    except sqlite3.DatabaseError as error:
-        return _is_damage(error)
-    finally:
-        connection.close()
+    with contextlib.closing(sqlite3.connect(file, timeout=1.0)) as connection:
+        try:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+        except sqlite3.DatabaseError as error:
+            return _is_damage(error)

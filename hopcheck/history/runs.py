@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from hopcheck.model import ObjectRef, Step, Verdict
+from hopcheck.model import Coverage, ObjectRef, Step, Verdict
 
 RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 
@@ -48,10 +48,6 @@ class _Step(Struct):
     duration_s: float = 0.0
 
 
-class _Coverage(Struct):
-    seen: int
-
-
 class Reported(Struct):
     """report.json, as far as the history keeps it."""
 
@@ -63,7 +59,7 @@ class Reported(Struct):
     verdict: Verdict
     fingerprint: str
     headline: str
-    coverage: _Coverage
+    coverage: Coverage
     root_causes: list[_Cause]
     steps: list[_Step]
     since: str | None = None

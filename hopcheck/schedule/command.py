@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,7 @@ from msgspec import Struct
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, load_config
 from hopcheck.config.options import build_options, given
-from hopcheck.engine.host import HostSession
-from hopcheck.schedule.fleet_model import FleetResult, Shard, parse_shard
+from hopcheck.schedule.fleet_model import EXIT, FleetResult, Shard, parse_shard
 from hopcheck.schedule.plan import concurrency, planned, write_mode
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hopcheck.schedule.outlets.publishing import Publishing
 
 INTERRUPTED = 130
-VERDICTS = frozenset({0, 1, 3, 4})
 _COLOURS = {"broken": "red", "defect": "red", "degraded": "yellow", "unknown": "magenta"}
 
 
@@ -62,8 +61,10 @@ async def diagnose(
     brings evidence of earlier runs that is kept elsewhere, `own_checks` runs a host's own checks.
     """
     from hopcheck.collect.shared import Shared
+    from hopcheck.engine.write import write
     from hopcheck.schedule.fleet_run import FleetRun
 
+    many = partial(write, index=False, record=False, fetch=fetch)
     shared = Shared(build_options({**asked.config.defaults, **asked.options}))
     try:
         run = FleetRun(
@@ -71,23 +72,12 @@ async def diagnose(
             shared,
             concurrency=asked.concurrency,
             own_checks=own_checks,
-            write=None if asked.mode == "nothing" else lambda host: written(host, fetch),
+            write=None if asked.mode == "nothing" else many,
         )
         runs.append(run)
         await run.run()
     finally:
         await shared.close()
-
-
-def written(host: HostSession, fetch: Fetch | None = None) -> tuple[str | None, str | None]:
-    """Write a host's files: (directory, error)."""
-    from hopcheck.engine.write import write
-
-    host.fetch = fetch
-    try:
-        return str(write(host, index=False, record=False)), None
-    except OSError as error:
-        return None, str(error)
 
 
 def run(
@@ -98,10 +88,7 @@ def run(
     exit_zero: bool = False,
     own_checks: OwnChecks | None = None,
 ) -> int:
-    """The command; the exit code by the contract (`exit_zero`: 0 for every verdict).
-
-    Raises UsageError.
-    """
+    """The exit code by the contract (`exit_zero`: 0 for every verdict). Raises UsageError."""
     from hopcheck.schedule.outlets.publishing import Publishing
 
     asked = asked_of(options)
@@ -126,7 +113,7 @@ def run(
             click.echo(f"hopcheck: {each.target.host}: {words}", err=True)
     if not result.complete:
         return INTERRUPTED
-    return 0 if exit_zero and result.exit_code in VERDICTS else result.exit_code
+    return 0 if exit_zero and result.exit_code in EXIT.values() else result.exit_code
 
 
 def keep(result: FleetResult, publishing: Publishing) -> None:

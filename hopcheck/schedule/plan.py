@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import Struct
-
 from hopcheck.behaviour.kubernetes.hosts import hosts_of, names_host
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, host_runs
@@ -28,13 +26,6 @@ WRITE = ("all", "nothing")
 Source = Literal["configured", "discovered"]
 
 
-class Discovered(Struct, frozen=True):
-    """Names to diagnose, sorted, and what was left out with the reason."""
-
-    hosts: tuple[str, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
-
-
 # The cluster's routes, as `hopcheck.collect.shared.Shared.routes` reads them.
 Routes = Mapping[str, Collected[tuple[Object, ...]]]
 
@@ -50,10 +41,7 @@ async def planned(
 
 
 def plan(
-    config: Config,
-    command_line: Mapping[str, Any],
-    routes: Routes,
-    shard: Shard | None = None,
+    config: Config, command_line: Mapping[str, Any], routes: Routes, shard: Shard | None = None
 ) -> FleetPlan:
     """The hosts of the configuration, less what other shards take.
 
@@ -69,20 +57,21 @@ def plan(
     named += [*samples.values(), *([] if listed == DISCOVER else listed)]
     wild = [name for name in named if "*" in name and name.lower() not in samples]
     left_out = [LeftOut(name, text("fleet", "wildcard")) for name in wild]
-    found = Discovered()
-    problems: tuple[str, ...] = ()
+    found: list[str] = []
+    problems: list[str] = []
     if listed == DISCOVER:
-        found, problems = _discovered(config, routes, samples)
+        found, more, problems = _discovered(config, routes, samples)
+        left_out += more
     hosts = _hosts([n for n in named if "*" not in n], command_line, config, "configured")
     known = {host.run.target.host for host in hosts}
-    names = [name for name in found.hosts if name not in known]
+    names = [name for name in found if name not in known]
     hosts += _hosts(names, command_line, config, "discovered")
-    if not (hosts or problems or left_out or found.left_out):
+    if not (hosts or problems or left_out):
         raise UsageError(text("usage", "no_host_configured"))
     return FleetPlan(
         hosts=tuple(h for h in hosts if shard is None or shard.takes(h.run.target.host)),
-        left_out=(*left_out, *found.left_out),
-        problems=problems,
+        left_out=tuple(left_out),
+        problems=tuple(problems),
         shard=shard,
     )
 
@@ -104,21 +93,21 @@ def _samples(config: Config) -> dict[str, str]:
 
 def _discovered(
     config: Config, lists: Routes, samples: Mapping[str, str]
-) -> tuple[Discovered, tuple[str, ...]]:
+) -> tuple[list[str], list[LeftOut], list[str]]:
     """What the routes name, and which routes could not be read ('no such API': there are none)."""
     routes = [route for listed in lists.values() if listed.seen for route in listed.get()]
-    found = discover(
+    hosts, left_out = discover(
         routes,
         include=config.fleet.get("include", ()),
         exclude=config.fleet.get("exclude", ()),
         samples=samples,
     )
-    problems = tuple(
+    problems = [
         text("fleet", "unread", resource=resource, why=_why(listed))
         for resource, listed in sorted(lists.items())
         if listed.why not in (None, Why.NOT_FOUND)
-    )
-    return found, problems
+    ]
+    return hosts, left_out, problems
 
 
 def discover(
@@ -127,8 +116,8 @@ def discover(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     samples: Mapping[str, str] | None = None,
-) -> Discovered:
-    """The hosts of Ingresses, IngressRoutes and IngressRouteTCPs.
+) -> tuple[list[str], list[LeftOut]]:
+    """The hosts of Ingresses, IngressRoutes and IngressRouteTCPs, and what was left out.
 
     `include` and `exclude` are shell patterns (``*.example.com``); without `include` all are
     taken, and `exclude` wins. A wildcard host becomes its entry in `samples` or is left out. A
@@ -149,7 +138,7 @@ def discover(
                 left[name] = LeftOut(name, reason)
             else:
                 found[usable] = None
-    return Discovered(tuple(sorted(found)), tuple(left[name] for name in sorted(left)))
+    return sorted(found), [left[name] for name in sorted(left)]
 
 
 def _wanted(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

@@ -73,12 +73,8 @@ def storms(reports: Iterable[Report], least: int = 2) -> tuple[Storm, ...]:
         )
         for key, members in groups.items()
     ]
-    return tuple(
-        sorted(
-            (storm for storm in found if len(storm.hosts) >= least),
-            key=lambda storm: (-len(storm.hosts), storm.causes),
-        )
-    )
+    large = (storm for storm in found if len(storm.hosts) >= least)
+    return tuple(sorted(large, key=lambda storm: (-len(storm.hosts), storm.causes)))
 
 
 def state_of(result: HostResult) -> str:

@@ -6,7 +6,7 @@ Field by field, when and by whom.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -122,30 +122,29 @@ def keys_on_the_way(sides: Iterable[Side]) -> list[Key]:
 
     What is on the way in one is compared in all: an edit may be what took it off the way.
     """
-    both = list(sides)
+    return list(dict.fromkeys(_met(list(sides))))
+
+
+def _met(both: Sequence[Side]) -> Iterator[Key]:
     services = list(dict.fromkeys(name for side in both for name in side.services))
     spaces = list(dict.fromkeys(space for space, _ in services))
-    keys: dict[Key, None] = {}
-    for side in both:
-        keys.update((key_of(route), None) for route in side.routes)
+    yield from (key_of(route) for side in both for route in side.routes)
     for side in both:
         named = [key for key, obj in side.named.items() if obj is not None]
-        keys.update((key, None) for kind in _REFERRED for key in named if key[0] == kind)
+        yield from (key for kind in _REFERRED for key in named if key[0] == kind)
     for kind in _EVERYWHERE:
-        keys.update((key_of(obj), None) for side in both for obj in side.graph.all(kind))
-    keys.update((("services", *name), None) for name in services)
+        yield from (key_of(obj) for side in both for obj in side.graph.all(kind))
+    yield from (("services", *name) for name in services)
     for side in both:
-        keys.update(dict.fromkeys(_workloads(side, services)))
+        yield from _workloads(side, services)
     for side in both:
-        for resource in ("secrets", "configmaps"):
-            keys.update(dict.fromkeys(_singles(side, resource)))
+        yield from _singles(side, "secrets")
+        yield from _singles(side, "configmaps")
         for space in spaces:
-            policies = side.kube.of(NetworkPolicy, space).or_else(()) or ()
-            keys.update((key_of(item), None) for item in policies)
-    keys.update((("namespaces", "", space), None) for space in spaces)
+            yield from map(key_of, side.kube.of(NetworkPolicy, space).or_else(()) or ())
+    yield from (("namespaces", "", space) for space in spaces)
     for side in both:
-        keys.update(dict.fromkeys(_nodes(side)))
-    return list(keys)
+        yield from _nodes(side)
 
 
 def _workloads(side: Side, services: Iterable[tuple[str, str]]) -> Iterator[Key]:

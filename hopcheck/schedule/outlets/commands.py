@@ -27,9 +27,6 @@ _UNKNOWN = 3
 _FRESH_S = 300.0  # how long the cluster's hosts are remembered by `serve`
 
 
-# --- merge ---------------------------------------------------------------------------------
-
-
 def merge(config_file: str | None, reports: str | None, count: int, wait_s: float) -> int:
     """Merge the shards' runs; 0, or 3 where a shard is missing or nothing could be read.
 
@@ -49,9 +46,6 @@ def merge(config_file: str | None, reports: str | None, count: int, wait_s: floa
     return _UNKNOWN if missing else 0
 
 
-# --- runbook -------------------------------------------------------------------------------
-
-
 def write_runbook(options: dict[str, Any]) -> str:
     """The runbook for the configured hosts, as Markdown. Raises UsageError."""
     config = load_config(options.pop("config"), Path.cwd())
@@ -67,9 +61,6 @@ async def _planned(config: Config, options: Mapping[str, Any]) -> FleetPlan:
         return await planned(config, options, shared)
     finally:
         await shared.close()
-
-
-# --- serve ---------------------------------------------------------------------------------
 
 
 async def _probe(
@@ -120,10 +111,7 @@ def serve(options: dict[str, Any], listen: str | None) -> int:
         raise UsageError(text("usage", "serve")) from None
     config = load_config(options.pop("config"), Path.cwd())
     publishing = Publishing(config, options.get("reports"))
-    try:
-        address = split_listen(listen or publishing.outlets.listen)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    address = split_listen(listen or publishing.outlets.listen)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(config, given(options), publishing, address))
     return 0

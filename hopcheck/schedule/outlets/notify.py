@@ -16,14 +16,7 @@ from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.collect.web.deliver import deliver
-from hopcheck.schedule.outlets.incidents import (
-    Kind,
-    Message,
-    Observation,
-    State,
-    advance,
-    messages,
-)
+from hopcheck.schedule.outlets.incidents import Kind, Message, Observation, State, advance, messages
 from hopcheck.schedule.outlets.settings import Outlets, SinkSettings
 from hopcheck.schedule.outlets.wording import alerts, body, title
 
@@ -65,7 +58,6 @@ def notify(
     now: dt.datetime,
     quiet: Iterable[str] = (),
     known: Iterable[str] | None = None,
-    pauses: Sequence[float] = PAUSES_S,
 ) -> tuple[Memory, Told]:
     """Tell every sink what changed; never raises for a sink that fails."""
     state, events = advance(memory.state, observations, outlets.rules, quiet=quiet, known=known)
@@ -81,7 +73,7 @@ def notify(
             told = [one for one in found if sink.wants((one["labels"].get("owner", ""),))]
             if told:
                 attempt = partial(post_alerts, sink.alertmanager, told)
-                reason = persist(attempt, pauses, deadline=deadline)
+                reason = persist(attempt, deadline)
         else:
             waiting = [kept for kept in again if kept.sink == sink.name]
             waiting += [
@@ -89,7 +81,7 @@ def notify(
                 for message in said
                 if sink.wants(message.owners)
             ]
-            kept, reason = _deliver(sink, waiting, now, pauses, deadline)
+            kept, reason = _deliver(sink, waiting, now, deadline)
             left += kept
         if reason is not None:
             failures.append((sink.name, reason))
@@ -102,18 +94,14 @@ def _worth(kept: Undelivered, now: dt.datetime) -> bool:
 
 
 def _deliver(
-    sink: SinkSettings,
-    waiting: Sequence[Undelivered],
-    now: dt.datetime,
-    pauses: Sequence[float],
-    deadline: float,
+    sink: SinkSettings, waiting: Sequence[Undelivered], now: dt.datetime, deadline: float
 ) -> tuple[Sequence[Undelivered], str | None]:
     """In order; after the first failure the rest waits too, so that news stays in order."""
     for number, one in enumerate(waiting):
         if time.monotonic() >= deadline:
             return waiting[number:], text("notify", "budget")
         attempt = partial(send, sink.url or "", one.message, now.isoformat())
-        reason = persist(attempt, pauses, deadline=deadline)
+        reason = persist(attempt, deadline)
         if reason is not None:
             return waiting[number:], reason
     return [], None
@@ -149,12 +137,10 @@ def post_alerts(url: str, told: Sequence[dict[str, Any]]) -> str | None:
     return deliver("POST", where, data, {"Content-Type": "application/json"}, limit_s=_LIMIT_S)
 
 
-def persist(
-    attempt: Callable[[], str | None], pauses: Sequence[float], *, deadline: float
-) -> str | None:
+def persist(attempt: Callable[[], str | None], deadline: float) -> str | None:
     """Try, and again after each pause while time is left (`deadline`: of time.monotonic)."""
     reason = attempt()
-    for pause in pauses:
+    for pause in PAUSES_S:
         if reason is None or time.monotonic() + pause >= deadline:
             break
         time.sleep(pause)

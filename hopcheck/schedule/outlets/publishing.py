@@ -6,11 +6,13 @@ Nothing here changes a verdict or raises for a party that fails: it is a line in
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.collect.web.deliver import deliver
@@ -22,7 +24,6 @@ from hopcheck.history.with_past import Fetch
 from hopcheck.model import Report
 from hopcheck.report.store import HISTORY, LATEST, slug
 from hopcheck.schedule.fleet_model import FleetResult, Shard
-from hopcheck.schedule.outlets import shards
 from hopcheck.schedule.outlets.destination import (
     Destination,
     DestinationError,
@@ -38,6 +39,8 @@ from hopcheck.schedule.outlets.wording import title
 from hopcheck.schedule.outlets.workspace import MEMORY, METRICS, Workspace
 
 REPORTS = "reports"
+MERGED = "shards/merged.json"
+_POLL_S = 2.0
 
 
 def outcome_of(result: FleetResult) -> Outcome:
@@ -63,11 +66,7 @@ def outcome_of(result: FleetResult) -> Outcome:
 
 
 def _pushed(
-    url: str,
-    method: str,
-    timeout: float | None,
-    headers: Sequence[tuple[str, str]],
-    data: bytes,
+    url: str, method: str, timeout: float | None, headers: Sequence[tuple[str, str]], data: bytes
 ) -> Callable[[], None]:
     """prometheus_client's handler, whose own knows no limit for the whole. Raises OSError."""
 
@@ -140,14 +139,15 @@ class Publishing:
                 region=config.defaults.get("aws_region"),
                 profile=config.defaults.get("aws_profile"),
             )
+        self.failures: list[tuple[str, str]] = []
         self.workspace: Workspace | None = None
         if not isinstance(self.place, Directory):
             self.workspace = Workspace(self.base, self.place)
+            self.failures = self.workspace.failures
         elif where and configured not in (None, where):
             raise UsageError(text("usage", "publish_reports", source=config.source, where=where))
         else:
             self.base = self.place.base
-        self.failures: list[tuple[str, str]] = []
         self._keep = (
             int(config.defaults.get("keep_runs", KEEP_RUNS)),
             int(config.defaults.get("keep_days", KEEP_DAYS)),
@@ -174,7 +174,6 @@ class Publishing:
         if self.workspace is not None and result.shard is None:
             for skipped in result.skipped:
                 self.workspace.fetch(slug(skipped.target), LATEST, ("report.json",))
-            self._note()
 
     def after(self, result: FleetResult) -> list[str]:
         """Tell and publish a run, or leave a shard's part for the merge; a line for each."""
@@ -182,7 +181,6 @@ class Publishing:
         outcome = outcome_of(result)
         if self.workspace is not None:
             self.workspace.push_runs(self.base / name / run for name, run in outcome.runs)
-            self._note()
         if result.shard is not None:
             self._leave(result.shard, outcome, result.reports)
             return self._lines()
@@ -197,9 +195,9 @@ class Publishing:
         Returns what to say of it, and the shards that published nothing in time. Raises
         DestinationError when it cannot be told what was merged before.
         """
-        parts, missing = shards.gather(self.place, count, wait_s)
+        parts, missing = gather(self.place, count, wait_s)
         now = dt.datetime.now(dt.UTC)
-        outcome = shards.together(parts, whole=not missing, now=now)
+        outcome = together(parts, whole=not missing, now=now)
         if self.workspace is not None:
             self.workspace.pull()
             self._fetch_heads(self.workspace, outcome.runs)
@@ -207,7 +205,9 @@ class Publishing:
         self._expose(outcome, parts=[part.metrics for part in parts.values()])
         update_index(self.base, now)
         self._push_state(outcome, now)
-        shards.remember(self.place, parts)
+        before = stored(self.place, MERGED, Merged) or Merged()
+        finished = {key: part.outcome.finished_at for key, part in parts.items()}
+        self.place.write(MERGED, msgspec.json.encode(Merged(before.finished | finished)))
         return self._lines(messages), missing
 
     def _lines(self, messages: Sequence[Message] = ()) -> list[str]:
@@ -224,7 +224,8 @@ class Publishing:
         metrics = self.base / METRICS
         exposed = metrics.read_text("utf-8") if metrics.is_file() else ""
         try:
-            shards.leave(self.place, shard.index, shard.count, shards.Part(outcome, exposed))
+            key = part_key(shard.index, shard.count)
+            self.place.write(key, msgspec.json.encode(Part(outcome, exposed)))
         except DestinationError as error:
             self.failures.append(("publish", str(error)))
 
@@ -268,12 +269,6 @@ class Publishing:
             slugs = [name for name, _ in outcome.runs]
             self.workspace.push_state(slugs, (METRICS, "fleet.json"))
             self.workspace.sweep(slugs, now, *self._keep)
-            self._note()
-
-    def _note(self) -> None:
-        if self.workspace is not None:
-            self.failures += [("publish", words) for words in self.workspace.notes]
-            self.workspace.notes.clear()
 
     def _fetch_heads(self, workspace: Workspace, runs: Sequence[tuple[str, str]]) -> None:
         """Each run's report.json, for the history and the index."""
@@ -296,3 +291,71 @@ class Publishing:
                     history.catch_up(name)
         except HistoryError as error:
             self.failures.append((HISTORY, str(error)))
+
+
+# --- what shards leave for the merge --------------------------------------------------------
+
+
+class Part(Struct, frozen=True):
+    """A shard's run as published (shards/I-of-N.json)."""
+
+    outcome: Outcome
+    metrics: str
+    format: str = "hopcheck-shard-1"
+
+
+class Merged(Struct, frozen=True):
+    """When the parts that were merged last had finished, by their key."""
+
+    finished: dict[str, str] = {}
+
+
+def part_key(index: int, count: int) -> str:
+    """Where a shard leaves its part."""
+    return f"shards/{index}-of-{count}.json"
+
+
+def gather(place: Destination, count: int, wait_s: float) -> tuple[dict[str, Part], list[str]]:
+    """The parts that are newer than the last merge, by key; and the keys of those that are not.
+
+    Waits up to `wait_s` for all of them. Raises DestinationError when the last merge cannot be
+    told; a part that cannot be read counts as not there.
+    """
+    before = stored(place, MERGED, Merged) or Merged()
+    keys = [part_key(index, count) for index in range(count)]
+    found: dict[str, Part] = {}
+    until = time.monotonic() + wait_s
+    while True:
+        for key in keys:
+            part = found.get(key) or _part(place, key)
+            if part is not None and part.outcome.finished_at > before.finished.get(key, ""):
+                found[key] = part
+        left = until - time.monotonic()
+        if len(found) == count or left <= 0:
+            return found, [key for key in keys if key not in found]
+        time.sleep(min(_POLL_S, left))
+
+
+def together(parts: dict[str, Part], *, whole: bool, now: dt.datetime) -> Outcome:
+    """The parts as one run; `whole` says that no shard is missing."""
+    outcomes = [part.outcome for part in parts.values()]
+    known = [o.known for o in outcomes]
+    return Outcome(
+        observations=tuple(seen for o in outcomes for seen in o.observations),
+        quiet=tuple(url for o in outcomes for url in o.quiet),
+        known=tuple(url for urls in known for url in urls or ())
+        if whole and all(urls is not None for urls in known)
+        else None,
+        runs=tuple(run for o in outcomes for run in o.runs),
+        verdicts=sum((Counter(o.verdicts) for o in outcomes), Counter()),
+        defects=sum(o.defects for o in outcomes),
+        seconds=max((o.seconds for o in outcomes), default=0.0),
+        finished_at=max((o.finished_at for o in outcomes), default=now.isoformat()),
+    )
+
+
+def _part(place: Destination, key: str) -> Part | None:
+    try:
+        return stored(place, key, Part)
+    except DestinationError:
+        return None

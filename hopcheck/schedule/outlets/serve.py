@@ -18,6 +18,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
 from hopcheck.catalogue.catalogue import text
+from hopcheck.config.options import UsageError
 from hopcheck.config.target import BadTargetError, parse_target
 from hopcheck.model import Report, Verdict
 from hopcheck.report.store import HISTORY, INDEX
@@ -66,15 +67,14 @@ class Site:
     def application(self) -> web.Application:
         """The application with its routes."""
         application = web.Application()
-        application.add_routes(
-            [
-                web.get("/healthz", self.healthz),
-                web.get("/metrics", self.metrics),
-                web.get("/probe", self.probe),
-                web.get("/", self.report),
-                web.get("/{key:.+}", self.report),
-            ]
-        )
+        for path, handler in (
+            ("/healthz", self.healthz),
+            ("/metrics", self.metrics),
+            ("/probe", self.probe),
+            ("/", self.report),
+            ("/{key:.+}", self.report),
+        ):
+            application.router.add_get(path, handler)
         return application
 
     async def healthz(self, _request: web.Request) -> web.Response:
@@ -83,9 +83,9 @@ class Site:
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """What the newest scheduled run has left; an empty answer before the first one."""
-        return await self._published_as(METRICS, {"Content-Type": CONTENT_TYPES[".prom"]}) or (
-            web.Response(headers={"Content-Type": CONTENT_TYPES[".prom"]})
-        )
+        headers = {"Content-Type": CONTENT_TYPES[".prom"]}
+        found = await self._published_as(METRICS, headers)
+        return found if found is not None else web.Response(headers=headers)
 
     async def probe(self, request: web.Request) -> web.Response:
         """Diagnose one host now and give its metrics."""
@@ -125,7 +125,9 @@ class Site:
         if _KEY.fullmatch(key) is None or kind is None or key in (HISTORY, MEMORY):
             return web.Response(status=404, text="no such report\n")
         found = await self._published_as(key, _HEADERS | {"Content-Type": kind})
-        return found or web.Response(status=404, text="no such report\n")
+        if found is None:
+            return web.Response(status=404, text="no such report\n")
+        return found
 
     async def _published_as(self, key: str, headers: dict[str, str]) -> web.Response | None:
         try:
@@ -181,8 +183,8 @@ def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
 
 
 def split_listen(listen: str) -> tuple[str | None, int]:
-    """``ADDRESS:PORT`` or ``:PORT`` (every address). Raises ValueError."""
+    """``ADDRESS:PORT`` or ``:PORT`` (every address). Raises UsageError."""
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        raise ValueError(text("usage", "listen", value=listen[:60]))
+        raise UsageError(text("usage", "listen", value=listen[:60]))
     return host.strip("[]") or None, int(port)

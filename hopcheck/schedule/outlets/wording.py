@@ -13,7 +13,6 @@ from hopcheck.model import Verdict
 from hopcheck.report.labels import label
 from hopcheck.schedule.outlets.incidents import Incident, Kind, Message, State
 
-ALERT = "HopcheckHostBroken"
 _HOSTS = 20
 _COMMANDS = 2
 
@@ -27,11 +26,7 @@ def title(message: Message) -> str:
     if len(events) == 1 or cause is None:
         one = events[0].observation
         return text(
-            "notify",
-            message.kind.value,
-            verdict=verdict,
-            host=one.name,
-            headline=one.headline,
+            "notify", message.kind.value, verdict=verdict, host=one.name, headline=one.headline
         )
     return text(
         "notify",
@@ -124,7 +119,7 @@ def _by_labels(state: State) -> dict[tuple[tuple[str, str], ...], Incident]:
 def _labels(incident: Incident) -> tuple[tuple[str, str], ...]:
     last = incident.last
     labels = {
-        "alertname": ALERT,
+        "alertname": "HopcheckHostBroken",
         "host": last.name,
         "url": last.url,
         "severity": "critical" if last.verdict is Verdict.BROKEN else "warning",

@@ -52,9 +52,7 @@ def run(
 ) -> tuple[Memory, Told]:
     """One run; the memory goes through its file, as between two processes."""
     memory = msgspec.json.decode(msgspec.json.encode(memory), type=Memory)
-    return notify(
-        memory, observations, outlets, now=T0 + dt.timedelta(minutes=minutes), pauses=(0.0, 0.0)
-    )
+    return notify(memory, observations, outlets, now=T0 + dt.timedelta(minutes=minutes))
 
 
 def test_new_and_recovered_arrive_with_what_is_to_be_done(sink: tuple[Receiver, str]) -> None:
