@@ -16,7 +16,7 @@ from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, replay_options
 from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report
-from hopcheck.schedule.fleet_model import DEFECT, EXIT, worst
+from hopcheck.model.report import DEFECT, EXIT, worst
 
 if TYPE_CHECKING:
     from hopcheck.app.watch import Reports

@@ -16,7 +16,8 @@ from msgspec import Struct
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, load_config
 from hopcheck.config.options import build_options, given
-from hopcheck.schedule.fleet_model import EXIT, FleetResult, Shard, parse_shard
+from hopcheck.model.report import EXIT
+from hopcheck.schedule.fleet_model import FleetResult, Shard, parse_shard
 from hopcheck.schedule.plan import concurrency, planned, write_mode
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct, field
@@ -17,18 +16,11 @@ from msgspec import Struct, field
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report, Target, Verdict
+from hopcheck.model.report import DEFECT, EXIT, worst
 from hopcheck.report.store import slug
 from hopcheck.schedule.windows import Window
 
-EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
-DEFECT = 70
-_WORST_FIRST = (DEFECT, 1, 4, 3, 0)
 _MOST_SHARDS = 1000
-
-
-def worst(codes: Iterable[int]) -> int:
-    """The exit code for all of `codes`, by the contract's order; 0 for none."""
-    return min(codes, key=_WORST_FIRST.index, default=0)
 
 
 class Shard(Struct, frozen=True):
