@@ -17,7 +17,7 @@ from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, replay_options
 from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report
-from hopcheck.schedule.fleet_model import DEFECT, EXIT, WORST_FIRST
+from hopcheck.model.report import DEFECT, EXIT, worst
 
 if TYPE_CHECKING:
     from hopcheck.engine.host import HostSession, Session
@@ -102,12 +102,7 @@ def _exit_code(session: Session, code: int) -> int:
     defects = [words for host in session.hosts.values() for words in host.defects.values()]
     if defects or len(reports) < len(session.hosts) or code == pytest.ExitCode.INTERNAL_ERROR:
         return defect("\n".join(defects) or f"pytest ended with {code!r}")
-    return _worst(reports)
-
-
-def _worst(reports: Sequence[Report]) -> int:
-    codes = {EXIT[report.verdict] for report in reports}
-    return next(code for code in WORST_FIRST if code in codes)
+    return worst(EXIT[report.verdict] for report in reports)
 
 
 def _show_session(session: Session, look: Look) -> None:
@@ -248,7 +243,7 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
             except OSError as error:
                 _note("not_written", error=error)
     _show(reports, where, look)
-    return _worst(reports)
+    return worst(EXIT[report.verdict] for report in reports)
 
 
 def defect(words: str) -> int:

@@ -9,7 +9,7 @@ import asyncio
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -21,9 +21,6 @@ from hopcheck.model import Gap, Judgement, OwnStep, Report, Snapshot, Step, Step
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.rule import Rule
 from hopcheck.verdict.assess import assess, with_own
-
-if TYPE_CHECKING:
-    from hopcheck.history.with_past import Fetch
 
 
 class Gathered(Protocol):
@@ -69,7 +66,6 @@ class HostSession:
         self.report: Report | None = None
         self.written: Path | None = None
         self.write_error: str | None = None
-        self.fetch: Fetch | None = None  # for runs that are published elsewhere
         self.notes: list[str] = []  # what else is to be said on standard error, a line each
         self._scene: Scene | None = None
 

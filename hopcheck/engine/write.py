@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hopcheck.engine.host import HostSession
 from hopcheck.history.database import History, HistoryError
@@ -15,13 +15,19 @@ from hopcheck.model import Report, Step
 from hopcheck.report.evidence import evidence_of, files_of, strictly
 from hopcheck.report.store import run_name, slug, write_run
 
+if TYPE_CHECKING:
+    from hopcheck.history.with_past import Fetch
 
-def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path:
+
+def write(
+    host: HostSession, *, index: bool = True, record: bool = True, fetch: Fetch | None = None
+) -> Path:
     """Write the run's files and return their directory. Raises OSError.
 
     The report is completed from the history first, and added to it; what goes wrong with the
     history is a note, the report stands without it. `index` and `record` False: reports/index.html
-    and the history are left to whoever writes many hosts.
+    and the history are left to whoever writes many hosts. `fetch` brings evidence of earlier runs
+    that is kept elsewhere.
     """
     report = host.report
     if report is None:
@@ -40,7 +46,7 @@ def write(host: HostSession, *, index: bool = True, record: bool = True) -> Path
                     name,
                     strict=strict,
                     notes=host.notes,
-                    fetch=host.fetch,
+                    fetch=fetch,
                 )
         except HistoryError as error:
             host.notes.append(str(error))

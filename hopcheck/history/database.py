@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.history.runs import Head, Kept, head_of, head_of_report, run_directories
+from hopcheck.history.runs import Reported, Row, read_report, run_directories
 from hopcheck.model import Report, Verdict
 from hopcheck.report.store import HISTORY, Day, locked
 
@@ -28,6 +28,7 @@ T = TypeVar("T")
 _VERSION = 1
 _APPLICATION = 0x686F7063  # "hopc"
 _WAIT_S = 5.0
+_DAY_S = 86_400
 _IMPORTED = 200  # newest run directories of a host that are read again where rows are missing
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SCHEMA = """
@@ -59,25 +60,13 @@ CREATE TABLE steps (
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_time ON runs (slug, at);
 """
-_COLUMNS = ("slug", "directory", *Kept.__struct_fields__)
+_COLUMNS = Row.__struct_fields__
 # The worst of a day first.
 _WORST = (Verdict.BROKEN, Verdict.DEGRADED, Verdict.UNKNOWN, Verdict.HEALTHY)
 
 
 class HistoryError(Exception):
     """The history cannot be read or written; the message is one clear line."""
-
-
-class Row(Kept, frozen=True):
-    """One run; `directory` is its name below the slug's (it may be gone)."""
-
-    slug: str
-    directory: str
-
-    @property
-    def path(self) -> str:
-        """Its directory, relative to the reports directory."""
-        return f"{self.slug}/{self.directory}"
 
 
 class History:
@@ -87,16 +76,11 @@ class History:
     after a damaged file was set aside.
     """
 
-    def __init__(self, base: Path, wait_s: float = _WAIT_S) -> None:
+    def __init__(self, base: Path) -> None:
         self._base = base
-        self._wait_s = wait_s
+        self._file = base / HISTORY
         self._connection: sqlite3.Connection | None = None
         self.said: str | None = None
-
-    @property
-    def file(self) -> Path:
-        """The database."""
-        return self._base / HISTORY
 
     def __enter__(self) -> History:
         return self
@@ -115,8 +99,7 @@ class History:
 
     def newest(self, slug: str, until: str | None = None) -> Row | None:
         """The newest complete run (that began not later than `until`)."""
-        found = self.runs(slug, 1, until=until, complete=True)
-        return found[0] if found else None
+        return next(iter(self.runs(slug, 1, until=until, complete=True)), None)
 
     def healthy(self, slug: str, until: str | None = None, limit: int = 1) -> tuple[Row, ...]:
         """The newest complete and healthy runs."""
@@ -158,25 +141,32 @@ class History:
 
         The last is that of `until` (RFC 3339).
         """
-        dates, begin, end = _span(until, n)
+        last = dt.datetime.fromtimestamp(posix(until), dt.UTC).date()
+        dates = [(last - dt.timedelta(days=back)).isoformat() for back in range(n - 1, -1, -1)]
+        begin = posix(dates[0])
 
-        def read(connection: sqlite3.Connection) -> dict[str, list[tuple[str, str, int]]]:
-            found: dict[str, list[tuple[str, str, int]]] = {}
-            for slug, *day in connection.execute(
+        def read(connection: sqlite3.Connection) -> dict[str, dict[str, dict[str, int]]]:
+            found: dict[str, dict[str, dict[str, int]]] = {}
+            for slug, date, verdict, count in connection.execute(
                 "SELECT slug, date(at, 'unixepoch'), verdict, count(*) FROM runs "
                 "WHERE complete AND at >= ? AND at < ? GROUP BY 1, 2, 3",
-                (begin, end),
+                (begin, begin + n * _DAY_S),
             ):
-                found.setdefault(slug, []).append((day[0], day[1], day[2]))
+                found.setdefault(slug, {}).setdefault(date, {})[verdict] = count
             return found
 
-        return {slug: _counted(dates, rows) for slug, rows in self._guarded(read).items()}
+        return {
+            slug: tuple(_day(date, days.get(date, {})) for date in dates)
+            for slug, days in self._guarded(read).items()
+        }
 
     # --- writing ---------------------------------------------------------------------------
 
     def record(self, slug: str, report: Report, directory: str) -> None:
         """Add a run that was written to `directory` (its name); once, however often it is told."""
-        self._add(slug, [(directory, head_of_report(report))])
+        from hopcheck.report.json import to_dict
+
+        self._add(slug, {directory: msgspec.convert(to_dict(report), type=Reported)})
 
     def catch_up(self, slug: str) -> int:
         """Add the run directories of `slug` that have no row; how many there were."""
@@ -190,10 +180,10 @@ class History:
         have = self._guarded(known)
         home = self._base / slug
         names = [name for name in run_directories(home) if name not in have][-_IMPORTED:]
-        heads = [(name, head) for name in names if (head := head_of(home / name)) is not None]
-        if heads:
-            self._add(slug, heads)
-        return len(heads)
+        found = {name: run for name in names if (run := read_report(home / name)) is not None}
+        if found:
+            self._add(slug, found)
+        return len(found)
 
     def forget(self, slug: str, before: float, most: int, keep: frozenset[str]) -> None:
         """Delete the rows of runs that began before `before`, and all but the newest `most`.
@@ -217,11 +207,11 @@ class History:
 
         self._guarded(write)
 
-    def _add(self, slug: str, heads: list[tuple[str, Head]]) -> None:
+    def _add(self, slug: str, runs: dict[str, Reported]) -> None:
         def write(connection: sqlite3.Connection) -> None:
             with _transaction(connection):
-                for directory, head in heads:
-                    _insert(connection, slug, directory, head)
+                for directory, run in runs.items():
+                    _insert(connection, run.row(slug, directory), run)
 
         self._guarded(write)
 
@@ -263,7 +253,7 @@ class History:
         self._base.mkdir(parents=True, exist_ok=True)
         # check_same_thread: reports may be written in a worker thread, one after the other.
         connection = sqlite3.connect(
-            self.file, timeout=self._wait_s, isolation_level=None, check_same_thread=False
+            self._file, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
         )
         try:
             connection.execute("PRAGMA foreign_keys = ON")
@@ -292,21 +282,21 @@ class History:
             raise HistoryError(self._said("newer", version=version))
 
     def _said(self, key: str, **params: object) -> str:
-        return text("note", key, file=self.file, **params)
+        return text("note", key, file=self._file, **params)
 
     def _set_aside(self) -> None:
         """Rename the damaged file, and its journal, which belongs to it; a new one is made next."""
         self.close()
         with locked(self._base):
             # Another process may have done it while this one waited.
-            if not _still_damaged(self.file):
+            if not _still_damaged(self._file):
                 return
             stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
             aside = self._base / f"{HISTORY}.damaged-{stamp}-{secrets.token_hex(2)}"
             for suffix in ("-journal", "-wal", "-shm"):
                 with contextlib.suppress(FileNotFoundError):
-                    Path(f"{self.file}{suffix}").rename(f"{aside}{suffix}")
-            self.file.rename(aside)
+                    Path(f"{self._file}{suffix}").rename(f"{aside}{suffix}")
+            self._file.rename(aside)
             self.said = self._said("damaged", aside=aside.name)
 
 
@@ -317,22 +307,6 @@ def posix(moment: str) -> float:
     except ValueError:
         return 0.0
     return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
-
-
-def _span(until: str, n: int) -> tuple[list[str], float, float]:
-    """The last `n` UTC dates, oldest first, and the POSIX times where they begin and end."""
-    last = dt.datetime.fromtimestamp(posix(until), dt.UTC).date()
-    dates = [last - dt.timedelta(days=back) for back in range(n - 1, -1, -1)]
-    begin = dt.datetime.combine(dates[0], dt.time(), dt.UTC).timestamp()
-    end = dt.datetime.combine(last, dt.time(), dt.UTC).timestamp() + 86_400
-    return [date.isoformat() for date in dates], begin, end
-
-
-def _counted(dates: list[str], rows: list[tuple[str, str, int]]) -> tuple[Day, ...]:
-    counted: dict[str, dict[str, int]] = {}
-    for date, verdict, count in rows:
-        counted.setdefault(date, {})[verdict] = count
-    return tuple(_day(date, counted.get(date, {})) for date in dates)
 
 
 def _day(date: str, verdicts: dict[str, int]) -> Day:
@@ -346,13 +320,10 @@ def _row(values: tuple[Any, ...]) -> Row:
     return msgspec.convert(named, Row, strict=False)  # SQLite's 0 and 1 are booleans
 
 
-def _insert(connection: sqlite3.Connection, slug: str, directory: str, head: Head) -> None:
-    named = {
-        **{name: getattr(head, name) for name in Kept.__struct_fields__},
-        "slug": slug,
-        "directory": directory,
-        "at": posix(head.started_at),
-        "root_causes": json.dumps(head.root_causes),
+def _insert(connection: sqlite3.Connection, row: Row, run: Reported) -> None:
+    named = msgspec.structs.asdict(row) | {
+        "at": posix(row.started_at),
+        "root_causes": json.dumps(row.root_causes),
     }
     marks = ", ".join(f":{name}" for name in named)
     done = connection.execute(
@@ -360,8 +331,11 @@ def _insert(connection: sqlite3.Connection, slug: str, directory: str, head: Hea
         named,
     )
     if done.rowcount:
-        steps = [(done.lastrowid, step, *result) for step, result in head.steps.items()]
-        connection.executemany("INSERT INTO steps VALUES (?,?,?,?)", steps)
+        # The last of a step that a damaged report.json names twice.
+        steps = {
+            one.step: (done.lastrowid, one.step, one.status, one.duration_s) for one in run.steps
+        }
+        connection.executemany("INSERT INTO steps VALUES (?,?,?,?)", steps.values())
 
 
 @contextlib.contextmanager
@@ -390,10 +364,8 @@ def _is_damage(error: sqlite3.Error) -> bool:
 
 
 def _still_damaged(file: Path) -> bool:
-    connection = sqlite3.connect(file, timeout=1.0, isolation_level=None)
-    try:
-        return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
-    except sqlite3.DatabaseError as error:
-        return _is_damage(error)
-    finally:
-        connection.close()
+    with contextlib.closing(sqlite3.connect(file, timeout=1.0)) as connection:
+        try:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+        except sqlite3.DatabaseError as error:
+            return _is_damage(error)

@@ -57,10 +57,7 @@ def _row(home: Path, run: Path, days: tuple[Day, ...]) -> IndexRow:
 
 
 def update_index(base: Path, now: dt.datetime) -> Path:
-    """Write index.html from what is in `base`, atomically, and return its path.
-
-    Raises OSError if it cannot be written.
-    """
+    """Write index.html from what is in `base`, atomically; its path. Raises OSError."""
     from hopcheck.report.html import render_index
 
     with locked(base):

@@ -22,12 +22,7 @@ _LEFT_BEHIND_S = 3_600  # hidden directories of killed runs
 
 
 def prune(
-    history: History,
-    base: Path,
-    slug: str,
-    now: dt.datetime,
-    keep_runs: int,
-    keep_days: int,
+    history: History, base: Path, slug: str, now: dt.datetime, keep_runs: int, keep_days: int
 ) -> int:
     """Remove the runs of `slug` beyond `keep_runs` or older than `keep_days`; how many went.
 

@@ -8,14 +8,16 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from hopcheck.model import ObjectRef, Report, Step, Verdict
+from hopcheck.model import Coverage, ObjectRef, Step, Verdict
 
 RUN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 
 
-class Kept(Struct, frozen=True):
-    """What the history keeps of a run: columns of its table."""
+class Row(Struct, frozen=True):
+    """One run: the columns of the history's table."""
 
+    slug: str
+    directory: str  # its name below the slug's; it may be gone
     host: str
     url: str
     started_at: str  # RFC 3339
@@ -29,11 +31,10 @@ class Kept(Struct, frozen=True):
     strict: bool  # its evidence has placeholders (--redact strict)
     since: str | None  # first run of the unbroken series it belongs to; None: healthy
 
-
-class Head(Kept, frozen=True):
-    """What the history keeps of a report."""
-
-    steps: dict[str, tuple[str, float]]  # status and seconds by id
+    @property
+    def path(self) -> str:
+        """Its directory, relative to the reports directory."""
+        return f"{self.slug}/{self.directory}"
 
 
 class _Cause(Struct):
@@ -47,12 +48,8 @@ class _Step(Struct):
     duration_s: float = 0.0
 
 
-class _Coverage(Struct):
-    seen: int
-
-
-class _File(Struct):
-    """report.json, as far as it is read."""
+class Reported(Struct):
+    """report.json, as far as the history keeps it."""
 
     host: str
     url: str
@@ -62,13 +59,33 @@ class _File(Struct):
     verdict: Verdict
     fingerprint: str
     headline: str
-    coverage: _Coverage
+    coverage: Coverage
     root_causes: list[_Cause]
     steps: list[_Step]
     since: str | None = None
     selected: list[str] = field(default_factory=lambda: [step.value for step in Step])
     redaction: str = "default"
     replayed: bool = False
+
+    def row(self, slug: str, directory: str) -> Row:
+        """The run's row."""
+        unwell = self.verdict is not Verdict.HEALTHY
+        return Row(
+            slug=slug,
+            directory=directory,
+            host=self.host,
+            url=self.url,
+            started_at=self.started_at,
+            duration_s=self.duration_s,
+            verdict=self.verdict,
+            fingerprint=self.fingerprint,
+            headline=self.headline,
+            root_causes=tuple(f"{one.code} {one.object}" for one in self.root_causes),
+            seen=self.coverage.seen,
+            complete=self.complete and not self.replayed and set(self.selected) >= set(Step),
+            strict=self.redaction == "strict",
+            since=(self.since or self.started_at) if unwell else None,
+        )
 
 
 def run_directories(home: Path) -> list[str]:
@@ -79,36 +96,9 @@ def run_directories(home: Path) -> list[str]:
         return []
 
 
-def head_of(run: Path) -> Head | None:
-    """The head of a written run; None where its report.json cannot be read."""
+def read_report(run: Path) -> Reported | None:
+    """What a written run reported; None where its report.json cannot be read."""
     try:
-        file = msgspec.json.decode((run / "report.json").read_bytes(), type=_File)
+        return msgspec.json.decode((run / "report.json").read_bytes(), type=Reported)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return _head(file)
-
-
-def head_of_report(report: Report) -> Head:
-    """The head of a report, the same that its report.json would give."""
-    from hopcheck.report.json import to_dict
-
-    return _head(msgspec.convert(to_dict(report), type=_File))
-
-
-def _head(file: _File) -> Head:
-    unwell = file.verdict is not Verdict.HEALTHY
-    return Head(
-        host=file.host,
-        url=file.url,
-        started_at=file.started_at,
-        duration_s=file.duration_s,
-        verdict=file.verdict,
-        fingerprint=file.fingerprint,
-        headline=file.headline,
-        root_causes=tuple(f"{one.code} {one.object}" for one in file.root_causes),
-        seen=file.coverage.seen,
-        complete=file.complete and not file.replayed and set(file.selected) >= set(Step),
-        strict=file.redaction == "strict",
-        since=(file.since or file.started_at) if unwell else None,
-        steps={one.step: (one.status, one.duration_s) for one in file.steps},
-    )

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.history.changes import changes
-from hopcheck.history.database import History, Row
+from hopcheck.history.database import History
+from hopcheck.history.runs import Row
 from hopcheck.model import Report, Snapshot, Verdict
 from hopcheck.report.evidence import BadEvidenceError, load
 
@@ -43,16 +44,11 @@ def with_past(
     now = report.started_at
     before = history.newest(slug, until=now)
     healthy = history.healthy(slug, until=now, limit=_TRIED)
-    same = (
-        before is not None
-        and before.verdict is report.verdict
-        and before.fingerprint == report.fingerprint
-    )
-    report = replace(
-        report,
-        since=before.since or before.started_at if same and before is not None else now,
-        last_healthy=healthy[0].started_at if healthy else None,
-    )
+    since = now
+    if before and (before.verdict, before.fingerprint) == (report.verdict, report.fingerprint):
+        since = before.since or before.started_at
+    last_healthy = healthy[0].started_at if healthy else None
+    report = replace(report, since=since, last_healthy=last_healthy)
     if strict or report.verdict not in (Verdict.BROKEN, Verdict.DEGRADED):
         return report
     for row in healthy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -35,6 +36,17 @@ class Verdict(StrEnum):
     DEGRADED = "degraded"
     BROKEN = "broken"
     UNKNOWN = "unknown"
+
+
+# The contract's exit codes; DEFECT where the suite itself failed.
+EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
+DEFECT = 70
+_WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code for all of `codes`, by the contract's order; 0 for none."""
+    return min(codes, key=_WORST_FIRST.index, default=0)
 
 
 class Step(StrEnum):

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import signal
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, load_config
 from hopcheck.config.options import build_options, given
-from hopcheck.engine.host import HostSession
-from hopcheck.schedule.fleet_model import FleetResult
-from hopcheck.schedule.fleet_shards import Shard, parse_shard
-from hopcheck.schedule.plan import concurrency, plan, write_mode
+from hopcheck.model.report import EXIT
+from hopcheck.schedule.fleet_model import FleetResult, Shard, parse_shard
+from hopcheck.schedule.plan import concurrency, planned, write_mode
 
 if TYPE_CHECKING:
     from hopcheck.history.with_past import Fetch
@@ -26,36 +26,31 @@ if TYPE_CHECKING:
     from hopcheck.schedule.outlets.publishing import Publishing
 
 INTERRUPTED = 130
-VERDICTS = frozenset({0, 1, 3, 4})
 _COLOURS = {"broken": "red", "defect": "red", "degraded": "yellow", "unknown": "magenta"}
 
 
-class Settings:
+class Asked(Struct, frozen=True):
     """What the command was told: the configuration, options that beat it, and the shard."""
 
-    def __init__(self, config: Config, options: Mapping[str, Any], shard: Shard | None) -> None:
-        self.config = config
-        self.options = given(options)
-        self.shard = shard
-        self.concurrency = concurrency(config)
-        self.mode = write_mode(config)
-        self.reports = Path(
-            str(self.options.get("reports") or config.defaults.get("reports", "reports"))
-        )
+    config: Config
+    options: dict[str, Any]
+    shard: Shard | None
+    concurrency: int
+    mode: str
 
 
-def settings(options: dict[str, Any]) -> Settings:
+def asked_of(options: dict[str, Any]) -> Asked:
     """Read the file and the options of the command. Raises UsageError."""
     config = load_config(options.pop("config"), Path.cwd())
     shard = options.pop("shard")
     overriding = {key: options.pop(key) for key in ("concurrency", "write")}
-    fleet = {**config.fleet, **{k: v for k, v in overriding.items() if v is not None}}
-    config = msgspec.structs.replace(config, fleet=fleet)
-    return Settings(config, options, parse_shard(shard) if shard else None)
+    config = msgspec.structs.replace(config, fleet=config.fleet | given(overriding))
+    number = parse_shard(shard) if shard else None
+    return Asked(config, given(options), number, concurrency(config), write_mode(config))
 
 
 async def diagnose(
-    asked: Settings,
+    asked: Asked,
     runs: list[FleetRun],
     fetch: Fetch | None = None,
     own_checks: OwnChecks | None = None,
@@ -67,37 +62,23 @@ async def diagnose(
     brings evidence of earlier runs that is kept elsewhere, `own_checks` runs a host's own checks.
     """
     from hopcheck.collect.shared import Shared
+    from hopcheck.engine.write import write
     from hopcheck.schedule.fleet_run import FleetRun
 
-    options = build_options({**asked.config.defaults, **asked.options})
-    shared = Shared(options)
+    many = partial(write, index=False, record=False, fetch=fetch)
+    shared = Shared(build_options({**asked.config.defaults, **asked.options}))
     try:
-        lists = {}
-        if asked.config.fleet.get("hosts") == "discover":
-            lists = await shared.routes(options)
-        hosts = plan(asked.config, asked.options, lambda _options: lists, asked.shard)
         run = FleetRun(
-            hosts,
+            await planned(asked.config, asked.options, shared, asked.shard),
             shared,
             concurrency=asked.concurrency,
             own_checks=own_checks,
-            write=None if asked.mode == "nothing" else lambda host: written(host, fetch),
+            write=None if asked.mode == "nothing" else many,
         )
         runs.append(run)
         await run.run()
     finally:
         await shared.close()
-
-
-def written(host: HostSession, fetch: Fetch | None = None) -> tuple[str | None, str | None]:
-    """Write a host's files: (directory, error)."""
-    from hopcheck.engine.write import write
-
-    host.fetch = fetch
-    try:
-        return str(write(host, index=False, record=False)), None
-    except OSError as error:
-        return None, str(error)
 
 
 def run(
@@ -108,15 +89,11 @@ def run(
     exit_zero: bool = False,
     own_checks: OwnChecks | None = None,
 ) -> int:
-    """The command; the exit code by the contract (`exit_zero`: 0 for every verdict).
-
-    Raises UsageError.
-    """
+    """The exit code by the contract (`exit_zero`: 0 for every verdict). Raises UsageError."""
     from hopcheck.schedule.outlets.publishing import Publishing
 
-    asked = settings(options)
+    asked = asked_of(options)
     publishing = Publishing(asked.config, asked.options.get("reports"))
-    asked.reports = publishing.base
     asked.options["reports"] = str(publishing.base)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     runs: list[FleetRun] = []
@@ -130,31 +107,31 @@ def run(
         result = runs[0].result(complete=False)
     tell(result, as_json=as_json, quiet=quiet)
     if asked.mode != "nothing":
-        keep(asked, result, publishing)
+        keep(result, publishing)
     for each in result.hosts:
         if each.write_error:
             words = text("note", "not_written", error=each.write_error)
             click.echo(f"hopcheck: {each.target.host}: {words}", err=True)
     if not result.complete:
         return INTERRUPTED
-    return 0 if exit_zero and result.exit_code in VERDICTS else result.exit_code
+    return 0 if exit_zero and result.exit_code in EXIT.values() else result.exit_code
 
 
-def keep(asked: Settings, result: FleetResult, publishing: Publishing) -> None:
+def keep(result: FleetResult, publishing: Publishing) -> None:
     """Write the summary and the index, tell and publish; none of it changes a verdict."""
     from hopcheck.history.index import update_index
     from hopcheck.schedule.summary import write_summary
 
     publishing.bring_heads(result)
-    for line in remember(asked.reports, result):
+    for line in remember(publishing.base, result):
         click.echo(f"hopcheck: {line}", err=True)
     try:
-        write_summary(asked.reports, result)
+        write_summary(publishing.base, result)
         if result.shard is None:  # the merge makes the index of all of them
-            update_index(asked.reports, dt.datetime.now(dt.UTC))
+            update_index(publishing.base, dt.datetime.now(dt.UTC))
     except OSError as error:
         click.echo(f"hopcheck: {text('note', 'no_summary', error=error)}", err=True)
-    for line in publishing.after(result).lines():
+    for line in publishing.after(result):
         click.echo(f"hopcheck: {line}", err=True)
 
 

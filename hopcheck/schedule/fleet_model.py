@@ -1,19 +1,56 @@
-"""What a fleet run is asked and what it gives: hosts, their results, and the run as a whole."""
+"""What a fleet run is asked and what it gives: hosts, their results, and the run as a whole.
+
+A run may take one shard of the hosts: rendezvous hashing, the same on every machine. Each host goes
+to the shard whose hash with it is the highest. N shards partition the hosts, and adding a shard
+moves only the hosts that it takes (about 1/N of them).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Literal
 
 from msgspec import Struct, field
 
-from hopcheck.config.options import HostRun
+from hopcheck.catalogue.catalogue import text
+from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report, Target, Verdict
-from hopcheck.schedule.fleet_shards import Shard
+from hopcheck.model.report import DEFECT, EXIT, worst
+from hopcheck.report.store import slug
 from hopcheck.schedule.windows import Window
 
-EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
-DEFECT = 70
-WORST_FIRST = (DEFECT, 1, 4, 3, 0)
+_MOST_SHARDS = 1000
+
+
+class Shard(Struct, frozen=True):
+    """Shard `index` (from 0) of `count`."""
+
+    index: int
+    count: int
+
+    def takes(self, host: str) -> bool:
+        """Whether `host` is this shard's."""
+        return shard_of(host, self.count) == self.index
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def parse_shard(given: str) -> Shard:
+    """Read ``I/N`` with I from 0 to N-1, as an Indexed Job counts. Raises UsageError."""
+    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", given)
+    if match is None or not int(match[1]) < int(match[2]) <= _MOST_SHARDS:
+        raise UsageError(text("usage", "shard", value=given[:40], most=_MOST_SHARDS))
+    return Shard(int(match[1]), int(match[2]))
+
+
+def shard_of(host: str, count: int) -> int:
+    """The shard of `host` among `count`."""
+    return max(
+        range(count),
+        key=lambda index: (hashlib.sha256(f"{index} {host}".encode()).digest(), index),
+    )
 
 
 class FleetHost(Struct, frozen=True):
@@ -24,9 +61,20 @@ class FleetHost(Struct, frozen=True):
     source: Literal["configured", "discovered"] = "configured"
 
     @property
+    def name(self) -> str:
+        """Its name for people."""
+        return self.run.target.display_host or self.run.target.host
+
+    @property
     def owner(self) -> str | None:
         """Who is to be told."""
         return self.run.options.owner
+
+    @property
+    def link(self) -> str | None:
+        """The stable link to the host's newest report, where a base URL is configured."""
+        base = self.run.base_url
+        return f"{base.rstrip('/')}/{slug(self.run.target)}/latest/report.html" if base else None
 
 
 class LeftOut(Struct, frozen=True):
@@ -93,9 +141,9 @@ class FleetResult(Struct, frozen=True):
     seconds: float = 0.0
 
     @property
-    def diagnosed(self) -> tuple[HostResult, ...]:
-        """The hosts with a report."""
-        return tuple(result for result in self.hosts if result.report is not None)
+    def reports(self) -> tuple[Report, ...]:
+        """The reports, of all hosts that have one."""
+        return tuple(result.report for result in self.hosts if result.report is not None)
 
     @property
     def skipped(self) -> tuple[HostResult, ...]:
@@ -110,7 +158,5 @@ class FleetResult(Struct, frozen=True):
     @property
     def exit_code(self) -> int:
         """The worst host's, in the contract's order; at least 3 where hosts could not be told."""
-        codes = {result.exit_code for result in self.hosts}
-        if self.problems:
-            codes.add(EXIT[Verdict.UNKNOWN])
-        return next((code for code in WORST_FIRST if code in codes), 0)
+        unread = {EXIT[Verdict.UNKNOWN]} if self.problems else set()
+        return worst({result.exit_code for result in self.hosts} | unread)

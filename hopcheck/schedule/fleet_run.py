@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from hopcheck.collect.gather import Collection
 from hopcheck.collect.shared import Shared
@@ -23,8 +24,8 @@ from hopcheck.schedule.guard import limited
 from hopcheck.schedule.windows import window_at
 from hopcheck.steps import PARTIES
 
-# Writes a host's files; returns where, or why not: (directory, error).
-Write = Callable[[HostSession], tuple[str | None, str | None]]
+# Writes a host's files and returns their directory. Raises OSError.
+Write = Callable[[HostSession], Path]
 
 # Runs a host's own checks and adds them to its report.
 OwnChecks = Callable[[HostSession], None]
@@ -39,8 +40,8 @@ _NET = 15.0  # seconds beyond all limits of a host's own
 class FleetRun:
     """One run over `plan.hosts`.
 
-    `concurrency` bounds the hosts that are asked at the same time, `write` is
-    called in a thread. `done` holds the results so far, also when the run is interrupted.
+    `concurrency` bounds the hosts that are asked at the same time, `write` is called in a thread.
+    `done` holds the results so far, also when the run is interrupted.
     """
 
     def __init__(
@@ -115,7 +116,10 @@ class FleetRun:
             if self._own_checks is not None and host.run.options.checks:
                 await loop.run_in_executor(self._writers, self._own_checks, session)
             if self._write is not None:
-                where, problem = await loop.run_in_executor(self._writers, self._write, session)
+                try:
+                    where = str(await loop.run_in_executor(self._writers, self._write, session))
+                except OSError as error:
+                    problem = str(error)
         except Exception:  # noqa: BLE001  # a defect of this host's result, the others go on
             defects[""] = traceback.format_exc()
         report = session.report

@@ -10,26 +10,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec import Struct
-
 from hopcheck.catalogue.catalogue import entries, text
 from hopcheck.model import Severity
 from hopcheck.report.explain import filled
 from hopcheck.report.text import one_line
+from hopcheck.schedule.fleet_model import FleetHost
 
 DOCS = "findings/{code}.md"
 _ACTION = 300
 
 
-class RunbookHost(Struct, frozen=True):
-    """A line of the page's table of hosts; `link` is that of the newest report."""
-
-    name: str
-    owner: str | None = None
-    link: str | None = None
-
-
-def runbook(hosts: Sequence[RunbookHost] = (), docs: str | None = DOCS) -> str:
+def runbook(hosts: Sequence[FleetHost] = (), docs: str | None = DOCS) -> str:
     """The page as Markdown; `docs` is where a code's page is found (None: no links to them)."""
     parts = [text("runbook", "title"), text("runbook", "about"), text("runbook", "first")]
     if hosts:

@@ -1,27 +1,80 @@
-"""The fleet's own report: one JSON document, and one line a host on the terminal."""
+"""The fleet's own report: one JSON document, and one line a host on the terminal.
+
+Hosts with one common root cause are a storm: one message for Traefik down, not a hundred.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hopcheck import __version__
 from hopcheck.catalogue.catalogue import text
-from hopcheck.model import Verdict
+from hopcheck.model import Report, Verdict
 from hopcheck.report.json import public_url
 from hopcheck.report.labels import label
 from hopcheck.report.store import replace_file
 from hopcheck.report.text import encodable, for_terminal, map_text, one_line
 from hopcheck.schedule.fleet_model import FleetResult, HostResult
-from hopcheck.schedule.storms import storms
+from hopcheck.verdict.cause import stable_owner
 
 FORMAT = "hopcheck-fleet-1"
 _ORDER = ("defect", "broken", "degraded", "unknown", "healthy", "maintenance")
 _WIDTH = 200
+# In the place of an object's name that is the host's own (its record, its certificate).
+EACH_ITS_OWN = "*"
+
+
+class Storm(Struct, frozen=True):
+    """Hosts whose root causes are the same: equal codes on equal stable owners.
+
+    `causes` are ("CODE", owner) in the report's order, the host's own name in an owner replaced
+    by ``*``. `shared` says that none was: it is one and the same object that is wrong. `hosts` are
+    in the order given.
+    """
+
+    causes: tuple[tuple[str, str], ...]
+    shared: bool
+    hosts: tuple[str, ...]
+
+
+def common_cause(report: Report) -> tuple[tuple[str, str], ...]:
+    """What is compared: the fingerprint's parts without the host."""
+    host = report.target.host
+    return tuple(
+        (finding.code, str(replace(owner, name=EACH_ITS_OWN) if owner.name == host else owner))
+        for finding in report.root_causes
+        for owner in (stable_owner(finding),)
+    )
+
+
+def storms(reports: Iterable[Report], least: int = 2) -> tuple[Storm, ...]:
+    """Groups of at least `least` hosts with one common root cause, the largest first.
+
+    A report without root causes is in none: not knowing is nothing in common.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[Report]] = {}
+    for report in reports:
+        if report.root_causes:
+            groups.setdefault(tuple(sorted(set(common_cause(report)))), []).append(report)
+    found = [
+        Storm(
+            causes=tuple(dict.fromkeys(common_cause(members[0]))),
+            shared=not any(
+                owner.endswith((f" {EACH_ITS_OWN}", f"/{EACH_ITS_OWN}")) for _, owner in key
+            ),
+            hosts=tuple(dict.fromkeys(member.target.host for member in members)),
+        )
+        for key, members in groups.items()
+    ]
+    large = (storm for storm in found if len(storm.hosts) >= least)
+    return tuple(sorted(large, key=lambda storm: (-len(storm.hosts), storm.causes)))
 
 
 def state_of(result: HostResult) -> str:
@@ -55,7 +108,7 @@ def to_dict(result: FleetResult) -> dict[str, Any]:
                 "shared": storm.shared,
                 "hosts": list(storm.hosts),
             }
-            for storm in storms(each.report for each in result.hosts if each.report is not None)
+            for storm in storms(result.reports)
         ],
         "hosts": [_host(each) for each in result.hosts],
         "left_out": [{"host": one.host, "reason": one.reason} for one in result.left_out],
@@ -100,18 +153,12 @@ def to_json(result: FleetResult) -> bytes:
     return msgspec.json.format(msgspec.json.encode(to_dict(result)), indent=2) + b"\n"
 
 
-def file_name(result: FleetResult) -> str:
-    """``fleet.json``, or ``fleet-I-of-N.json`` for a shard."""
-    shard = result.shard
-    return "fleet.json" if shard is None else f"fleet-{shard.index}-of-{shard.count}.json"
-
-
-def write_summary(base: Path, result: FleetResult) -> Path:
-    """Write the summary below `base`, whole or not at all. Raises OSError."""
+def write_summary(base: Path, result: FleetResult) -> None:
+    """Write fleet.json, or a shard's fleet-I-of-N.json, whole or not at all. Raises OSError."""
     base.mkdir(parents=True, exist_ok=True)
-    path = base / file_name(result)
-    replace_file(path, to_json(result))
-    return path
+    shard = result.shard
+    name = "fleet.json" if shard is None else f"fleet-{shard.index}-of-{shard.count}.json"
+    replace_file(base / name, to_json(result))
 
 
 def lines(result: FleetResult) -> Iterator[tuple[str, str]]:
@@ -138,7 +185,7 @@ def lines(result: FleetResult) -> Iterator[tuple[str, str]]:
 
 def notes(result: FleetResult) -> Iterator[str]:
     """What belongs to no single host: storms, what was left out, what could not be read, totals."""
-    for storm in storms((each.report for each in result.diagnosed if each.report), least=3):
+    for storm in storms(result.reports, least=3):
         causes = ", ".join(f"{code} {owner}" for code, owner in storm.causes)
         yield _safe(text("fleet", "storm", count=len(storm.hosts), causes=causes))
     for one in result.left_out:

@@ -28,6 +28,10 @@ class BadWindowError(ValueError):
     """The text is no maintenance window; the message is one clear line."""
 
 
+def _bad(key: str, shown: str, **params: str) -> BadWindowError:
+    return BadWindowError(catalogue.text("usage", key, value=shown, **params))
+
+
 class Window(Struct, frozen=True):
     """One maintenance window; either `begins` and `ends` or the weekly fields are set.
 
@@ -62,18 +66,16 @@ def parse_window(text: str) -> Window:
     if "/" in text and "T" in text.partition("/")[0]:
         begins, ends = (_moment(part, shown) for part in text.split("/", 1))
         if ends <= begins:
-            raise BadWindowError(catalogue.text("usage", "window_order", value=shown))
+            raise _bad("window_order", shown)
         return Window(text=text, begins=begins, ends=ends)
     match = _WEEKLY.fullmatch(text.strip())
     if match is None:
-        raise BadWindowError(catalogue.text("usage", "window", value=shown))
+        raise _bad("window", shown)
     zone = match["zone"] or "UTC"
     try:
         _zone(zone)
     except (LookupError, ValueError, OSError):
-        raise BadWindowError(
-            catalogue.text("usage", "window_zone", value=shown, zone=zone)
-        ) from None
+        raise _bad("window_zone", shown, zone=zone) from None
     return Window(
         text=text,
         days=_days(match["days"], shown),
@@ -99,11 +101,9 @@ def _moment(text: str, shown: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise BadWindowError(
-            catalogue.text("usage", "window_time", value=shown, part=text[:40])
-        ) from None
+        raise _bad("window_time", shown, part=text[:40]) from None
     if moment.tzinfo is None:
-        raise BadWindowError(catalogue.text("usage", "window_no_zone", value=shown, part=text[:40]))
+        raise _bad("window_no_zone", shown, part=text[:40])
     return moment
 
 
@@ -120,7 +120,7 @@ def _days(text: str | None, shown: str) -> tuple[int, ...]:
 
 def _day(name: str, shown: str) -> int:
     if name[:3] not in _DAYS or len(name) not in (3, 6, 7, 8, 9):
-        raise BadWindowError(catalogue.text("usage", "window_day", value=shown, part=name[:20]))
+        raise _bad("window_day", shown, part=name[:20])
     return _DAYS.index(name[:3])
 
 
@@ -128,5 +128,5 @@ def _minute(text: str, shown: str) -> int:
     hours, _, minutes = text.partition(":")
     total = int(hours) * 60 + int(minutes)
     if int(minutes) > 59 or total > _MINUTES:
-        raise BadWindowError(catalogue.text("usage", "window_clock", value=shown, part=text))
+        raise _bad("window_clock", shown, part=text)
     return total

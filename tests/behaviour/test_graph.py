@@ -10,7 +10,7 @@ from hopcheck.behaviour.kubernetes.references import Reference, references
 from hopcheck.collect.kubernetes.index import ClusterIndex
 from hopcheck.collect.kubernetes.wanted import wanted
 from hopcheck.config.options import Options
-from hopcheck.history.changes.way import Side, keys_on_the_way
+from hopcheck.history.changes.objects import Side, keys_on_the_way
 from hopcheck.model import Collected, KubeEvidence, Snapshot, Target
 from hopcheck.model.kubernetes import KINDS, kubernetes_object
 

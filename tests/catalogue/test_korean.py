@@ -18,13 +18,13 @@ from hopcheck.app import doctor
 from hopcheck.catalogue import language
 from hopcheck.engine.replay import replay
 from hopcheck.model import Finding, Report, Snapshot
+from hopcheck.model.report import EXIT
 from hopcheck.report.evidence import load
 from hopcheck.report.html import to_html
 from hopcheck.report.json import to_dict
 from hopcheck.report.junit import to_junit
 from hopcheck.report.markdown import to_markdown
 from hopcheck.report.terminal import print_report
-from hopcheck.schedule.fleet_model import EXIT
 from tests.record import HEALTHY, SNAPSHOTS, set_ups
 from tests.report.test_html import Tags
 

@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from hopcheck.collect.web.deliver import deliver
-from hopcheck.schedule.outlets.after import METRICS, Outcome, expose
+from hopcheck.schedule.outlets.incidents import Outcome
+from hopcheck.schedule.outlets.publishing import METRICS, expose
 from hopcheck.schedule.outlets.settings import Outlets
 
 Talk = Callable[[socket.socket], None]

@@ -121,7 +121,7 @@ class DayOnTheLab:
             for name, value in self._lab.environment().items():
                 patch.setenv(name, value)
             # The lab's runs follow each other at once: incidents see them `minutes` apart.
-            patch.setattr("hopcheck.schedule.outlets.after.observe", self._observe)
+            patch.setattr("hopcheck.schedule.outlets.publishing.observe", self._observe)
             yield
 
     def _observe(self, report: Report, *, owner: str | None, link: str | None) -> Observation:

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from hopcheck.app.cli import cli
 from hopcheck.engine.replay import replay
 from hopcheck.report.evidence import load
-from hopcheck.schedule.outlets.after import Outcome
-from hopcheck.schedule.outlets.metrics import Metrics, registry
+from hopcheck.schedule.outlets.incidents import Outcome
+from hopcheck.schedule.outlets.metrics import of_hosts, of_run, registry
 from tests.deploy.rendering import DEPLOY
 
 MONITORING = DEPLOY / "monitoring"
@@ -51,8 +51,8 @@ def test_promtool_accepts_the_scrape_configuration() -> None:
 def exposed() -> set[str]:
     """Every metric that a run can show."""
     reports = [replay(load(SNAPSHOTS / f"{n}.json.gz")) for n in ("healthy", "ing-svc-missing")]
-    metrics = Metrics(reports, Outcome(seconds=2.0), failed=("pager",))
-    return {family.name for family in registry(metrics).collect()}
+    made = registry(of_hosts(reports), of_run(Outcome(seconds=2.0), failed=("pager",)))
+    return {family.name for family in made.collect()}
 
 
 def named(text: str) -> set[str]:

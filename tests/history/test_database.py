@@ -177,13 +177,11 @@ def test_trouble_is_one_line(tmp_path: Path) -> None:
         assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_held_lock_does_not_hang(tmp_path: Path) -> None:
+def test_a_held_lock_does_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopcheck.history.database._WAIT_S", 0.05)
     with History(tmp_path) as history:
         history.record(HOST, BROKEN, "r1")
     with closing(sqlite3.connect(tmp_path / "history.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with (
-            pytest.raises(HistoryError, match="locked"),
-            History(tmp_path, wait_s=0.05) as history,
-        ):
+        with pytest.raises(HistoryError, match="locked"), History(tmp_path) as history:
             history.record(HOST, BROKEN, "r2")

@@ -58,7 +58,7 @@ def test_the_worst_counts(hosts: list[HostResult], problems: tuple[str, ...], co
 
 def test_what_a_result_tells() -> None:
     result = FleetResult("", "", (HEALTHY, SKIPPED, DEFECT, CRASHED))
-    assert result.diagnosed == (HEALTHY, DEFECT)
+    assert result.reports == (HEALTHY.report, DEFECT.report)
     assert result.skipped == (SKIPPED,)
     assert result.defective == (DEFECT, CRASHED)
 

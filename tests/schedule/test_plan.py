@@ -1,18 +1,15 @@
 """Which hosts a configuration and a cluster give, and which are left out."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hopcheck.config.file import load_config
-from hopcheck.config.options import Options, UsageError
+from hopcheck.config.options import UsageError
 from hopcheck.model import Collected, Obj, Why
 from hopcheck.model.kubernetes import kubernetes_object
-from hopcheck.schedule.discover import discover
-from hopcheck.schedule.fleet_model import FleetPlan
-from hopcheck.schedule.fleet_shards import Shard
-from hopcheck.schedule.plan import plan
+from hopcheck.schedule.fleet_model import FleetPlan, Shard
+from hopcheck.schedule.plan import discover, plan
 
 
 def ingress(name: str, *hosts: str | None) -> Obj:
@@ -48,11 +45,8 @@ def made(
     tmp_path: Path, text: str, routes: tuple[Obj, ...] = ROUTES, shard: Shard | None = None
 ) -> FleetPlan:
     (tmp_path / "hopcheck.toml").write_text(text)
-
-    def read(options: Options) -> dict[str, Collected[tuple[Obj, ...]]]:
-        return {"ingresses": Collected(value=routes)}
-
-    return plan(load_config(None, tmp_path), {}, read, shard)
+    lists = {"ingresses": Collected(value=routes)}
+    return plan(load_config(None, tmp_path), {}, lists, shard)
 
 
 def names(found: FleetPlan) -> list[str]:
@@ -60,9 +54,9 @@ def names(found: FleetPlan) -> list[str]:
 
 
 def test_every_kind_of_route_names_hosts() -> None:
-    found = discover(ROUTES)
-    assert found.hosts == ("a.example.com", "b.example.com", "c.example.com", "db.example.com")
-    assert [one.host for one in found.left_out] == [
+    hosts, left_out = discover(ROUTES)
+    assert hosts == ["a.example.com", "b.example.com", "c.example.com", "db.example.com"]
+    assert [one.host for one in left_out] == [
         "*.shop.example.com",
         "Ingress default/any",
         "IngressRoute default/regexp",
@@ -80,7 +74,7 @@ def test_every_kind_of_route_names_hosts() -> None:
     ],
 )
 def test_patterns(include: list[str], exclude: list[str], hosts: list[str]) -> None:
-    assert list(discover(ROUTES, include=include, exclude=exclude).hosts) == hosts
+    assert discover(ROUTES, include=include, exclude=exclude)[0] == hosts
 
 
 def test_a_wildcard_needs_a_sample(tmp_path: Path) -> None:
@@ -148,14 +142,11 @@ def test_two_urls_of_one_host(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_is_a_problem_and_no_such_api_is_none(tmp_path: Path) -> None:
     (tmp_path / "hopcheck.toml").write_text('hosts = "discover"')
-
-    def read(options: Options) -> dict[str, Collected[tuple[Obj, ...]]]:
-        return {
-            "ingresses": Collected(why=Why.DENIED, detail="oncall may not list"),
-            "ingressroutes": Collected(why=Why.NOT_FOUND),
-        }
-
-    found = plan(load_config(None, tmp_path), {}, read)
+    lists: dict[str, Collected[tuple[Obj, ...]]] = {
+        "ingresses": Collected(why=Why.DENIED, detail="oncall may not list"),
+        "ingressroutes": Collected(why=Why.NOT_FOUND),
+    }
+    found = plan(load_config(None, tmp_path), {}, lists)
     assert found.hosts == ()
     (problem,) = found.problems
     assert problem == "ingresses could not be read (forbidden: oncall may not list)"
@@ -188,5 +179,4 @@ def test_configuration_errors(tmp_path: Path, text: str, words: str) -> None:
 
 def test_pyproject(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.hopcheck]\nhosts = ["a.example.com"]\n')
-    reading: Any = None
-    assert names(plan(load_config(None, tmp_path), {}, reading)) == ["a.example.com"]
+    assert names(plan(load_config(None, tmp_path), {}, {})) == ["a.example.com"]

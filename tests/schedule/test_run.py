@@ -95,7 +95,7 @@ def test_requests_do_not_grow_with_hosts(lab: RunningLab) -> None:
         # A host's own limits ask for no view of its own.
         planned += hosts(lab, [host(count - 1)], timeout="4", deadline="20")
         result = diagnosed(planned)
-        assert len(result.diagnosed) == count
+        assert len(result.reports) == count
         assert healthy(result)
         assert not any(one.probed for one in result.hosts)
         seen = [path for _, path in lab.call(lambda: list(lab.lab.server.requests))]

@@ -3,8 +3,10 @@
 import re
 
 from hopcheck.catalogue.catalogue import entries
-from hopcheck.model import Severity
-from hopcheck.schedule.runbook import RunbookHost, runbook
+from hopcheck.config.options import HostRun, Options
+from hopcheck.model import Severity, Target
+from hopcheck.schedule.fleet_model import FleetHost
+from hopcheck.schedule.runbook import runbook
 
 
 def test_every_code_has_a_first_action_and_an_owner() -> None:
@@ -20,6 +22,9 @@ def test_every_code_has_a_first_action_and_an_owner() -> None:
 
 def test_the_configured_hosts_with_their_links() -> None:
     link = "https://hopcheck.example.com/shop.example.com/latest/report.html"
-    page = runbook([RunbookHost("shop.example.com", "shop", link), RunbookHost("a|b<x>")])
+    base = "https://hopcheck.example.com/"
+    shop = HostRun(Target(host="shop.example.com"), Options(owner="shop"), base_url=base)
+    odd = HostRun(Target(host="a", display_host="a|b<x>"), Options())
+    page = runbook([FleetHost(shop), FleetHost(odd)])
     assert f"| shop.example.com | shop | {link} |" in page
     assert "| a\\|b\\<x> | - | - |" in page

@@ -3,7 +3,7 @@
 import pytest
 
 from hopcheck.config.options import UsageError
-from hopcheck.schedule.fleet_shards import Shard, parse_shard, shard_of
+from hopcheck.schedule.fleet_model import Shard, parse_shard, shard_of
 
 HOSTS = [f"app-{n}.example.com" for n in range(1000)]
 

@@ -2,7 +2,7 @@
 
 from hopcheck.catalogue import catalogue
 from hopcheck.model import Coverage, Finding, ObjectRef, Report, Target, Vantage, Verdict
-from hopcheck.schedule.storms import storms
+from hopcheck.schedule.summary import storms
 from hopcheck.verdict.cause import fingerprint
 
 
@@ -47,7 +47,6 @@ def test_one_cause_is_one_storm() -> None:
     assert storm.hosts == ("a", "b")
     assert storm.causes == (("SVC008", "Deployment gateway/traefik"),)
     assert storm.shared
-    assert storm.root_causes == (TRAEFIK,)
 
 
 def test_pods_of_one_workload_are_one_owner() -> None:

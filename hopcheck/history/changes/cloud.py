@@ -13,15 +13,14 @@ import msgspec
 
 from hopcheck.behaviour.aws.loadbalancer import target_groups_of
 from hopcheck.history.changes.fields import changed
-from hopcheck.history.changes.way import Side
+from hopcheck.history.changes.objects import Side
 from hopcheck.model import Change, Collected, ObjectRef
 from hopcheck.model.aws import IpPermission, Listener, TargetGroup
-from hopcheck.model.read import Thing
 
 T = TypeVar("T")
 
 _ARN = re.compile(r"arn:aws[\w-]*:elasticloadbalancing:[^:]*:[^:]*:(\w+)/(?:(?:net|app|gwy)/)?(.+)")
-# Names of the object itself, times, and what follows from other objects.
+# Names of the object itself, and what follows from other objects.
 _OWN = frozenset(
     {
         "LoadBalancerArn",
@@ -30,12 +29,6 @@ _OWN = frozenset(
         "TargetGroupArn",
         "TargetGroupName",
         "LoadBalancerName",
-        "CanonicalHostedZoneId",
-        "CreatedTime",
-        "OwnerId",
-        "GroupName",
-        "GroupId",
-        "Description",
         "VpcId",
     }
 )
@@ -61,14 +54,12 @@ def changes_of_cloud(before: Side, after: Side) -> Iterator[Change]:
 def health_of_targets(before: Side, after: Side) -> Iterator[Change]:
     """How many targets of each group are healthy, where that is another number."""
     for arn in {arn: None for side in (before, after) for arn in _groups(side)}:
-        had, has = (side.scene.health(arn) for side in (before, after))
-        if had.seen and has.seen:
+        had, has = (_seen(side.scene.health(arn)) for side in (before, after))
+        if had is not None and has is not None:
             counts = [
-                sum(one.target_health.state == "healthy" for one in found)
-                for found in (had.get(), has.get())
+                sum(one.target_health.state == "healthy" for one in found) for found in (had, has)
             ]
-            if counts[0] != counts[1]:
-                yield Change(_group_ref(arn), "healthyTargets", counts[0], counts[1])
+            yield from changed(_group_ref(arn), counts[0], counts[1], "healthyTargets")
 
 
 def _groups(side: Side) -> Iterator[str]:
@@ -84,12 +75,15 @@ def _of_balancer(before: Side, after: Side, arn: str) -> Iterator[Change]:
     name = _short_arn(arn)
     was, now = (side.scene.balancer_by_arn(arn) for side in (before, after))
     ref = ObjectRef("LoadBalancer", name)
-    if was is not None and now is not None:
-        yield from _compared(ref, was, now)
-    elif all(side.snapshot.aws.load_balancers.seen for side in (before, after)):
+    yield from _compared(ref, was, now)
+    if (was is None or now is None) and all(
+        side.snapshot.aws.load_balancers.seen for side in (before, after)
+    ):
         yield Change(ref, "exists", was is not None, now is not None)
-    attributes = [side.snapshot.aws.load_balancer_attributes.get(arn) for side in (before, after)]
-    yield from _both(ref, attributes[0], attributes[1], "attributes")
+    attributes = [
+        _seen(side.snapshot.aws.load_balancer_attributes.get(arn)) for side in (before, after)
+    ]
+    yield from _compared(ref, attributes[0], attributes[1], "attributes")
     had, has = (_seen(side.snapshot.aws.listeners.get(arn)) for side in (before, after))
     if had is None or has is None:
         return
@@ -102,19 +96,20 @@ def _of_balancer(before: Side, after: Side, arn: str) -> Iterator[Change]:
             continue
         yield from _compared(listener, old, new)
         rules = [
-            side.snapshot.aws.rules.get(one.listener_arn)
+            _seen(side.snapshot.aws.rules.get(one.listener_arn))
             for side, one in ((before, old), (after, new))
         ]
-        yield from _both(listener, rules[0], rules[1], "rules")
+        yield from _compared(listener, rules[0], rules[1], "rules")
 
 
 def _of_group(before: Side, after: Side, arn: str) -> Iterator[Change]:
     ref = _group_ref(arn)
     was, now = (_group(side, arn) for side in (before, after))
-    if was is not None and now is not None:
-        yield from _compared(ref, was, now)
-    attributes = [side.snapshot.aws.target_group_attributes.get(arn) for side in (before, after)]
-    yield from _both(ref, attributes[0], attributes[1], "attributes")
+    yield from _compared(ref, was, now)
+    attributes = [
+        _seen(side.snapshot.aws.target_group_attributes.get(arn)) for side in (before, after)
+    ]
+    yield from _compared(ref, attributes[0], attributes[1], "attributes")
     had, has = (_seen(side.scene.health(arn)) for side in (before, after))
     if had is None or has is None:
         return
@@ -170,19 +165,14 @@ def _permissions(rules: Iterable[IpPermission]) -> list[str]:
     return found
 
 
-def _seen(found: Collected[tuple[T, ...]] | None) -> tuple[T, ...] | None:
+def _seen(found: Collected[T] | None) -> T | None:
     return found.get() if found is not None and found.seen else None
 
 
-def _both(
-    ref: ObjectRef, had: Collected[T] | None, has: Collected[T] | None, field: str
-) -> Iterator[Change]:
-    if had is not None and has is not None and had.seen and has.seen:
-        yield from changed(ref, _plain(had.get()), _plain(has.get()), field)
-
-
-def _compared(ref: ObjectRef, old: Thing, new: Thing) -> Iterator[Change]:
-    yield from changed(ref, _plain(old), _plain(new))
+def _compared(ref: ObjectRef, old: Any, new: Any, field: str = "") -> Iterator[Change]:
+    """How they differ, where both were seen."""
+    if old is not None and new is not None:
+        yield from changed(ref, _plain(old), _plain(new), field)
 
 
 def _plain(value: Any) -> Any:

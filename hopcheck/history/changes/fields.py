@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -139,7 +140,11 @@ def _paired(before: Sequence[Any], after: Sequence[Any]) -> tuple[_Pairs, list[i
     """Which item became which, and what went and came (as places in their lists)."""
     left, right = list(range(len(before))), list(range(len(after)))
     pairs: list[tuple[int, int]] = []
-    for match in (lambda item: item, *(_by(key) for key in _identities(before, after))):
+    key = _identity(before, after)
+    matches: list[Callable[[Any], Any]] = [lambda item: item]
+    if key is not None:
+        matches.append(partial(_by, key))
+    for match in matches:
         for new in tuple(right):
             mine = match(after[new])
             old = next((i for i in left if mine is not None and match(before[i]) == mine), None)
@@ -154,20 +159,17 @@ def _paired(before: Sequence[Any], after: Sequence[Any]) -> tuple[_Pairs, list[i
     return found, left, right
 
 
-def _by(key: str) -> Any:
-    def identity(item: Any) -> Any:
-        return item.get(key) if isinstance(item, Mapping) else None
-
-    return identity
+def _by(key: str, item: Any) -> Any:
+    return item.get(key) if isinstance(item, Mapping) else None
 
 
-def _identities(before: Sequence[Any], after: Sequence[Any]) -> list[str]:
-    """The first key that tells all items of both lists apart; none where there is none."""
+def _identity(before: Sequence[Any], after: Sequence[Any]) -> str | None:
+    """The first key that tells all items of both lists apart."""
     for key in _IDENTITIES:
-        had, has = ([_by(key)(item) for item in items] for items in (before, after))
-        if all(_tells(values) for values in (had, has)) and set(had) & set(has):
-            return [key]
-    return []
+        had, has = ([_by(key, item) for item in items] for items in (before, after))
+        if _tells(had) and _tells(has) and set(had) & set(has):
+            return key
+    return None
 
 
 def _tells(values: Sequence[Any]) -> bool:

@@ -1,43 +1,38 @@
-"""Changes of Kubernetes objects on the way to a host: field by field, when and by whom (pure)."""
+"""Which Kubernetes objects are on the way to a host, and how they changed (pure).
+
+Field by field, when and by whom.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
+from hopcheck.behaviour.kubernetes.graph import WORKLOADS, Graph, workload_of
 from hopcheck.behaviour.kubernetes.hosts import hosts_of
 from hopcheck.behaviour.kubernetes.references import Key
 from hopcheck.history.changes.fields import Difference, Path, differences, in_words, owned
-from hopcheck.history.changes.way import Side
-from hopcheck.model import Change, Collected, KubeEvidence, ObjectRef, Why
-from hopcheck.model.kubernetes import Manager, Namespace, Node, Object, Pod, Secret, Service
+from hopcheck.model import Change, Collected, KubeEvidence, ObjectRef, Snapshot, Why
+from hopcheck.model.kubernetes import (
+    Manager,
+    Namespace,
+    NetworkPolicy,
+    Node,
+    Object,
+    Pod,
+    Secret,
+    Service,
+)
+from hopcheck.scene.scene import Scene
 
-KINDS = {
-    "ingresses": "Ingress",
-    "ingressroutes": "IngressRoute",
-    "ingressroutetcps": "IngressRouteTCP",
-    "httproutes": "HTTPRoute",
-    "gateways": "Gateway",
-    "services": "Service",
-    "ingressclasses": "IngressClass",
-    "namespaces": "Namespace",
-    "nodes": "Node",
-    "middlewares": "Middleware",
-    "traefikservices": "TraefikService",
-    "tlsoptions": "TLSOption",
-    "tlsstores": "TLSStore",
-    "serverstransports": "ServersTransport",
-    "pods": "Pod",
-    "networkpolicies": "NetworkPolicy",
-    "deployments": "Deployment",
-    "daemonsets": "DaemonSet",
-    "statefulsets": "StatefulSet",
-    "secrets": "Secret",
-    "configmaps": "ConfigMap",
-}
+# What routes name is compared in this order, whichever names it first.
+_REFERRED = ("middlewares", "traefikservices", "tlsoptions", "serverstransports")
+_EVERYWHERE = ("ingressclasses", "tlsstores")
+_COMPARED = ("deployments", "daemonsets", "statefulsets")
 _NOT_SPEC = frozenset({"apiVersion", "kind", "metadata", "status", "slim"})
 # What controllers write for themselves; a rollout's revision follows from the template.
 _NOISE = frozenset(
@@ -64,35 +59,166 @@ _POD_LABELS = frozenset(
 )
 
 
-def reference(key: Key, obj: Object) -> ObjectRef:
+def key_of(obj: Object) -> Key:
+    """What the object is found by."""
+    return obj.plural, *obj.key
+
+
+class Side:
+    """One of the two snapshots that are compared."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.kube: KubeEvidence = snapshot.kube
+        self.scene = Scene(snapshot)
+        self.graph = Graph.of(snapshot.kube)
+
+    def find(self, key: Key) -> Any | None:
+        """The object, where it was seen."""
+        single = self._single(key)
+        return self.graph.get(*key) if single is None else single.value
+
+    def lacks(self, key: Key) -> bool:
+        """Whether there is no such object: it would have been seen."""
+        single = self._single(key)
+        if single is not None:
+            return single.why is Why.NOT_FOUND
+        resource, namespace, _ = key
+        if resource in ("secrets", "configmaps") or self.graph.get(*key) is not None:
+            return False
+        name = f"{resource}@{namespace}"
+        name = name if namespace and name in self.kube.lists else resource
+        listed = self.kube.lists.get(name)
+        if listed is None or not listed.seen or listed.truncated:
+            return False
+        return len(listed.get()) >= self.kube.totals.get(name, 0)
+
+    def _single(self, key: Key) -> Collected[Any] | None:
+        """What was read alone."""
+        resource, namespace, name = key
+        return self.kube.objects.get(f"{resource}@{namespace}/{name}")
+
+    @cached_property
+    def routes(self) -> list[Any]:
+        """Those that may serve the host."""
+        return self.graph.routes(self.snapshot.target.host)
+
+    @cached_property
+    def named(self) -> dict[Key, Any | None]:
+        """What the routes name, and what that names in turn."""
+        return self.graph.walk(self.routes)
+
+    @cached_property
+    def services(self) -> list[tuple[str, str]]:
+        """Traefik's Service and the routes' backends, whether they exist or not."""
+        traefik = self.scene.traefik_service
+        own = [traefik.key] if traefik is not None else []
+        behind = ((space, name) for kind, space, name in self.named if kind == "services")
+        return list(dict.fromkeys([*own, *behind]))
+
+
+def keys_on_the_way(sides: Iterable[Side]) -> list[Key]:
+    """The objects on the way in any of the snapshots, in the order in which a request meets them.
+
+    What is on the way in one is compared in all: an edit may be what took it off the way.
+    """
+    return list(dict.fromkeys(_met(list(sides))))
+
+
+def _met(both: Sequence[Side]) -> Iterator[Key]:
+    services = list(dict.fromkeys(name for side in both for name in side.services))
+    spaces = list(dict.fromkeys(space for space, _ in services))
+    yield from (key_of(route) for side in both for route in side.routes)
+    for side in both:
+        named = [key for key, obj in side.named.items() if obj is not None]
+        yield from (key for kind in _REFERRED for key in named if key[0] == kind)
+    for kind in _EVERYWHERE:
+        yield from (key_of(obj) for side in both for obj in side.graph.all(kind))
+    yield from (("services", *name) for name in services)
+    for side in both:
+        yield from _workloads(side, services)
+    for side in both:
+        yield from _singles(side, "secrets")
+        yield from _singles(side, "configmaps")
+        for space in spaces:
+            yield from map(key_of, side.kube.of(NetworkPolicy, space).or_else(()) or ())
+    yield from (("namespaces", "", space) for space in spaces)
+    for side in both:
+        yield from _nodes(side)
+
+
+def _workloads(side: Side, services: Iterable[tuple[str, str]]) -> Iterator[Key]:
+    """Traefik's workload, those whose pods the Services select, and pods that have none."""
+    instance = side.scene.instance
+    if instance is not None and WORKLOADS.get(instance.kind) in _COMPARED:
+        yield WORKLOADS[instance.kind], instance.namespace, instance.name
+    for namespace, name in services:
+        service = side.graph.get("services", namespace, name)
+        if service is None:
+            continue
+        for one in side.graph.workloads_of(service):
+            if one.plural in _COMPARED:
+                yield key_of(one)
+        for pod in side.graph.labelled("pods").selected(namespace, service.spec.selector):
+            kind, owner = workload_of(pod)
+            if WORKLOADS.get(kind) in _COMPARED:
+                yield WORKLOADS[kind], namespace, owner
+            yield key_of(pod)
+
+
+def _singles(side: Side, resource: str) -> Iterator[Key]:
+    for name in side.kube.objects:
+        found, _, rest = name.partition("@")
+        namespace, _, single = rest.partition("/")
+        if found == resource:
+            yield resource, namespace, single
+
+
+def _nodes(side: Side) -> Iterator[Key]:
+    """Nodes that are targets or that run Traefik."""
+    pods = side.scene.instance.pods if side.scene.instance else ()
+    named = {pod.spec.node_name for pod in pods}
+    targets = {
+        described.target.id
+        for found in side.snapshot.aws.target_health.values()
+        for described in found.or_else(()) or ()
+    }
+    for address, node in side.scene.node_ids.items():
+        if address in targets or node.name in named:
+            yield key_of(node)
+
+
+# --- their changes --------------------------------------------------------------------------
+
+
+def reference(obj: Object) -> ObjectRef:
     """The object as findings name it."""
-    resource, namespace, name = key
-    return ObjectRef(obj.kind or KINDS.get(resource, resource), name, namespace or None)
+    return ObjectRef(obj.kind or type(obj).__name__, obj.name, obj.namespace or None)
 
 
 def changes_of_objects(before: Side, after: Side, keys: Iterable[Key]) -> Iterator[Change]:
     """Each field of the objects of `keys` that is not as it was; objects that came or went."""
     for key in keys:
         old, new = before.find(key), after.find(key)
-        if old.seen and new.seen:
-            yield from _edited(key, old.get(), new.get())
-        elif key[0] == "pods" and any(_controlled(found) for found in (old, new)):
+        if old is not None and new is not None:
+            yield from _edited(old, new)
+        elif any(isinstance(one, Pod) and _controlled(one) for one in (old, new)):
             continue  # they come and go; their workload says what is wanted
-        elif old.seen and new.why is Why.NOT_FOUND:
-            yield Change(reference(key, old.get()), "exists", True, False)
-        elif new.seen and old.why is Why.NOT_FOUND:
-            yield _created(key, new.get())
+        elif old is not None and after.lacks(key):
+            yield Change(reference(old), "exists", True, False)
+        elif new is not None and before.lacks(key):
+            yield _created(new)
 
 
-def _controlled(found: Collected[Object]) -> bool:
-    return found.seen and any(owner.controller for owner in found.get().metadata.owner_references)
+def _controlled(pod: Pod) -> bool:
+    return any(owner.controller for owner in pod.metadata.owner_references)
 
 
-def _created(key: Key, obj: Object) -> Change:
+def _created(obj: Object) -> Change:
     at = obj.metadata.creation_timestamp
     first = min(_writers(obj), key=lambda entry: entry.time or "~", default=Manager())
     by = first.manager or None if _within(at, first.time, _CREATING) else None
-    return Change(reference(key, obj), "exists", False, True, at or None, by)
+    return Change(reference(obj), "exists", False, True, at or None, by)
 
 
 def _within(one: str, other: str, limit: dt.timedelta) -> bool:
@@ -102,8 +228,8 @@ def _within(one: str, other: str, limit: dt.timedelta) -> bool:
         return False
 
 
-def _edited(key: Key, old: Object, new: Object) -> Iterator[Change]:
-    ref = reference(key, new)
+def _edited(old: Object, new: Object) -> Iterator[Change]:
+    ref = reference(new)
     if old.slim or new.slim:
         # One of them was kept in part, since it no longer (or not yet) names the host.
         found = list(differences(hosts_of(old), hosts_of(new), ("hosts",)))

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +18,13 @@ from hopcheck.config.file import Config, load_config
 from hopcheck.config.options import UsageError, build_options, given
 from hopcheck.model import Report
 from hopcheck.schedule.fleet_model import FleetHost, FleetPlan
-from hopcheck.schedule.outlets.after import link_of
 from hopcheck.schedule.outlets.destination import DestinationError
 from hopcheck.schedule.outlets.publishing import Publishing
-from hopcheck.schedule.plan import plan
-from hopcheck.schedule.runbook import RunbookHost, runbook
+from hopcheck.schedule.plan import planned
+from hopcheck.schedule.runbook import runbook
 
 _UNKNOWN = 3
 _FRESH_S = 300.0  # how long the cluster's hosts are remembered by `serve`
-
-
-async def planned(config: Config, options: Mapping[str, Any]) -> FleetPlan:
-    """The configured hosts; the cluster is read where they are to be discovered."""
-    from hopcheck.collect.shared import Shared
-
-    lists: Mapping[str, Any] = {}
-    if config.fleet.get("hosts") == "discover":
-        made = build_options({**config.defaults, **options})
-        shared = Shared(made)
-        try:
-            lists = await shared.routes(made)
-        finally:
-            await shared.close()
-    return plan(config, options, lambda _options: lists)
-
-
-# --- merge ---------------------------------------------------------------------------------
 
 
 def merge(config_file: str | None, reports: str | None, count: int, wait_s: float) -> int:
@@ -52,11 +34,11 @@ def merge(config_file: str | None, reports: str | None, count: int, wait_s: floa
     """
     publishing = Publishing(load_config(config_file, Path.cwd()), reports)
     try:
-        told, missing = publishing.merge(count, wait_s)
+        lines, missing = publishing.merge(count, wait_s)
     except (DestinationError, OSError) as error:
         click.echo(f"hopcheck: {error}", err=True)
         return _UNKNOWN
-    for line in told.lines():
+    for line in lines:
         click.echo(f"hopcheck: {line}", err=True)
     for key in missing:
         words = text("note", "nothing_new", what=key, seconds=f"{wait_s:g}")
@@ -64,47 +46,42 @@ def merge(config_file: str | None, reports: str | None, count: int, wait_s: floa
     return _UNKNOWN if missing else 0
 
 
-# --- runbook -------------------------------------------------------------------------------
-
-
 def write_runbook(options: dict[str, Any]) -> str:
     """The runbook for the configured hosts, as Markdown. Raises UsageError."""
     config = load_config(options.pop("config"), Path.cwd())
-    hosts = asyncio.run(planned(config, given(options))).hosts
-    return runbook([_line(host) for host in hosts], docs=None)
+    return runbook(asyncio.run(_planned(config, given(options))).hosts, docs=None)
 
 
-def _line(host: FleetHost) -> RunbookHost:
-    name = host.run.target.display_host or host.run.target.host
-    return RunbookHost(name, host.owner, link_of(host))
+async def _planned(config: Config, options: Mapping[str, Any]) -> FleetPlan:
+    """The configured hosts; the cluster is read where they are to be discovered."""
+    from hopcheck.collect.shared import Shared
+
+    shared = Shared(build_options({**config.defaults, **options}))
+    try:
+        return await planned(config, options, shared)
+    finally:
+        await shared.close()
 
 
-# --- serve ---------------------------------------------------------------------------------
+async def _probe(
+    config: Config, options: Mapping[str, Any], host: str, limit: float
+) -> Report | None:
+    """Diagnose one host now, as ``hopcheck diagnose`` would, and write nothing.
 
+    None where hopcheck itself failed.
+    """
+    from hopcheck.collect.shared import Shared
+    from hopcheck.config.file import host_runs
+    from hopcheck.schedule.fleet_run import FleetRun
 
-class Prober:
-    """Diagnoses one host now, as ``hopcheck diagnose`` would, and writes nothing."""
-
-    def __init__(self, config: Config, options: Mapping[str, Any]) -> None:
-        self._config = config
-        self._options = options
-
-    async def __call__(self, host: str, limit: float) -> Report | None:
-        """The report; None where hopcheck itself failed."""
-        from hopcheck.collect.shared import Shared
-        from hopcheck.config.file import host_runs
-        from hopcheck.schedule.fleet_run import FleetRun
-
-        options = {**self._options, "deadline": limit}
-        (run,) = host_runs([host], options, self._config)
-        shared = Shared(run.options)
-        try:
-            fleet = FleetRun(FleetPlan(hosts=(FleetHost(run),)), shared, concurrency=1)
-            result = await fleet.run()
-        finally:
-            await shared.close()
-        (one,) = result.hosts
-        return None if one.defects else one.report
+    (run,) = host_runs([host], {**options, "deadline": limit}, config)
+    shared = Shared(run.options)
+    try:
+        fleet = FleetRun(FleetPlan(hosts=(FleetHost(run),)), shared, concurrency=1)
+        (one,) = (await fleet.run()).hosts
+    finally:
+        await shared.close()
+    return None if one.defects else one.report
 
 
 class Configured:
@@ -119,7 +96,7 @@ class Configured:
     async def __call__(self) -> frozenset[str]:
         """The names; those of last time where the cluster cannot be read."""
         if time.monotonic() >= self._until:
-            found = await planned(self._config, self._options)
+            found = await _planned(self._config, self._options)
             names = frozenset(host.run.target.host for host in found.hosts)
             self._names = names | (self._names if found.problems else frozenset())
             self._until = time.monotonic() + _FRESH_S
@@ -134,10 +111,7 @@ def serve(options: dict[str, Any], listen: str | None) -> int:
         raise UsageError(text("usage", "serve")) from None
     config = load_config(options.pop("config"), Path.cwd())
     publishing = Publishing(config, options.get("reports"))
-    try:
-        address = split_listen(listen or publishing.outlets.listen)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    address = split_listen(listen or publishing.outlets.listen)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(config, given(options), publishing, address))
     return 0
@@ -152,7 +126,8 @@ async def _serve(
 
     configured = Configured(config, options)
     await configured()
-    site = Site(publishing.place, Prober(config, options), configured, publishing.outlets.probe)
+    probe = partial(_probe, config, options)
+    site = Site(publishing.place, probe, configured, publishing.outlets.probe)
     runner = web.AppRunner(site.application(), access_log=None)
     await runner.setup()
     stop = asyncio.Event()

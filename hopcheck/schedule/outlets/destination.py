@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.options import UsageError
@@ -185,11 +187,8 @@ class Bucket:
         whole = self._prefix + prefix
 
         def listed() -> list[str]:
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=whole, Delimiter="/"
-            )
             found: list[str] = []
-            for page in pages:
+            for page in self._pages(prefix, Delimiter="/"):
                 found += [one["Prefix"] for one in page.get("CommonPrefixes", ())]
                 found += [one["Key"] for one in page.get("Contents", ())]
             return sorted(name.removeprefix(whole).strip("/") for name in found)
@@ -200,17 +199,20 @@ class Bucket:
         """See Destination."""
 
         def delete() -> None:
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix
-            )
             # A page has as many as one DeleteObjects takes.
-            for page in list(pages):
+            for page in list(self._pages(prefix)):
                 if keys := [{"Key": one["Key"]} for one in page.get("Contents", ())]:
                     self._client.delete_objects(
                         Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True}
                     )
 
         self._asked(f"DELETE {prefix}", delete)
+
+    def _pages(self, prefix: str, **more: str) -> Iterable[dict[str, Any]]:
+        pages: Iterable[dict[str, Any]] = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix, **more
+        )
+        return pages
 
     @property
     def _client(self) -> Any:
@@ -253,6 +255,15 @@ class Bucket:
 
 class _NotImplementedError(DestinationError):
     """An S3-compatible server without conditional writes."""
+
+
+def stored(place: Destination, key: str, kind: type[T]) -> T | None:
+    """What `key` holds as JSON, None where there is none; DestinationError for another content."""
+    held = place.read(key)
+    try:
+        return msgspec.json.decode(held, type=kind) if held is not None else None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DestinationError(f"{place.name}/{key}: {error}") from None
 
 
 def in_parallel(work: Callable[[T], None], items: Sequence[T]) -> list[str]:

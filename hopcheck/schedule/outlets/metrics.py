@@ -1,4 +1,4 @@
-"""Prometheus metrics of a run: one collector over the newest report of each host.
+"""Prometheus metrics: of the newest report of each host, and of a run as a whole.
 
 Names of the request's phases are blackbox_exporter's (`resolve`, `connect`, `tls`, `processing`,
 `transfer`). Series are bounded: seven steps and one series for each root cause of a host.
@@ -6,7 +6,6 @@ Names of the request's phases are blackbox_exporter's (`resolve`, `connect`, `tl
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from hopcheck.history.database import posix
 from hopcheck.model import Report, Step, Verdict
 from hopcheck.report.json import public_url
 
@@ -26,35 +26,19 @@ PHASES = ("resolve", "connect", "tls", "processing", "transfer")
 _STARTS = ("dns", "connect", "tls", "first_byte")  # a timing's phases, in the order of PHASES
 
 
-class Metrics(Collector):
-    """What `registry` exposes: of `reports`, or of what shards have exposed of theirs.
+class _Families(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = tuple(families)
 
-    `run` is the run as a whole, `failed` who did not take a message of it.
-    """
-
-    def __init__(
-        self,
-        reports: Iterable[Report] = (),
-        run: Outcome | None = None,
-        shards: Iterable[str] = (),
-        failed: Iterable[str] = (),
-    ) -> None:
-        self._reports = tuple(reports)
-        self._run = run
-        self._shards = tuple(shards)
-        self._failed = dict.fromkeys(failed)
-
-    def collect(self) -> Iterator[Metric]:
-        """All families, with a series a host where something is known of it."""
-        yield from _merged(self._shards) if self._shards else _of_hosts(self._reports)
-        if self._run is not None:
-            yield from _of_run(self._run, self._failed)
+    def collect(self) -> tuple[Metric, ...]:
+        return self._families
 
 
-def registry(metrics: Metrics) -> CollectorRegistry:
-    """A registry of its own, without the process's and Python's own metrics."""
+def registry(*parts: Iterable[Metric]) -> CollectorRegistry:
+    """A registry of these families, without the process's and Python's own metrics."""
     made = CollectorRegistry()
-    made.register(metrics)
+    for families in parts:
+        made.register(_Families(families))
     return made
 
 
@@ -62,7 +46,8 @@ def _family(name: str, words: str, labels: Sequence[str] = ("host",)) -> GaugeMe
     return GaugeMetricFamily(f"hopcheck_{name}", words, labels=labels)
 
 
-def _of_hosts(reports: Sequence[Report]) -> Iterator[GaugeMetricFamily]:
+def of_hosts(reports: Iterable[Report]) -> Iterator[Metric]:
+    """What the reports say, with a series a host where something is known of it."""
     up = _family("up", "1 where requests to the host succeed, all or some; absent when unknown")
     verdict = _family("verdict", "1 for the host's verdict", ("host", "verdict"))
     steps = _family("step_status", "1 for the step's status", ("host", "step", "status"))
@@ -96,7 +81,7 @@ def _of_hosts(reports: Sequence[Report]) -> Iterator[GaugeMetricFamily]:
     yield from (up, verdict, steps, broken, phases, status, expiry, seconds, last)
 
 
-def _merged(shards: Sequence[str]) -> Iterator[Metric]:
+def merged(shards: Sequence[str]) -> Iterator[Metric]:
     """The families of several expositions that are about hosts, each family once."""
     found: dict[str, Metric] = {}
     for text in shards:
@@ -110,7 +95,8 @@ def _merged(shards: Sequence[str]) -> Iterator[Metric]:
     yield from found.values()
 
 
-def _of_run(run: Outcome, failed: Iterable[str]) -> Iterator[GaugeMetricFamily]:
+def of_run(run: Outcome, failed: Iterable[str] = ()) -> Iterator[Metric]:
+    """The run as a whole; `failed` are those who did not take a message of it."""
     hosts = _family("hosts", "Hosts of the last run by verdict", ("verdict",))
     for one in Verdict:
         hosts.add_metric([one.value], run.verdicts.get(one.value, 0))
@@ -123,7 +109,7 @@ def _of_run(run: Outcome, failed: Iterable[str]) -> Iterator[GaugeMetricFamily]:
     ):
         yield GaugeMetricFamily(f"hopcheck_{name}", words, value)
     sinks = _family("sink_failed", "1 for a sink that did not take a message", ("sink",))
-    for name in failed:
+    for name in dict.fromkeys(failed):
         sinks.add_metric([name], 1)
     yield sinks
 
@@ -171,8 +157,3 @@ def certificate_expiry(facts: dict[str, Any]) -> float | None:
     """POSIX seconds; None where no certificate was presented."""
     ends = (facts.get("certificate") or {}).get("not_after")
     return posix(ends) if ends else None
-
-
-def posix(time: str) -> float:
-    """An RFC 3339 time as POSIX seconds; 0 for none."""
-    return dt.datetime.fromisoformat(time).timestamp() if time else 0.0

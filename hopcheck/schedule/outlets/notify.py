@@ -1,22 +1,28 @@
-"""After a run: what has changed, told to whom; what could not be told is kept and tried again."""
+"""After a run: what has changed, told to whom; what could not be told is kept and tried again.
+
+By apprise's services and to Alertmanager; a failure becomes a word.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.schedule.outlets.alerts import alerts
-from hopcheck.schedule.outlets.incidents import Message, Observation, State, advance, messages
+from hopcheck.collect.web.deliver import deliver
+from hopcheck.schedule.outlets.incidents import Kind, Message, Observation, State, advance, messages
 from hopcheck.schedule.outlets.settings import Outlets, SinkSettings
-from hopcheck.schedule.outlets.sinks import PAUSES_S, persist, post_alerts, send
+from hopcheck.schedule.outlets.wording import alerts, body, title
 
 BUDGET_S = 60.0  # for all sinks of a run together
+PAUSES_S = (1.0, 3.0)  # before the second and the third try
+_LIMIT_S = 10.0
 _KEEP = dt.timedelta(hours=24)
 _MOST_KEPT = 50
 
@@ -44,16 +50,6 @@ class Told(Struct, frozen=True):
     failures: tuple[tuple[str, str], ...] = ()
 
 
-def load_memory(data: bytes | None) -> Memory:
-    """The memory from its file. Raises ValueError for what is not one."""
-    if data is None:
-        return Memory()
-    try:
-        return msgspec.json.decode(data, type=Memory)
-    except msgspec.MsgspecError as error:
-        raise ValueError(str(error)) from None
-
-
 def notify(
     memory: Memory,
     observations: Sequence[Observation],
@@ -62,7 +58,6 @@ def notify(
     now: dt.datetime,
     quiet: Iterable[str] = (),
     known: Iterable[str] | None = None,
-    pauses: Sequence[float] = PAUSES_S,
 ) -> tuple[Memory, Told]:
     """Tell every sink what changed; never raises for a sink that fails."""
     state, events = advance(memory.state, observations, outlets.rules, quiet=quiet, known=known)
@@ -71,21 +66,25 @@ def notify(
     again = [kept for kept in memory.undelivered if _worth(kept, now)]
     failures: list[tuple[str, str]] = []
     left: list[Undelivered] = []
-    for settings in outlets.sinks:
-        if settings.alertmanager is not None:
-            reason = _tell_alertmanager(settings, memory.state, state, now, pauses, deadline)
-            if reason is not None:
-                failures.append((settings.name, reason))
-            continue
-        waiting = [kept for kept in again if kept.sink == settings.name]
-        fresh = [
-            Undelivered(settings.name, message, now.isoformat())
-            for message in said
-            if settings.wants(message.owners)
-        ]
-        kept, reasons = _deliver(settings, [*waiting, *fresh], now, pauses, deadline)
-        left += kept
-        failures += [(settings.name, reason) for reason in reasons]
+    for sink in outlets.sinks:
+        if sink.alertmanager is not None:
+            reason = None
+            found = alerts(memory.state, state, now=now, hold=sink.hold)
+            told = [one for one in found if sink.wants((one["labels"].get("owner", ""),))]
+            if told:
+                attempt = partial(post_alerts, sink.alertmanager, told)
+                reason = persist(attempt, deadline)
+        else:
+            waiting = [kept for kept in again if kept.sink == sink.name]
+            waiting += [
+                Undelivered(sink.name, message, now.isoformat())
+                for message in said
+                if sink.wants(message.owners)
+            ]
+            kept, reason = _deliver(sink, waiting, now, deadline)
+            left += kept
+        if reason is not None:
+            failures.append((sink.name, reason))
     memory = Memory(state=state, undelivered=tuple(left[-_MOST_KEPT:]))
     return memory, Told(messages=said, failures=tuple(failures))
 
@@ -95,41 +94,55 @@ def _worth(kept: Undelivered, now: dt.datetime) -> bool:
 
 
 def _deliver(
-    settings: SinkSettings,
-    waiting: Sequence[Undelivered],
-    now: dt.datetime,
-    pauses: Sequence[float],
-    deadline: float,
-) -> tuple[list[Undelivered], list[str]]:
+    sink: SinkSettings, waiting: Sequence[Undelivered], now: dt.datetime, deadline: float
+) -> tuple[Sequence[Undelivered], str | None]:
     """In order; after the first failure the rest waits too, so that news stays in order."""
-    url = settings.url or ""
     for number, one in enumerate(waiting):
         if time.monotonic() >= deadline:
-            return list(waiting[number:]), [text("notify", "budget")]
-        reason = persist(
-            partial(send, url, one.message, now.isoformat()),
-            pauses,
-            deadline=deadline,
-        )
+            return waiting[number:], text("notify", "budget")
+        attempt = partial(send, sink.url or "", one.message, now.isoformat())
+        reason = persist(attempt, deadline)
         if reason is not None:
-            return list(waiting[number:]), [reason]
-    return [], []
+            return waiting[number:], reason
+    return [], None
 
 
-def _tell_alertmanager(
-    settings: SinkSettings,
-    before: State,
-    after: State,
-    now: dt.datetime,
-    pauses: Sequence[float],
-    deadline: float,
-) -> str | None:
-    told = [
-        alert
-        for alert in alerts(before, after, now=now, hold=settings.hold)
-        if settings.wants((alert["labels"].get("owner", ""),))
-    ]
-    if not told or settings.alertmanager is None:
-        return None
-    url = settings.alertmanager
-    return persist(lambda: post_alerts(url, told), pauses, deadline=deadline)
+def send(url: str, message: Message, now: str) -> str | None:
+    """Deliver once, to Slack, PagerDuty, mail or what else apprise's URL names; why not, or None.
+
+    The URL, which holds credentials, is in no text of ours.
+    """
+    try:
+        import apprise
+    except ImportError:
+        return "pip install 'hopcheck[synthetic]'"
+    service = apprise.Apprise()
+    if not service.add(url):
+        return text("notify", "sink_url")
+    kind = apprise.NotifyType.SUCCESS if message.kind is Kind.RECOVERED else None
+    accepted = service.notify(
+        title=title(message),
+        body=body(message, now=now),
+        notify_type=kind or apprise.NotifyType.FAILURE,
+        body_format=apprise.NotifyFormat.TEXT,
+        timeout=_LIMIT_S,
+    )
+    return None if accepted else text("notify", "sink_refused")
+
+
+def post_alerts(url: str, told: Sequence[dict[str, Any]]) -> str | None:
+    """Tell Alertmanager once; why it did not accept, or None."""
+    where = f"{url.rstrip('/')}/api/v2/alerts"
+    data = json.dumps(told).encode()
+    return deliver("POST", where, data, {"Content-Type": "application/json"}, limit_s=_LIMIT_S)
+
+
+def persist(attempt: Callable[[], str | None], deadline: float) -> str | None:
+    """Try, and again after each pause while time is left (`deadline`: of time.monotonic)."""
+    reason = attempt()
+    for pause in PAUSES_S:
+        if reason is None or time.monotonic() + pause >= deadline:
+            break
+        time.sleep(pause)
+        reason = attempt()
+    return reason

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -20,12 +20,12 @@ from prometheus_client.core import GaugeMetricFamily
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.options import UsageError
 from hopcheck.config.target import parse_target
-from hopcheck.model import Report
+from hopcheck.model import Report, Verdict
 from hopcheck.report.store import HISTORY, INDEX
 from hopcheck.schedule.outlets.destination import CONTENT_TYPES, Destination, DestinationError
 from hopcheck.schedule.outlets.metrics import (
-    Metrics,
     certificate_expiry,
+    of_hosts,
     phases_of,
     registry,
     request_facts,
@@ -67,15 +67,14 @@ class Site:
     def application(self) -> web.Application:
         """The application with its routes."""
         application = web.Application()
-        application.add_routes(
-            [
-                web.get("/healthz", self.healthz),
-                web.get("/metrics", self.metrics),
-                web.get("/probe", self.probe),
-                web.get("/", self.report),
-                web.get("/{key:.+}", self.report),
-            ]
-        )
+        for path, handler in (
+            ("/healthz", self.healthz),
+            ("/metrics", self.metrics),
+            ("/probe", self.probe),
+            ("/", self.report),
+            ("/{key:.+}", self.report),
+        ):
+            application.router.add_get(path, handler)
         return application
 
     async def healthz(self, _request: web.Request) -> web.Response:
@@ -84,11 +83,9 @@ class Site:
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """What the newest scheduled run has left; an empty answer before the first one."""
-        try:
-            held = await asyncio.to_thread(self._published.read, METRICS)
-        except DestinationError as error:
-            return web.Response(status=503, text=f"{error}\n")
-        return web.Response(body=held or b"", headers={"Content-Type": CONTENT_TYPES[".prom"]})
+        headers = {"Content-Type": CONTENT_TYPES[".prom"]}
+        found = await self._published_as(METRICS, headers)
+        return found if found is not None else web.Response(headers=headers)
 
     async def probe(self, request: web.Request) -> web.Response:
         """Diagnose one host now and give its metrics."""
@@ -127,13 +124,17 @@ class Site:
         # The history and the memory of notifications are nobody's business.
         if _KEY.fullmatch(key) is None or kind is None or key in (HISTORY, MEMORY):
             return web.Response(status=404, text="no such report\n")
+        found = await self._published_as(key, _HEADERS | {"Content-Type": kind})
+        if found is None:
+            return web.Response(status=404, text="no such report\n")
+        return found
+
+    async def _published_as(self, key: str, headers: dict[str, str]) -> web.Response | None:
         try:
             held = await asyncio.to_thread(self._published.read, key)
         except DestinationError as error:
             return web.Response(status=503, text=f"{error}\n")
-        if held is None:
-            return web.Response(status=404, text="no such report\n")
-        return web.Response(body=held, headers=_HEADERS | {"Content-Type": kind})
+        return web.Response(body=held, headers=headers) if held is not None else None
 
 
 def _limit(given: str | None) -> float:
@@ -149,50 +150,41 @@ def probe_metrics(report: Report | None, seconds: float) -> bytes:
 
     Without a report (a defect, no time left) the probe has failed, and nothing else is said.
     """
-    made = registry(Metrics([report] if report is not None else []))
-    made.register(_Probe(report, seconds))
-    return generate_latest(made)
+    reports = [report] if report is not None else []
+    return generate_latest(registry(of_hosts(reports), _of_probe(report, seconds)))
 
 
-class _Probe:
-    def __init__(self, report: Report | None, seconds: float) -> None:
-        self._report = report
-        self._seconds = seconds
+def _of_probe(report: Report | None, seconds: float) -> Iterator[GaugeMetricFamily]:
+    success = report is not None and report.verdict in (Verdict.HEALTHY, Verdict.DEGRADED)
+    yield _gauge("success", "Whether requests to the host succeed", success)
+    yield _gauge("duration_seconds", "How long the diagnosis took", seconds)
+    if report is None:
+        return
+    facts = request_facts(report)
+    phases = phases_of(facts)
+    family = GaugeMetricFamily(
+        "probe_http_duration_seconds", "Phases of the slowest request", labels=["phase"]
+    )
+    for phase, value in phases.items():
+        family.add_metric([phase], value)
+    yield family
+    redirects = max(0, len(facts.get("redirects") or ()) - 1)
+    yield _gauge("dns_lookup_time_seconds", "DNS lookup", phases.get("resolve", 0.0))
+    yield _gauge("http_status_code", "Status", status_code(facts) or 0)
+    yield _gauge("http_ssl", "Whether TLS was spoken", "tls" in facts)
+    yield _gauge("http_redirects", "Redirects followed", redirects)
+    expires = certificate_expiry(facts)
+    if expires is not None:
+        yield _gauge("ssl_earliest_cert_expiry", "When the certificate expires", expires)
 
-    def collect(self) -> list[GaugeMetricFamily]:
-        report = self._report
-        success = report is not None and report.verdict.value in ("healthy", "degraded")
-        found = [
-            GaugeMetricFamily("probe_success", "Whether requests to the host succeed", success),
-            GaugeMetricFamily(
-                "probe_duration_seconds", "How long the diagnosis took", self._seconds
-            ),
-        ]
-        if report is None:
-            return found
-        facts = request_facts(report)
-        phases = phases_of(facts)
-        family = GaugeMetricFamily(
-            "probe_http_duration_seconds", "Phases of the slowest request", labels=["phase"]
-        )
-        for phase, value in phases.items():
-            family.add_metric([phase], value)
-        found.append(family)
-        for name, words, number in (
-            ("dns_lookup_time_seconds", "DNS lookup", phases.get("resolve", 0.0)),
-            ("http_status_code", "Status", status_code(facts) or 0),
-            ("http_ssl", "Whether TLS was spoken", "tls" in facts),
-            ("http_redirects", "Redirects followed", max(0, len(facts.get("redirects") or ()) - 1)),
-            ("ssl_earliest_cert_expiry", "When the certificate expires", certificate_expiry(facts)),
-        ):
-            if number is not None:
-                found.append(GaugeMetricFamily(f"probe_{name}", words, number))
-        return found
+
+def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"probe_{name}", words, value)
 
 
 def split_listen(listen: str) -> tuple[str | None, int]:
-    """``ADDRESS:PORT`` or ``:PORT`` (every address). Raises ValueError."""
+    """``ADDRESS:PORT`` or ``:PORT`` (every address). Raises UsageError."""
     host, colon, port = listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        raise ValueError(text("usage", "listen", value=listen[:60]))
+        raise UsageError(text("usage", "listen", value=listen[:60]))
     return host.strip("[]") or None, int(port)

@@ -14,7 +14,11 @@ from hopcheck.config.file import check_keys
 from hopcheck.config.options import Kind, UsageError
 from hopcheck.schedule.outlets.incidents import Rules
 
-_NOTIFY: Mapping[str, Kind] = {"after": "count", "recover_after": "count", "sink": "tables"}
+_TABLES: Mapping[str, Mapping[str, Kind]] = {
+    "notify": {"after": "count", "recover_after": "count", "sink": "tables"},
+    "metrics": {"textfile": "text", "pushgateway": "text", "job": "text"},
+    "serve": {"listen": "text", "probe": "list"},
+}
 _SINK: Mapping[str, Kind] = {
     "name": "text",
     "url": "text",
@@ -23,8 +27,6 @@ _SINK: Mapping[str, Kind] = {
     "hold": "count",
     "owners": "list",
 }
-_METRICS: Mapping[str, Kind] = {"textfile": "text", "pushgateway": "text", "job": "text"}
-_SERVE: Mapping[str, Kind] = {"listen": "text", "probe": "list"}
 _MOST_RUNS = 100
 
 
@@ -57,9 +59,7 @@ class Outlets(Struct, frozen=True):
 def read_outlets(tables: Mapping[str, Any], source: str | None) -> Outlets:
     """The outlets of a configuration's tables. Raises UsageError."""
     where = source or "configuration"
-    notify = _table(tables, "notify", _NOTIFY, where)
-    metrics = _table(tables, "metrics", _METRICS, where)
-    serve = _table(tables, "serve", _SERVE, where)
+    notify, metrics, serve = (_table(tables, name, where) for name in _TABLES)
     after = _runs(notify, "after", 2, where)
     sinks = tuple(
         _sink(entry, number, where) for number, entry in enumerate(notify.get("sink", ()), 1)
@@ -71,21 +71,16 @@ def read_outlets(tables: Mapping[str, Any], source: str | None) -> Outlets:
     return Outlets(
         rules=Rules(after, _runs(notify, "recover_after", after, where)),
         sinks=sinks,
-        textfile=metrics.get("textfile"),
-        pushgateway=metrics.get("pushgateway"),
-        job=metrics.get("job", "hopcheck"),
-        listen=serve.get("listen", Outlets().listen),
-        probe=tuple(serve.get("probe", ())),
+        **metrics,
+        **{**serve, "probe": tuple(serve.get("probe", ()))},
     )
 
 
-def _table(
-    tables: Mapping[str, Any], name: str, known: Mapping[str, Kind], where: str
-) -> dict[str, Any]:
+def _table(tables: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
     table = tables.get(name, {})
     if not isinstance(table, dict):
         raise UsageError(text("usage", "table", where=where, name=name))
-    check_keys(table, known, f"{where}, [{name}]")
+    check_keys(table, _TABLES[name], f"{where}, [{name}]")
     return table
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -36,14 +37,17 @@ _SWEPT_EACH = 12  # retention looks at a twelfth of the hosts in each run
 class Workspace:
     """The reports directory `base` and the destination that it is published to.
 
-    `notes` collects what went wrong, a line each: publishing never changes a verdict.
+    `failures` collects what went wrong as ("publish", words): publishing never changes a verdict.
     """
 
     def __init__(self, base: Path, remote: Destination) -> None:
         self.base = base
         self.remote = remote
-        self.notes: list[str] = []
+        self.failures: list[tuple[str, str]] = []
         self._history_version = ""
+
+    def _failed(self, *lines: str) -> None:
+        self.failures += [("publish", words) for words in lines]
 
     def pull(self) -> None:
         """Fetch the history. Raises DestinationError when it cannot be told what there is."""
@@ -62,7 +66,7 @@ class Workspace:
             try:
                 held = self.remote.read(f"{slug}/{directory}/{name}")
             except DestinationError as error:
-                self.notes.append(str(error))
+                self._failed(str(error))
                 return False
             if held is None:
                 return False
@@ -72,7 +76,7 @@ class Workspace:
 
     def push_runs(self, runs: Iterable[Path]) -> None:
         """Publish run directories of `base`, and `latest` where it is one of them."""
-        self.notes += in_parallel(self._push_run, list(runs))
+        self._failed(*in_parallel(self._push_run, list(runs)))
 
     def _push_run(self, run: Path) -> None:
         slug = run.parent.name
@@ -89,13 +93,13 @@ class Workspace:
         try:
             self._push_history(slugs)
         except (DestinationError, HistoryError) as error:
-            self.notes.append(str(error))
+            self._failed(str(error))
 
         def put(name: str) -> None:
             self.remote.write(name, (self.base / name).read_bytes())
 
         there = [name for name in (*others, INDEX) if (self.base / name).is_file()]
-        self.notes += in_parallel(put, there)
+        self._failed(*in_parallel(put, there))
 
     def _push_history(self, slugs: Sequence[str]) -> None:
         """Where another run was faster, its history is taken and this run's rows added to it."""
@@ -118,7 +122,8 @@ class Workspace:
         """Delete published runs beyond what is kept, of a part of the hosts in each run."""
         turn = int(now.timestamp() // 300) % _SWEPT_EACH
         mine = [slug for slug in slugs if crc32(slug.encode()) % _SWEPT_EACH == turn]
-        self.notes += in_parallel(lambda slug: self._sweep(slug, now, keep_runs, keep_days), mine)
+        sweep = partial(self._sweep, now=now, keep_runs=keep_runs, keep_days=keep_days)
+        self._failed(*in_parallel(sweep, mine))
 
     def _sweep(self, slug: str, now: dt.datetime, keep_runs: int, keep_days: int) -> None:
         names = [name for name in self.remote.children(f"{slug}/") if RUN.fullmatch(name)]

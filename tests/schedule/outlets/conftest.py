@@ -14,6 +14,11 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopcheck.schedule.outlets.notify.PAUSES_S", (0.0, 0.0))
+
+
 @pytest.fixture
 def bucket(
     s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

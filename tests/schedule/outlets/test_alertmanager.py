@@ -70,7 +70,7 @@ def test_an_incident_is_an_alert_until_it_is_over(alertmanager: str) -> None:
         rules=Rules(1, 1), sinks=(SinkSettings("am", alertmanager=alertmanager, hold=600),)
     )
     now = dt.datetime.now(dt.UTC)
-    memory, told = notify(Memory(), [seen("a"), seen("b")], outlets, now=now, pauses=())
+    memory, told = notify(Memory(), [seen("a"), seen("b")], outlets, now=now)
     assert told.failures == ()
     found = {alert["labels"]["host"]: alert for alert in active(alertmanager)}
     assert set(found) == {"a.example.com", "b.example.com"}
@@ -81,17 +81,17 @@ def test_an_incident_is_an_alert_until_it_is_over(alertmanager: str) -> None:
     }  # fmt: skip
     assert found["a.example.com"]["annotations"]["runbook_url"] == f"{LINK}#SVC008"
 
-    memory, told = notify(memory, [seen("a"), seen("b", ok=True)], outlets, now=now, pauses=())
+    memory, told = notify(memory, [seen("a"), seen("b", ok=True)], outlets, now=now)
     assert told.failures == ()
     assert [alert["labels"]["host"] for alert in active(alertmanager)] == ["a.example.com"]
-    notify(memory, [seen("a", ok=True)], outlets, now=now, pauses=())
+    notify(memory, [seen("a", ok=True)], outlets, now=now)
     assert active(alertmanager) == []
 
 
 def test_what_it_refuses_is_said() -> None:
     dead = f"http://127.0.0.1:{free_port()}"
     outlets = Outlets(rules=Rules(1, 1), sinks=(SinkSettings("am", alertmanager=dead),))
-    _, told = notify(Memory(), [seen("a")], outlets, now=dt.datetime.now(dt.UTC), pauses=())
+    _, told = notify(Memory(), [seen("a")], outlets, now=dt.datetime.now(dt.UTC))
     ((name, reason),) = told.failures
     assert name == "am"
     assert "refused" in reason

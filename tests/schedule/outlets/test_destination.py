@@ -13,7 +13,9 @@ from hopcheck.schedule.outlets.destination import (
     Directory,
     destination,
     in_parallel,
+    stored,
 )
+from hopcheck.schedule.outlets.notify import Memory
 from tests.schedule.outlets.receiving import free_port
 from tests.schedule.outlets.s3 import BUCKET
 
@@ -31,6 +33,14 @@ def test_what_is_written_can_be_read(place: Destination) -> None:
     place.write("a.example.com/latest/report.html", b"<p>one")
     place.write("a.example.com/latest/report.html", b"<p>two")
     assert place.read("a.example.com/latest/report.html") == b"<p>two"
+
+
+def test_what_is_stored_is_of_its_kind(place: Destination) -> None:
+    assert stored(place, "notified.json", Memory) is None
+    for held in (b"{", b'{"format": "\xff"}', b"[]"):
+        place.write("notified.json", held)
+        with pytest.raises(DestinationError, match=r"/notified\.json: "):
+            stored(place, "notified.json", Memory)
 
 
 def test_children_and_deleting(place: Destination) -> None:

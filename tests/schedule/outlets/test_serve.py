@@ -23,7 +23,7 @@ from hopcheck.model import Report
 from hopcheck.report.evidence import load
 from hopcheck.schedule.outlets.destination import Destination, DestinationError, Directory, Stored
 from hopcheck.schedule.outlets.incidents import Outcome
-from hopcheck.schedule.outlets.metrics import Metrics, registry
+from hopcheck.schedule.outlets.metrics import of_hosts, of_run, registry
 from hopcheck.schedule.outlets.serve import Site, split_listen
 from tests.schedule.outlets.receiving import free_port
 
@@ -90,8 +90,9 @@ def base(tmp_path: Path) -> Path:
     out.write(f"{HOST}/latest/report.html", b"<p>report")
     out.write("history.db", b"SQLite")
     out.write("notified.json", b"{}")
-    metrics = Metrics([report("ing-svc-missing")], Outcome(verdicts={"broken": 1}, seconds=2.0))
-    out.write("metrics.prom", generate_latest(registry(metrics)))
+    run = of_run(Outcome(verdicts={"broken": 1}, seconds=2.0))
+    metrics = registry(of_hosts([report("ing-svc-missing")]), run)
+    out.write("metrics.prom", generate_latest(metrics))
     (tmp_path / "secret.html").write_text("outside")
     return out.base
 

@@ -54,7 +54,7 @@ def test_whatever_is_cut_short_no_stable_link_leads_to_half_a_report(
     second = tmp_path / "second"
     workspace = Workspace(second, Failing(out, budget))
     workspace.push_runs([run_on_disk(second, BROKEN, 5)])
-    assert bool(workspace.notes) == (budget < 10)
+    assert bool(workspace.failures) == (budget < 10)
     shown = (out / HOST / "latest" / "report.html").read_text()
     whole = [
         run for run in (out / HOST).glob("2026*")
@@ -72,7 +72,7 @@ def test_a_new_pod_knows_what_the_last_one_saw(bucket: Bucket, tmp_path: Path) -
     first.push_runs([run])
     update_index(first.base, T0)
     first.push_state([HOST])
-    assert first.notes == []
+    assert first.failures == []
 
     second = Workspace(tmp_path / "pod2", bucket)
     second.pull()
@@ -82,7 +82,7 @@ def test_a_new_pod_knows_what_the_last_one_saw(bucket: Bucket, tmp_path: Path) -
     assert second.fetch(HOST, row.directory, ("evidence.json",))
     assert (second.base / row.path / "evidence.json").read_bytes() == b"2026-02-25T03:00:00Z"
     assert not second.fetch(HOST, row.directory, ("nothing.json",))
-    assert second.notes == []
+    assert second.failures == []
     index = bucket.read("index.html")
     assert index is not None
     assert HOST.encode() in index
@@ -95,7 +95,7 @@ def test_two_pods_at_once_lose_no_row(bucket: Bucket, tmp_path: Path) -> None:
     for n, pod in enumerate(pods):
         pod.push_runs([run_on_disk(pod.base, BROKEN, 5 * n)])
         pod.push_state([HOST])
-        assert pod.notes == []
+        assert pod.failures == []
     last = Workspace(tmp_path / "last", bucket)
     last.pull()
     with History(last.base) as history:
@@ -119,7 +119,7 @@ def test_old_runs_go_and_the_last_healthy_one_stays(tmp_path: Path) -> None:
     workspace.push_runs(runs)
     for turn in range(12):  # a twelfth of the hosts in each
         workspace.sweep([HOST], T0 + dt.timedelta(minutes=30 + 5 * turn), 2, 0)
-    assert workspace.notes == []
+    assert workspace.failures == []
     left = [name for name in out.children(f"{HOST}/") if name != "latest"]
     assert left == sorted(run.name for run in (runs[0], *runs[-2:]))
     with History(base) as history:
@@ -131,5 +131,5 @@ def test_a_history_that_is_no_file_yet_is_no_error(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "base", Directory(tmp_path / "out"))
     workspace.pull()
     workspace.push_state([])
-    assert workspace.notes == []
+    assert workspace.failures == []
     assert not (tmp_path / "out" / HISTORY).exists()
