@@ -23,8 +23,21 @@ import pytest
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.options import Options
 from hopcheck.engine.host import HostSession, Session
-from hopcheck.model import Finding, Severity, Snapshot, Status, Step, StepResult, Target
-from hopcheck.steps.rule import Party, Rule
+from hopcheck.model import (
+    AwsEvidence,
+    DnsEvidence,
+    Finding,
+    HttpEvidence,
+    KubeEvidence,
+    Severity,
+    Snapshot,
+    Status,
+    Step,
+    StepResult,
+    Target,
+    TraefikEvidence,
+)
+from hopcheck.steps.rule import Rule
 
 if TYPE_CHECKING:
     from hopcheck.collect import clients
@@ -104,21 +117,34 @@ def snapshot(target: Target, hop_session: Session) -> Snapshot:
     return hop_session.ensure_collected(target.url).snapshot()
 
 
-def _evidence_of(party: Party, words: str) -> Any:
-    """The fixture of one party's evidence; `words` are its docstring."""
-
-    def found(snapshot: Snapshot) -> Any:
-        return getattr(snapshot, party)
-
-    found.__doc__ = words
-    return pytest.fixture(scope="session", name=f"{party}_evidence")(found)
+@pytest.fixture(scope="session")
+def dns_evidence(snapshot: Snapshot) -> DnsEvidence:
+    """What the resolvers answered."""
+    return snapshot.dns
 
 
-dns_evidence = _evidence_of("dns", "What the resolvers answered.")
-aws_evidence = _evidence_of("aws", "Load balancers, listeners, target groups and targets.")
-kube_evidence = _evidence_of("kube", "The cluster's objects on the host's way.")
-traefik_evidence = _evidence_of("traefik", "Each Traefik replica's API, metrics and log.")
-http_evidence = _evidence_of("http", "The requests and their answers.")
+@pytest.fixture(scope="session")
+def aws_evidence(snapshot: Snapshot) -> AwsEvidence:
+    """Load balancers, listeners, target groups and targets."""
+    return snapshot.aws
+
+
+@pytest.fixture(scope="session")
+def kube_evidence(snapshot: Snapshot) -> KubeEvidence:
+    """The cluster's objects on the host's way."""
+    return snapshot.kube
+
+
+@pytest.fixture(scope="session")
+def traefik_evidence(snapshot: Snapshot) -> TraefikEvidence:
+    """Each Traefik replica's API, metrics and log."""
+    return snapshot.traefik
+
+
+@pytest.fixture(scope="session")
+def http_evidence(snapshot: Snapshot) -> HttpEvidence:
+    """The requests and their answers."""
+    return snapshot.http
 
 
 @pytest.fixture(scope="session")
