@@ -101,9 +101,8 @@ def field_table(results: Sequence[Result]) -> str:
     """What was said of each report from the field, as a Markdown table, and the figures."""
     lines = ["| report | state | said | | mended |", "|---|---|---|---|---|"]
     mended = {one.name: one for one in results if one.kind == "mended"}
-    order = list(REPORTS)
     own = [one for one in results if one.kind == "field"]
-    for one in sorted(own, key=lambda one: order.index(one.name)):
+    for one in sorted(own, key=lambda one: int(one.name.removeprefix("f"))):
         grade = "half right" if one.half else "wrong" if one.wrong else "right"
         after = mended.get(one.name)
         healed = "" if after is None else after.wrong.partition(":")[0] or "healthy"

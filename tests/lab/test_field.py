@@ -118,7 +118,13 @@ ROW = Report(
 
 
 def finding(kind: str = "DNSRecord", name: str = HOST, **more: Any) -> Obj:
-    said = {"title": "", "message": "Write the new name.", "fix": "", "commands": []}
+    said = {
+        "title": "",
+        "message": "Write the new name.",
+        "fix": "",
+        "commands": [],
+        "caused_by": [],
+    }
     thing = {"kind": kind, "name": name, "namespace": more.pop("namespace", None)}
     return {"code": "DNS006", "severity": "error", "step": DNS, "object": thing} | said | more
 
@@ -140,12 +146,13 @@ def report(causes: list[Obj], *others: Obj, verdict: str = "broken") -> Obj:
         (report([finding(), innocent()]), "accused: DNS006 Service shop/web", False),
         (report([finding()], innocent()), "a finding at DNS006 Service shop/web", True),
         (report([finding()], innocent(severity="info")), "", False),
+        (report([finding()], innocent(caused_by=["x"])), "", False),
         (report([innocent()]), "not named: dns DNSRecord .*; accused: .*", False),
         (report([]), "not named: .*", False),
         (report([], finding(severity="warning"), verdict="healthy"), "not named: .* healthy", True),
         (report([finding()], verdict="unknown"), "the verdict is unknown", True),
         (report([finding(message="?")]), "does not say 'the new name'", True),
-        (report([finding(fix="restart it")]), "says 'restart'", True),
+        (report([finding(fix="restart it")]), "says 'restart'", False),
         (report([finding(step="ingress")]), "not named: .*", False),
     ],
 )

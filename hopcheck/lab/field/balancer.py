@@ -15,7 +15,7 @@ from hopcheck.lab.cloud import (
     redirect,
 )
 from hopcheck.lab.faults.balancer import certificate, end_tls, https_listener, redirect_web, use_alb
-from hopcheck.lab.faults.gallery import TARGET_HEALTH, TRAEFIK_SERVICE
+from hopcheck.lab.faults.gallery import REQUEST, TARGET_HEALTH, TRAEFIK_SERVICE
 from hopcheck.lab.field.gallery import Mend, Named, nothing, report
 from hopcheck.lab.settings import BALANCER_GROUP, NODE_GROUP
 from hopcheck.lab.setups.gallery import Obj, edit_traefik_service, flags, get
@@ -79,6 +79,7 @@ async def nodes_closed_to_alb(lab: Lab) -> Mend:
 @report(
     "f24",
     Named(TRAEFIK_SERVICE, "Deployment", TRAEFIK, GATEWAY),
+    Named(REQUEST, "Deployment", TRAEFIK, GATEWAY),
     happens="418",
     says="(?i)redirect",
     never="--expect-status",

@@ -14,16 +14,20 @@ def judge(report: dict[str, Any], row: Report) -> tuple[str, bool]:
     """What is wrong with the diagnosis ("" where nothing is), and whether it is half right.
 
     Right: the verdict says that something is wrong, the one root cause is one of the expected, in
-    the right words, and no other finding accuses an object that is known to be innocent. Half
+    the right words, and no other finding that follows from nothing is about an innocent. Half
     right: the expected object is named, by a root cause among others, or by a warning while
-    nobody else is the root cause, and none of those is innocent.
+    nobody else is the root cause, none of those is innocent, and nothing is advised that must not.
     """
     if row.works:
         return alarms(report), False
     causes: list[dict[str, Any]] = report["root_causes"]
     right = [one for one in causes if _is_expected(one, row)]
     others = [one for one in causes if one not in right]
-    accused = [one for one in _loud(report) if _name(one) in row.innocent and one not in right]
+    accused = [
+        one
+        for one in _loud(report)
+        if _name(one) in row.innocent and one not in right and not one["caused_by"]
+    ]
     guilty = [one for one in others if one in accused]
     wrong = []
     if not right:
@@ -34,9 +38,11 @@ def judge(report: dict[str, Any], row: Report) -> tuple[str, bool]:
         wrong.append(f"a finding at {', '.join(map(_told, rest))}")
     if report["verdict"] not in _FAILS:
         wrong.append(f"the verdict is {report['verdict']}")
-    wrong += [said for one in right for said in _misspoken(one, row)]
+    wrong += [f"does not say {row.says!r}" for one in right if not re.search(row.says, _words(one))]
+    harm = [found[0] for one in right if (found := _forbidden(one, row))]
+    wrong += [f"says {words!r}" for words in harm]
     named = bool(right) or (not causes and any(_is_expected(one, row) for one in _loud(report)))
-    return "; ".join(wrong), bool(wrong) and named and not guilty
+    return "; ".join(wrong), bool(wrong) and named and not guilty and not harm
 
 
 def alarms(report: dict[str, Any]) -> str:
@@ -66,16 +72,13 @@ def _matches(finding: dict[str, Any], wanted: Named) -> bool:
     )
 
 
-def _misspoken(finding: dict[str, Any], row: Report) -> list[str]:
-    words = "\n".join(
-        [finding["title"], finding["message"], finding["fix"], *finding["commands"]],
-    )
-    wrong = []
-    if not re.search(row.says, words):
-        wrong.append(f"does not say {row.says!r}")
-    if row.never and (found := re.search(row.never, words)):
-        wrong.append(f"says {found[0]!r}")
-    return wrong
+def _words(finding: dict[str, Any]) -> str:
+    parts = [finding["title"], finding["message"], finding["fix"], *finding["commands"]]
+    return "\n".join(parts)
+
+
+def _forbidden(finding: dict[str, Any], row: Report) -> re.Match[str] | None:
+    return re.search(row.never, _words(finding)) if row.never else None
 
 
 def _name(finding: dict[str, Any]) -> str:

@@ -52,9 +52,10 @@ async def between_nodes(lab: Lab) -> Mend:
     "f14",
     Named(ENDPOINTS, "Pod", APP_PODS[1], APP),
     Named(ENDPOINTS, "Node", _APP_NODE),
+    Named(ENDPOINTS, "Service", SERVICE, APP),
     happens=r"200 \+ no answer",
+    says=f"{APP_PODS[1]}|{_APP_NODE}",
     never="(?i)label",
-    innocent=(f"Service {APP}/{SERVICE}",),
 )
 async def one_pod_dark(lab: Lab) -> Mend:
     """Packets to one of two pods are dropped; the pods belong to no workload."""

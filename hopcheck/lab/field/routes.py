@@ -7,7 +7,13 @@ import json
 from typing import TYPE_CHECKING
 
 from hopcheck.lab.faults import parts
-from hopcheck.lab.faults.gallery import ENDPOINTS, INGRESS, REQUEST, TRAEFIK_SERVICE
+from hopcheck.lab.faults.gallery import (
+    ENDPOINTS,
+    INGRESS,
+    REQUEST,
+    TRAEFIK_LOGS,
+    TRAEFIK_SERVICE,
+)
 from hopcheck.lab.field.gallery import Mend, Named, report
 from hopcheck.lab.pods import AppPod, Behaviour
 from hopcheck.lab.setups.gallery import (
@@ -40,7 +46,10 @@ if TYPE_CHECKING:
 _MATCH = f"Host(`{HOST}`)"
 _OURS = "[{name: my-app-service, port: 80}]"
 _UNMATCHED = "404 of Traefik"
-_TRAEFIK = Named(TRAEFIK_SERVICE, "Deployment", TRAEFIK, GATEWAY)
+# What Traefik itself says of it is a step of its own.
+_TRAEFIK = tuple(
+    Named(step, "Deployment", TRAEFIK, GATEWAY) for step in (TRAEFIK_SERVICE, TRAEFIK_LOGS)
+)
 _APP_INGRESS = f"Ingress {APP}/{NAME}"
 _SOLVER = "cm-acme-http-solver-9zq4t"
 _TOKEN = "/.well-known/acme-challenge/evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"  # noqa: S105
@@ -67,11 +76,14 @@ async def _extra_pod(lab: Lab, name: str, port: int, host: int, app: str) -> Non
     "f1",
     Named(INGRESS, "Ingress", _SOLVER, APP),
     happens=_UNMATCHED,
-    innocent=(_APP_INGRESS,),
+    innocent=(f"Ingress {APP}/app",),
     asked=f"http://{HOST}{_TOKEN}",
 )
 async def solver(lab: Lab) -> Mend:
     """The Ingress of cert-manager's solver names no entryPoint, and the default is websecure."""
+    found = get(lab, "ingresses", APP, NAME)  # by its name the solver's must not come first
+    lab.store.delete("ingresses", APP, NAME)
+    lab.store.put(found | {"metadata": {"name": "app", "namespace": APP}})
     await flags(lab, "--entryPoints.websecure.asDefault=true")
     await _extra_pod(lab, _SOLVER, 8089, 89, _SOLVER)
     put(lab, "Service", _SOLVER, f"{{selector: {{app: {_SOLVER}}}, ports: [{{port: 8089}}]}}")
@@ -91,6 +103,7 @@ async def solver(lab: Lab) -> Mend:
 @report(
     "f2",
     Named(INGRESS, "Middleware", "office", APP),
+    Named(REQUEST, "Middleware", "office", APP),
     happens="403",
     innocent=(f"Application {APP}/{SERVICE}",),
 )
@@ -131,7 +144,7 @@ async def former_group(lab: Lab) -> Mend:
     return mend
 
 
-@report("f4", _TRAEFIK, happens="TLS: .*", says="(?i)permission|600", innocent=(_APP_INGRESS,))
+@report("f4", *_TRAEFIK, happens="TLS: .*", says="(?i)permission|600", innocent=(_APP_INGRESS,))
 async def acme_mode(lab: Lab) -> Mend:
     """The file with the certificates has mode 660: Traefik goes without the resolver."""
     edit_ingress(lab, lambda obj: obj["spec"].pop("tls"))
@@ -190,7 +203,7 @@ async def foreign_annotation(lab: Lab) -> Mend:
 
 @report(
     "f7",
-    _TRAEFIK,
+    *_TRAEFIK,
     happens=_UNMATCHED,
     says=r"--api",
     never="(?i)restart",
@@ -269,7 +282,7 @@ async def one_service_empty(lab: Lab) -> Mend:
 
 @report(
     "f10",
-    Named(TRAEFIK_SERVICE, "Deployment", TRAEFIK, GATEWAY),
+    *_TRAEFIK,
     Named(TRAEFIK_SERVICE, "ClusterRole", TRAEFIK),
     happens=_UNMATCHED,
     says="middlewaretcps",
@@ -299,7 +312,7 @@ async def one_kind_forbidden(lab: Lab) -> Mend:
     return mend
 
 
-@report("f11", _TRAEFIK, happens=_UNMATCHED, says="(?i)kubernetescrd", innocent=(_APP_INGRESS,))
+@report("f11", *_TRAEFIK, happens=_UNMATCHED, says="(?i)kubernetescrd", innocent=(_APP_INGRESS,))
 async def crd_provider_off(lab: Lab) -> Mend:
     """The Ingress names a middleware that exists, and the provider that would read it is off."""
     put(lab, "Middleware", "compress", "compress: {}")
