@@ -187,7 +187,9 @@ class Field:
         if way and wrong:
             wrong = f"without {way}: {wrong}"
         expected = " or ".join(map(str, row.expected)) or "healthy"
-        found = f"{diagnosis.report.get('verdict', 'no report')}: {_found(diagnosis)}"
+        found = _found(diagnosis)
+        if diagnosis.root_causes:
+            found = f"{diagnosis.report['verdict']}: {found}"
         seconds = time.monotonic() - began
         return Result("field", self.name, expected, found, seconds, wrong, half=half)
 

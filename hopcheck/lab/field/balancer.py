@@ -101,6 +101,7 @@ async def redirect_of_https(lab: Lab) -> Mend:
     "f25",
     Named(TARGET_HEALTH, "TargetGroup", TARGETS_HTTPS),
     happens="no answer",
+    says=r"(?i)\bregister",
     innocent=(f"Listener {LOAD_BALANCER}:443", f"LoadBalancer {LOAD_BALANCER}"),
 )
 async def nodes_replaced(lab: Lab) -> Mend:
@@ -164,7 +165,13 @@ async def ping_on_web(lab: Lab) -> Mend:
     return mend
 
 
-@report("f28", _LISTENER, happens="refused", innocent=(f"Listener {LOAD_BALANCER}:80",))
+@report(
+    "f28",
+    _LISTENER,
+    happens="refused",
+    says="(?i)certificate",
+    innocent=(f"Listener {LOAD_BALANCER}:80",),
+)
 async def redirect_to_nowhere(lab: Lab) -> Mend:
     """The ALB redirects http to https and has no listener on 443."""
     use_alb(lab)
