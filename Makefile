@@ -13,7 +13,8 @@ override URL := $(value URL)
 override ARGS := $(value ARGS)
 override FAULT := $(value FAULT)
 override SETUP := $(value SETUP)
-export HOST URL ARGS FAULT SETUP
+override REPORT := $(value REPORT)
+export HOST URL ARGS FAULT SETUP REPORT
 MAKEOVERRIDES :=
 
 .PHONY: help demo diagnose synthetic faults setups test test-all lint bench profile accuracy day \
@@ -22,9 +23,9 @@ MAKEOVERRIDES :=
 help: ## what there is
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: $(STAMP) ## an embedded lab with the real Traefik, diagnosed; FAULT=NAME or SETUP=NAME first
+demo: $(STAMP) ## an embedded lab with the real Traefik, diagnosed; FAULT=, SETUP= or REPORT= first
 	@set -f; $(BIN)/python -m hopcheck.lab demo $${FAULT:+--fault "$$FAULT"} \
-	  $${SETUP:+--setup "$$SETUP"} $$ARGS
+	  $${SETUP:+--setup "$$SETUP"} $${REPORT:+--report "$$REPORT"} $$ARGS
 
 diagnose: $(STAMP) ## diagnose HOST=… or URL=…; further options: ARGS='--context prod'
 	@set -f; $(BIN)/hopcheck diagnose $$ARGS -- $$HOST $$URL
@@ -39,7 +40,7 @@ setups: $(STAMP) ## healthy but unusual set-ups that the lab can arrange
 	@$(BIN)/python -m hopcheck.lab setups
 
 # Nothing of the user's: no kubeconfig, no AWS credentials, no proxy.
-PYTEST = env -u HOST -u URL -u ARGS -u FAULT -u SETUP -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+PYTEST = env -u HOST -u URL -u ARGS -u FAULT -u SETUP -u REPORT -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
   -u KUBECONFIG -u AWS_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY \
   -u AWS_SESSION_TOKEN -u AWS_REGION -u AWS_DEFAULT_REGION -u HTTP_PROXY -u HTTPS_PROXY \
   -u http_proxy -u https_proxy -u ALL_PROXY LC_ALL=C.UTF-8 AWS_EC2_METADATA_DISABLED=true \

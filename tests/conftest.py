@@ -15,6 +15,7 @@ SAMPLED = {
     "catalogue/test_korean.py::test_renderings_are_korean": 8,
     "engine/test_replay.py::test_what_was_written_replays_to_the_same": 4,
     "lab/test_demo.py::test_one_fault_of_each_step": 3,
+    "lab/test_field.py::test_each_can_be_made_and_mended": 6,
     "lab/test_lab.py::test_a_fault_breaks_what_it_says_and_heals": 3,
     "lab/test_setups.py::test_no_false_alarm": 3,
     "report/test_browser.py::test_axe_finds_nothing": 3,

@@ -39,9 +39,9 @@ def make(checkout: Path, *arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("value", HOSTILE)
-@pytest.mark.parametrize("name", ["HOST", "URL", "ARGS", "FAULT", "SETUP"])
+@pytest.mark.parametrize("name", ["HOST", "URL", "ARGS", "FAULT", "SETUP", "REPORT"])
 def test_no_value_is_expanded(checkout: Path, name: str, value: str) -> None:
-    target = "demo" if name in ("FAULT", "SETUP") else "diagnose"
+    target = "demo" if name in ("FAULT", "SETUP", "REPORT") else "diagnose"
     passed = make(checkout, target, f"{name}={value}")
     words = [value] if target == "demo" else value.split()
     assert words == [word for word in passed if word in words][: len(words)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hopcheck.lab.demo import demo, staged
 from hopcheck.lab.faults import FAULTS
+from hopcheck.lab.field import REPORTS
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.setups import SETUPS
 
@@ -25,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("faults", help="the names of the gallery, one a line")
     commands.add_parser("setups", help="the names of the healthy set-ups, one a line")
+    commands.add_parser("reports", help="the names of the reports from the field, one a line")
     for name, text in (
         ("demo", "diagnose the lab; further arguments are those of `hopcheck diagnose`"),
         ("serve", "run the lab until Ctrl-C"),
@@ -33,15 +35,22 @@ def _parser() -> argparse.ArgumentParser:
         chosen = command.add_mutually_exclusive_group()
         chosen.add_argument("--fault", metavar="NAME", help="inject this fault")
         chosen.add_argument("--setup", metavar="NAME", help="arrange this healthy set-up")
+        chosen.add_argument("--report", metavar="NAME", help="arrange this report from the field")
         command.add_argument("--url-path", metavar="PATH", help="diagnose this path")
         command.add_argument(
             "--delay", metavar="MS", type=float, default=0.0, help="every party answers later"
         )
         command.add_argument("--traefik", metavar="FILE", type=Path, help="another binary")
     measured = commands.add_parser("accuracy", help="diagnose every fault and more, and count")
-    measured.add_argument("names", nargs="*", metavar="NAME", help="these faults and set-ups")
     measured.add_argument(
-        "--kind", action="append", default=[], metavar="KIND", help="fault, set-up, pair or edit"
+        "names", nargs="*", metavar="NAME", help="these faults, set-ups and reports"
+    )
+    measured.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help="fault, set-up, pair, field or edit",
     )
     measured.add_argument("--labs", type=int, default=2, metavar="N", help="labs at a time")
     measured.add_argument("--write-readme", type=Path, metavar="FILE", default=None)
@@ -53,7 +62,8 @@ def _known(name: str | None, what: str, known: Collection[str]) -> bool:
     if name is None or name in known:
         return True
     near = difflib.get_close_matches(name, known, n=3)
-    hint = f"; did you mean {', '.join(near)}?" if near else f": see `make {what}s`"
+    listed = f": see `python -m hopcheck.lab {what}s`"
+    hint = f"; did you mean {', '.join(near)}?" if near else listed
     print(f"hopcheck.lab: no {what} named {name!r}{hint}", file=sys.stderr)
     return False
 
@@ -88,7 +98,9 @@ async def _with_lab(
     try:
         async with Lab(binary=options.traefik) as lab:
             lab.set_delay(options.delay / 1000)
-            return await work(lab, options.fault or options.setup, options.arguments)
+            return await work(
+                lab, options.fault or options.setup or options.report, options.arguments
+            )
     except asyncio.CancelledError:
         if not caught:
             raise
@@ -108,14 +120,21 @@ def main(words: list[str] | None = None) -> int:
     if options.command == "setups":
         print("\n".join(SETUPS))
         return 0
+    if options.command == "reports":
+        print("\n".join(REPORTS))
+        return 0
     if options.command == "accuracy":
-        if not all(_known(name, "fault", {*FAULTS, *SETUPS}) for name in options.names):
+        if not all(_known(name, "fault", {*FAULTS, *SETUPS, *REPORTS}) for name in options.names):
             return _USAGE
         from hopcheck.lab.accuracy import accuracy
 
         run = accuracy(options.names, options.write_readme, options.kind, options.labs)
         return asyncio.run(run)
-    if not _known(options.fault, "fault", FAULTS) or not _known(options.setup, "setup", SETUPS):
+    if not (
+        _known(options.fault, "fault", FAULTS)
+        and _known(options.setup, "setup", SETUPS)
+        and _known(options.report, "report", REPORTS)
+    ):
         return _USAGE
     options.arguments = [word for word in further if word != "--"]
     if options.url_path:

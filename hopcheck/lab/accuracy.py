@@ -1,4 +1,4 @@
-"""How often the diagnosis is right: faults, healthy set-ups, pairs of faults, random edits."""
+"""How often the diagnosis is right: faults, set-ups, pairs, reports from the field, edits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from pathlib import Path
 from hopcheck import __version__
 from hopcheck.lab import trials
 from hopcheck.lab.diagnosis import Diagnoser
+from hopcheck.lab.field import REPORTS
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.trials import KINDS, Result, Trial
 
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
+FIELD_BEGIN, FIELD_END = "<!-- field:begin -->", "<!-- field:end -->"
 RATE = 0.95  # of the random edits at least; of everything else all
 _LABS = 2  # at a time
 
@@ -26,19 +28,24 @@ async def accuracy(
 ) -> int:
     """Print a line for each trial and the figures; 0 when they are good enough.
 
-    `names` are faults and set-ups (then nothing else is tried), `kinds` some of KINDS.
+    `names` are faults, set-ups and reports (then nothing else is tried), `kinds` some of KINDS.
     """
     todo = deque(trials.chosen(names, kinds))
     results: list[Result] = []
     await asyncio.gather(*(_work(todo, results) for _ in range(max(1, labs))))
-    figures = table(results)
-    print(f"\n{figures}")
-    if readme is not None and (names or kinds):
+    tables = {}
+    if not (names or kinds):
+        tables[BEGIN, END] = table(results)
+    if not names and "field" in (kinds or KINDS):
+        tables[FIELD_BEGIN, FIELD_END] = field_table(results)
+    print("", *(tables.values() or [table(results)]), sep="\n\n")
+    if readme is not None and not tables:
         print("only a run of everything is written to the README", file=sys.stderr)
     elif readme is not None:
         today = dt.datetime.now(dt.UTC).date().isoformat()
-        said = f"{figures}\n\n(`make accuracy`, {today}, {__version__})"
-        await asyncio.to_thread(write_between, readme, BEGIN, END, said)
+        for (begin, end), figures in tables.items():
+            said = f"{figures}\n\n(`make accuracy`, {today}, {__version__})"
+            await asyncio.to_thread(write_between, readme, begin, end, said)
     return 0 if good_enough(results) else 1
 
 
@@ -64,7 +71,7 @@ async def _work(todo: deque[Trial], results: list[Result]) -> None:
 
 
 def good_enough(results: Iterable[Result]) -> bool:
-    """Whether every fault, set-up and pair is right, and of the edits as many as RATE wants."""
+    """Whether everything is right, and of the random edits as many as RATE wants."""
     for kind in KINDS:
         own = [one for one in results if one.kind == kind]
         wrong = sum(bool(one.wrong) for one in own)
@@ -90,10 +97,31 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
+def field_table(results: Sequence[Result]) -> str:
+    """What was said of each report from the field, as a Markdown table, and the figures."""
+    lines = ["| report | state | said | | mended |", "|---|---|---|---|---|"]
+    mended = {one.name: one for one in results if one.kind == "mended"}
+    own = [one for one in results if one.kind == "field"]
+    for one in sorted(own, key=lambda one: int(one.name.removeprefix("f"))):
+        grade = "half right" if one.half else "wrong" if one.wrong else "right"
+        after = mended.get(one.name)
+        healed = "" if after is None else after.wrong.partition(":")[0] or "healthy"
+        summary = REPORTS[one.name].summary.rstrip(".")
+        lines.append(f"| {one.name} | {summary} | {one.found or one.wrong} | {grade} | {healed} |")
+    half = sum(one.half for one in own)
+    right = sum(not one.wrong for one in own)
+    healthy = sum(not one.wrong for one in mended.values())
+    counts = f"{right} right, {half} half right, {len(own) - right - half} wrong of {len(own)}"
+    return "\n".join([*lines, "", f"{counts}; mended, {healthy} of {len(mended)} are healthy."])
+
+
 def _remark(kind: str, own: Sequence[Result]) -> str:
     if kind == "pair":
         hidden = sum(one.note != "" and not one.wrong for one in own)
         return f"{hidden} with one that the other hides" if hidden else "both named"
+    if kind == "field":
+        half = sum(one.half for one in own)
+        return f"{half} half right" if half else ""
     if kind == "edit":
         right = sum(not one.wrong for one in own)
         sees = [one.expected.partition(" ")[0] for one in own]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import dns.message
 import dns.rdatatype
 
+from hopcheck.lab.dns import DnsServer
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.topology import HOST, LOAD_BALANCER
 
@@ -43,7 +44,7 @@ class Truth:
 
 async def ask(lab: Lab) -> Truth:
     """GET https://<host>/ at each of the host's addresses, several times."""
-    addresses = resolve(lab)
+    addresses = resolve(lab.dns)
     if not addresses:
         return Truth(1, 0, ("the name gives no address",))
     tries = [address for address in addresses for _ in range(_TRIES)]
@@ -52,10 +53,10 @@ async def ask(lab: Lab) -> Truth:
     return Truth(len(tries), len(tries) - len(bad), tuple(dict.fromkeys(bad)))
 
 
-def resolve(lab: Lab) -> list[str]:
-    """The host's IPv4 addresses by the lab's resolver."""
+def resolve(resolver: DnsServer) -> list[str]:
+    """The host's IPv4 addresses by one of the lab's resolvers."""
     query = dns.message.make_query(f"{HOST}.", dns.rdatatype.A)
-    answer = lab.dns.answer(query.to_wire())
+    answer = resolver.answer(query.to_wire())
     if answer is None:
         return []
     found = [item for rrset in answer.answer for item in rrset]

@@ -14,6 +14,8 @@ from typing import Any
 
 from hopcheck.lab.faults import FAULTS, Fault
 from hopcheck.lab.faults.gallery import HEALTHY, VERDICTS
+from hopcheck.lab.field import REPORTS
+from hopcheck.lab.field.judge import judge
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.setups import SETUPS
 from hopcheck.lab.topology import HOST
@@ -30,7 +32,7 @@ def child_environment(lab: Lab | None = None) -> dict[str, str]:
 
 
 async def demo(lab: Lab, scenario: str | None, arguments: Sequence[str]) -> int:
-    """Inject the fault or arrange the set-up, diagnose the host, compare; the demo's exit code.
+    """Inject or arrange the scenario, diagnose the host, compare; the demo's exit code.
 
     0: the injected fault was named, and nothing else; 1: it was not, or a healthy set-up raised an
     alarm; else the diagnosis's own exit code where it gave no verdict.
@@ -47,7 +49,9 @@ async def demo(lab: Lab, scenario: str | None, arguments: Sequence[str]) -> int:
     print(f"report: {path.parent}")
     print(f"exit code of the diagnosis: {code}")
     report = json.loads(path.read_text())
-    if scenario in SETUPS:
+    if scenario in REPORTS:
+        wrong = judge(report, REPORTS[scenario])[0]
+    elif scenario in SETUPS:
         wrong = SETUPS[scenario].alarms(report)
     else:
         wrong = compare(report, None if scenario is None else FAULTS[scenario])
@@ -57,7 +61,13 @@ async def demo(lab: Lab, scenario: str | None, arguments: Sequence[str]) -> int:
 
 
 async def staged(lab: Lab, scenario: str | None) -> tuple[list[str], dict[str, str]]:
-    """Make the lab show a fault or a set-up; arguments and environment of the diagnosis."""
+    """Make the lab show a fault, a set-up or a report; the diagnosis's arguments, environment."""
+    if scenario in REPORTS:
+        row = REPORTS[scenario]
+        print(f"arranged: {scenario}: {row.summary}", flush=True)
+        await row.arrange(lab)
+        await lab.settle()
+        return row.arguments(lab, ""), lab.environment()
     if scenario in SETUPS:
         setup = SETUPS[scenario]
         print(f"arranged: {scenario}: {setup.summary}", flush=True)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from hopcheck.lab import settings, topology, traefik
 from hopcheck.lab.addresses import Addresses
 from hopcheck.lab.apiserver import ApiServer, Store
+from hopcheck.lab.apiserver.kinds import UNSERVED
 from hopcheck.lab.certificates import Certificates
 from hopcheck.lab.cloud import Cloud
 from hopcheck.lab.controllers import EndpointController
@@ -200,7 +201,7 @@ class Lab:
         for relay in self._relays.values():
             behind = behind or relay.frozen
             relay.thaw()
-        self.server.hidden.clear()
+        self.server.hidden = set(UNSERVED)
         self.set_delay(0.0)
         self.nodes.dark.clear()
         await self._drop_second_resolver()

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -35,10 +35,15 @@ def unprivileged(port: int) -> int:
 
 @dataclass(frozen=True)
 class Route:
-    """Where a listener forwards to; listeners of one Service port share the turns of `group`."""
+    """Where a listener forwards to; listeners of one Service port share the turns of `group`.
+
+    `source`: the address that pods see instead of the client's, as behind a nodePort of
+    externalTrafficPolicy Cluster (the node's own).
+    """
 
     group: str
     endpoints: tuple[Endpoint, ...]
+    source: str | None = None
 
 
 class Nodes:
@@ -99,7 +104,11 @@ class Nodes:
             self._darken(dark)
             for where in self._routes:
                 if where not in self._relays and where not in dark:
-                    relay = Relay(*where, pick=partial(self._pick, where))
+                    relay = Relay(
+                        *where,
+                        pick=partial(self._pick, where),
+                        source=partial(self._source, where),
+                    )
                     await relay.start()
                     self._relays[where] = relay
 
@@ -129,6 +138,10 @@ class Nodes:
         self._turns[route.group] += 1
         return route.endpoints[self._turns[route.group] % len(route.endpoints)]
 
+    def _source(self, where: Endpoint) -> str | None:
+        route = self._routes.get(where)
+        return None if route is None else route.source
+
     def _wanted(self) -> dict[Endpoint, Route]:
         """Each address and port to listen on, with its endpoints; none without endpoints."""
         nodes = {one["metadata"]["name"]: _internal_ip(one) for one in self._store.list("nodes")}
@@ -153,7 +166,7 @@ class Nodes:
                     continue
                 for node, address in nodes.items():
                     own = Route(f"{group}@{node}", tuple(e for e, n in usable if n == node))
-                    route = own if local else everywhere
+                    route = own if local else replace(everywhere, source=address)
                     if route.endpoints:
                         routes[address, port["nodePort"]] = route
         return routes | self._host_ports(nodes)

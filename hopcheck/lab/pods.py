@@ -27,8 +27,9 @@ class Behaviour:
     are added to each answer; `refuses_plain` makes a TLS server answer plain HTTP with 400, as Go's
     and nginx do; `https_only` redirects to https what it is told came by http; `h2c` speaks HTTP/2
     in plain text and nothing else; `location` is that of a redirect, at the path `only_at` where
-    given; `exit_code` makes the container end with `exit_log` as its last words (137 with
-    `exit_reason` "OOMKilled" is what the kernel does).
+    given; where there are any, every path but those it `knows` gets its own 404; `exit_code` makes
+    the container end with `exit_log` as its last words (137 with `exit_reason` "OOMKilled" is what
+    the kernel does).
     """
 
     status: int = 200
@@ -49,6 +50,7 @@ class Behaviour:
     h2c: bool = False
     location: str = ""
     only_at: str = ""
+    knows: tuple[str, ...] = ()
     ready: bool = True
     exit_code: int | None = None
     exit_reason: str = "Error"
@@ -149,6 +151,8 @@ class AppPod:
             status = 200
         elif behaviour.location:
             headers["Location"] = behaviour.location
+        if behaviour.knows and request.path not in behaviour.knows:
+            status, text = 404, f"{self.name}: nothing at {request.path}\n"
         if behaviour.only_host and request.host.partition(":")[0] != behaviour.only_host:
             status, text = 404, f"{self.name}: no site named {request.host}\n"
         told = request.headers.get("X-Forwarded-Proto")

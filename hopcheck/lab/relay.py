@@ -16,15 +16,23 @@ class Relay:
     """Listens on one address and forwards every connection to `pick()`'s endpoint.
 
     The endpoint is picked when the client has sent something: a health check that only connects
-    takes no turn. A connection whose endpoint refuses, or for which `pick` has none, is reset.
+    takes no turn. It is asked from `source()`'s address, where that gives one (SNAT). A
+    connection whose endpoint refuses, or for which `pick` has none, is reset.
     While frozen, connections stay open and nothing passes, as in a network partition; what was
     held back passes after `thaw()`.
     """
 
-    def __init__(self, address: str, port: int, pick: Callable[[], Endpoint | None]) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        pick: Callable[[], Endpoint | None],
+        source: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.address = address
         self.port = port
         self._pick = pick
+        self._source = source
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._flow = asyncio.Event()
@@ -81,8 +89,10 @@ class Relay:
         if endpoint is None:
             writer.transport.abort()
             return
+        source = self._source()
+        local = None if source is None else (source, 0)
         try:
-            far_reader, far_writer = await asyncio.open_connection(*endpoint)
+            far_reader, far_writer = await asyncio.open_connection(*endpoint, local_addr=local)
         except OSError:
             writer.transport.abort()
             return

@@ -10,7 +10,7 @@ import yaml
 
 from hopcheck.lab import topology
 from hopcheck.lab.apiserver import ApiServer, Store
-from hopcheck.lab.apiserver.kinds import BY_PLURAL
+from hopcheck.lab.apiserver.kinds import BY_KEY, BY_KIND
 from hopcheck.lab.certificates import Certificates
 from hopcheck.lab.cloud import (
     Cloud,
@@ -149,22 +149,25 @@ def arguments(dns: DnsServer, cloud: Cloud, nodes: Nodes, ca_file: Path) -> list
 
 def kept_objects(store: Store) -> list[Obj]:
     """Every object that no controller would make again, namespaces first."""
-    order = sorted(BY_PLURAL, key=lambda plural: plural != "namespaces")
-    return [obj for plural in order if plural not in _DERIVED for obj in store.list(plural)]
+    order = sorted(BY_KEY, key=lambda key: key != "namespaces")
+    return [obj for key in order if key not in _DERIVED for obj in store.list(key)]
 
 
 def restore_objects(store: Store, objects: list[Obj]) -> None:
     """Make the store hold exactly `objects` and what controllers make of them."""
-    wanted = {(obj["kind"], _place(obj)) for obj in objects}
+    wanted = {(_resource(obj), _place(obj)) for obj in objects}
     for event in store.list("events"):
         store.delete("events", *_place(event))
     for obj in kept_objects(store):
-        if (obj["kind"], _place(obj)) not in wanted:
-            plural = next(one.plural for one in BY_PLURAL.values() if one.kind == obj["kind"])
+        if (_resource(obj), _place(obj)) not in wanted:
             with contextlib.suppress(LookupError):  # gone with its namespace
-                store.delete(plural, *_place(obj))
+                store.delete(_resource(obj), *_place(obj))
     for obj in objects:
         store.put(obj)
+
+
+def _resource(obj: Obj) -> str:
+    return BY_KIND[obj["apiVersion"], obj["kind"]].key
 
 
 def _place(obj: Obj) -> tuple[str | None, str]:

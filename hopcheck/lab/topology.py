@@ -200,7 +200,7 @@ def reader_rules() -> list[Obj]:
             "verbs": read,
         },
         {
-            "apiGroups": ["traefik.io", "gateway.networking.k8s.io"],
+            "apiGroups": ["traefik.io", "traefik.containo.us", "gateway.networking.k8s.io"],
             "resources": ["*"],
             "verbs": read,
         },

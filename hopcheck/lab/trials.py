@@ -11,6 +11,9 @@ from hopcheck.lab import pairs
 from hopcheck.lab.demo import compare
 from hopcheck.lab.diagnosis import Diagnoser, Diagnosis
 from hopcheck.lab.faults import FAULTS
+from hopcheck.lab.field import REPORTS, Report
+from hopcheck.lab.field.judge import alarms, judge
+from hopcheck.lab.field.proof import prove
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.mutation import draw
 from hopcheck.lab.mutation.draw import Mutation
@@ -23,6 +26,8 @@ KINDS = {
     "set-up": "healthy but unusual set-ups: no error, no warning, each step as expected",
     "healed": "healthy labs after a fault: no false alarm",
     "pair": "random pairs of independent faults: both named, nothing else",
+    "field": "states that people reported in public: the root cause named, nobody else accused",
+    "mended": "these states with the right answer applied: no false alarm",
     "edit": "random single edits of the healthy lab: the edited object named, nobody else accused",
 }
 
@@ -31,7 +36,8 @@ KINDS = {
 class Result:
     """One trial's outcome: `wrong` is empty where the diagnosis was right.
 
-    `note` qualifies what is right; `tried` is false for what the lab cannot show.
+    `note` qualifies what is right; `tried` is false for what the lab cannot show; `half`: what
+    is wrong is not all of it.
     """
 
     kind: str
@@ -42,10 +48,11 @@ class Result:
     wrong: str = ""
     note: str = ""
     tried: bool = True
+    half: bool = False
 
     def line(self) -> str:
         """The result as a line of the table: fault, expected, found, seconds."""
-        state = "WRONG" if self.wrong else "right" if self.tried else "-"
+        state = "half" if self.half else "WRONG" if self.wrong else "right" if self.tried else "-"
         words = f"{self.expected} | {self.found} | {self.seconds:4.1f} s"
         remark = self.wrong or self.note
         return f"{state:6}{self.kind:7}{self.name} | {words}" + (f" | {remark}" if remark else "")
@@ -64,8 +71,8 @@ class Trial:
 
 
 def chosen(names: Sequence[str], kinds: Sequence[str]) -> Iterator[Trial]:
-    """The trials: these faults and set-ups alone, or those kinds, or everything."""
-    wanted = {"fault", "set-up"} if names else set(kinds) or set(KINDS)
+    """The trials: these faults, set-ups and reports alone, or those kinds, or everything."""
+    wanted = {"fault", "set-up", "field"} if names else set(kinds) or set(KINDS)
     if "fault" in wanted:
         for name in [one for one in names if one in FAULTS] if names else FAULTS:
             yield Trial("fault", name, _Fault(name, healed="healed" in wanted).run)
@@ -76,6 +83,9 @@ def chosen(names: Sequence[str], kinds: Sequence[str]) -> Iterator[Trial]:
         series = _Pairs()
         for number in range(pairs.COUNT):
             yield Trial("pair", f"pair {number + 1}", series.run)
+    if "field" in wanted:
+        for name in [one for one in names if one in REPORTS] if names else REPORTS:
+            yield Trial("field", name, Field(name).run)
     if "edit" in wanted:
         edits = _Edits()
         for number in range(draw.COUNT):
@@ -137,6 +147,51 @@ class SetUp:
         if not wrong and diagnosis.exit_code:
             wrong = f"exit code {diagnosis.exit_code}, expected 0"
         return [Result("set-up", self.name, "healthy", _found(diagnosis), seconds, wrong)]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A state that people reported: proved, diagnosed, mended, proved and diagnosed again."""
+
+    name: str
+
+    async def run(self, lab: Lab, diagnoser: Diagnoser) -> list[Result]:
+        """Raises RuntimeError where requests do not get what the report says."""
+        row = REPORTS[self.name]
+        began = time.monotonic()
+        mend = await row.arrange(lab)
+        await lab.settle()
+        await prove(lab, row.url(), row.happens)
+        broken = [await self._diagnosed(lab, diagnoser, row, way, began) for way in row.ways]
+        results = [max(broken, key=lambda one: (bool(one.wrong), not one.half))]
+        if row.works:
+            return results
+        began = time.monotonic()
+        await mend()
+        await lab.settle()
+        await prove(lab, row.url(), row.mended)
+        await lab.complaints_past()
+        diagnosis = await diagnoser.diagnose(row.arguments(lab, ""))
+        wrong = diagnosis.words or alarms(diagnosis.report)
+        seconds = time.monotonic() - began
+        mended = Result("mended", self.name, "healthy", _found(diagnosis), seconds, wrong)
+        return [*results, mended]
+
+    async def _diagnosed(
+        self, lab: Lab, diagnoser: Diagnoser, row: Report, way: str, began: float
+    ) -> Result:
+        diagnosis = await diagnoser.diagnose(row.arguments(lab, way))
+        wrong, half = diagnosis.words, False
+        if not wrong:
+            wrong, half = judge(diagnosis.report, row)
+        if way and wrong:
+            wrong = f"without {way}: {wrong}"
+        expected = " or ".join(map(str, row.expected)) or "healthy"
+        found = _found(diagnosis)
+        if diagnosis.root_causes:
+            found = f"{diagnosis.report['verdict']}: {found}"
+        seconds = time.monotonic() - began
+        return Result("field", self.name, expected, found, seconds, wrong, half=half)
 
 
 @dataclass

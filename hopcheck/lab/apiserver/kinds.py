@@ -27,12 +27,20 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def key(self) -> str:
+        """What the store calls it: its plural, with the group where two groups have one."""
+        return f"{self.plural}.{self.group}" if self.group == LEGACY_GROUP else self.plural
+
+    @property
     def custom(self) -> bool:
         """Whether a CustomResourceDefinition brings it; its list items keep kind and version."""
         return self.group in CUSTOM_GROUPS
 
 
-CUSTOM_GROUPS = frozenset({"traefik.io", "gateway.networking.k8s.io"})
+LEGACY_GROUP = "traefik.containo.us"  # of Traefik v2: version 3 reads none of it
+CUSTOM_GROUPS = frozenset({"traefik.io", LEGACY_GROUP, "gateway.networking.k8s.io"})
+# Groups whose CustomResourceDefinitions an ordinary cluster does not have.
+UNSERVED = frozenset({LEGACY_GROUP})
 
 _ALL = ("all",)
 _STATUS = ("status",)
@@ -56,8 +64,8 @@ def _apps(plural: str, kind: str, short: str) -> Resource:
     )
 
 
-def _traefik(plural: str, kind: str) -> Resource:
-    return Resource("traefik.io", "v1alpha1", plural, kind)
+def _traefik(plural: str, kind: str, group: str = "traefik.io") -> Resource:
+    return Resource(group, "v1alpha1", plural, kind)
 
 
 def _review(plural: str, kind: str, group: str = "authorization.k8s.io") -> Resource:
@@ -97,6 +105,12 @@ RESOURCES: tuple[Resource, ...] = (
     _traefik("traefikservices", "TraefikService"),
     _traefik("serverstransports", "ServersTransport"),
     _traefik("serverstransporttcps", "ServersTransportTCP"),
+    _traefik("ingressroutes", "IngressRoute", LEGACY_GROUP),
+    _traefik("middlewares", "Middleware", LEGACY_GROUP),
+    _traefik("tlsoptions", "TLSOption", LEGACY_GROUP),
+    _traefik("tlsstores", "TLSStore", LEGACY_GROUP),
+    _traefik("traefikservices", "TraefikService", LEGACY_GROUP),
+    _traefik("serverstransports", "ServersTransport", LEGACY_GROUP),
     Resource(_GATEWAY, "v1", "gateways", "Gateway", short=("gtw",), subresources=_STATUS),
     Resource(_GATEWAY, "v1", "httproutes", "HTTPRoute", subresources=_STATUS),
     Resource(_GATEWAY, "v1", "gatewayclasses", "GatewayClass", namespaced=False, short=("gc",)),
@@ -115,4 +129,4 @@ RESOURCES: tuple[Resource, ...] = (
 
 BY_PATH = {(r.group, r.version, r.plural): r for r in RESOURCES}
 BY_KIND = {(r.api_version, r.kind): r for r in RESOURCES}
-BY_PLURAL = {r.plural: r for r in RESOURCES}
+BY_KEY = {r.key: r for r in RESOURCES}

@@ -107,7 +107,7 @@ def selection(query: Mapping[str, str], resource: Resource, namespace: str, name
 def listed(store: Store, form: Form, query: Mapping[str, str], namespace: str) -> Obj:
     """The answer to a list; ApiError 410 for a continue token from before a compaction."""
     resource = form.resource
-    objects, version = store.snapshot(resource.plural, namespace or None)
+    objects, version = store.snapshot(resource.key, namespace or None)
     chosen = selection(query, resource, namespace, "")
     found = [obj for obj in objects if chosen(obj)]
     metadata: Obj = {"resourceVersion": str(version)}
@@ -212,7 +212,7 @@ class Watches:
             return self._store.version
         if version != 0 and initial != "true":
             return version
-        objects, now = self._store.snapshot(stream.form.resource.plural, namespace or None)
+        objects, now = self._store.snapshot(stream.form.resource.key, namespace or None)
         for obj in objects:
             if stream.chosen(obj):
                 await stream.send("ADDED", obj)
@@ -255,7 +255,7 @@ class _Stream:
 
     async def change(self, event: Event) -> None:
         """Tell of a change as it looks through the watch's selector."""
-        if event.resource != self.form.resource.plural:
+        if event.resource != self.form.resource.key:
             return
         was = event.old is not None and self.chosen(event.old)
         is_ = event.type != "DELETED" and self.chosen(event.obj)

@@ -15,7 +15,7 @@ from aiohttp import web
 from hopcheck.lab.apiserver import logs, proxy, writing
 from hopcheck.lab.apiserver.discovery import discover
 from hopcheck.lab.apiserver.errors import ApiError, NoSuchPath, not_found
-from hopcheck.lab.apiserver.kinds import BY_PATH, Resource
+from hopcheck.lab.apiserver.kinds import BY_PATH, UNSERVED, Resource
 from hopcheck.lab.apiserver.rbac import (
     ANONYMOUS,
     Account,
@@ -83,7 +83,7 @@ class ApiServer:
         self.store = Store()
         self.delay = 0.0
         self.requests: list[tuple[str, str]] = []
-        self.hidden: set[str] = set()
+        self.hidden: set[str] = set(UNSERVED)
         self.address = address
         self.port = port
         self._certificate = certificate
@@ -237,7 +237,7 @@ class ApiServer:
         if request.query.get("watch") in ("true", "1"):
             return await self._watches.serve(request, form, namespace, target.name)
         if target.name:
-            found = self.store.get(resource.plural, namespace, target.name)
+            found = self.store.get(resource.key, namespace, target.name)
             if found is None:
                 raise not_found(resource.plural, resource.group, target.name)
             answer = form.one(found)

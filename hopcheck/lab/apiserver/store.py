@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hopcheck.lab.apiserver.defaults import set_defaults
-from hopcheck.lab.apiserver.kinds import BY_KIND, BY_PLURAL, Resource
+from hopcheck.lab.apiserver.kinds import BY_KEY, BY_KIND, Resource
 from hopcheck.lab.apiserver.managed import managed
 from hopcheck.lab.apiserver.selectors import matches
 
@@ -138,7 +138,7 @@ class Store:
     def delete(self, resource: str, namespace: str | None, name: str) -> None:
         """Delete an object, and with a namespace what is in it; LookupError without one."""
         with self._lock:
-            key = _key(BY_PLURAL[resource], namespace, name)
+            key = _key(BY_KEY[resource], namespace, name)
             if key not in self._objects.get(resource, {}):
                 raise LookupError(f"no such object: {resource} {namespace}/{name}")
             if resource == "namespaces":
@@ -198,13 +198,13 @@ class Store:
         resource = BY_KIND[obj["apiVersion"], obj["kind"]]
         new: Obj = copied(obj)
         metadata = new["metadata"]
-        old = self._raw(resource.plural, metadata.get("namespace"), metadata["name"])
+        old = self._raw(resource.key, metadata.get("namespace"), metadata["name"])
         with self._lock:
             set_defaults(resource.plural, new, old, self._objects)
         return new
 
     def _raw(self, resource: str, namespace: str | None, name: str) -> Obj | None:
-        key = _key(BY_PLURAL[resource], namespace, name)
+        key = _key(BY_KEY[resource], namespace, name)
         return self._objects.get(resource, {}).get(key)
 
     def _write(
@@ -212,7 +212,7 @@ class Store:
     ) -> Obj:
         metadata = new["metadata"]
         key = _key(resource, metadata.get("namespace"), metadata["name"])
-        old = self._objects.get(resource.plural, {}).get(key)
+        old = self._objects.get(resource.key, {}).get(key)
         set_defaults(resource.plural, new, old, self._objects)
         now = timestamp()
         before = old["metadata"] if old else {}
@@ -236,9 +236,9 @@ class Store:
         metadata["managedFields"] = entries
         self._version += 1
         metadata["resourceVersion"] = str(self._version)
-        self._objects.setdefault(resource.plural, {})[key] = new
+        self._objects.setdefault(resource.key, {})[key] = new
         kind = "MODIFIED" if old else "ADDED"
-        self._record(Event(self._version, kind, resource.plural, new, old))
+        self._record(Event(self._version, kind, resource.key, new, old))
         return new
 
     def _remove(self, resource: str, key: tuple[str, str]) -> None:

@@ -98,7 +98,7 @@ class Change:
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = metadata["generateName"] + secrets.token_hex(3)[:5]
         self._require_name(metadata.get("name", ""))
-        if self.store.get(self.resource.plural, self.namespace, metadata["name"]) is not None:
+        if self.store.get(self.resource.key, self.namespace, metadata["name"]) is not None:
             message = f'{self._kind} "{metadata["name"]}" already exists'
             raise ApiError(409, message, reason="AlreadyExists")
         return self._put(obj), 201
@@ -107,7 +107,7 @@ class Change:
         """PUT: ApiError 409 where the object has changed since the client read it."""
         obj = self._checked(sent)
         self._require_name(obj["metadata"].get("name", ""))
-        old = self.store.get(self.resource.plural, self.namespace, self.name)
+        old = self.store.get(self.resource.key, self.namespace, self.name)
         if old is None:
             return self._put(obj), 201
         version = obj["metadata"].get("resourceVersion")
@@ -121,7 +121,7 @@ class Change:
 
     def patch(self, sent: Any, content_type: str) -> tuple[Obj, int]:
         """PATCH: an apply creates what is missing, any other patch gets ApiError 404."""
-        old = self.store.get(self.resource.plural, self.namespace, self.name)
+        old = self.store.get(self.resource.key, self.namespace, self.name)
         applied = content_type.startswith("application/apply-patch")
         if old is None and not applied:
             raise not_found(self.resource.plural, self.resource.group, self.name)
@@ -138,13 +138,13 @@ class Change:
         if not self.name:
             names = [o["metadata"]["name"] for o in self._collection()]
             for name in names:
-                self.store.delete(self.resource.plural, self.namespace, name)
+                self.store.delete(self.resource.key, self.namespace, name)
             return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-        old = self.store.get(self.resource.plural, self.namespace, self.name)
+        old = self.store.get(self.resource.key, self.namespace, self.name)
         if old is None:
             raise not_found(self.resource.plural, self.resource.group, self.name)
         if not self._dry:
-            self.store.delete(self.resource.plural, self.namespace, self.name)
+            self.store.delete(self.resource.key, self.namespace, self.name)
         details = {"name": self.name, "kind": self.resource.plural, "uid": old["metadata"]["uid"]}
         details |= {"group": self.resource.group} if self.resource.group else {}
         return {
@@ -165,7 +165,7 @@ class Change:
 
     def _collection(self) -> list[Obj]:
         chosen = selection(self.query, self.resource, self.namespace, "")
-        return [obj for obj in self.store.list(self.resource.plural) if chosen(obj)]
+        return [obj for obj in self.store.list(self.resource.key) if chosen(obj)]
 
     def _checked(self, sent: Any) -> Obj:
         if not isinstance(sent, dict):

@@ -64,8 +64,8 @@ class Cloud:
     ) -> None:
         """Make an empty account; nothing runs before `start`.
 
-        `resolve` gives an instance's address, or None where there is none. `dial` says where an
-        address and port really are, for systems on which all share one address.
+        `resolve` gives an instance's address, or None where its description does. `dial` says
+        where an address and port really are, for systems on which all share one address.
         """
         self.account = "123456789012"
         self.region = region
@@ -219,8 +219,9 @@ class Cloud:
     def place(self, group: TargetGroup, target: Target, port: int) -> tuple[str, int] | None:
         """Where to connect for `port` of a target; None where there is no such place."""
         if group.target_type == "instance":
-            address = self._resolve(target.id)
-            return None if address is None else self._dial(address, port)
+            found = self._instance(target.id)
+            address = self._resolve(target.id) or (found and found["PrivateIpAddress"])
+            return None if not address else self._dial(address, port)
         if group.target_type == "ip":
             return self._dial(target.id, port)
         for balancer in self.load_balancers.values():
