@@ -48,7 +48,15 @@ from hopcheck.config.target import is_address
 from hopcheck.model import NOT_SELECTED, Collected, Snapshot, Target
 from hopcheck.model.aws import Listener, ListenerRule, LoadBalancer, TargetHealth
 from hopcheck.model.kubernetes import EndpointSlice, Node, Pod, Service
-from hopcheck.scene.chain import Chain, Ends, TraefikPort, chain_of, ports_of_pods, ports_of_service
+from hopcheck.scene.chain import (
+    Chain,
+    Ends,
+    TargetLink,
+    TraefikPort,
+    chain_of,
+    ports_of_pods,
+    ports_of_service,
+)
 
 T = TypeVar("T")
 
@@ -154,16 +162,64 @@ class Scene:
 
     @cached_property
     def feeding(self) -> tuple[LoadBalancer, ...]:
-        """Load balancers (details were read of) whose target groups hold this Traefik's ports."""
-        return tuple(
+        """Load balancers (details were read of) with targets in this cluster, its own first."""
+        found = (
             balancer
             for balancer in self.load_balancers
-            if any(
-                target.kind is not None
-                for listener in self.listeners(balancer)
-                for target in self.chain_from(balancer, listener).targets
-            )
+            if any(target.kind is not None for target in self._targets_of(balancer))
         )
+        return tuple(dict.fromkeys((*self.own_balancers, *found)))
+
+    def _targets_of(self, balancer: LoadBalancer) -> list[TargetLink]:
+        ways = (self.chain_from(balancer, one) for one in self.listeners(balancer))
+        return [target for way in ways for target in way.targets]
+
+    @cached_property
+    def own_balancers(self) -> tuple[LoadBalancer, ...]:
+        """Those of the Traefik that reads the host's route, that its Service's status names first.
+
+        By the ports to which targets lead: nodes may be anybody's targets.
+        """
+        views = ((one, self.view_of(one)) for one in self.instances)
+        read = [one for one, view in views if reads_route(self.kube, view, self.target.host)]
+        serving = read or self.instances
+        names = {n for one in serving for s in self._known(one) for n in outside_names(s)}
+        named = [b for b in self.load_balancers if plain_name(b.dns_name) in names]
+        led = (
+            balancer
+            for balancer in self.load_balancers
+            for target in self._targets_of(balancer)
+            if target.leads and any(_belongs(target.leads, one) for one in serving)
+        )
+        return tuple({b.load_balancer_arn: b for b in (*named, *led)}.values())
+
+    @cached_property
+    def meant(self) -> LoadBalancer | None:
+        """The load balancer that the name should lead to, where it leads to somebody else's.
+
+        Only where all that stands behind the other was read, and nothing good comes of it. What
+        a Service's status names is sure; of others one that is as public, or internal.
+        """
+        led = self.balancer
+        if led is None or led in self.own_balancers or not self._all_read(led):
+            return None
+        asked = (c.get() for c in self.snapshot.http.requests if c.seen)
+        statuses = [p.exchanges[-1].status for p in asked if p.exchanges]
+        if any(status is not None and status < 400 for status in statuses):
+            return None
+        names = {name for service in self.services for name in outside_names(service)}
+        for other in self.own_balancers:
+            sure = plain_name(other.dns_name) in names and other.scheme != "internal"
+            if (sure or other.scheme == led.scheme) and self.listener(other, self.target.port):
+                return other
+        return None
+
+    def _all_read(self, balancer: LoadBalancer) -> bool:
+        listed = self.aws.listeners.get(balancer.load_balancer_arn, NOT_SELECTED)
+        arns = (f.target_group_arn for one in listed.or_else(()) for f in self.forwards(one))
+        groups = [self.health(arn) for arn in arns]
+        known = listed.seen and bool(self.node_ids) and all(group.seen for group in groups)
+        return known and any(group.get() for group in groups)
 
     def chain_from(self, balancer: LoadBalancer, listener: Listener) -> Chain:
         """The chain from that listener, for this host and path."""
@@ -176,8 +232,12 @@ class Scene:
 
     @cached_property
     def way(self) -> Chain | None:
-        """The chain from the listener that the request meets; None where there is none in sight."""
-        return self.way_of(self.balancer) if self.balancer is not None else None
+        """The chain from the listener that the request meets, or is meant to meet.
+
+        None where there is none in sight.
+        """
+        front = self.meant or self.balancer
+        return self.way_of(front) if front is not None else None
 
     @cached_property
     def ends(self) -> Ends:

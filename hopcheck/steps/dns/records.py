@@ -194,6 +194,44 @@ def resolvers_agree(scene: Scene) -> Iterator[Finding]:
     )
 
 
+@rule(reads=("dns",), uses=("aws",))
+def no_resolver_lacks_the_name(scene: Scene) -> Iterator[Finding]:
+    """No resolver says that the name does not exist, or has no address, while others name some.
+
+    Information where they name an internal load balancer: outside its network nobody need know it.
+    """
+    by_resolver: dict[str, list[DnsAnswer]] = {}
+    for answer in answers_of(scene):
+        by_resolver.setdefault(answer.resolver, []).append(answer)
+    good = {r: own for r, own in by_resolver.items() if any(a.addresses for a in own)}
+    lacking = {
+        resolver: own
+        for resolver, own in by_resolver.items()
+        if resolver not in good
+        and not any(map(_fails, own))
+        # One family's NODATA is no fault, where the other's answer did not come.
+        and (len({a.rrtype for a in own}) > 1 or any(a.rcode == "NXDOMAIN" for a in own))
+    }
+    if not good or not lacking:
+        return
+    inside = scene.balancer is not None and scene.balancer.scheme == "internal"
+    first, proof = next(iter(lacking.values())), [*good.values(), *lacking.values()]
+    named = (f"{r}: {listing(x for a in own for x in a.addresses)}" for r, own in good.items())
+    yield of_host(
+        "DNS007",
+        scene,
+        variant="lacks",
+        severity=Severity.INFO if inside else Severity.ERROR,
+        answers=listing(named),
+        failing=listing(sorted({a.rcode for own in lacking.values() for a in own})),
+        ttl=max((a.ttl or 0 for a in first), default=0),
+        lagging=listing(lacking),
+        dig_server=dig_server(first[0].resolver),
+        share=None if inside else len(lacking) / len(by_resolver),
+        evidence=dns_proof([answer for own in proof for answer in own]),
+    )
+
+
 def one_side_fails(scene: Scene) -> bool:
     """Whether resolvers differ and one side works: the record is what to mend, not addresses."""
     return any(finding.severity is Severity.ERROR for finding in resolvers_agree(scene))
