@@ -48,15 +48,7 @@ from hopcheck.config.target import is_address
 from hopcheck.model import NOT_SELECTED, Collected, Snapshot, Target
 from hopcheck.model.aws import Listener, ListenerRule, LoadBalancer, TargetHealth
 from hopcheck.model.kubernetes import EndpointSlice, Node, Pod, Service
-from hopcheck.scene.chain import (
-    Chain,
-    Ends,
-    TargetLink,
-    TraefikPort,
-    chain_of,
-    ports_of_pods,
-    ports_of_service,
-)
+from hopcheck.scene.chain import Chain, Ends, TraefikPort, chain_of, ports_of_pods, ports_of_service
 
 T = TypeVar("T")
 
@@ -163,16 +155,13 @@ class Scene:
     @cached_property
     def feeding(self) -> tuple[LoadBalancer, ...]:
         """Load balancers (details were read of) with targets in this cluster, its own first."""
-        found = (
-            balancer
-            for balancer in self.load_balancers
-            if any(target.kind is not None for target in self._targets_of(balancer))
-        )
-        return tuple(dict.fromkeys((*self.own_balancers, *found)))
+        every = self.load_balancers
+        inside = [b for b in every if any(t.kind for way in self._ways(b) for t in way.targets)]
+        own = self.own_balancers
+        return (*own, *(balancer for balancer in inside if balancer not in own))
 
-    def _targets_of(self, balancer: LoadBalancer) -> list[TargetLink]:
-        ways = (self.chain_from(balancer, one) for one in self.listeners(balancer))
-        return [target for way in ways for target in way.targets]
+    def _ways(self, balancer: LoadBalancer) -> list[Chain]:
+        return [self.chain_from(balancer, one) for one in self.listeners(balancer)]
 
     @cached_property
     def own_balancers(self) -> tuple[LoadBalancer, ...]:
@@ -180,16 +169,19 @@ class Scene:
 
         By the ports to which targets lead: nodes may be anybody's targets.
         """
-        views = ((one, self.view_of(one)) for one in self.instances)
-        read = [one for one, view in views if reads_route(self.kube, view, self.target.host)]
-        serving = read or self.instances
+        serving = self.instances
+        if len(serving) > 1:
+            views = ((one, self.view_of(one)) for one in serving)
+            host = self.target.host
+            read = [one for one, view in views if reads_route(self.kube, view, host)]
+            serving = read or serving
         names = {n for one in serving for s in self._known(one) for n in outside_names(s)}
         named = [b for b in self.load_balancers if plain_name(b.dns_name) in names]
         led = (
             balancer
             for balancer in self.load_balancers
-            for target in self._targets_of(balancer)
-            if target.leads and any(_belongs(target.leads, one) for one in serving)
+            for port in (port for way in self._ways(balancer) for port in way.ports)
+            if balancer not in named and any(_belongs(port, one) for one in serving)
         )
         return tuple({b.load_balancer_arn: b for b in (*named, *led)}.values())
 
@@ -215,11 +207,10 @@ class Scene:
         return None
 
     def _all_read(self, balancer: LoadBalancer) -> bool:
-        listed = self.aws.listeners.get(balancer.load_balancer_arn, NOT_SELECTED)
-        arns = (f.target_group_arn for one in listed.or_else(()) for f in self.forwards(one))
-        groups = [self.health(arn) for arn in arns]
-        known = listed.seen and bool(self.node_ids) and all(group.seen for group in groups)
-        return known and any(group.get() for group in groups)
+        """Whether all targets behind it were read, and there are any, in sight of the nodes."""
+        groups = [group for way in self._ways(balancer) for group in way.groups]
+        seen = bool(self.node_ids) and all(group.health.seen for group in groups)
+        return seen and any(group.targets for group in groups)
 
     def chain_from(self, balancer: LoadBalancer, listener: Listener) -> Chain:
         """The chain from that listener, for this host and path."""
