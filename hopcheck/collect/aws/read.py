@@ -259,7 +259,8 @@ class _Reader:
             if not chosen and match.arn is None:
                 chosen = await self._by_targets(kube)
         await asyncio.gather(
-            *map(self._details.balancer, dict.fromkeys((*named, *chosen[:MAX_CANDIDATES]))),
+            *map(self._details.balancer, named[:MAX_CANDIDATES]),
+            *map(self._details.balancer, chosen[:MAX_CANDIDATES]),
             *map(self._details.group, idle[:MAX_CANDIDATES]),
         )
 
