@@ -189,15 +189,21 @@ class Scene:
     def meant(self) -> LoadBalancer | None:
         """The load balancer that the name should lead to, where it leads to somebody else's.
 
-        Only where all that stands behind the other was read, and nothing good comes of it. What
-        a Service's status names is sure; of others one that is as public, or internal.
+        Only where all that stands behind the other was read, and nothing good comes of it. Targets
+        that are none of this cluster may be proxies in front of it: what answers more than a 404
+        there may be its application. What a Service's status names is sure; of others one that is
+        as public, or internal.
         """
         led = self.balancer
         if led is None or led in self.own_balancers or not self._all_read(led):
             return None
+        targets = [target for way in self._ways(led) for target in way.targets]
+        if {t.id for t in targets} & {own.load_balancer_arn for own in self.own_balancers}:
+            return None  # an Application Load Balancer behind a network one
         asked = (c.get() for c in self.snapshot.http.requests if c.seen)
-        statuses = [p.exchanges[-1].status for p in asked if p.exchanges]
-        if any(status is not None and status < 400 for status in statuses):
+        statuses = {p.exchanges[-1].status for p in asked if p.exchanges} - {None, 404}
+        inside = any(target.kind is not None for target in targets)
+        if any(not inside or (status or 0) < 400 for status in statuses):
             return None
         names = {name for service in self.services for name in outside_names(service)}
         for other in self.own_balancers:

@@ -160,6 +160,30 @@ def test_a_load_balancer_that_serves_is_right_whatever_its_targets() -> None:
     assert "DNSRecord myapp.example.com" not in loud(e)
 
 
+def of_strangers(e: Edit, *idents: str) -> None:
+    for name in ("myapp-websecure", "myapp-web"):
+        e.health(name)[:] = [
+            {"Target": {"Id": one, "Port": 443}, "TargetHealth": {"State": "healthy"}}
+            for one in idents
+        ]
+
+
+def test_proxies_in_front_of_the_cluster_pass_on_what_its_application_says() -> None:
+    e = Edit()
+    of_strangers(e, "i-0aaaabbbbcccc0001")
+    another(e)
+    e.answer(500, "panic: no database\n")
+    assert HOST not in loud(e)
+
+
+def test_an_application_load_balancer_behind_a_network_one_is_the_way_to_it() -> None:
+    e = Edit()
+    of_strangers(e, "arn:new")
+    another(e)
+    e.fail("refused", "connection refused")
+    assert HOST not in loud(e)
+
+
 def test_a_drifted_group_without_another_load_balancer_is_the_groups_fault() -> None:
     e = Edit()
     on_ports(e, 32222)
