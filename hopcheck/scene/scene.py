@@ -206,7 +206,8 @@ class Scene:
         if any(not inside or (status or 0) < 400 for status in statuses):
             return None
         names = {name for service in self.services for name in outside_names(service)}
-        for other in self.own_balancers:
+        # Against one that leads to another cluster, whose nodes they are suffices.
+        for other in self.own_balancers if inside else self.feeding:
             sure = plain_name(other.dns_name) in names and other.scheme != "internal"
             if (sure or other.scheme == led.scheme) and self.listener(other, self.target.port):
                 return other
