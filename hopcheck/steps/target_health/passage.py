@@ -15,13 +15,14 @@ from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Finding, ObjectRef, Probe
 from hopcheck.model.aws import IpPermission, LoadBalancer, SecurityGroup
 from hopcheck.scene.chain import Chain, TargetLink
-from hopcheck.scene.outcome import hairpinned, outcome_of, preserving_group, requests_made
+from hopcheck.scene.outcome import hairpinned, preserving_group, requests_made
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import between_balancer_and_nodes
 from hopcheck.steps.names import lb_ref
 from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
 from hopcheck.steps.target_health.front import of_group
 from hopcheck.steps.target_health.groups import instance_of
+from hopcheck.verdict.contradicted import Claim, Claimed
 
 # What is answered has been let through, and what AWS failed at says nothing.
 _CONNECTED = ("Target.ResponseCodeMismatch", "Elb.InternalError")
@@ -49,7 +50,7 @@ def the_load_balancer_passes_on_what_nodes_answer(scene: Scene) -> list[Finding]
 
 
 @rule(reads=WAY, uses=SHOWN)
-def security_groups_let_the_traffic_through(scene: Scene) -> Iterator[Finding]:
+def security_groups_let_the_traffic_through(scene: Scene) -> Iterator[Finding | Claimed]:
     """The security groups of load balancer and nodes let through what the chain sends.
 
     At most one is named: the first group on the way that lets nothing through.
@@ -118,7 +119,7 @@ def _outbound(way: Chain, by_id: _Groups) -> Finding | None:
 # --- the nodes
 
 
-def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Finding | None:
+def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Claimed | None:
     own = set(way.balancer.security_groups)
     from_outside = bool(_silent(scene)) and not scene.snapshot.vantage.in_cluster
     for group, target in ((one, target) for one in way.groups for target in one.targets):
@@ -131,7 +132,6 @@ def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Finding | None:
             if (
                 target.state == "unhealthy"
                 and target.reason not in _CONNECTED
-                and not (traffic and outcome_of(scene).succeeded)  # what passes is let through
                 and _keep_out(way.balancer, rules)
             ):
                 source = text(
@@ -147,7 +147,9 @@ def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Finding | None:
             else:
                 continue
             what = text("security_group", "nodes")
-            return _finding(groups[0], what, source, port, rules, group.ref)
+            # A request that comes through shows its port open; of a check's port it says nothing.
+            claim = Claim.STOPS_EVERYTHING if traffic else Claim.STOPS_NOTHING_NOW
+            return Claimed(claim, _finding(groups[0], what, source, port, rules, group.ref))
     return None
 
 
