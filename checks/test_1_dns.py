@@ -10,6 +10,7 @@ RULES = (
     records.its_zone_is_served,
     records.the_name_has_addresses,
     records.resolvers_agree,
+    records.no_resolver_lacks_the_name,
     addresses.addresses_are_its_load_balancers,
     addresses.the_load_balancer_leads_to_this_cluster,
     addresses.its_load_balancer_can_be_reached_from_here,

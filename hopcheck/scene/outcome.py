@@ -252,7 +252,7 @@ def succeeded(snapshot: Snapshot, probe: Probe, target: Target) -> bool:
     if who is Producer.TRAEFIK:
         return False
     if last.status == 404 and not target.path_asked and who is Producer.APPLICATION:
-        return True
+        return Scene(snapshot).meant is None  # what another load balancer leads to is a stranger
     return expected(last.status, target.expect_status)
 
 
@@ -285,7 +285,7 @@ def tried(probe: Probe) -> bool:
 # its own node depends on the target that the NLB chooses, so such a time-out proves nothing.
 def preserving_group(scene: Scene) -> GroupLink | None:
     """A target group on the host's way that keeps client addresses on cluster nodes."""
-    if scene.way is None or scene.way.balancer.type != "network":
+    if scene.way is None or scene.way.balancer.type != "network" or scene.meant is not None:
         return None
     for group in scene.way.groups:
         kept = group.attributes.get("preserve_client_ip.enabled") == "true"

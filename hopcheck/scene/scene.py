@@ -154,16 +154,70 @@ class Scene:
 
     @cached_property
     def feeding(self) -> tuple[LoadBalancer, ...]:
-        """Load balancers (details were read of) whose target groups hold this Traefik's ports."""
-        return tuple(
+        """Load balancers (details were read of) with targets in this cluster, its own first."""
+        every = self.load_balancers
+        inside = [b for b in every if any(t.kind for way in self._ways(b) for t in way.targets)]
+        own = self.own_balancers
+        return (*own, *(balancer for balancer in inside if balancer not in own))
+
+    def _ways(self, balancer: LoadBalancer) -> list[Chain]:
+        return [self.chain_from(balancer, one) for one in self.listeners(balancer)]
+
+    @cached_property
+    def own_balancers(self) -> tuple[LoadBalancer, ...]:
+        """Those of the Traefik that reads the host's route, that its Service's status names first.
+
+        By the ports to which targets lead: nodes may be anybody's targets.
+        """
+        serving = self.instances
+        if len(serving) > 1:
+            views = ((one, self.view_of(one)) for one in serving)
+            host = self.target.host
+            read = [one for one, view in views if reads_route(self.kube, view, host)]
+            serving = read or serving
+        names = {n for one in serving for s in self._known(one) for n in outside_names(s)}
+        named = [b for b in self.load_balancers if plain_name(b.dns_name) in names]
+        led = (
             balancer
             for balancer in self.load_balancers
-            if any(
-                target.kind is not None
-                for listener in self.listeners(balancer)
-                for target in self.chain_from(balancer, listener).targets
-            )
+            for port in (port for way in self._ways(balancer) for port in way.ports)
+            if balancer not in named and any(_belongs(port, one) for one in serving)
         )
+        return tuple({b.load_balancer_arn: b for b in (*named, *led)}.values())
+
+    @cached_property
+    def meant(self) -> LoadBalancer | None:
+        """The load balancer that the name should lead to, where it leads to somebody else's.
+
+        Only where all that stands behind the other was read, and nothing good comes of it. Targets
+        that are none of this cluster may be proxies in front of it: what answers more than a 404
+        there may be its application. What a Service's status names is sure; of others one that is
+        as public, or internal.
+        """
+        led = self.balancer
+        if led is None or led in self.own_balancers or not self._all_read(led):
+            return None
+        targets = [target for way in self._ways(led) for target in way.targets]
+        if {t.id for t in targets} & {own.load_balancer_arn for own in self.own_balancers}:
+            return None  # an Application Load Balancer behind a network one
+        asked = (c.get() for c in self.snapshot.http.requests if c.seen)
+        statuses = {p.exchanges[-1].status for p in asked if p.exchanges} - {None, 404}
+        inside = any(target.kind is not None for target in targets)
+        if any(not inside or (status or 0) < 400 for status in statuses):
+            return None
+        names = {name for service in self.services for name in outside_names(service)}
+        # Against one that leads to another cluster, whose nodes they are suffices.
+        for other in self.own_balancers if inside else self.feeding:
+            sure = plain_name(other.dns_name) in names and other.scheme != "internal"
+            if (sure or other.scheme == led.scheme) and self.listener(other, self.target.port):
+                return other
+        return None
+
+    def _all_read(self, balancer: LoadBalancer) -> bool:
+        """Whether all targets behind it were read, and there are any, in sight of the nodes."""
+        groups = [group for way in self._ways(balancer) for group in way.groups]
+        seen = bool(self.node_ids) and all(group.health.seen for group in groups)
+        return seen and any(group.targets for group in groups)
 
     def chain_from(self, balancer: LoadBalancer, listener: Listener) -> Chain:
         """The chain from that listener, for this host and path."""
@@ -176,8 +230,12 @@ class Scene:
 
     @cached_property
     def way(self) -> Chain | None:
-        """The chain from the listener that the request meets; None where there is none in sight."""
-        return self.way_of(self.balancer) if self.balancer is not None else None
+        """The chain from the listener that the request meets, or is meant to meet.
+
+        None where there is none in sight.
+        """
+        front = self.meant or self.balancer
+        return self.way_of(front) if front is not None else None
 
     @cached_property
     def ends(self) -> Ends:

@@ -107,7 +107,9 @@ def dns(addresses=(), *chain, rcode="NOERROR") -> DnsEvidence:
     return DnsEvidence(answers=(Collected(value=answer),))
 
 
-def cluster(*ports, node=NODE, region=None, address="10.0.1.10") -> KubeEvidence:
+def cluster(
+    *ports, node=NODE, region=None, address="10.0.1.10", status=None, others=(), pods=()
+) -> KubeEvidence:
     labels = {"topology.kubernetes.io/region": region} if region else {}
     nodes = (
         {
@@ -119,9 +121,14 @@ def cluster(*ports, node=NODE, region=None, address="10.0.1.10") -> KubeEvidence
     service = {
         "metadata": {"name": "traefik", "namespace": "api-gateway-system"},
         "spec": {"type": "NodePort", "ports": [{"nodePort": port} for port in ports]},
+        "status": status or {},
     }
     return KubeEvidence(
-        lists={"services": Collected(value=(service,)), "nodes": Collected(value=nodes)}
+        lists={
+            "services": Collected(value=(service, *others)),
+            "nodes": Collected(value=nodes),
+            "pods": Collected(value=tuple(pods)),
+        }
     )
 
 
@@ -273,6 +280,22 @@ def test_another_load_balancers_name_is_read_beside_the_clusters(monkeypatch):
     assert set(found.listeners) == {arn(found, "other"), arn(found, "myapp")}
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["by its status", "by its nodePort"])
+def test_the_load_balancer_of_traefik_is_read_beside_another_controllers(monkeypatch, named):
+    cloud = account()
+    nginx = {
+        "metadata": {"name": "ingress-nginx", "namespace": "nginx"},
+        "spec": {"type": "NodePort", "ports": [{"nodePort": 31999}]},
+    }
+    own = {"ingress": [{"hostname": cloud.load_balancers["myapp"].dns_name}]}
+    kube = cluster(30001, others=[nginx])
+    if named:
+        kube = cluster(others=[nginx], status={"loadBalancer": own})
+    name = cloud.load_balancers["other"].dns_name.lower()
+    found, _ = collect(monkeypatch, cloud, dns(["127.0.3.5"], name), kube)
+    assert set(found.listeners) == {arn(found, "other"), arn(found, "myapp")}
+
+
 def test_nothing_is_read_where_nothing_leads(monkeypatch):
     found, names = collect(monkeypatch, account(), dns(rcode="NXDOMAIN"))
     assert (found.listeners, found.target_health, names) == ({}, {}, {})
@@ -331,6 +354,21 @@ def test_addresses_of_nodes_as_targets_lead_to_their_instances(monkeypatch):
     found, _ = collect(
         monkeypatch, cloud, dns(["127.0.1.5"], name), cluster(30001, address="127.0.0.1")
     )
+    assert [entry["InstanceId"] for entry in found.instances.get()] == [NODE]
+
+
+def test_pods_as_targets_lead_to_the_instances_of_their_nodes(monkeypatch):
+    cloud = account()
+    group = cloud.target_groups["websecure"]
+    group.target_type, group.targets = "ip", [CloudTarget("127.0.0.9", 8443)]
+    cloud.target_groups["web"].targets = []
+    pod = {
+        "metadata": {"name": "traefik-0", "namespace": "api-gateway-system"},
+        "status": {"podIP": "127.0.0.9", "hostIP": "10.0.1.10"},
+    }
+    kube = cluster(30001, pods=[pod])
+    name = cloud.load_balancers["myapp"].dns_name.lower()
+    found, _ = collect(monkeypatch, cloud, dns(["127.0.1.5"], name), kube)
     assert [entry["InstanceId"] for entry in found.instances.get()] == [NODE]
 
 

@@ -25,7 +25,7 @@ def scene(verdict: str, findings: str) -> Callable[[Callable[[], Edit]], Callabl
 # --- dns
 
 
-@scene("broken", "*DNS006 TGT009 REQ009")
+@scene("broken", "*DNS006 REQ009")
 def dns_wrong_lb() -> Edit:
     e = Edit()
     other = copy.deepcopy(e.lb)
@@ -136,7 +136,7 @@ def nlb_listener_udp() -> Edit:
     return e
 
 
-@scene("degraded", "*TGT005 TGT020 ING011 REQ009 REQ012")
+@scene("degraded", "*TGT005 TGT020 REQ009 REQ012")
 def nlb_tls_to_websecure() -> Edit:
     e = Edit()
     e.listener()["Protocol"] = "TLS"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node, target_groups_of
 from hopcheck.collect.aws.api import Api
-from hopcheck.model import NOT_SELECTED, Collected, Why
+from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Why
 from hopcheck.model.aws import (
     Instance,
     Listener,
@@ -20,7 +20,7 @@ from hopcheck.model.aws import (
     TargetGroup,
     TargetHealth,
 )
-from hopcheck.model.kubernetes import Node
+from hopcheck.model.kubernetes import Node, Pod
 from hopcheck.model.redact import redact_obj
 
 T = TypeVar("T")
@@ -114,17 +114,19 @@ class Details:
     # --- EC2 ---------------------------------------------------------------------------------
 
     async def instances(
-        self, nodes: Callable[[], Awaitable[tuple[Node, ...]]]
+        self, cluster: Callable[[], Awaitable[KubeEvidence]]
     ) -> Collected[tuple[Instance, ...]]:
-        """The instances that are targets, and those of the nodes whose addresses are."""
+        """The instances that are targets, and those of nodes that are, or whose pods are."""
         targets = {
             entry.target.id for health in self.health.values() for entry in health.or_else(())
         }
         ids = {target for target in targets if target.startswith("i-")}
         if targets - ids:
-            for node in await nodes():
+            kube = await cluster()
+            hosts = {p.status.host_ip for p in kube.every(Pod) if targets.intersection(p.addresses)}
+            for node in kube.of(Node).or_else(()):
                 instance = instance_of_node(node)
-                if instance and node_addresses(node) & targets:
+                if instance and node_addresses(node) & (targets | hosts):
                     ids.add(instance)
         if not ids:
             unseen: list[Collected[Any]] = [one for one in self.health.values() if not one.seen]

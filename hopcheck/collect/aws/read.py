@@ -19,13 +19,14 @@ from hopcheck.behaviour.aws.loadbalancer import (
     plain_name,
     region_from_name,
 )
-from hopcheck.behaviour.traefik.discovery import NODE_PORT_TYPES
+from hopcheck.behaviour.kubernetes.objects import node_ports_of, outside_names
+from hopcheck.behaviour.traefik.discovery import NODE_PORT_TYPES, traefik_services
 from hopcheck.collect.ask import Run
 from hopcheck.collect.aws.api import Account, Api, Credentials, classify, settled
 from hopcheck.collect.aws.details import Details, node_addresses
 from hopcheck.model import AwsEvidence, Collected, DnsEvidence, KubeEvidence, Target, Why
 from hopcheck.model.aws import NetworkInterface
-from hopcheck.model.kubernetes import Node, Service
+from hopcheck.model.kubernetes import Node, Pod, Service
 
 Names = dict[str, Collected[tuple[str, ...]]]
 Resolve = Callable[[str], Awaitable[Collected[tuple[str, ...]]]]
@@ -47,9 +48,10 @@ async def collect_aws(
     """Find the host's load balancer in the account and region at hand, and read all about it.
 
     The second value holds what load balancers' DNS names resolve to, for `DnsEvidence.names`.
-    Where the host leads to none of them, or to one that knows nothing of this cluster's
-    nodePorts, up to five that do are read as well. Details are there for those load balancers
-    alone. Without credentials or region everything has that reason. Never raises.
+    Where the host leads to none of them, or to one that knows nothing of Traefik's nodePorts, up
+    to five that do are read as well, and always those that its Services' status names. Details are
+    there for those load balancers alone. Without credentials or region everything has that reason.
+    Never raises.
     """
     account = account or Account(run)
     cluster = asyncio.ensure_future(kube)
@@ -122,14 +124,15 @@ def _nodes(kube: KubeEvidence) -> tuple[Node, ...]:
     return kube.of(Node).or_else(())
 
 
+def _fronts(kube: KubeEvidence) -> list[Service]:
+    """Traefik's Services that load balancers may lead to; all such, where none is known as its."""
+    listed = [s for s in kube.of(Service).or_else(()) if s.spec.type in NODE_PORT_TYPES]
+    own = traefik_services(listed, kube.every(Pod))
+    return [service for service in listed if service.key in own] or listed
+
+
 def _node_ports(kube: KubeEvidence) -> set[int]:
-    return {
-        port.node_port
-        for service in kube.of(Service).or_else(())
-        if service.spec.type in NODE_PORT_TYPES
-        for port in service.spec.ports
-        if port.node_port
-    }
+    return {number for service in _fronts(kube) for number in node_ports_of(service)}
 
 
 class _Reader:
@@ -163,7 +166,7 @@ class _Reader:
         self._api.prepare("ec2")
         await self._choose(chain, addresses)
         details = self._details
-        instances = await details.instances(self._nodes)
+        instances = await details.instances(self._kube)
         security = await details.security_groups(instances.or_else(()))
         return replace(
             self._listed,
@@ -180,9 +183,6 @@ class _Reader:
     async def _kube(self) -> KubeEvidence:
         """The cluster's evidence, if it comes in time for the calls that follow from it."""
         return await settled(self._run, self._cluster, KubeEvidence())
-
-    async def _nodes(self) -> tuple[Node, ...]:
-        return _nodes(await self._kube())
 
     # --- which load balancer ---------------------------------------------------------------
 
@@ -243,7 +243,9 @@ class _Reader:
         """
         kube = await self._kube()
         ports = _node_ports(kube)
-        if not ports:
+        names = {name for service in _fronts(kube) for name in outside_names(service)}
+        named = [b.load_balancer_arn for b in self._balancers if plain_name(b.dns_name) in names]
+        if not ports and not named:
             return
         idle = [
             group.target_group_arn
@@ -257,6 +259,7 @@ class _Reader:
             if not chosen and match.arn is None:
                 chosen = await self._by_targets(kube)
         await asyncio.gather(
+            *map(self._details.balancer, named[:MAX_CANDIDATES]),
             *map(self._details.balancer, chosen[:MAX_CANDIDATES]),
             *map(self._details.group, idle[:MAX_CANDIDATES]),
         )

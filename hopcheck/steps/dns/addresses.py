@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hopcheck.behaviour.kubernetes.objects import outside_names
 from hopcheck.catalogue.catalogue import Raw, listing
 from hopcheck.model import Collected, ErrorKind, Finding, Severity
-from hopcheck.model.aws import LoadBalancer
+from hopcheck.model.aws import LoadBalancer, Target, TargetHealth
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.dns.records import (
     answers_of,
@@ -57,7 +58,7 @@ def _strangers(scene: Scene) -> Iterator[Claimed]:
     """Addresses of no load balancer: a fault only where this cluster's own one is elsewhere."""
     if not scene.aws.load_balancers.seen or not scene.feeding or len(scene.chain) > 1:
         return
-    if cluster_address(scene):
+    if cluster_address(scene) and not _past_its_balancer(scene):
         return
     feeding = scene.feeding[0]
     own = scene.snapshot.dns.names.get(feeding.dns_name.lower())
@@ -65,6 +66,15 @@ def _strangers(scene: Scene) -> Iterator[Claimed]:
         return
     found = _not_its_own(scene, feeding, scene.addresses, own.get())
     yield Claimed(Claim.STOPS_EVERYTHING, found)
+
+
+def _past_its_balancer(scene: Scene) -> bool:
+    """Whether they are nodes or pods where no Traefik takes the port, past its load balancer."""
+    asked = (TargetHealth(Target(a, scene.target.port)) for a in scene.addresses)
+    links = [scene.ends.link(one) for one in asked]
+    named = {name for service in scene.services for name in outside_names(service)}
+    inside = bool(scene.own_balancers) and named.isdisjoint(scene.addresses)
+    return inside and all(link.kind is not None and link.leads is None for link in links)
 
 
 def _not_its_own(
@@ -87,11 +97,8 @@ def _not_its_own(
 @rule(reads=("dns",), uses=_ANY, claims=Claim.STOPS_EVERYTHING)
 def the_load_balancer_leads_to_this_cluster(scene: Scene) -> Iterator[Finding]:
     """The load balancer that the name leads to sends to this cluster."""
-    balancer = scene.balancer
-    if balancer is None or balancer in scene.feeding or not _its_own(scene):
-        return
-    other = next(iter(scene.feeding), None)
-    if other is None or not _details_seen(scene, balancer):
+    balancer, other = scene.balancer, scene.meant
+    if balancer is None or other is None or not _its_own(scene):
         return
     yield of_host(
         "DNS006",
@@ -110,17 +117,7 @@ def _its_own(scene: Scene) -> bool:
     return _named(scene) and not addresses_are_its_load_balancers(scene)
 
 
-def _details_seen(scene: Scene, balancer: LoadBalancer) -> bool:
-    """Whether what stands behind the balancer was really looked at (and holds foreign targets)."""
-    listeners = scene.aws.listeners.get(balancer.load_balancer_arn)
-    if listeners is None or not listeners.seen or not scene.node_ids:
-        return False
-    arns = (f.target_group_arn for one in listeners.get() for f in scene.forwards(one))
-    groups = [scene.health(arn) for arn in arns]
-    return all(group.seen for group in groups) and any(group.get() for group in groups)
-
-
-@rule(reads=("dns",), uses=_ANY)
+@rule(reads=("dns",), uses=_ANY, unless=(the_load_balancer_leads_to_this_cluster,))
 def its_load_balancer_can_be_reached_from_here(scene: Scene) -> Iterator[Finding]:
     """The load balancer is not an internal one that nobody here can reach."""
     balancer = scene.balancer

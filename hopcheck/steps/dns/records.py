@@ -92,7 +92,7 @@ def every_resolver_answers(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=("dns",), uses=("aws", "kube"))
+@rule(reads=("dns",), uses=("aws", "kube", "traefik"))
 def no_alias_leads_nowhere(scene: Scene) -> Iterator[Finding]:
     """The name that the record is an alias of exists."""
     missing = _missing(scene)
@@ -110,7 +110,7 @@ def no_alias_leads_nowhere(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=("dns",), uses=("aws", "kube"))
+@rule(reads=("dns",), uses=("aws", "kube", "traefik"))
 def the_name_exists(scene: Scene) -> Iterator[Finding]:
     """The name exists."""
     missing = _missing(scene)
@@ -134,7 +134,7 @@ def its_zone_is_served(scene: Scene) -> Iterator[Finding]:
         yield of_host("DNS004", scene, variant=variant, rcode=rcode, **_common(answers))
 
 
-@rule(reads=("dns",), uses=("aws", "kube"))
+@rule(reads=("dns",), uses=("aws", "kube", "traefik"))
 def the_name_has_addresses(scene: Scene) -> Iterator[Finding]:
     """The name has addresses."""
     answers = _nothing(scene)
@@ -191,6 +191,42 @@ def resolvers_agree(scene: Scene) -> Iterator[Finding]:
         share=len(bad) / len(by_resolver) if error else None,
         related=(lb_ref(scene.balancer),) if scene.balancer is not None else (),
         evidence=dns_proof(answers),
+    )
+
+
+@rule(reads=("dns",), uses=("aws",))
+def no_resolver_lacks_the_name(scene: Scene) -> Iterator[Finding]:
+    """No resolver says that the name does not exist, or has no address, while others name some.
+
+    Information where they name an internal load balancer: outside its network nobody need know it.
+    """
+    said: dict[str, list[DnsAnswer]] = {}
+    for answer in answers_of(scene):
+        said.setdefault(answer.resolver, []).append(answer)
+    good = [resolver for resolver, own in said.items() if any(a.addresses for a in own)]
+    lacking = [
+        resolver
+        for resolver, own in said.items()
+        # No data of one family is no fault, where the other's answer did not come.
+        if (len(own) > 1 or own[0].rcode == "NXDOMAIN") and not any(map(_fails, own))
+        if resolver not in good
+    ]
+    if not good or not lacking:
+        return
+    inside = scene.balancer is not None and scene.balancer.scheme == "internal"
+    named = (f"{r}: {listing(x for a in said[r] for x in a.addresses)}" for r in good)
+    yield of_host(
+        "DNS007",
+        scene,
+        variant="lacks",
+        severity=Severity.INFO if inside else Severity.ERROR,
+        answers=listing(named),
+        failing=listing(sorted({a.rcode for r in lacking for a in said[r]})),
+        lagging=listing(lacking),
+        dig_server=dig_server(lacking[0]),
+        ttl="",
+        share=None if inside else len(lacking) / len(said),
+        evidence=dns_proof([answer for r in (*good, *lacking) for answer in said[r]]),
     )
 
 

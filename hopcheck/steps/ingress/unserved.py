@@ -160,6 +160,8 @@ def request_arrives_where_the_route_listens(scene: Scene) -> Iterator[Finding]:
     """The request arrives at an entryPoint of the host's route, with TLS or without as it asks."""
     found = obstacle(scene)
     if found is not None and found.code == "ING011":
+        if found.reason is Excluded.ONLY_TLS and _plain_to_a_tls_port(scene):
+            return
         variants = {Excluded.NOT_TLS: "no_tls", Excluded.ONLY_TLS: "only_tls"}
         yield of_route(
             "ING011",
@@ -171,6 +173,14 @@ def request_arrives_where_the_route_listens(scene: Scene) -> Iterator[Finding]:
             entry=routing_of(scene).entry_point,
             related=traefik_refs(scene),
         )
+
+
+def _plain_to_a_tls_port(scene: Scene) -> bool:
+    """Whether a listener that ends TLS sends plain text to an entryPoint meant for TLS."""
+    entry, wanted = scene.entry_point, scene.wanted_port("https")
+    if entry is None or routing_of(scene).scheme_inside == scene.target.scheme:
+        return False
+    return bool(entry.tls) or (wanted is not None and wanted.entry_point == entry)
 
 
 # --- no route names the host

@@ -85,9 +85,10 @@ class Author(Struct, frozen=True):
 
 def author_of(scene: Scene, last: Exchange) -> Author:
     """Whose answer this is."""
-    found = possible(scene, last)
+    found = possible(scene, last) if scene.meant is None else []  # a stranger's, and not its own
     if not found:
-        ref = ObjectRef("Application", scene.target.host)
+        kind = "Application" if scene.meant is None else "Host"
+        ref = ObjectRef(kind, scene.target.host)
         return Author(found, ref, (), "", {"ns": "default", "selector": ""})
     first, ref = found[0], found[0].application if len(found) == 1 else host_ref(scene)
     related = (r for one in found for r in (one.ref, *workload_refs(one.selected, one.namespace)))

@@ -17,9 +17,11 @@ from hopcheck.steps.names import cluster_address, ref_of
 def balancer_of(scene: Scene) -> LoadBalancer | None:
     """The load balancer that the name leads to.
 
-    Where it leads to none and to nothing else that is known, one in front of this Traefik: what
-    stands behind it can be said all the same.
+    Where it leads to none and to nothing else that is known, or to somebody else's, one in front
+    of this Traefik: what stands behind it can be said all the same.
     """
+    if scene.meant is not None:
+        return scene.meant
     if scene.balancer is not None or cluster_address(scene) or front_of(scene.chain):
         return scene.balancer
     return scene.feeding[0] if scene.feeding else None

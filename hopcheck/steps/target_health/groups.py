@@ -10,6 +10,9 @@ from hopcheck.steps.names import last_exchanges
 from hopcheck.steps.target_health.front import way_of
 from hopcheck.steps.target_health.listeners import the_listeners_rule_forwards
 
+# Amazon VPC CNI writes a pod's own interface there (security groups for pods).
+_BRANCH = "vpc.amazonaws.com/pod-eni"
+
 
 def groups_of(scene: Scene) -> list[GroupLink]:
     """The target groups behind the listener whose health was read."""
@@ -42,9 +45,17 @@ def is_strange(scene: Scene) -> bool:
 
 
 def instance_of(scene: Scene, target: TargetLink) -> Instance | None:
-    """The instance that a target is, by its id or address."""
+    """The instance that a target is, by its id or address, or that its pod runs on.
+
+    Not of a pod with an interface, and so security groups, of its own (a branch interface).
+    """
     known = scene.aws.instances.or_else(()) or ()
-    return next((i for i in known if target.id in (i.instance_id, i.private_ip_address)), None)
+    names = {target.id}
+    for pod in target.pods if target.kind == "pod" else ():
+        node = scene.node_ids.get(pod.status.host_ip)
+        if node is not None and _BRANCH not in pod.metadata.annotations:
+            names.add(node.spec.provider_id.rpartition("/")[2])
+    return next((i for i in known if names & {i.instance_id, i.private_ip_address}), None)
 
 
 def zone_of(scene: Scene, target: TargetLink) -> str | None:

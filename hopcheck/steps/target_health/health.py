@@ -16,6 +16,7 @@ from hopcheck.steps.names import lb_ref
 from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
 from hopcheck.steps.target_health.front import of_group
 from hopcheck.steps.target_health.groups import judged_groups, zone_of
+from hopcheck.steps.target_health.passage import security_groups_let_the_traffic_through
 from hopcheck.steps.target_health.targets import is_local, nodes_with_traefik
 
 _CODES = re.compile(r"codes: \[([\d, ]+)\]")
@@ -75,38 +76,60 @@ def the_health_check_asks_a_port_of_traefik(scene: Scene) -> Iterator[Finding]:
     for group, _ in _unhealthy(scene):
         check, known = _check_port(group), _known(scene, group)
         if check != "traffic-port" and known & set(group.numbers) and int(check) not in known:
-            yield of_group("TGT015", group, check_port=check, traffic_port=listing(group.numbers))
+            ping = _ping_port(scene, group) if _protocol(group) in _ASKS else None
+            yield of_group(
+                "TGT015",
+                group,
+                variant="ping" if ping else None,
+                check_port=check,
+                traffic_port=listing(group.numbers),
+                known=listing(sorted(known)),
+                ping_port=ping,
+                ping_entry=scene.static.ping_entry_point,
+            )
+
+
+_ASKS = ("HTTP", "HTTPS")
+# Checks that came to nobody, or that AWS could not make: nothing is known of an answer.
+_UNANSWERED = {"Target.Timeout", "Elb.InternalError"}
+
+
+def _protocol(group: GroupLink) -> str:
+    return group.obj.health_check_protocol or "TCP"
 
 
 @rule(reads=WAY, uses=SHOWN, unless=(the_health_check_asks_a_port_of_traefik,))
 def the_health_check_asks_what_traefik_answers(scene: Scene) -> Iterator[Finding]:
     """An HTTP health check asks a path that Traefik answers with the status it wants.
 
-    A connection that was not made (Target.Timeout) got as far as no path.
+    AWS's reason says whether there was an answer at all; a Network Load Balancer's does not, and
+    what keeps its checks out comes first.
     """
     for group, unhealthy in _unhealthy(scene):
-        protocol = group.obj.health_check_protocol or "TCP"
         reasons = {target.reason for target in unhealthy}
         answered = "Target.ResponseCodeMismatch" in reasons
-        asks_ping = _asks_ping(scene, group) or reasons == {"Target.Timeout"}
-        if protocol not in ("HTTP", "HTTPS") or (asks_ping and not answered):
+        lost = reasons <= _UNANSWERED or security_groups_let_the_traffic_through(scene)
+        if _protocol(group) not in _ASKS or (not answered and (lost or _asks_ping(scene, group))):
             continue
         ready = any(pod.ready for pod in (scene.instance.pods if scene.instance else ()))
         if not ready or not _known(scene, group) & set(group.numbers):
             continue
-        codes = _CODES.search(unhealthy[0].described.target_health.description)  # an NLB names none
-        ping = _ping_port(scene, group)
-        alb = scene.way is not None and scene.way.balancer.type == "application"
+        told = (_CODES.search(one.described.target_health.description) for one in unhealthy)
+        codes = next((found[1] for found in told if found), "")  # an NLB names none
+        ping, network = _ping_port(scene, group), group.balancer.type == "network"
+        alb = "alb" if codes and codes < "5" else None  # a fault is not to be taken for health
+        said = "unseen" if not codes else "not_found" if codes == "404" else "other"
         yield of_group(
             "TGT016",
             group,
-            variant="ping" if ping else "alb" if alb else None,
+            variant="ping" if ping else "nlb" if network else alb,
             ping_port=ping,
             ping_entry=scene.static.ping_entry_point,
-            protocol=protocol,
+            protocol=_protocol(group),
             path=group.obj.health_check_path or "/",
             matcher=(group.obj.matcher and group.obj.matcher.http_code) or "200-399",
-            answer=codes[1] if codes else "404",
+            answer=codes,
+            said=text("health_check", said, answer=codes),
         )
 
 
@@ -234,7 +257,7 @@ def _failing(scene: Scene, balancer: LoadBalancer, empty: list[str]) -> list[Pro
         for p in made
         if p.exchanges[-1].error not in _PASSED and not succeeded(scene.snapshot, p, scene.target)
     ]
-    if not failing or len(failing) == len(made) or scene.match.foreign:
+    if not failing or len(failing) == len(made) or scene.match.foreign or scene.meant:
         return []
     known = address_zones(scene, balancer)
     if all(p.address in known for p in failing):

@@ -72,6 +72,8 @@ def _no_listener(scene: Scene, balancer: LoadBalancer, port: int, scheme: str) -
         "TGT002" if of_datagrams is None else "TGT003",
         balancer,
         port,
+        variant="https" if scheme == "https" and balancer.type == "application" else None,
+        host=scene.target.host,
         protocol=of_datagrams,
         scheme=scheme,
         wanted=text("said", "tcp_or_tls"),
@@ -216,7 +218,7 @@ def _told_http(scene: Scene) -> bool:
 def the_listeners_certificate_is_the_hosts(scene: Scene) -> Iterator[Finding]:
     """A listener that ends TLS presents a certificate that is valid for the host."""
     way = way_of(scene)
-    if way is None or not way.listener.ends_tls:
+    if way is None or not way.listener.ends_tls or scene.meant is not None:
         return
     for exchange in (exchange for probe in sent(scene) for exchange in probe.exchanges):
         if exchange.tls is None or not exchange.tls.chain or exchange.port is None:
@@ -245,7 +247,7 @@ def the_listeners_rule_forwards(scene: Scene) -> Iterator[Finding]:
     """The rule of the listener for the host and path leads to a target group."""
     way = way_of(scene)
     chosen = scene.rule(way.listener) if way is not None else None
-    if way is None or chosen is None:
+    if way is None or chosen is None or scene.meant is not None:
         return
     last = chosen.actions[-1] if chosen.actions else Action()
     kind, probes = last.type, sent(scene)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from hopcheck.behaviour.aws.security_groups import admits_all, rules_for, sources_of
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Finding, ObjectRef, Probe
-from hopcheck.model.aws import IpPermission, SecurityGroup
+from hopcheck.model.aws import IpPermission, LoadBalancer, SecurityGroup
 from hopcheck.scene.chain import Chain, TargetLink
 from hopcheck.scene.outcome import hairpinned, preserving_group, requests_made
 from hopcheck.scene.scene import Scene
@@ -22,7 +22,10 @@ from hopcheck.steps.names import lb_ref
 from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
 from hopcheck.steps.target_health.front import of_group
 from hopcheck.steps.target_health.groups import instance_of
+from hopcheck.verdict.contradicted import Claim, Claimed
 
+# What is answered has been let through, and what AWS failed at says nothing.
+_CONNECTED = ("Target.ResponseCodeMismatch", "Elb.InternalError")
 _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
 _Groups = dict[str, SecurityGroup]  # by id
 
@@ -41,13 +44,13 @@ def clients_in_the_cluster_get_an_answer(scene: Scene) -> Iterator[Finding]:
 @rule(reads=WAY, uses=SHOWN)
 def the_load_balancer_passes_on_what_nodes_answer(scene: Scene) -> list[Finding]:
     """What every node answers well is answered well through the load balancer."""
-    if scene.balancer is None or scene.way is None:
+    if scene.balancer is None or scene.way is None or scene.meant is not None:
         return []
     return between_balancer_and_nodes(scene, scene.balancer)
 
 
 @rule(reads=WAY, uses=SHOWN)
-def security_groups_let_the_traffic_through(scene: Scene) -> Iterator[Finding]:
+def security_groups_let_the_traffic_through(scene: Scene) -> Iterator[Finding | Claimed]:
     """The security groups of load balancer and nodes let through what the chain sends.
 
     At most one is named: the first group on the way that lets nothing through.
@@ -63,7 +66,7 @@ def security_groups_let_the_traffic_through(scene: Scene) -> Iterator[Finding]:
 
 def _silent(scene: Scene) -> list[Probe]:
     """The host's requests, where none of them got any answer to its SYN."""
-    made = requests_made(scene.snapshot)
+    made = requests_made(scene.snapshot) if scene.meant is None else []
     return made if all(p.exchanges[-1].error in _SILENT for p in made) else []
 
 
@@ -116,7 +119,7 @@ def _outbound(way: Chain, by_id: _Groups) -> Finding | None:
 # --- the nodes
 
 
-def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Finding | None:
+def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Claimed | None:
     own = set(way.balancer.security_groups)
     from_outside = bool(_silent(scene)) and not scene.snapshot.vantage.in_cluster
     for group, target in ((one, target) for one in way.groups for target in one.targets):
@@ -126,8 +129,15 @@ def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Finding | None:
         groups = _readable(ids, by_id)
         for port, traffic in _ports(scene, target) if groups else ():
             rules = rules_for(groups, port)
-            if target.state == "unhealthy" and (not rules or _admit_others(rules, own)):
-                source = text("security_group", "the_balancer")
+            if (
+                target.state == "unhealthy"
+                and target.reason not in _CONNECTED
+                and _keep_out(way.balancer, rules)
+            ):
+                source = text(
+                    "security_group", "from_groups", names=listing(way.balancer.security_groups)
+                )
+                source = source if own else text("security_group", "the_balancer")
             elif (
                 (traffic and preserved and from_outside and target.state == "healthy")
                 and not own & set(sources_of(rules))
@@ -137,14 +147,20 @@ def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Finding | None:
             else:
                 continue
             what = text("security_group", "nodes")
-            return _finding(groups[0], what, source, port, rules, group.ref)
+            # A request that comes through shows its port open; of a check's port it says nothing.
+            claim = Claim.STOPS_EVERYTHING if traffic else Claim.STOPS_NOTHING_NOW
+            return Claimed(claim, _finding(groups[0], what, source, port, rules, group.ref))
     return None
 
 
-def _admit_others(rules: list[IpPermission], own: set[str]) -> bool:
-    """Whether the rules admit members of groups alone, and of none that the load balancer has."""
-    sources = set(sources_of(rules))
-    return bool(own) and all(one.startswith("sg-") for one in sources) and not own & sources
+def _keep_out(balancer: LoadBalancer, rules: list[IpPermission]) -> bool:
+    """Whether the rules admit members of groups alone, and of none that the load balancer has.
+
+    A Network Load Balancer may have no group at all; what is not told of another's is not known.
+    """
+    own, sources = set(balancer.security_groups), set(sources_of(rules))
+    known = bool(own) or balancer.type == "network" or not rules
+    return known and not own & sources and all(one.startswith("sg-") for one in sources)
 
 
 def _ports(scene: Scene, target: TargetLink) -> list[tuple[int, bool]]:
@@ -153,7 +169,10 @@ def _ports(scene: Scene, target: TargetLink) -> list[tuple[int, bool]]:
     One that is no port of Traefik's is another fault: no rule for it is missing. Nor is one where
     a hostPort is closed on this node, for want of a pod.
     """
-    known = {port.node_port for port in scene.own_ports if port.node_port}
+    kind, service = target.kind or "node", scene.traefik_service
+    known = {number for port in scene.own_ports if (number := port.number(kind))}
+    if kind == "node" and known and service is not None and service.spec.health_check_node_port:
+        known.add(service.spec.health_check_node_port)
     asked = ((target.port, True), (target.check_port, False)) if target.open_here else ()
     return [(number, own) for number, own in asked if number and (not known or number in known)]
 

@@ -57,7 +57,7 @@ def _without_balancer(scene: Scene) -> Judgement:
 
 
 def _facts_of(scene: Scene, balancer: LoadBalancer) -> Words:
-    led_here = scene.balancer is not None
+    led_here = scene.balancer is balancer
     return {
         "load-balancer.label": balancer.load_balancer_name,
         "load-balancer.detail": f"{balancer.type}, {balancer.scheme}",

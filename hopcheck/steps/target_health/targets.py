@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hopcheck.behaviour.aws.loadbalancer import instance_of_node
+from hopcheck.behaviour.kubernetes.objects import node_ports_of
 from hopcheck.behaviour.traefik.static import EntryPoint
 from hopcheck.catalogue.catalogue import has_text, listing, text
-from hopcheck.model import Finding, ObjectRef, Severity
+from hopcheck.model import Finding, ObjectRef, Severity, Words
+from hopcheck.model.kubernetes import Node
 from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import lb_ref, ref_of, traefik_refs, workload_refs
@@ -95,15 +98,19 @@ def _numbers(scene: Scene, kind: Kind) -> list[int]:
 def _off_every_port(scene: Scene, group: GroupLink, kind: Kind, these: list[TargetLink]) -> Finding:
     wanted = scene.wanted_port(scene.target.scheme)
     by_host_port = kind == "node" and scene.host_ports and not any(p.node_port for p in scene.ports)
+    number = these[0].port
+    owners = [ref_of(s) for s in scene.services if kind == "node" and number in node_ports_of(s)]
+    variant = "ip" if kind == "pod" else "host_port" if by_host_port else None
     return _off_port(
         scene,
         group,
         these,
-        variant="ip" if kind == "pod" else "host_port" if by_host_port else None,
+        variant="owned" if owners else variant,
+        owner=listing(owners),
         node_ports=listing(_numbers(scene, kind)),
         wanted=(wanted.name or wanted.port) if wanted else "",
         wanted_port=(wanted.number(kind) if wanted else None) or "",
-        related=_ends(scene),
+        related=(*_ends(scene), *owners),
     )
 
 
@@ -115,9 +122,11 @@ def _off_port(scene: Scene, group: GroupLink, these: list[TargetLink], **params:
     """Targets on a port that is not Traefik's: its Service is named, its workload without one."""
     service = scene.traefik_service or scene.instance
     namespace, name = (service.namespace, service.name) if service is not None else ("", "")
-    params |= {"service": f"{namespace}/{name}", "ns": namespace, "svc": name}
+    words = {"owner": "", "service": f"{namespace}/{name}", "ns": namespace, "svc": name}
     share = group.share * len(these) / len(group.targets)
-    return of_group("TGT014", group, these, target_port=these[0].port, share=share, **params)
+    return of_group(
+        "TGT014", group, these, target_port=these[0].port, share=share, **(words | params)
+    )
 
 
 def _may_be_forwarded(scene: Scene, group: GroupLink, port: int) -> bool:
@@ -127,7 +136,7 @@ def _may_be_forwarded(scene: Scene, group: GroupLink, port: int) -> bool:
     is healthy, and no Service has the port. One forwarder of several may be down: then its target
     is unhealthy, and the port is right all the same, as requests that all succeed show.
     """
-    owned = any(one.node_port == port for service in scene.services for one in service.spec.ports)
+    owned = any(port in node_ports_of(service) for service in scene.services)
     healthy = any(target.port == port for target in group.in_state("healthy"))
     return healthy and not owned
 
@@ -244,7 +253,27 @@ def aws_uses_every_target(scene: Scene) -> Iterator[Finding]:
                 unused=len(these),
                 missing=listing(target.name for target in these),
                 detail="",
+                **_replacing(scene, group, these),
             )
+
+
+def _replacing(scene: Scene, group: GroupLink, these: list[TargetLink]) -> Words:
+    """What AWS says of instances that do not run, and the nodes of today in their place."""
+    gone = any(target.reason == "Target.InvalidState" for target in these)
+    registered = {target.node_name for target in group.targets}
+    nodes = {
+        f"{node.name} ({instance})"
+        for node in scene.kube.of(Node).or_else(()) or ()
+        if gone and node.name not in registered and not node.metadata.labels.keys() & _NOT_MEANT
+        if (instance := instance_of_node(node)) is not None
+    }
+    said = listing(sorted({one.described.target_health.description for one in these} - {""}))
+    return {
+        "variant": "replaced" if nodes else None,
+        "said": f" ({said})" if gone and said else "",
+        "nodes": listing(sorted(nodes)),
+        "target_port": listing(group.numbers),
+    }
 
 
 @rule(reads=WAY, uses=SHOWN)

@@ -312,7 +312,7 @@ def _exposure(scene: Scene, port: int) -> tuple[str, Severity | None] | None:
 
 def _fed_ports(scene: Scene) -> set[int]:
     """Every port that a listener of the host's load balancer leads to."""
-    balancer = scene.balancer
+    balancer = scene.meant or scene.balancer
     if balancer is None:
         return set()
     chains = (scene.chain_from(balancer, one) for one in scene.listeners(balancer))
