@@ -19,7 +19,7 @@ _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE)
 
 def works(scene: Scene, probes: Sequence[Probe]) -> list[Probe]:
     """Those of `probes` that got a good answer."""
-    return [p for p in probes if succeeded(scene.snapshot, p, scene.target)]
+    return [p for p in probes if succeeded(scene, p)]
 
 
 def said(probe: Probe) -> str:
@@ -51,7 +51,7 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
     made = requests_made(scene.snapshot)
     nodes = probes_at(scene, Hop.NODE)
     good = works(scene, nodes)
-    failing = [p for p in made if not succeeded(scene.snapshot, p, scene.target)]
+    failing = [p for p in made if not succeeded(scene, p)]
     part = len(failing) < len(made)
     if part:
         errors = _SILENT if not nodes else tuple(ErrorKind)

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.logs import unusable_certificate
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Evidence, Finding, ObjectRef, TlsInfo, Words
+from hopcheck.model import Evidence, Finding, ObjectRef, Severity, TlsInfo, Words
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
     CertificateProblem,
-    certificate_fails,
     certificate_problem,
     requests_made,
 )
@@ -21,6 +20,11 @@ from hopcheck.steps.request.application import USES, of_host, share_of
 from hopcheck.steps.rule import rule
 
 _SOON_DAYS = 14
+_OF_THE_CHAIN = (
+    CertificateProblem.AUTHORITY,
+    CertificateProblem.INCOMPLETE,
+    CertificateProblem.UNTRUSTED,
+)
 
 
 def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[TlsInfo]], list[TlsInfo]]:
@@ -31,7 +35,7 @@ def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[TlsInfo]], l
         for exchange in probe.exchanges:
             if exchange.tls is None or not exchange.tls.chain:
                 continue
-            problem = certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
+            problem = certificate_problem(exchange.tls, scene.snapshot)
             if problem is None:
                 fine.append(exchange.tls)
             else:
@@ -53,9 +57,20 @@ def _certificate(scene: Scene, problem: CertificateProblem, tls: TlsInfo, common
     leaf, ref = tls.chain[0], ObjectRef("Certificate", scene.target.host)
     if problem is CertificateProblem.DEFAULT:
         return _default(scene, **common)
-    if not certificate_fails(problem):
-        error = tls.verify_error or text("certificate", "authority")
-        return of_host("REQ006", scene, ref, issuer=leaf.issuer, error=error, **common)
+    if problem in _OF_THE_CHAIN:
+        known = problem is CertificateProblem.UNTRUSTED
+        kept = [one for one in common["related"] if one.kind == "Secret"]
+        return of_host(
+            "REQ006",
+            scene,
+            kept[0] if len(kept) == 1 and not known else ref,
+            variant=None if known else problem.value,
+            severity=None if known else Severity.ERROR,
+            issuer=leaf.issuer,
+            error=tls.verify_error or text("certificate", "unknown"),
+            secret=listing(f"{one.namespace}/{one.name}" for one in kept) or "-",
+            **common,
+        )
     shown = {"subject": leaf.subject, "names": listing(leaf.names), "not_after": leaf.not_after}
     return of_host(
         "REQ005",
