@@ -38,7 +38,7 @@ from hopcheck.scene.outcome import (
 )
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.names import last_exchanges, ref_of
+from hopcheck.steps.names import last_exchanges, ref_of, sent
 
 OWN = "@kubernetescrd"
 _REDIRECT = range(300, 400)
@@ -175,7 +175,7 @@ def _forward_auth(scene: Scene, obj: Middleware) -> Iterator[Fault]:
 
 def _refused(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     """Traefik's API lacks it, or its log says why, while Traefik itself answers 404."""
-    last = last_exchanges(scene)
+    last = [probe.exchanges[-1] for probe in sent(scene) if not astray(probe)]
     if not any(e.status == 404 and producer(e) is Producer.TRAEFIK for e in last):
         return
     ref, full = ref_of(obj), reference(*obj.key)
