@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Route
@@ -11,30 +10,18 @@ from hopcheck.model.kubernetes import Chain, Meta, Middleware
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 
-_REDIRECT = range(300, 400)
-_ANY = range(100, 600)
+_REDIRECT, _ANY = range(300, 400), range(100, 600)
 # What middlewares answer by themselves: the statuses of each kind (pkg/middlewares).
 _ANSWERS: Mapping[str, Iterable[int]] = {
-    "forwardAuth": _ANY,
-    "plugin": _ANY,
-    "basicAuth": (401,),
-    "digestAuth": (401,),
-    "ipAllowList": (403,),
-    "ipWhiteList": (403,),
-    "rateLimit": (429, 500),
-    "inFlightReq": (429,),
-    "circuitBreaker": (503,),
-    "buffering": (413, 500),
-    "encodedCharacters": (400,),
-    "redirectScheme": _REDIRECT,
-    "redirectRegex": _REDIRECT,
-}
+    "forwardAuth": _ANY, "plugin": _ANY, "basicAuth": (401,), "digestAuth": (401,),
+    "ipAllowList": (403,), "ipWhiteList": (403,), "rateLimit": (429, 500), "inFlightReq": (429,),
+    "circuitBreaker": (503,), "buffering": (413, 500), "encodedCharacters": (400,),
+    "redirectScheme": _REDIRECT, "redirectRegex": _REDIRECT,
+}  # fmt: skip
 # The setting by which a kind answers otherwise.
 _OWN_STATUS = {
-    "ipAllowList": "rejectStatusCode",
-    "circuitBreaker": "responseCode",
-    "errors": "statusRewrites",
-}
+    "ipAllowList": "rejectStatusCode", "circuitBreaker": "responseCode", "errors": "statusRewrites",
+}  # fmt: skip
 ASKING = ("basicAuth", "digestAuth", "forwardAuth", "plugin")  # who the client is
 
 
@@ -67,16 +54,13 @@ def acting(scene: Scene, route: Route) -> list[Middleware]:
 
     Those of other providers by their names and kinds, as Traefik's API tells them.
     """
-    return _flat(names_of(scene, route).values(), _of_api(scene) | by_reference(scene))
-
-
-def _of_api(scene: Scene) -> dict[str, Middleware]:
     kinds = {kind.lower(): kind for kind in _ANSWERS}
-    return {
+    told = {
         one.name: Middleware(metadata=Meta(name=one.name), spec={kinds.get(one.type, one.type): {}})
         for replica in scene.snapshot.traefik.replicas
         for one in replica.middlewares.or_else(()) or ()
     }
+    return _flat(names_of(scene, route).values(), told | by_reference(scene))
 
 
 def _flat(
@@ -91,14 +75,12 @@ def _flat(
 
 def answers(obj: Middleware, status: int) -> bool:
     """Whether it can give answers of that status by itself."""
-    return any(status in _statuses(kind, obj.spec[kind] or {}) for kind in obj.kinds)
-
-
-def _statuses(kind: str, settings: Any) -> Iterable[int]:
-    given = settings.get(_OWN_STATUS.get(kind, "")) if isinstance(settings, dict) else None
-    if isinstance(given, dict):
-        return tuple(given.values())
-    return (given,) if isinstance(given, int) and given else _ANSWERS.get(kind, ())
+    for kind, own in obj.spec.items():
+        given = own.get(_OWN_STATUS.get(kind, "")) if isinstance(own, dict) else None
+        several = given.values() if isinstance(given, dict) else (given,)
+        if status in (several if given else _ANSWERS.get(kind, ())):
+            return True
+    return False
 
 
 def may_answer(scene: Scene, status: int) -> bool:

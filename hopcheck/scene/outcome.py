@@ -155,13 +155,12 @@ def _distrust(tls: TlsInfo, snapshot: Snapshot) -> CertificateProblem:
     return CertificateProblem.AUTHORITY if said else CertificateProblem.UNTRUSTED
 
 
-# Browsers often have the issuer's certificate; and "untrusted" may be only this machine's view.
-_BORNE = (None, CertificateProblem.UNTRUSTED, CertificateProblem.INCOMPLETE)
-
-
 def certificate_fails(problem: CertificateProblem | None) -> bool:
-    """Whether every client would refuse."""
-    return problem not in _BORNE
+    """Whether every client would refuse: browsers often have the issuer's certificate.
+
+    And 'untrusted' may be only this machine's view.
+    """
+    return problem not in (None, CertificateProblem.UNTRUSTED, CertificateProblem.INCOMPLETE)
 
 
 def probe_certificate(probe: Probe, snapshot: Snapshot) -> CertificateProblem | None:

@@ -8,14 +8,7 @@ from hopcheck.catalogue.catalogue import listing, make
 from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe
 from hopcheck.model.aws import LoadBalancer
 from hopcheck.model.kubernetes import Node, Service
-from hopcheck.scene.outcome import (
-    Producer,
-    outcome_of,
-    producer,
-    requests_made,
-    succeeded,
-    turned_away,
-)
+from hopcheck.scene.outcome import Producer, outcome_of, producer, requests_made, succeeded
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import failure, ref_of
@@ -76,7 +69,7 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
         failing = [p for p in silent if p.address not in scene.match.foreign]
     if not good or (nodes and len(good) < len(nodes)):
         return []
-    if not failing or any(_answered(scene, probe) for probe in failing):
+    if not failing or any(_answered(probe) for probe in failing):
         return []
     return [
         make(
@@ -97,14 +90,14 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
     ]
 
 
-def _answered(scene: Scene, probe: Probe) -> bool:
+def _answered(probe: Probe) -> bool:
     """Whether the answer, though bad, came through, or who gave it instead is known."""
     last = probe.exchanges[-1]
     if last.error in (ErrorKind.TOO_MANY_REDIRECTS, ErrorKind.READ_TIMEOUT):
         return True
     # What was redirected had come through; where it was sent to is another matter.
-    known = producer(last) is Producer.APPLICATION or turned_away(scene, last)
-    return len(probe.exchanges) > 1 or known
+    refused = producer(last) is Producer.ALB and (last.status or 500) < 500
+    return refused or len(probe.exchanges) > 1 or producer(last) is Producer.APPLICATION
 
 
 def _missed(scene: Scene) -> set[str | None]:

@@ -139,6 +139,5 @@ def _judged_by(scene: Scene, blame: Blame) -> tuple[str, str]:
     words["service"] = str(ref_of(service)) if service is not None else ""
     limited = blame.answer.status == 429
     keys = ("limit",) * limited + (source,) * (not limited or source != "client")
-    return text("judged_by", source, **words), " ".join(
-        text("judged_advice", key, **words) for key in keys
-    )
+    advice = " ".join(text("judged_advice", key, **words) for key in keys)
+    return text("judged_by", source, **words), advice

@@ -210,21 +210,11 @@ def redirects_lead_to_where_a_route_serves(scene: Scene) -> Iterator[Finding]:
         ref, variant, middlewares = by[0] if len(by) == 1 else owner, "middleware", by
     elif not taken and before == "/":
         ref, variant = owner, "uncovered"  # the application's root is its own
-    yield of_host(
-        "REQ030",
-        scene,
-        ref,
-        variant=variant,
-        asked=first.url,
-        url=last.url,
-        status=last.status,
-        route=str(owner),
-        middleware=listing(map(str, middlewares)),
-        prefix=listing(taken.values()),
-        share=share_of(len(lost), len(made)),
-        related=(*own.related, owner, *middlewares),
-        evidence=proof_of(lost[0]),
-    )
+    words: Words = {"asked": first.url, "url": last.url, "status": last.status, "route": str(owner)}
+    words |= {"middleware": listing(map(str, middlewares)), "prefix": listing(taken.values())}
+    words |= {"share": share_of(len(lost), len(made)), "evidence": proof_of(lost[0])}
+    related = (*own.related, owner, *middlewares)
+    yield of_host("REQ030", scene, ref, variant=variant, related=related, **words)
 
 
 @rule(reads=("dns", "http"), uses=USES)

@@ -20,11 +20,6 @@ from hopcheck.steps.request.application import USES, of_host, share_of
 from hopcheck.steps.rule import rule
 
 _SOON_DAYS = 14
-_OF_THE_CHAIN = (
-    CertificateProblem.AUTHORITY,
-    CertificateProblem.INCOMPLETE,
-    CertificateProblem.UNTRUSTED,
-)
 
 
 def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[TlsInfo]], list[TlsInfo]]:
@@ -57,20 +52,14 @@ def _certificate(scene: Scene, problem: CertificateProblem, tls: TlsInfo, common
     leaf, ref = tls.chain[0], ObjectRef("Certificate", scene.target.host)
     if problem is CertificateProblem.DEFAULT:
         return _default(scene, **common)
-    if problem in _OF_THE_CHAIN:
-        known = problem is CertificateProblem.UNTRUSTED
+    if problem.value in ("authority", "incomplete", "untrusted"):
         kept = [one for one in common["related"] if one.kind == "Secret"]
-        return of_host(
-            "REQ006",
-            scene,
-            kept[0] if len(kept) == 1 and not known else ref,
-            variant=None if known else problem.value,
-            severity=None if known else Severity.ERROR,
-            issuer=leaf.issuer,
-            error=tls.verify_error or text("certificate", "unknown"),
-            secret=listing(f"{one.namespace}/{one.name}" for one in kept) or "-",
-            **common,
-        )
+        common |= {"secret": listing(f"{one.namespace}/{one.name}" for one in kept) or "-"}
+        if problem is not CertificateProblem.UNTRUSTED:
+            common |= {"variant": problem.value, "severity": Severity.ERROR}
+            ref = kept[0] if len(kept) == 1 else ref
+        error = tls.verify_error or text("certificate", "unknown")
+        return of_host("REQ006", scene, ref, issuer=leaf.issuer, error=error, **common)
     shown = {"subject": leaf.subject, "names": listing(leaf.names), "not_after": leaf.not_after}
     return of_host(
         "REQ005",

@@ -26,7 +26,7 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer, requests_made
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
-from hopcheck.steps.names import ref_of, route_ref, traefik_refs
+from hopcheck.steps.names import ref_of, route_ref
 from hopcheck.steps.rule import BESIDE_KUBE, WAY, rule
 from hopcheck.steps.traefik_service.service import of_service, pods_of, workload_ref
 from hopcheck.verdict.contradicted import Claim, Claimed
@@ -132,20 +132,13 @@ def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
 @rule(reads=("kube", "http"), uses=BESIDE_KUBE)
 def what_is_https_meets_no_redirect_to_https(scene: Scene) -> Iterator[Finding]:
     """An entryPoint that redirects to https is not asked for what is https already."""
-    made, entry, refs = requests_made(scene.snapshot), scene.entry_point, traefik_refs(scene)
+    made, entry = requests_made(scene.snapshot), scene.entry_point
     last = [probe.exchanges[-1] for probe in made]
     met = [e for e in last if e.status == 418 and producer(e) is Producer.TRAEFIK]
-    if met and refs and entry is not None and entry.redirect_to is not None:
-        yield make(
-            "SVC040",
-            refs[0],
-            url=scene.target.url,
-            entry=entry.name,
-            redirect=entry.redirect_to,
-            ns=refs[0].namespace,
-            workload=f"{refs[0].kind.lower()}/{refs[0].name}",
-            share=len(met) / len(made) if len(met) < len(made) else None,
-        )
+    if met and scene.lead is not None and entry is not None and entry.redirect_to is not None:
+        share = len(met) / len(made) if len(met) < len(made) else None
+        words: Words = {"url": scene.target.url, "entry": entry.name, "redirect": entry.redirect_to}
+        yield _of_workload("SVC040", scene.lead, share=share, **words)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
