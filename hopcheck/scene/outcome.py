@@ -225,7 +225,7 @@ def origin_answered(snapshot: Snapshot, exchange: Exchange) -> bool | None:
     None where no line tells (the log is off, of the common format, or filtered).
     """
     for fields in _access_lines(snapshot, exchange):
-        if fields.get("RouterName"):
+        if fields.get("RouterName") and "OriginStatus" in fields:
             return fields.get("OriginStatus") == str(exchange.status)
     return None
 
@@ -273,8 +273,8 @@ def _routed(router: Router, target: Target) -> bool:
 def turned_away(scene: Scene, exchange: Exchange) -> bool:
     """Whether a 4xx is the doing of what stands before the application: a middleware, a front.
 
-    By the access log; else by its own words, which no application sends without a type; else
-    because the pods serve the same request and a middleware of the route can answer so.
+    By the access log; else by its own words, which applications send with a type at least (so
+    does Traefik 2); else because the pods serve the same and a middleware can answer so.
     """
     status, snapshot = exchange.status or 0, scene.snapshot
     if not 400 <= status < 500 or says_tls(exchange) or refused_path(snapshot, exchange):
@@ -284,12 +284,13 @@ def turned_away(scene: Scene, exchange: Exchange) -> bool:
         return who is not Producer.TRAEFIK  # what Traefik says of itself is no middleware's word
     if (asked := origin_answered(snapshot, exchange)) is not None:
         return not asked
+    pods = [answer.status or 0 for answer in by_pods(snapshot)]
     own = exchange.body == _PHRASES.get(status)
-    if own and not any(map(exchange.header, ("content-type", "server", *_NOT_TRAEFIKS))):
-        return True
-    if status == 404 or not (pods := by_pods(snapshot)) or not may_answer(scene, status):
+    if own and status not in pods and not any(map(exchange.header, ("server", *_NOT_TRAEFIKS))):
+        return not exchange.header("content-type") or may_answer(scene, status)
+    if status == 404 or not pods or not may_answer(scene, status):
         return False
-    return all(200 <= (answer.status or 0) < 300 for answer in pods)
+    return all(200 <= answer < 300 for answer in pods)
 
 
 # All that an allow list and a limit say, whose status can be set (Go's http.StatusText).

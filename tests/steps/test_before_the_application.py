@@ -74,7 +74,13 @@ def test_an_allow_list_that_sees_nodes() -> None:
     assert "a node's address" in found.message
     assert "externalTrafficPolicy Local" in found.fix
     assert "PROXY protocol" in found.fix
-    access(edit, 403, RouterName="websecure-default-my-app@kubernetes", ClientHost="10.0.1.10")
+    access(
+        edit,
+        403,
+        RouterName="websecure-default-my-app@kubernetes",
+        ClientHost="10.0.1.10",
+        OriginStatus="0",
+    )
     assert "10.0.1.10" in root(replay(edit.snapshot()), "ING040", OFFICE).message
     edit.answer(200, "served", server="gunicorn")
     assert not [one for one in healthy(edit) if one.startswith("ING04")]
@@ -83,7 +89,13 @@ def test_an_allow_list_that_sees_nodes() -> None:
 def test_under_policy_local_it_is_the_client_who_is_not_on_the_list() -> None:
     edit = refused(LIST)
     edit.traefik_service["spec"]["externalTrafficPolicy"] = "Local"
-    access(edit, 403, RouterName="websecure-default-my-app@kubernetes", ClientHost="203.0.113.9")
+    access(
+        edit,
+        403,
+        RouterName="websecure-default-my-app@kubernetes",
+        ClientHost="203.0.113.9",
+        OriginStatus="0",
+    )
     found = root(replay(edit.snapshot()), "ING040", OFFICE)
     assert "203.0.113.9" in found.message
     assert "--expect-status" in found.fix
@@ -189,6 +201,23 @@ def test_the_access_log_shows_that_the_application_refuses() -> None:
     edit = through({"forwardAuth": {"address": "https://auth.example.org/"}})
     edit.answer(403, "not you", server="gunicorn")
     access(edit, 403, RouterName="websecure-default-my-app@kubernetes", OriginStatus="403")
+    healthy(edit)
+
+
+def test_traefik_2_gives_its_words_a_type() -> None:
+    edit = through(LIST)
+    edit.answer(403, "Forbidden")
+    edit.without_pods()
+    root(replay(edit.snapshot()), "ING040", OFFICE)
+    edit.one("middlewares", "office")["spec"] = {"compress": {}}
+    healthy(edit)
+
+
+def test_an_access_log_without_the_origins_status_tells_nothing() -> None:
+    edit = through({"forwardAuth": {"address": "https://auth.example.org/"}})
+    edit.without_pods()
+    edit.answer(403, "no", server="gunicorn")
+    access(edit, 403, RouterName="websecure-default-my-app@kubernetes")
     healthy(edit)
 
 
