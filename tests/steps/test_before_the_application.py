@@ -386,3 +386,12 @@ def test_old_evidence_says_nothing_of_a_ca_file() -> None:
     snapshot = Edit().snapshot()
     assert not snapshot.http.ca_file
     assert msgspec.structs.replace(snapshot.http, ca_file=True).ca_file
+
+
+def test_a_listener_whose_certificate_lacks_its_chain() -> None:
+    edit = Edit()
+    alb(edit)
+    edit.certificate(issuer=LETS)
+    edit.unverified(20, "unable to get local issuer certificate")
+    edit.no_other_scheme()
+    root(replay(edit.snapshot()), "TGT008", "Listener myapp-nlb:443", Step.TARGET_HEALTH)
