@@ -152,7 +152,7 @@ def redirects(scene: Scene) -> bool:
 
 def by_traefik(scene: Scene, status: int, answer: str, /, **more: Any) -> Finding:
     """An answer of Traefik's own."""
-    key = str(status) if status in TRAEFIK_BODIES or status in (418, 421) else "other"
+    key = str(status) if status in TRAEFIK_BODIES or status == 421 else "other"
     words = {"hops": "", "meaning": text("traefik_answer", key)}
     return of_host("REQ009", scene, status=status, answer=answer, **(words | more))
 
