@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Route
-from hopcheck.model.kubernetes import Chain, Meta, Middleware
+from hopcheck.model.kubernetes import Chain, Meta, Middleware, StripPrefix
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 
@@ -107,8 +107,8 @@ def taken_off(obj: Middleware, path: str) -> tuple[str, ...]:
 
     Of a rewritten path, its first element: what an application knows nothing of.
     """
-    lists = {kind: obj.spec[kind] or {} for kind in obj.kinds if isinstance(obj.spec[kind], dict)}
-    given = [p.rstrip("/") for p in lists.get("stripPrefix", {}).get("prefixes") or ()]
+    given = (obj.settings("stripPrefix", StripPrefix) or StripPrefix()).prefixes
+    given = tuple(one.rstrip("/") for one in given)
     if prefixes := tuple(p for p in given if p and f"{path}/".startswith(f"{p}/")):
         return prefixes
     rewrites = {"stripPrefixRegex", "replacePath", "replacePathRegex"} & obj.kinds
