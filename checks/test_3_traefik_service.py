@@ -21,6 +21,7 @@ RULES = (
     pods.traefiks_pods_are_ready,
     pods.traefik_may_read_what_it_needs,
     pods.the_routes_provider_is_on,
+    pods.what_is_https_meets_no_redirect_to_https,
     pods.the_api_is_not_open_to_everybody,
     step.traefik_runs_in_the_cluster,
 )

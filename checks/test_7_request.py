@@ -10,6 +10,7 @@ RULES = (
     certificates.the_certificate_is_valid,
     certificates.the_certificate_is_valid_for_long_enough,
     answers.every_address_gives_the_expected_answer,
+    application.redirects_lead_to_where_a_route_serves,
     answers.traefik_fails_at_no_hop,
     connections.either_version_of_http_serves,
     application.pods_serve_when_asked_directly,

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import codes, nearest, text
 from hopcheck.catalogue.language import LANGUAGES
-from hopcheck.model import Step, Target
+from hopcheck.model import EXPECTED, Step, Target
 
 
 class UsageError(ValueError):
@@ -275,7 +275,7 @@ TABLE = (
     Option("path", "text", "diagnose|pytest|file", "PATH"),
     Option("scheme", "text", "diagnose|pytest|file", choices=("http", "https")),
     Option("expect_status", "number_text", "diagnose|pytest|file", "CODES",
-           default="200-399,401,403,405,429"),
+           default=EXPECTED),
     Option("timeout", "number", "diagnose|run|doctor|pytest|file", "SECONDS", "options",
            read=partial(_seconds, "timeout"), default="5"),
     Option("deadline", "number", "diagnose|run|pytest|file", "SECONDS", "options",

@@ -13,7 +13,7 @@ import msgspec
 
 from hopcheck.catalogue import catalogue
 from hopcheck.config.options import UsageError
-from hopcheck.model import Target
+from hopcheck.model import EXPECTED, Target
 from hopcheck.model.redact import redact_url
 
 _LABEL = re.compile(r"^(?!-)[a-z0-9_-]{1,63}(?<!-)$")
@@ -72,7 +72,7 @@ def parse_target(
         path=_ascii_path(asked or "/"),
         scheme_asked=url_given or scheme is not None,
         path_asked=asked not in ("", "/"),
-        expect_status=check_expect_status(expect_status or "200-399,401,403,405,429"),
+        expect_status=check_expect_status(expect_status or EXPECTED),
     )
 
 

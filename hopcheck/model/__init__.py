@@ -1,6 +1,7 @@
 """The vocabulary of a run: evidence, findings, steps and the report; for your checks too."""
 
 from hopcheck.model.evidence import (
+    EXPECTED,
     NOT_SELECTED,
     AwsEvidence,
     Certificate,
@@ -47,6 +48,7 @@ from hopcheck.model.report import (
 )
 
 __all__ = [
+    "EXPECTED",
     "NOT_SELECTED",
     "AwsEvidence",
     "Certificate",

@@ -105,6 +105,9 @@ class Collected(Struct, Generic[T], frozen=True):
 NOT_SELECTED: Collected[Any] = Collected(why=Why.NOT_SELECTED)
 
 
+EXPECTED = "200-399,401,403,405,429"  # the 4xx only where the application gave them
+
+
 class Target(Struct, frozen=True):
     """What is diagnosed: one host and the URL on it."""
 
@@ -115,7 +118,7 @@ class Target(Struct, frozen=True):
     scheme_asked: bool = False  # given in a URL or by --scheme: then http is no substitute
     path_asked: bool = False  # given in a URL or by --path: then an application's 404 is an error
     display_host: str = ""  # the U-label form where it differs
-    expect_status: str = "200-399,401,403,405,429"
+    expect_status: str = EXPECTED
     certificate_days: int | None = None  # warn when a certificate expires sooner (None: usual)
     slow_seconds: float | None = None  # an answer that takes longer is worth a warning
     # Tells URLs apart whose query was redacted: hex digits of the hash of the URL as asked.
@@ -472,6 +475,7 @@ class HttpEvidence(Struct, frozen=True):
     versions: tuple[Collected[Probe], ...] = ()
     # Nodes, Traefik pods, Service, application pods.
     hops: tuple[Collected[Probe], ...] = ()
+    ca_file: bool = False  # --ca-file said which authority is meant
 
 
 class Snapshot(Struct, frozen=True):

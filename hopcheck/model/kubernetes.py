@@ -718,6 +718,10 @@ class ErrorPages(Thing, frozen=True):
     service: LoadBalancerRef | None = None
 
 
+class StripPrefix(Thing, frozen=True):
+    prefixes: tuple[str, ...] = ()
+
+
 class Chain(Thing, frozen=True):
     middlewares: tuple[Ref, ...] = ()
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from hopcheck.behaviour.traefik.logs import moment
 from hopcheck.behaviour.traefik.rules import matches
-from hopcheck.model import ErrorKind, Exchange, Hop, Probe, Snapshot, Target, TlsInfo
+from hopcheck.config.target import is_address
+from hopcheck.model import EXPECTED, ErrorKind, Exchange, Hop, Probe, Snapshot, Target, TlsInfo
 from hopcheck.model.traefik import Router
 from hopcheck.scene.chain import GroupLink
+from hopcheck.scene.middlewares import ASKING, may_answer, passes
 from hopcheck.scene.scene import Scene
 
 
@@ -31,6 +34,7 @@ class Producer(StrEnum):
 TRAEFIK_BODIES = {
     400: "400 Bad Request",
     404: "404 page not found",
+    418: "",  # behind the redirect of an entryPoint, where the request is https already
     500: "Internal Server Error",
     502: "Bad Gateway",
     503: "no available server",
@@ -96,7 +100,9 @@ class CertificateProblem(StrEnum):
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
     NAME = "name"
-    UNTRUSTED = "untrusted"
+    AUTHORITY = "authority"  # for tests alone, or not the one that is said to be meant
+    INCOMPLETE = "incomplete"  # without the certificate of its issuer: programs refuse it
+    UNTRUSTED = "untrusted"  # here, and nothing says which authority is meant
 
 
 def name_matches(pattern: str, host: str) -> bool:
@@ -108,13 +114,20 @@ def name_matches(pattern: str, host: str) -> bool:
 
 
 _SELF_SIGNED = 18  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+_NO_ISSUER = (20, 21)  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, ..._VERIFY_LEAF_SIGNATURE
+_STAGING = re.compile(r"\(STAGING\)|\bFake LE\b")
+# Organisations whose certificates are meant for everybody: the system's store is their measure.
+_PUBLIC = re.compile(
+    r"O=\W*(Let's Encrypt|ZeroSSL|DigiCert|Sectigo|COMODO CA|GlobalSign|Google Trust|Amazon\b|"
+    r"GoDaddy|Starfield|Entrust|IdenTrust|Buypass|SSL Corp|Certum|Asseco|Actalis|HARICA|SwissSign)"
+)
 
 
-def certificate_problem(tls: TlsInfo, host: str, now: str) -> CertificateProblem | None:
-    """The gravest problem of the leaf for `host` at `now` (RFC 3339 UTC); None: it is fine."""
+def certificate_problem(tls: TlsInfo, snapshot: Snapshot) -> CertificateProblem | None:
+    """The gravest problem of the leaf for the host at the time of the run; None: it is fine."""
     if not tls.chain:
         return None
-    leaf = tls.chain[0]
+    leaf, host, now = tls.chain[0], snapshot.target.host, snapshot.taken_at
     if "TRAEFIK DEFAULT CERT" in leaf.subject:
         return CertificateProblem.DEFAULT
     if leaf.not_after < now:
@@ -127,17 +140,32 @@ def certificate_problem(tls: TlsInfo, host: str, now: str) -> CertificateProblem
         # The connection that was refused saw another certificate than the one that was looked at:
         # two replicas answer differently, and this one is fine.
         return None
-    return None if tls.verified else CertificateProblem.UNTRUSTED
+    return None if tls.verified else _distrust(tls, snapshot)
+
+
+def _distrust(tls: TlsInfo, snapshot: Snapshot) -> CertificateProblem:
+    """What keeps the chain from being trusted, as far as it is said which authority is meant."""
+    leaf, more = tls.chain[0], tls.chain[1:]
+    if any(_STAGING.search(one.issuer) for one in tls.chain):
+        return CertificateProblem.AUTHORITY
+    said = snapshot.http.ca_file or _PUBLIC.search(tls.chain[-1].issuer)
+    alone = not leaf.self_signed and not any(one.subject == leaf.issuer for one in more)
+    if alone and tls.verify_code in _NO_ISSUER and (said or more):
+        return CertificateProblem.INCOMPLETE
+    return CertificateProblem.AUTHORITY if said else CertificateProblem.UNTRUSTED
 
 
 def certificate_fails(problem: CertificateProblem | None) -> bool:
-    """Whether a client would refuse; 'untrusted' may be only this machine's view."""
-    return problem not in (None, CertificateProblem.UNTRUSTED)
+    """Whether every client would refuse: browsers often have the issuer's certificate.
+
+    And 'untrusted' may be only this machine's view.
+    """
+    return problem not in (None, CertificateProblem.UNTRUSTED, CertificateProblem.INCOMPLETE)
 
 
-def probe_certificate(probe: Probe, host: str, now: str) -> CertificateProblem | None:
+def probe_certificate(probe: Probe, snapshot: Snapshot) -> CertificateProblem | None:
     """The first certificate problem on the way of a probe that a client would refuse, or any."""
-    seen = (certificate_problem(e.tls, host, now) for e in probe.exchanges if e.tls is not None)
+    seen = (certificate_problem(e.tls, snapshot) for e in probe.exchanges if e.tls is not None)
     problems = [problem for problem in seen if problem is not None]
     grave = (problem for problem in problems if certificate_fails(problem))
     return next(grave, problems[0] if problems else None)
@@ -150,7 +178,7 @@ def application_404(snapshot: Snapshot, exchange: Exchange) -> bool:
     router for the host it is Traefik's. Else it is the application's where one of its pods, asked
     directly, gives the same body.
     """
-    for fields in _access_lines(snapshot, 404):
+    for fields in _access_lines(snapshot, exchange):
         return bool(fields.get("RouterName")) and fields.get("OriginStatus") == "404"
     known = [one.routers.get() for one in snapshot.traefik.replicas if one.routers.seen]
     if known and not any(_routed(router, snapshot.target) for own in known for router in own):
@@ -169,7 +197,7 @@ def refused_path(snapshot: Snapshot, exchange: Exchange) -> bool:
     """
     if exchange.status != 400 or exchange.body or not _ENCODED.search(exchange.url):
         return False
-    for fields in _access_lines(snapshot, 400):
+    for fields in _access_lines(snapshot, exchange):
         return fields.get("OriginStatus", "0") == "0"
     return not any(last.status == 400 for last in by_pods(snapshot))
 
@@ -185,29 +213,36 @@ def refused_by_middleware(snapshot: Snapshot, exchange: Exchange, address: str) 
     for replica in snapshot.traefik.replicas:
         if any(f"Error calling {address}" in line.raw for line in replica.log.or_else(()) or ()):
             return True
-    for fields in _access_lines(snapshot, 500):
+    for fields in _access_lines(snapshot, exchange):
         return fields.get("OriginStatus", "0") == "0"
     answers = by_pods(snapshot)
     return bool(answers) and all((last.status or 500) < 500 for last in answers)
 
 
-def origin_answered(snapshot: Snapshot, status: int) -> bool | None:
-    """Whether this run's answers with that status came from the application, by the access log.
+def origin_answered(snapshot: Snapshot, exchange: Exchange) -> bool | None:
+    """Whether this run's answers of that kind came from the application, by the access log.
 
     None where no line tells (the log is off, of the common format, or filtered).
     """
-    for fields in _access_lines(snapshot, status):
-        if fields.get("RouterName"):
-            return fields.get("OriginStatus") == str(status)
+    for fields in _access_lines(snapshot, exchange):
+        if fields.get("RouterName") and "OriginStatus" in fields:
+            return fields.get("OriginStatus") == str(exchange.status)
     return None
 
 
-def _access_lines(snapshot: Snapshot, status: int) -> Iterator[Mapping[str, str]]:
-    """Access-log lines (JSON) of this run's requests with that status, each replica's newest first.
+def client_seen(snapshot: Snapshot, exchange: Exchange) -> str | None:
+    """From which address Traefik saw such a request of this run come, by the access log."""
+    seen = (f.get("ClientHost", "") for f in _access_lines(snapshot, exchange))
+    return next(filter(is_address, seen), None)
 
-    Older ones speak of what the route was then.
+
+def _access_lines(snapshot: Snapshot, exchange: Exchange) -> Iterator[Mapping[str, str]]:
+    """Access-log lines (JSON) of this run's requests that were answered so, newest first.
+
+    Of the exchange's path and status, replica by replica. Older ones speak of what the route was
+    then.
     """
-    path = snapshot.target.path.partition("?")[0]
+    path, status = urlsplit(exchange.url).path or "/", exchange.status
     began = moment(snapshot.taken_at) or 0
     for replica in snapshot.traefik.replicas:
         for line in reversed(replica.log.or_else(()) or ()):
@@ -235,9 +270,56 @@ def _routed(router: Router, target: Target) -> bool:
     return matches(router.rule, target.host, target.path) is not False
 
 
-def succeeded(snapshot: Snapshot, probe: Probe, target: Target) -> bool:
+def turned_away(scene: Scene, exchange: Exchange) -> bool:
+    """Whether a 4xx is the doing of what stands before the application: a middleware, a front.
+
+    By the access log; else by its own words, which applications send with a type at least (so
+    does Traefik 2); else because the pods serve the same and a middleware can answer so.
+    """
+    status, snapshot = exchange.status or 0, scene.snapshot
+    if not 400 <= status < 500 or says_tls(exchange) or refused_path(snapshot, exchange):
+        return False
+    who = producer(exchange)
+    if who is not Producer.APPLICATION:
+        return who is not Producer.TRAEFIK  # what Traefik says of itself is no middleware's word
+    if (asked := origin_answered(snapshot, exchange)) is not None:
+        return not asked
+    pods = [answer.status or 0 for answer in by_pods(snapshot)]
+    own = exchange.body == _PHRASES.get(status)
+    if own and status not in pods and not any(map(exchange.header, ("server", *_NOT_TRAEFIKS))):
+        return not exchange.header("content-type") or may_answer(scene, status)
+    if status == 404 or not pods or not may_answer(scene, status):
+        return False
+    return all(200 <= answer < 300 for answer in pods)
+
+
+# All that an allow list and a limit say, whose status can be set (Go's http.StatusText).
+_PHRASES = {
+    401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 410: "Gone",
+    413: "Request Entity Too Large", 418: "I'm a teapot", 429: "Too Many Requests",
+}  # fmt: skip
+
+
+def asks_for_credentials(scene: Scene, exchange: Exchange) -> bool:
+    """Whether a 401 before the application is a route's that is meant to ask who it is."""
+    if exchange.status != 401 or not turned_away(scene, exchange):
+        return False
+    if producer(exchange) is Producer.ALB:
+        rule = scene.rule(scene.way.listener) if scene.way is not None else None
+        return any(one.type.startswith("authenticate") for one in (rule.actions if rule else ()))
+    return bool(exchange.header("www-authenticate")) or passes(scene, *ASKING)
+
+
+def astray(probe: Probe) -> bool:
+    """Whether a redirect on the same host led to another path, and the answer is from there."""
+    paths = [urlsplit(exchange.url).path or "/" for exchange in probe.exchanges]
+    return len(paths) > 1 and paths[-1] != paths[0]
+
+
+def succeeded(scene: Scene, probe: Probe) -> bool:
     """Whether a client would call this request a success (contract: verdict)."""
-    if certificate_fails(probe_certificate(probe, target.host, snapshot.taken_at)):
+    snapshot, target = scene.snapshot, scene.target
+    if certificate_fails(probe_certificate(probe, snapshot)):
         return False
     if probe.redirected_to is not None:
         return True
@@ -251,9 +333,15 @@ def succeeded(snapshot: Snapshot, probe: Probe, target: Target) -> bool:
         who = Producer.APPLICATION if application_404(snapshot, last) else who
     if who is Producer.TRAEFIK:
         return False
-    if last.status == 404 and not target.path_asked and who is Producer.APPLICATION:
-        return Scene(snapshot).meant is None  # what another load balancer leads to is a stranger
-    return expected(last.status, target.expect_status)
+    unasked = not target.path_asked and not astray(probe)
+    own_404 = last.status == 404 and unasked and who is Producer.APPLICATION
+    if own_404 and scene.meant is not None:
+        return False  # what another load balancer leads to is a stranger
+    if not own_404 and not expected(last.status, target.expect_status):
+        return False
+    if target.expect_status != EXPECTED:
+        return True  # whoever gave it: somebody named it
+    return not turned_away(scene, last) or asks_for_credentials(scene, last)
 
 
 class Outcome(Struct, frozen=True):
@@ -325,14 +413,14 @@ def _no_listener_or_route(probe: Probe) -> bool:
 
 def outcome_of(scene: Scene) -> Outcome:
     """How the host's requests went, counted once a host: no version of Traefik changes it."""
-    return scene.shared.once("outcome", lambda: outcomes(scene.snapshot))
+    return scene.shared.once("outcome", lambda: outcomes(scene))
 
 
-def outcomes(snapshot: Snapshot) -> Outcome:
+def outcomes(scene: Scene) -> Outcome:
     """Count the host's requests, one for each address."""
-    target = snapshot.target
+    snapshot, target = scene.snapshot, scene.target
     probes = requests_made(snapshot)
-    good = [probe for probe in probes if succeeded(snapshot, probe, target)]
+    good = [probe for probe in probes if succeeded(scene, probe)]
     other = snapshot.http.other_scheme
     serves = (
         not target.scheme_asked
@@ -343,7 +431,7 @@ def outcomes(snapshot: Snapshot) -> Outcome:
         and other.seen
         and tried(other.get())
         and all(exchange.tls is None for exchange in other.get().exchanges)
-        and succeeded(snapshot, other.get(), target)
+        and succeeded(scene, other.get())
     )
     return Outcome(
         made=len(probes),

@@ -19,7 +19,7 @@ _SILENT = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.REFUSED, ErrorKind.UNREACHABLE)
 
 def works(scene: Scene, probes: Sequence[Probe]) -> list[Probe]:
     """Those of `probes` that got a good answer."""
-    return [p for p in probes if succeeded(scene.snapshot, p, scene.target)]
+    return [p for p in probes if succeeded(scene, p)]
 
 
 def said(probe: Probe) -> str:
@@ -51,7 +51,7 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
     made = requests_made(scene.snapshot)
     nodes = probes_at(scene, Hop.NODE)
     good = works(scene, nodes)
-    failing = [p for p in made if not succeeded(scene.snapshot, p, scene.target)]
+    failing = [p for p in made if not succeeded(scene, p)]
     part = len(failing) < len(made)
     if part:
         errors = _SILENT if not nodes else tuple(ErrorKind)
@@ -69,7 +69,7 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
         failing = [p for p in silent if p.address not in scene.match.foreign]
     if not good or (nodes and len(good) < len(nodes)):
         return []
-    if not failing or any(_reached_application(probe) for probe in failing):
+    if not failing or any(_answered(probe) for probe in failing):
         return []
     return [
         make(
@@ -90,13 +90,14 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
     ]
 
 
-def _reached_application(probe: Probe) -> bool:
-    """Whether the answer, though bad, came through: an error page, a redirect loop, a hang."""
+def _answered(probe: Probe) -> bool:
+    """Whether the answer, though bad, came through, or who gave it instead is known."""
     last = probe.exchanges[-1]
     if last.error in (ErrorKind.TOO_MANY_REDIRECTS, ErrorKind.READ_TIMEOUT):
         return True
     # What was redirected had come through; where it was sent to is another matter.
-    return len(probe.exchanges) > 1 or producer(last) is Producer.APPLICATION
+    refused = producer(last) is Producer.ALB and (last.status or 500) < 500
+    return refused or len(probe.exchanges) > 1 or producer(last) is Producer.APPLICATION
 
 
 def _missed(scene: Scene) -> set[str | None]:

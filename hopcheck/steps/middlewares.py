@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,7 +16,6 @@ from hopcheck.model import ErrorKind, Exchange, Hop, ObjectRef, Probe, Why, Word
 from hopcheck.model import Evidence as Proof
 from hopcheck.model.kubernetes import (
     AuthSecret,
-    Chain,
     ForwardAuth,
     Headers,
     Middleware,
@@ -24,37 +23,25 @@ from hopcheck.model.kubernetes import (
     Service,
 )
 from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.middlewares import acting, answers, by_reference, links_of, names_of
 from hopcheck.scene.outcome import (
     Producer,
+    asks_for_credentials,
+    astray,
     expected,
     origin_answered,
     producer,
     refused_by_middleware,
     requests_made,
     succeeded,
+    turned_away,
 )
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.names import last_exchanges, ref_of
+from hopcheck.steps.names import last_exchanges, ref_of, sent
 
 OWN = "@kubernetescrd"
 _REDIRECT = range(300, 400)
-_ANY = range(100, 600)
-# What middlewares answer by themselves: the statuses of each kind (pkg/middlewares).
-_ANSWERS: Mapping[str, Iterable[int]] = {
-    "forwardAuth": _ANY,
-    "plugin": _ANY,
-    "basicAuth": (401,),
-    "digestAuth": (401,),
-    "ipAllowList": (403,),
-    "ipWhiteList": (403,),
-    "rateLimit": (429,),
-    "inFlightReq": (429,),
-    "circuitBreaker": (503,),
-    "buffering": (413, 500),
-    "redirectScheme": _REDIRECT,
-    "redirectRegex": _REDIRECT,
-}
 _CHANGES = frozenset(
     {"stripPrefix", "stripPrefixRegex", "replacePath", "replacePathRegex", "addPrefix", "plugin"}
 )
@@ -81,30 +68,8 @@ class Blame(Struct, frozen=True):
     answer: Exchange
     middlewares: list[Middleware]
     pods: list[Probe]  # what the application answers where it is asked directly
-
-
-def by_reference(scene: Scene) -> dict[str, Middleware]:
-    """Every Middleware that was seen, by the name under which routers refer to it."""
-    return {reference(*obj.key): obj for obj in scene.kube.every(Middleware)}
-
-
-def _links_of(obj: Middleware) -> list[str]:
-    """The names of the middlewares that a chain holds; none for another kind."""
-    links = (obj.settings("chain", Chain) or Chain()).middlewares
-    return [reference(link.namespace or obj.namespace, link.name) for link in links]
-
-
-def names_of(scene: Scene, route: Route) -> dict[str, str]:
-    """The middlewares of the route and of its entryPoint (by Traefik's arguments).
-
-    The name in full, by the one written.
-    """
-    routing = routing_of(scene)
-    static = routing.view.static
-    entry = static.entry_points.get(routing.entry_point) if static.known else None
-    written = (*route.middlewares, *(entry.middlewares if entry is not None else ()))
-    # A name without a provider is one of the router's own (provider.GetQualifiedName).
-    return {name: name if "@" in name else f"{name}@{route.provider}" for name in written}
+    refused: bool  # a middleware's own answer: the application was not asked
+    share: float | None  # of the requests; None where it is all of them
 
 
 def missing(scene: Scene, route: Route) -> list[str]:
@@ -173,7 +138,7 @@ def _secrets(scene: Scene, obj: Middleware) -> Iterator[Fault]:
 def _chain(
     scene: Scene, obj: Middleware, known: Mapping[str, Middleware], above: tuple[str, ...]
 ) -> Iterator[Fault]:
-    for link in _links_of(obj):
+    for link in links_of(obj):
         if link in above:
             continue  # a chain that names itself: Traefik refuses it, and says so
         if link in known:
@@ -210,7 +175,7 @@ def _forward_auth(scene: Scene, obj: Middleware) -> Iterator[Fault]:
 
 def _refused(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     """Traefik's API lacks it, or its log says why, while Traefik itself answers 404."""
-    last = last_exchanges(scene)
+    last = [probe.exchanges[-1] for probe in sent(scene) if not astray(probe)]
     if not any(e.status == 404 and producer(e) is Producer.TRAEFIK for e in last):
         return
     ref, full = ref_of(obj), reference(*obj.key)
@@ -256,48 +221,47 @@ def culprits(scene: Scene, route: Route) -> Blame | None:
     """
     if missing(scene, route) or faults(scene, route):
         return None
-    bad = _bad_answer(scene)
+    bad, share = _bad_answer(scene)
     if bad is None or bad.status is None:
         return None
     spaces = {backend.namespace for backend in route.backends}
     pods = [p for p in probes_at(scene, Hop.POD) if p.namespace in spaces]
-    asked = origin_answered(scene.snapshot, bad.status)
+    asked = origin_answered(scene.snapshot, bad)
+    refused = turned_away(scene, bad)
     # Where they were asked, or nobody can tell, only the pods' own word shows that they serve.
-    if asked is not False and not _serve(scene, pods):
+    if not refused and asked is not False and not _serve(scene, pods):
         return None
     suspects = [
         obj
-        for obj in _flat(names_of(scene, route), by_reference(scene))
-        if (asked is not True and _answers(obj, bad.status))
-        or (asked is not False and _alters(obj))
+        for obj in acting(scene, route)
+        if ((refused or asked is not True) and answers(obj, bad.status))
+        or (not refused and asked is not False and _alters(obj))
     ]
-    return Blame(bad, suspects, pods) if suspects else None
+    return Blame(bad, suspects, pods, refused, share) if suspects else None
 
 
-def may_answer(scene: Scene, status: int) -> bool:
-    """Whether a Middleware of the host's route can give answers of that status by itself.
+def _bad_answer(scene: Scene) -> tuple[Exchange | None, float | None]:
+    """The answer that clients get, where every request ends with the same kind of failure.
 
-    Any may where they are not seen.
+    Or where some do, whom a middleware turns away; then with their share.
     """
-    route = routing_of(scene).winner
-    if route is None or not route.middlewares:
-        return False
-    own = _flat(route.middlewares, by_reference(scene))
-    return not scene.kube.of(Middleware).seen or any(_answers(obj, status) for obj in own)
-
-
-def _bad_answer(scene: Scene) -> Exchange | None:
-    """The answer that clients get, where every request ends with the same kind of failure."""
     made = requests_made(scene.snapshot)
-    if not made or any(succeeded(scene.snapshot, probe, scene.target) for probe in made):
-        return None
-    last = [probe.exchanges[-1] for probe in made]
+    asking = [probe for probe in made if asks_for_credentials(scene, probe.exchanges[-1])]
+    failing = [p for p in made if not succeeded(scene, p)] or asking
+    last = [probe.exchanges[-1] for probe in failing]
+    share = len(failing) / len(made) if len(failing) < len(made) else None
+    if not last or (share and not all(turned_away(scene, e) for e in last)):
+        return None, None
     if all(e.error is ErrorKind.TOO_MANY_REDIRECTS for e in last):
-        return last[0]
+        return last[0], share
+    if any(astray(probe) for probe in failing):
+        return None, None  # where the application sends clients is another matter
     plain = all(e.error is None and producer(e) in _THROUGH for e in last)
     same = len({e.status for e in last}) == 1
     good = last[0].status is not None and expected(last[0].status, scene.target.expect_status)
-    return last[0] if plain and same and not good else None
+    if not plain or not same or (good and not turned_away(scene, last[0])):
+        return None, None
+    return last[0], share
 
 
 def _serve(scene: Scene, pods: list[Probe]) -> bool:
@@ -307,21 +271,6 @@ def _serve(scene: Scene, pods: list[Probe]) -> bool:
         e.error is None and e.status and e.status not in _REDIRECT and expected(e.status, expect)
         for e in last
     )
-
-
-def _flat(
-    names: Iterable[str], known: Mapping[str, Middleware], depth: int = 0
-) -> list[Middleware]:
-    """The middlewares of these names, chains taken apart."""
-    found: list[Middleware] = []
-    for obj in (known[name] for name in names if name in known):
-        links = _links_of(obj) if depth < 5 else []
-        found += _flat(links, known, depth + 1) if links else [obj]
-    return found
-
-
-def _answers(obj: Middleware, status: int) -> bool:
-    return any(kind in obj.spec and status in statuses for kind, statuses in _ANSWERS.items())
 
 
 def _alters(obj: Middleware) -> bool:

@@ -24,6 +24,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.scene.outcome import Outcome, outcomes
+from hopcheck.scene.scene import Scene
 from hopcheck.verdict import cause
 from hopcheck.verdict.hops import path_of
 
@@ -101,7 +102,7 @@ def assess(
             )
         )
     roots = cause.root_causes(kept)
-    requests = outcomes(snapshot)
+    requests = outcomes(Scene(snapshot))
     verdict = _verdict(requests, kept, roots, steps, options)
     if verdict is Verdict.HEALTHY and not complete:
         verdict = Verdict.UNKNOWN  # what was not looked at any more may be what is wrong

@@ -19,6 +19,7 @@ from hopcheck.model.snapshot import shaped_snapshot
 from hopcheck.report.evidence import evidence_of, files_of
 from hopcheck.report.terminal import print_report
 from hopcheck.scene.outcome import outcomes
+from hopcheck.scene.scene import Scene
 from tests.fuzz.mutations import Source, changed, nodes, snapshots
 from tests.steps.test_blindness import snapshot
 
@@ -31,7 +32,7 @@ RENDERED = 10  # every tenth is rendered in all forms
 
 
 def agrees(report: Report, given: Snapshot) -> None:
-    requests = outcomes(given)
+    requests = outcomes(Scene(given))
     errors = [f for s in report.steps for f in s.findings if f.severity is Severity.ERROR]
     if requests.made and requests.succeeded == requests.made:
         wanted_verdict = Verdict.DEGRADED if errors else Verdict.HEALTHY

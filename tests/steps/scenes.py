@@ -821,3 +821,64 @@ def default_path_404() -> Edit:
     e = Edit()
     e.answer(404, '{"error": "no such page"}', server="gunicorn")
     return e
+
+
+# --- answers before the application
+
+
+def _turned_away(e: Edit, status: int, body: str, **headers: str) -> None:
+    """Traefik's own words, without a Content-Type."""
+    e.answer(status, body)
+    for probe in e.probes("client", "node", "traefik-pod"):
+        probe["exchanges"][-1]["headers"] = [[k.replace("_", "-"), v] for k, v in headers.items()]
+    e.no_other_scheme()
+
+
+@scene("broken", "*ING040 REQ014")
+def allow_list_that_sees_nodes() -> Edit:
+    e = Edit()
+    e.add("middlewares", "Middleware", "office", {"ipAllowList": {"sourceRange": ["10.8.0.0/16"]}})
+    e.annotate(router__middlewares="default-office@kubernetescrd")
+    _turned_away(e, 403, "Forbidden")
+    return e
+
+
+@scene("healthy", "ING041i")
+def a_password_is_asked_for() -> Edit:
+    e = Edit()
+    e.add("middlewares", "Middleware", "login", {"basicAuth": {"secret": "users"}})
+    e.annotate(router__middlewares="default-login@kubernetescrd")
+    e.data["kube"]["objects"]["secrets@default/users"] = collected(
+        {"kind": "Secret", "metadata": {"name": "users", "namespace": "default"}}
+    )
+    _turned_away(e, 401, "401 Unauthorized\n", www_authenticate='Basic realm="traefik"')
+    return e
+
+
+@scene("broken", "*SVC040 REQ009")
+def redirect_of_what_is_https() -> Edit:
+    e = Edit()
+    e.lb["Type"] = "application"
+    e.listener()["Protocol"] = "HTTPS"
+    e.group("myapp-web")["Protocol"] = "HTTP"
+    e.forward(e.listener(), "myapp-web")
+    e.arguments("--entryPoints.web.http.redirections.entryPoint.to=websecure")
+    _turned_away(e, 418, "")
+    return e
+
+
+@scene("broken", "REQ009 *REQ030")
+def prefix_that_the_application_does_not_know() -> Edit:
+    e = Edit()
+    e.target |= {"path": "/jenkins", "path_asked": True}
+    e.add("middlewares", "Middleware", "strip", {"stripPrefix": {"prefixes": ["/jenkins"]}})
+    e.annotate(router__middlewares="default-strip@kubernetescrd")
+    for probe in e.probes("client"):
+        first = copy.deepcopy(probe["exchanges"][-1])
+        first |= {"url": "https://myapp.example.com/jenkins", "status": 302}
+        first["headers"] = [["location", "/login"]]
+        last = {**first, "url": "https://myapp.example.com/login", "status": 404}
+        last |= {"body": "404 page not found\n", "headers": [["x-content-type-options", "nosniff"]]}
+        probe["exchanges"] = [first, last]
+    e.no_other_scheme()
+    return e

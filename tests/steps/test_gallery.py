@@ -81,7 +81,7 @@ EXPECTED = {
     "alb-cert": ("broken", LISTENER, "*TGT008 REQ005"),
     "alb-http-to-websecure": ("broken", LISTENER, "*TGT005 TGT020 REQ009"),
     "alb-https-to-web": ("broken", LISTENER, "*TGT005 TGT020 ING011 REQ009"),
-    "alb-no-rule": ("broken", LISTENER, "*TGT009 TGT020 REQ010"),
+    "alb-no-rule": ("broken", LISTENER, "*TGT009 REQ010"),
     "alb-rule-answers": ("broken", LISTENER, "*TGT009 TGT020 REQ010"),
     "alb-rule-elsewhere": ("broken", LISTENER, "*TGT009 TGT020 REQ010"),
     "dns-alias-deleted-lb": ("broken", HOST, "*DNS003"),

@@ -17,6 +17,7 @@ from hopcheck.scene.outcome import (
     says_tls,
     succeeded,
 )
+from hopcheck.scene.scene import Scene
 from tests.judging import judge
 from tests.steps.edits import Edit
 
@@ -97,7 +98,7 @@ def test_without_a_router_a_go_application_is_not_what_answered() -> None:
     edit.unroute()
     edit.no_other_scheme()
     snapshot = edit.snapshot()
-    assert not succeeded(snapshot, snapshot.http.requests[0].get(), snapshot.target)
+    assert not succeeded(Scene(snapshot), snapshot.http.requests[0].get())
     assert replay(snapshot).verdict == "broken"
 
 

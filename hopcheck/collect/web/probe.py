@@ -321,6 +321,7 @@ async def request_host(
         requests=tuple(requests),
         other_scheme=second,
         versions=tuple(each for group in made if len(group) > 1 for each in group),
+        ca_file=run.options.ca_file is not None,
     )
 
 

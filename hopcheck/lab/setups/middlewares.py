@@ -46,9 +46,9 @@ async def basic_auth(lab: Lab) -> None:
     annotate(lab, "ingresses", INGRESS, router__middlewares="default-password@kubernetescrd")
 
 
-@setup(FAMILY, "forbidden-here")
+@setup(FAMILY, "forbidden-here", options=("--expect-status", "200-399,403"))
 async def forbidden(lab: Lab) -> None:
-    """An allow list lets only the office in: 403 from a middleware."""
+    """An allow list lets only the office in: 403 from a middleware, which is what is expected."""
     put(lab, "Middleware", "office", "ipAllowList: {sourceRange: [203.0.113.0/24]}")
     annotate(lab, "ingresses", INGRESS, router__middlewares="default-office@kubernetescrd")
 

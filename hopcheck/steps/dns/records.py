@@ -238,7 +238,7 @@ def one_side_fails(scene: Scene) -> bool:
 def serving_addresses(scene: Scene) -> dict[str, bool]:
     """Whether the host's request succeeded, by address; those that were not tried are absent."""
     return {
-        c.get().address: succeeded(scene.snapshot, c.get(), scene.target)
+        c.get().address: succeeded(scene, c.get())
         for c in scene.snapshot.http.requests
         if c.seen and tried(c.get())
     }

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef
+from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef, Words
+from hopcheck.scene.middlewares import by_reference, names_of
+from hopcheck.scene.outcome import asks_for_credentials, client_seen, preserving_group
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.bounds import said
 from hopcheck.steps.ingress.standing import route_rule
-from hopcheck.steps.middlewares import OWN, by_reference, culprits, faults, missing, names_of
+from hopcheck.steps.middlewares import OWN, Blame, culprits, faults, missing
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 
 
@@ -87,17 +90,54 @@ def middlewares_let_requests_through(scene: Scene, route: Route) -> Iterator[Fin
     refs = [ref_of(obj) for obj in blame.middlewares]
     owner, alone, bad = route_ref(route), len(refs) == 1, blame.answer
     key = "loop" if bad.error is ErrorKind.TOO_MANY_REDIRECTS else "between"
-    words = {"status": bad.status, "location": bad.header("location") or ""}
+    words: Words = {"status": bad.status, "location": bad.header("location") or ""}
+    seen, advice = _judged_by(scene, blame)
+    asks = asks_for_credentials(scene, bad)
     yield make(
-        "ING014",
+        "ING041" if asks else "ING040" if blame.refused else "ING014",
         refs[0] if alone else owner,
         variant=None if alone else "several",
         middleware=listing(f"{ref.namespace}/{ref.name}" for ref in refs),
         route=str(owner),
+        url=bad.url,
+        status=bad.status,
+        seen=seen,
         reason=text("middleware", key, **words),
-        advice=text("middleware_advice", key, **words),
+        advice=advice if blame.refused else text("middleware_advice", key, **words),
         ns=refs[0].namespace or "",
         name=refs[0].name,
+        share=blame.share,
         evidence=[Evidence(p.member, said(p)) for p in blame.pods[:3]],
         related=(owner,) if alone else refs,
     )
+
+
+_BY_ADDRESS = {"ipAllowList", "ipWhiteList", "rateLimit", "inFlightReq"}
+
+
+def _judged_by(scene: Scene, blame: Blame) -> tuple[str, str]:
+    """By whose address the requests were judged, where that is what counts, and what to do."""
+    words: Words = {"status": blame.answer.status}
+    if not all(obj.kinds <= _BY_ADDRESS for obj in blame.middlewares):
+        return "", text("judged_advice", "other", **words)
+    seen = client_seen(scene.snapshot, blame.answer)
+    way, entry, service = scene.way, scene.entry_point, scene.traefik_service
+    at_pods = way is not None and bool(way.targets) and not way.feeds_nodes
+    local = service is None or service.spec.external_traffic_policy == "Local"
+    if any("ipStrategy" in str(obj.spec) for obj in blame.middlewares):
+        source = "forwarded"
+    elif way is not None and way.balancer.type == "application":
+        source = "alb"
+    elif (entry is not None and entry.proxy_protocol) or (seen and not ip_address(seen).is_private):
+        source = "client"
+    elif at_pods:
+        source = "client" if preserving_group(scene) else "nlb"
+    else:  # kube-proxy writes the node's address over the client's, unless it stays on the node
+        source = "client" if local else "node"
+    words["address"] = f" ({seen})" if seen and source != "forwarded" else ""
+    words["entry"] = entry.name if entry is not None else "websecure"
+    words["service"] = str(ref_of(service)) if service is not None else ""
+    limited = blame.answer.status == 429
+    keys = ("limit",) * limited + (source,) * (not limited or source != "client")
+    advice = " ".join(text("judged_advice", key, **words) for key in keys)
+    return text("judged_by", source, **words), advice

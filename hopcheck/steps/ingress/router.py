@@ -10,11 +10,11 @@ from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Evidence as Proof
 from hopcheck.model import Finding, Replica
 from hopcheck.model.traefik import Router
+from hopcheck.scene.middlewares import by_reference
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress import middlewares, references, tls
 from hopcheck.steps.ingress.standing import only_candidate, route_in_question
-from hopcheck.steps.middlewares import by_reference
 from hopcheck.steps.names import last_exchanges, of_route, ref_of, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 from hopcheck.verdict.contradicted import Claim

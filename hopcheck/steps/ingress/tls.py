@@ -53,7 +53,7 @@ def _presented(scene: Scene) -> CertificateProblem | None:
     for probe in (*sent(scene), *_inside(scene)):
         for exchange in probe.exchanges:
             if exchange.tls is not None and exchange.tls.chain:
-                return certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
+                return certificate_problem(exchange.tls, scene.snapshot)
     return None
 
 

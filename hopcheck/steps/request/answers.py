@@ -10,12 +10,14 @@ from hopcheck.model import ErrorKind, Exchange, Finding, ObjectRef, Probe, Sever
 from hopcheck.scene.outcome import (
     Producer,
     application_404,
+    astray,
     expected,
     outcome_of,
     producer,
     refused_path,
     requests_made,
     succeeded,
+    turned_away,
 )
 from hopcheck.scene.probes import through_traefik
 from hopcheck.scene.scene import Scene
@@ -35,7 +37,7 @@ def every_address_gives_the_expected_answer(scene: Scene) -> Iterator[Finding]:
     made = requests_made(scene.snapshot)
     kinds: dict[str, list[Probe]] = {}
     for probe in made:
-        if not succeeded(scene.snapshot, probe, scene.target):
+        if not succeeded(scene, probe):
             kinds.setdefault(_kind(scene, probe), []).append(probe)
     for kind, probes in kinds.items():
         finding = _answer(scene, kind, probes[0], share_of(len(probes), len(made)))
@@ -57,6 +59,8 @@ def _kind(scene: Scene, probe: Probe) -> str:
         return f"traefik {last.status}"
     if who in (Producer.ALB, Producer.CLOUDFRONT, Producer.CLOUDFLARE):
         return f"front {last.status}"
+    if turned_away(scene, last):
+        return f"middleware {last.status}"
     if expected(last.status, scene.target.expect_status):
         return "certificate"
     return f"application {last.status}"
@@ -66,6 +70,8 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
     last = probe.exchanges[-1]
     own = application.author_of(scene, last)
     common: Words = {"share": share, "evidence": proof_of(probe)}
+    if astray(probe):
+        common |= {"url": last.url}  # the one that failed, not the one that was asked
     if kind == "slow":
         waits = application.waits(scene, own.namespace)
         return _late(scene, last, own, own.ref if waits else None, **common)
@@ -93,15 +99,26 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
         return of_host(
             "REQ010",
             scene,
+            _listener(scene, last),
             status=last.status,
             who=text("front", who.value),
             server=last.header("server") or "",
             advice=text("front_advice", who.value),
             **common,
         )
+    if kind.startswith("middleware"):
+        words: Words = {"variant": "middleware", "status": last.status, "services": ""}
+        return of_host("REQ014", scene, **words, **common)
     if kind.startswith("application"):
         return application.answered(scene, last, own, common)
     return None
+
+
+def _listener(scene: Scene, last: Exchange) -> ObjectRef | None:
+    """The listener, where an ALB refuses a request by itself: by a rule, a login, its WAF."""
+    way, own = scene.way, producer(last) is Producer.ALB and (last.status or 500) < 500
+    name = f"{way.balancer.load_balancer_name}:{way.listener.port}" if way is not None else ""
+    return ObjectRef("Listener", name) if own and name else None
 
 
 def _late(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -11,19 +12,23 @@ from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, ObjectRef, Probe, Severity, Words
 from hopcheck.model.kubernetes import EndpointSlice, Middleware, NetworkPolicy, Pod
 from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.middlewares import acting, answers, may_answer, passes, taken_off
 from hopcheck.scene.outcome import (
     TRAEFIK_BODIES,
+    Producer,
+    application_404,
+    astray,
     by_pods,
     origin_answered,
     outcome_of,
+    producer,
     requests_made,
     says_tls,
 )
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.bounds import requests_reach_pods, works
-from hopcheck.steps.middlewares import may_answer
-from hopcheck.steps.names import failure, labels_as_text, workload_refs
+from hopcheck.steps.names import failure, labels_as_text, ref_of, route_ref, workload_refs
 from hopcheck.steps.rule import Party, rule
 
 # Whose answer it was, what stands behind the host.
@@ -131,7 +136,7 @@ def _nobodys(scene: Scene, last: Exchange) -> bool:
 def _by_middleware(scene: Scene, last: Exchange) -> bool:
     """Whether a middleware answered; or may have, where neither log nor pods' answers tell."""
     status = last.status or 0
-    told = origin_answered(scene.snapshot, status)
+    told = origin_answered(scene.snapshot, last)
     if told is not None or by_pods(scene.snapshot):
         return told is False
     return may_answer(scene, status)
@@ -159,7 +164,7 @@ def answered(scene: Scene, last: Exchange, author: Author, common: Words) -> Fin
     if len(found) == 1 and common.get("share") is None:
         common = common | {"share": found[0].share}
     related = author.related
-    if status == 500 and not last.body.strip() and _forward_auth(scene):
+    if status == 500 and not last.body.strip() and passes(scene, "forwardAuth"):
         answer = text("said", "empty", status=status)
         return by_traefik(scene, status, answer, related=related, **common)
     if _by_middleware(scene, last):
@@ -182,11 +187,35 @@ def _sample(last: Exchange) -> str:
     return f" ({_line(last)[:80]})" if _line(last) else ""
 
 
-def _forward_auth(scene: Scene) -> bool:
+@rule(reads=("dns", "http"), uses=USES)
+def redirects_lead_to_where_a_route_serves(scene: Scene) -> Iterator[Finding]:
+    """A redirect on the same host leads to a path that is routed, prefix and all."""
+    made = requests_made(scene.snapshot)
+    lost = [p for p in made if astray(p) and p.exchanges[-1].status == 404]
     route = routing_of(scene).winner
-    named = " ".join(route.middlewares) if route is not None else ""
-    middlewares = scene.kube.every(Middleware)
-    return any("forwardAuth" in obj.kinds and obj.name in named for obj in middlewares)
+    if not lost or route is None:
+        return
+    first, last = lost[0].exchanges[0], lost[0].exchanges[-1]
+    acts, owner = acting(scene, route), route_ref(route)
+    before, after = urlsplit(first.url).path, urlsplit(last.url).path
+    lost_by = [(ref_of(obj), p) for obj in acts for p in taken_off(obj, before)]
+    taken = {ref: prefix for ref, prefix in lost_by if not after.startswith(prefix)}
+    own_404 = producer(last) is not Producer.TRAEFIK or application_404(scene.snapshot, last)
+    if own_404 and not taken:
+        return  # the application has no such page
+    own, variant, middlewares = author_of(scene, first), "prefix" if taken else None, [*taken]
+    ref = own.ref if own.services else None
+    told = origin_answered(scene.snapshot, first)
+    by = [ref_of(obj) for obj in acts if answers(obj, first.status or 0)]
+    if by and (told is False or not (told or taken or redirects(scene))):
+        ref, variant, middlewares = by[0] if len(by) == 1 else owner, "middleware", by
+    elif not taken and before == "/":
+        ref, variant = owner, "uncovered"  # the application's root is its own
+    words: Words = {"asked": first.url, "url": last.url, "status": last.status, "route": str(owner)}
+    words |= {"middleware": listing(map(str, middlewares)), "prefix": listing(taken.values())}
+    words |= {"share": share_of(len(lost), len(made)), "evidence": proof_of(lost[0])}
+    related = (*own.related, owner, *middlewares)
+    yield of_host("REQ030", scene, ref, variant=variant, related=related, **words)
 
 
 @rule(reads=("dns", "http"), uses=USES)

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.logs import unusable_certificate
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Evidence, Finding, ObjectRef, TlsInfo, Words
+from hopcheck.model import Evidence, Finding, ObjectRef, Severity, TlsInfo, Words
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
     CertificateProblem,
-    certificate_fails,
     certificate_problem,
     requests_made,
 )
@@ -31,7 +30,7 @@ def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[TlsInfo]], l
         for exchange in probe.exchanges:
             if exchange.tls is None or not exchange.tls.chain:
                 continue
-            problem = certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
+            problem = certificate_problem(exchange.tls, scene.snapshot)
             if problem is None:
                 fine.append(exchange.tls)
             else:
@@ -53,8 +52,13 @@ def _certificate(scene: Scene, problem: CertificateProblem, tls: TlsInfo, common
     leaf, ref = tls.chain[0], ObjectRef("Certificate", scene.target.host)
     if problem is CertificateProblem.DEFAULT:
         return _default(scene, **common)
-    if not certificate_fails(problem):
-        error = tls.verify_error or text("certificate", "authority")
+    if problem.value in ("authority", "incomplete", "untrusted"):
+        kept = [one for one in common["related"] if one.kind == "Secret"]
+        common |= {"secret": listing(f"{one.namespace}/{one.name}" for one in kept) or "-"}
+        if problem is not CertificateProblem.UNTRUSTED:
+            common |= {"variant": problem.value, "severity": Severity.ERROR}
+            ref = kept[0] if len(kept) == 1 else ref
+        error = tls.verify_error or text("certificate", "unknown")
         return of_host("REQ006", scene, ref, issuer=leaf.issuer, error=error, **common)
     shown = {"subject": leaf.subject, "names": listing(leaf.names), "not_after": leaf.not_after}
     return of_host(

@@ -252,11 +252,7 @@ _PASSED = (None, ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)
 def _failing(scene: Scene, balancer: LoadBalancer, empty: list[str]) -> list[Probe]:
     """Requests without an answer at addresses that are in one of these zones."""
     made = requests_made(scene.snapshot)
-    failing = [
-        p
-        for p in made
-        if p.exchanges[-1].error not in _PASSED and not succeeded(scene.snapshot, p, scene.target)
-    ]
+    failing = [p for p in made if p.exchanges[-1].error not in _PASSED and not succeeded(scene, p)]
     if not failing or len(failing) == len(made) or scene.match.foreign or scene.meant:
         return []
     known = address_zones(scene, balancer)

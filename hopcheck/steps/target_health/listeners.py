@@ -16,7 +16,7 @@ from hopcheck.scene.outcome import Producer, certificate_problem, producer, requ
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene, standard_port
 from hopcheck.steps import middlewares
-from hopcheck.steps.names import lb_ref, sent, traefik_refs
+from hopcheck.steps.names import last_exchanges, lb_ref, sent, traefik_refs
 from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
 from hopcheck.steps.target_health.front import balancer_of, of_listener, service_refs, way_of
 from hopcheck.verdict.contradicted import Claim
@@ -162,7 +162,8 @@ def _mixup(scene: Scene, link: _Link) -> Mixup | None:
     group, _, port, entry = link
     if _meant(scene, link) is not None:
         return "entry"
-    if group.listener.ends_tls and entry.redirect_to is not None:
+    passed = any(last.status == 418 for last in last_exchanges(scene))  # no loop: see SVC040
+    if group.listener.ends_tls and entry.redirect_to is not None and not passed:
         return "redirect"
     if group.listener.ends_tls and _told_http(scene):
         return "told"
@@ -223,7 +224,7 @@ def the_listeners_certificate_is_the_hosts(scene: Scene) -> Iterator[Finding]:
     for exchange in (exchange for probe in sent(scene) for exchange in probe.exchanges):
         if exchange.tls is None or not exchange.tls.chain or exchange.port is None:
             continue
-        problem = certificate_problem(exchange.tls, scene.target.host, scene.snapshot.taken_at)
+        problem = certificate_problem(exchange.tls, scene.snapshot)
         if problem is None or problem.value in ("untrusted", "default"):
             continue
         leaf = exchange.tls.chain[0]

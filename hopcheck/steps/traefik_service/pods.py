@@ -23,6 +23,7 @@ from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Severity, Words
 from hopcheck.model.kubernetes import Container, ContainerProbe, Node, Pod
 from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.outcome import Producer, producer, requests_made
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
 from hopcheck.steps.names import ref_of, route_ref
@@ -126,6 +127,18 @@ def what_the_readiness_probe_asks_is_on(scene: Scene) -> Iterator[Finding]:
     static = scene.static_of(pod)
     if static.known and not static.ping and path.endswith("/ping"):
         yield _of_workload("SVC010", pod, path=path)
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def what_is_https_meets_no_redirect_to_https(scene: Scene) -> Iterator[Finding]:
+    """An entryPoint that redirects to https is not asked for what is https already."""
+    made, entry = requests_made(scene.snapshot), scene.entry_point
+    last = [probe.exchanges[-1] for probe in made]
+    met = [e for e in last if e.status == 418 and producer(e) is Producer.TRAEFIK]
+    if met and scene.lead is not None and entry is not None and entry.redirect_to is not None:
+        share = len(met) / len(made) if len(met) < len(made) else None
+        words: Words = {"url": scene.target.url, "entry": entry.name, "redirect": entry.redirect_to}
+        yield _of_workload("SVC040", scene.lead, share=share, **words)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
