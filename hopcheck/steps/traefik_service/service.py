@@ -55,6 +55,13 @@ def of_service(code: str, service: Service, field: str, **params: Any) -> Findin
     return make(code, ref_of(service, field), selector=selector, **words, **params)
 
 
+def _own_labels(pod: Pod) -> str:
+    """A pod's labels but those of its roll-out and its number, as a selector would have them."""
+    own = pod.metadata.labels.items()
+    passing = ("-hash", "-generation", "/pod-name", "/pod-index")
+    return labels_as_text({key: value for key, value in own if not key.endswith(passing)})
+
+
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
 def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     """A Service leads to Traefik's pods, or the targets reach them without one."""
@@ -64,10 +71,16 @@ def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     if scene.host_ports or scene.reached:
         return
     wanted = scene.way.numbers if scene.way is not None else set()
+    # A pod that no workload owns is named by its application.
+    labels = instance.pods[0].metadata.labels
+    own = labels.get("app.kubernetes.io/name") or labels.get("app")
     yield make(
         "SVC001",
-        ObjectRef("Service", instance.name, instance.namespace),
+        ObjectRef(
+            "Service", own if instance.kind == "Pod" and own else instance.name, instance.namespace
+        ),
         pods=listing((pod.name for pod in instance.pods), 2),
+        labels=_own_labels(instance.pods[0]),
         ns=instance.namespace,
         detail=text("searched", "targets", ports=listing(sorted(wanted))) if wanted else "",
         related=traefik_refs(scene),
@@ -82,8 +95,7 @@ def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
         return
     if any(selects(service, pod) for pod in pods):
         return
-    own, names = pods[0].metadata.labels.items(), listing((pod.name for pod in pods), 2)
-    shown = labels_as_text({k: v for k, v in own if not k.endswith("-hash")})
+    shown, names = _own_labels(pods[0]), listing((pod.name for pod in pods), 2)
     yield of_service(
         "SVC002",
         service,
