@@ -67,7 +67,8 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
     own = application.author_of(scene, last)
     common: Words = {"share": share, "evidence": proof_of(probe)}
     if kind == "slow":
-        waits = application.waits(scene, own.namespace)
+        pods = [pod for one in own.services for pod in one.selected]
+        waits = application.waits(scene, own.namespace, pods)
         return _late(scene, last, own, own.ref if waits else None, **common)
     if kind == "loop":
         return of_host(
