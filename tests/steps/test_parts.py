@@ -284,3 +284,32 @@ def test_traefiks_own_word_for_a_connection_that_timed_out(
     for replica in edit.replicas:
         replica["log"]["value"][-1]["time"] = "2020-01-01T00:00:00Z"
     assert "END021" not in {code for code, _, _ in roots(replay(edit.snapshot()))}
+
+
+# --- what listens
+
+
+def test_a_port_that_is_declared_and_that_every_traefik_refuses() -> None:
+    edit = Edit()
+    edit.fail("refused", "connection refused", hops=("client", "node", "traefik-pod"))
+    edit.no_other_scheme()
+    report = replay(edit.snapshot())
+    traefik = "Deployment api-gateway-system/traefik"
+    assert (report.verdict, roots(report)) == (Verdict.BROKEN, [("SVC005", traefik, None)])
+    assert "127.0.0.1" in report.root_causes[0].fix
+
+
+def test_what_only_this_machine_is_refused_is_no_fault_of_traefiks() -> None:
+    edit = Edit()
+    edit.fail("refused", "connection refused", hops=("traefik-pod",))
+    report = replay(edit.snapshot())
+    assert (report.verdict, loud(report)) == (Verdict.HEALTHY, [])
+
+
+def test_a_traefik_that_nobody_owns_has_a_service_of_its_applications_name() -> None:
+    edit = Edit("tsvc-missing")
+    for number, pod in enumerate(edit.traefik_pods):
+        pod["metadata"].pop("ownerReferences", None)
+        pod["metadata"]["name"] = f"traefik-{number}"
+    (root,) = replay(edit.snapshot()).root_causes
+    assert (root.code, str(root.object)) == ("SVC001", "Service api-gateway-system/traefik")

@@ -219,7 +219,7 @@ def _meant(scene: Scene, used: TraefikPort) -> str | None:
 
 
 @rule(reads=WAY, uses=SHOWN, unless=_BEFORE_THE_PORT)
-def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
+def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Claimed]:
     """Every pod behind the port that requests take listens on it.
 
     By its configuration, or since it refuses where others answer: which of several a request
@@ -231,17 +231,21 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
         return
     answers = {p.name: p.exchanges[-1] for p in probes_at(scene, Hop.TRAEFIK_POD)}
     deaf = [p for p in pods if _is_deaf(scene, used, p, answers.get(p.name))]
-    if not deaf or len(deaf) == len(pods):
+    # Of all it counts where each refuses, though an entryPoint is declared there.
+    whole = len(deaf) == len(pods)
+    if not deaf or (
+        whole and (used.entry_point is None or not {p.name for p in pods} <= {*answers})
+    ):
         return
     entries = scene.static_of(deaf[0]).entry_points
     ref = workload_ref(deaf[0])
     if any(workload_ref(pod) == ref for pod in pods if pod not in deaf):
         ref = ref_of(deaf[0])
     behind = (ref_of(used.service),) if used.service else ()
-    yield make(
+    found = make(
         "SVC005",
         ref,
-        variant="part",
+        variant="all" if whole else "part",
         port=used.port,
         target=used.container_port or used.target,
         found=listing(f"{entry} {one.address}" for entry, one in entries.items()),
@@ -253,12 +257,13 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
         pods=listing(pod.name for pod in deaf),
         pod=deaf[0].name,
         workload=str(ref),
-        share=len(deaf) / len(pods),
+        share=None if whole else len(deaf) / len(pods),
         related=(*behind, *map(ref_of, deaf[:3])),
         service=full_name(used.service) if used.service else "",
         svc=used.service.name if used.service else "",
         ns=ref.namespace,
     )
+    yield Claimed(Claim.STOPS_EVERYTHING if whole else Claim.STOPS_NOTHING_NOW, found)
 
 
 def _is_deaf(scene: Scene, used: TraefikPort, pod: Pod, seen: Exchange | None) -> bool:
