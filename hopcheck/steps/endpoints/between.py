@@ -21,7 +21,7 @@ from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 _LOST = (ErrorKind.CONNECT_TIMEOUT, ErrorKind.UNREACHABLE)
 # Traefik at DEBUG; else its own 504 in the access log, which only a dial that timed out gives.
-_GAVE_UP = re.compile(r"dial tcp (\S+): (?:i/o timeout|connect: no route to host)")
+_GAVE_UP = re.compile(r"dial tcp (\S+): (?:i/o timeout|connect: no\b)")
 _RECENT_S = 600.0
 _TIMED_OUT = {"OriginStatus": "504", "OriginContentSize": "15"}
 
