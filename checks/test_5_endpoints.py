@@ -1,12 +1,13 @@
 """Step 5 (`endpoints`), get endpoints: what holds when all is well, in order."""
 
-from hopcheck.steps.endpoints import answers, policies, service
+from hopcheck.steps.endpoints import answers, between, policies, service
 from hopcheck.steps.rule import Checklist
 
 RULES = (
     # the Service
     service.external_names_are_allowed,
     service.workload_has_replicas,
+    service.no_empty_service_spoils_the_route,
     service.service_selects_pods,
     service.target_port_is_named_in_the_pods,
     # its pods
@@ -15,6 +16,7 @@ RULES = (
     service.endpoints_are_listed,
     service.every_pod_is_ready,
     # what they answer
+    between.connections_to_the_pods_come_about,
     answers.every_endpoint_serves,
     answers.target_port_is_the_pods,
     answers.application_listens,

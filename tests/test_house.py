@@ -298,6 +298,7 @@ REQUESTS_LOOKED_AT = {
     "steps/ingress/standing.py guessed": "a guess between routes that could be the one that serves",
     "steps/ingress/standing.py _route": "what serves is none of the routes in sight",
     "steps/endpoints/judged.py of_interest": "a Service of weight 0 counts where nothing works",
+    "steps/endpoints/judged.py empties": "a success shows that the route stands",
     "steps/endpoints/judged.py judged": "what serves is another route's Service",
     "steps/target_health/groups.py is_strange": "whose targets the rules of the group speak of",
     # what was seen of a step: a success proves it, and is no claim of anything wrong

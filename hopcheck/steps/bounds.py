@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hopcheck.catalogue.catalogue import listing, make
 from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe
 from hopcheck.model.aws import LoadBalancer
-from hopcheck.model.kubernetes import Node, Service
+from hopcheck.model.kubernetes import Node, Pod, Service
 from hopcheck.scene.outcome import Producer, outcome_of, producer, requests_made, succeeded
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
@@ -39,6 +39,18 @@ def requests_reach_pods(scene: Scene) -> bool:
         )
         for last in (probe.exchanges[-1] for probe in requests_made(scene.snapshot))
     )
+
+
+def nodes_of(pods: Iterable[Pod]) -> dict[str, str]:
+    """The node of each pod, by the pod's address."""
+    return {pod.status.pod_ip: pod.spec.node_name for pod in pods if pod.spec.node_name}
+
+
+def apart(scene: Scene, pods: Sequence[Pod]) -> bool:
+    """Whether Traefik reaches these pods over the network between nodes alone."""
+    own = {*nodes_of(scene.instance.pods if scene.instance else ()).values()}
+    theirs = {*nodes_of(pods).values()}
+    return bool(own and theirs) and own.isdisjoint(theirs)
 
 
 def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Finding]:

@@ -662,3 +662,64 @@ def test_not_http_at_all(tmp_path):
 
     evidence = asyncio.run(main())
     assert evidence.server.why in (Why.INVALID, Why.UNREACHABLE)
+
+
+async def _each(client, ask) -> list[Why | None]:
+    """Why each of several questions had no answer."""
+
+    async def one(pod: str) -> Why | None:
+        try:
+            await ask(client, pod)
+        except Unavailable as failure:
+            return failure.why
+        return None
+
+    return await asyncio.gather(*(one(f"gate-{number}") for number in range(8)))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, pod: client.proxy("gw", pod, 8080, "/api/version"),
+        lambda client, pod: client.log("gw", pod, "gate", tail_lines=5, limit_bytes=99),
+    ],
+)
+def test_what_a_role_forbids_is_asked_once_for_all_pods_of_a_namespace(tmp_path, ask):
+    asked: list[str] = []
+
+    async def handler(request):
+        asked.append(request.path)
+        return status(403, "pods is forbidden")
+
+    assert set(against(tmp_path, handler, lambda c: _each(c, ask))) == {Why.DENIED}
+    assert len(asked) == 1
+
+
+def test_one_pod_that_does_not_answer_keeps_nobody_from_asking_the_others(tmp_path):
+    async def handler(request):
+        if "gate-0" in request.path:
+            return status(503, "error trying to reach service")
+        return web.Response(text="{}")
+
+    found = against(
+        tmp_path, handler, lambda c: _each(c, lambda c, pod: c.proxy("gw", pod, 8080, "/"))
+    )
+    assert found == [Why.UNREACHABLE, *[None] * 7]
+
+
+def test_an_api_server_that_still_starts_is_asked_again_and_is_no_missing_right(tmp_path):
+    asked: list[str] = []
+
+    async def handler(request):
+        asked.append(request.path)
+        if len(asked) == 1:
+            return status(503, "the server is starting", **{"Retry-After": "0"})
+        return page(["a"])
+
+    assert against(tmp_path, handler, lambda client: client.list("/api/v1/pods")).items
+    assert len(asked) == 2
+
+    async def never(_):
+        return status(503, "etcd is not ready", **{"Retry-After": "0"})
+
+    assert failure(tmp_path, never) == (Why.ERROR, "etcd is not ready")

@@ -134,6 +134,12 @@ class Edit:
         slices.append(own)
         return {"service": {"name": name, "port": {"number": 80}}}
 
+    def on_node(self, node: str, *pods: str) -> None:
+        """The application's pods of these names (all) are on a node."""
+        for pod in self.app_pods:
+            if not pods or pod["metadata"]["name"] in pods:
+                pod["spec"]["nodeName"] = node
+
     # --- aws
 
     @property

@@ -729,6 +729,32 @@ def traefik_to_pods_cut() -> Edit:
     return e
 
 
+@scene("broken", "*END020 LOG002 REQ009")
+def one_service_scaled_to_zero() -> Edit:
+    e = Edit("ir-weighted-empty")
+    e.arguments(without="allowemptyservices")
+    e.add(
+        "deployments@default",
+        "Deployment",
+        "canary",
+        {"replicas": 0, "template": {"metadata": {"labels": {"app": "my-app-canary"}}}},
+    )
+    e.items("endpointslices@default")[0]["endpoints"] = []
+    e.unroute()
+    e.traefik_404()
+    return e
+
+
+@scene("broken", "*END021 REQ003")
+def packets_to_the_pods_are_lost() -> Edit:
+    e = Edit()
+    e.on_node("node-3")
+    e.time_out("pod")
+    e.fail("read_timeout", "no answer", "first_byte", ("client", "node", "traefik-pod"))
+    e.no_other_scheme()
+    return e
+
+
 # --- traefik-logs
 
 

@@ -341,16 +341,16 @@ def leaves(
     return services, missing
 
 
-def mirrored(kube: KubeEvidence, backend: Backend) -> list[Backend]:
-    """The Services to which a TraefikService copies requests: they serve none, and must exist."""
-    found = []
-    for obj in kube.every(TraefikService):
-        if obj.key != (backend.namespace, backend.name) or obj.spec.mirroring is None:
-            continue
-        for at, each in enumerate(obj.spec.mirroring.mirrors):
-            space = each.namespace or backend.namespace
-            found.append(backend_of(each, space, f"spec.mirroring.mirrors[{at}]"))
-    return found
+def copied(kube: KubeEvidence, route: Route) -> list[Backend]:
+    """The Services to which TraefikServices copy requests: they serve none, and must exist."""
+    named = {(one.namespace, one.name) for one in route.backends if one.kind == "TraefikService"}
+    return [
+        backend_of(each, each.namespace or obj.namespace, f"spec.mirroring.mirrors[{at}]")
+        for obj in kube.every(TraefikService)
+        if obj.key in named and obj.spec.mirroring is not None
+        for at, each in enumerate(obj.spec.mirroring.mirrors)
+        if each.kind != "TraefikService"
+    ]
 
 
 def _entries(spec: TraefikServiceSpec) -> list[tuple[LoadBalancerRef, str]]:

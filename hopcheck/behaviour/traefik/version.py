@@ -162,6 +162,11 @@ def has_provider_precedence(version: Version | None) -> bool:
     return _or_newest(version).at_least(3, 7)
 
 
+def reads_slices(version: Version | None) -> bool:
+    """Whether EndpointSlices are read (3.1.0 on); Endpoints list what is not ready as well."""
+    return _or_newest(version).at_least(3, 1)
+
+
 def uses_endpoint(version: Version | None, conditions: EndpointConditions) -> bool:
     """Whether Traefik makes a server of an EndpointSlice's endpoint with these conditions.
 

@@ -11,6 +11,7 @@ import asyncio
 import random
 import ssl
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -82,6 +83,9 @@ class KubeClient:
         self._accepted = True  # what was loaded last: until a 401 says otherwise
         self._renounced: list[httpx.AsyncClient] = []  # calls may still be under way
         self._opening = asyncio.Lock()
+        # By namespace and subresource of pods: that the role forbids it, None where it does not.
+        self._forbidden: dict[tuple[str, str], Unavailable | None] = {}
+        self._first: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def direct_probes(self) -> bool:
@@ -171,8 +175,7 @@ class KubeClient:
         }
         if previous:
             params["previous"] = "true"
-        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
-        answer = await self._ask(path, params, "*/*")
+        answer = await self._of_pod(namespace, quote(pod), "log", "", params)
         return answer.body, len(answer.body) >= limit_bytes
 
     async def proxy(
@@ -183,8 +186,31 @@ class KubeClient:
         Whatever the far end answers is returned; raises where the API server itself answered
         (DENIED, NOT_FOUND, or UNREACHABLE where it could not connect).
         """
-        base = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}:{port}/proxy"
-        return await self._ask(base + path, params, "*/*", relayed=True)
+        return await self._of_pod(namespace, f"{quote(pod)}:{port}", "proxy", path, params)
+
+    async def _of_pod(
+        self, namespace: str, pod: str, what: str, path: str, params: Params | None
+    ) -> Answer:
+        """A pod's log, or what is behind its proxy; where a role forbids that, it is asked once.
+
+        Each refusal is a line in the cluster's audit log.
+        """
+        url, key = (
+            f"/api/v1/namespaces/{quote(namespace)}/pods/{pod}/{what}{path}",
+            (namespace, what),
+        )
+        async with self._first[key]:
+            if key not in self._forbidden:
+                try:
+                    answer = await self._ask(url, params, "*/*", relayed=what == "proxy")
+                except Unavailable as failure:
+                    self._forbidden[key] = failure if failure.why is Why.DENIED else None
+                    raise
+                self._forbidden[key] = None
+                return answer
+        if (refused := self._forbidden[key]) is not None:
+            raise Unavailable(refused.why, refused.detail)
+        return await self._ask(url, params, "*/*", relayed=what == "proxy")
 
     async def direct(
         self, address: str, port: int, path: str, *, params: Params | None = None
@@ -221,7 +247,8 @@ class KubeClient:
                     continue
                 raise self._note(Why.UNAUTHENTICATED, _words(answer, status))
             self._accepted = True
-            if answer.status == 429 and not last:
+            # An API server that has just started says 503 for a moment.
+            if (answer.status == 429 or (answer.status == 503 and not relayed)) and not last:
                 # Spread: all calls of a wave are refused at once, and would be once more.
                 wait = _retry_after(answer) + random.random()  # noqa: S311
                 if wait < min(self.run.options.timeout, self.run.remaining()):

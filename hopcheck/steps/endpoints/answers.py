@@ -8,10 +8,11 @@ from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of, says_tls
-from hopcheck.scene.probes import endpoint_addresses, probes_at, through_traefik
+from hopcheck.scene.probes import endpoint_addresses, probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.bounds import said
+from hopcheck.steps.endpoints.between import lost
 from hopcheck.steps.endpoints.judged import (
     State,
     judged,
@@ -20,6 +21,7 @@ from hopcheck.steps.endpoints.judged import (
     traefik_statuses,
     troubled,
     unanswered,
+    waiting,
 )
 from hopcheck.steps.endpoints.policies import kept_out
 from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, foreign, misunderstood, transport
@@ -28,7 +30,6 @@ from hopcheck.steps.names import labels_as_text, route_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
 
-_REFUSING = (ErrorKind.REFUSED, ErrorKind.UNREACHABLE, ErrorKind.CONNECT_TIMEOUT)
 _SEVERAL_TIMES = 4
 # Nothing comes back from a pod that accepts connections.
 _SILENT = (ErrorKind.READ_TIMEOUT, ErrorKind.RESET)
@@ -91,7 +92,8 @@ def _serves(scene: Scene, probe: Probe) -> bool:
 def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
     """Every endpoint of the Service serves what the others do."""
     for one in _asked(scene):
-        odd = _odd_ones(scene, one)
+        away = lost(one.probes)
+        odd = [probe for probe in _odd_ones(scene, one) if probe not in away]
         if not odd:
             continue
         stranger = _other_workload(one, odd)
@@ -100,8 +102,7 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
         at = pods[0] if mixed and len(odd) == 1 and odd[0].name else None
         hang = all(p.exchanges[-1].error is ErrorKind.READ_TIMEOUT for p in odd)
         # Where no request of this run met those that hang, clients that do will wait.
-        waited = {probe.exchanges[-1].error for probe in through_traefik(scene)}
-        unmet = hang and _reached(scene, one) and ErrorKind.READ_TIMEOUT not in waited
+        unmet = hang and _reached(scene, one) and not waiting(scene)
         yield of_service(
             "END013",
             one,
@@ -142,10 +143,11 @@ def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
     def made_by(probes: list[Probe]) -> set[ObjectRef]:
         names = {probe.name for probe in probes}
         found = [pod for pod in one.selected if pod.name in names]
-        return set(workload_refs(found, one.namespace))
+        # A pod that nobody owns is no workload of another kind.
+        return {ref for ref in workload_refs(found, one.namespace) if ref.kind != "Pod"}
 
     bad, good = made_by(odd), made_by([p for p in one.probes if p not in odd])
-    refused = all(p.exchanges[-1].error in _REFUSING for p in odd)
+    refused = all(p.exchanges[-1].error is ErrorKind.REFUSED for p in odd)
     return next(iter(bad)) if refused and len(bad) == 1 and good and not bad & good else None
 
 
@@ -154,7 +156,9 @@ def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
 
 def _all_refuse(one: Upstream) -> bool:
     """Whether its endpoints were asked, and none takes a connection."""
-    return bool(one.probes) and all(p.exchanges[-1].error in _REFUSING for p in one.probes)
+    away = lost(one.probes)
+    refused = (p.exchanges[-1].error is ErrorKind.REFUSED or p in away for p in one.probes)
+    return bool(one.probes) and all(refused)
 
 
 @rule(reads=("kube", "http"), uses=BESIDE_KUBE)
@@ -222,7 +226,9 @@ def _listening(one: Upstream, own: list[Probe]) -> list[int]:
     if own[0].port in declared:
         return []
     answering = _answering_elsewhere(one, own)
-    return [n for n in declared if n not in asked] if answering is None else answering
+    if answering is None:  # a port to which packets are lost may be the right one
+        answering = [] if lost(own) else [n for n in declared if n not in asked]
+    return answering
 
 
 def _answering_elsewhere(one: Upstream, own: list[Probe]) -> list[int] | None:

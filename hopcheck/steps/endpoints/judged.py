@@ -7,8 +7,9 @@ from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.pod_state import PodState
+from hopcheck.behaviour.traefik.version import reads_slices
 from hopcheck.catalogue.catalogue import make
-from hopcheck.model import Finding, ObjectRef
+from hopcheck.model import ErrorKind, Finding, ObjectRef
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.probes import through_traefik
@@ -56,9 +57,29 @@ def judged(scene: Scene, *states: State) -> list[Upstream]:
     return [one for state, one in found if state in states]
 
 
+def empties(one: Upstream) -> bool:
+    """Whether Traefik drops the whole route for want of this Service, whatever its weight.
+
+    The first Service of an IngressRoute that has no server ends the route (buildServicesLB and its
+    like, pkg/provider/kubernetes/crd/kubernetes_http.go); a TCP route goes on without it. A 503 is
+    a router's.
+    """
+    scene, routing = one.scene, routing_of(one.scene)
+    state, crd, route = state_of(one), routing.view.static.crd, routing.winner
+    if route is None or route.kind != "IngressRoute" or outcome_of(scene).succeeded:
+        return False
+    if state is State.EXTERNAL:
+        return provider_that_forbids(scene) is not None
+    native = crd.native_lb if one.backend.native_lb is None else one.backend.native_lb
+    kept = crd.allow_empty_services or native or 503 in traefik_statuses(scene)
+    listed = one.endpoints and not reads_slices(routing.view.version)
+    return state is State.EMPTY and not kept and not listed
+
+
 def of_service(code: str, one: Upstream, ref: ObjectRef | None = None, /, **more: Any) -> Finding:
     """A finding about a Service, or about `ref` behind it."""
-    return make(code, ref or one.ref, **({"share": one.share} | one.words | more))
+    share = None if empties(one) else one.share
+    return make(code, ref or one.ref, **({"share": share} | one.words | more))
 
 
 def traefik_statuses(scene: Scene) -> set[int]:
@@ -89,6 +110,12 @@ def outside_alone(scene: Scene) -> list[Upstream]:
 def unanswered(scene: Scene) -> list[int]:
     """Statuses by which Traefik itself says that what is behind it does not answer."""
     return sorted(traefik_statuses(scene) & {502, 504})
+
+
+def waiting(scene: Scene) -> bool:
+    """Whether a request that Traefik took got no answer from behind it."""
+    seen = (*last_exchanges(scene), *(probe.exchanges[-1] for probe in through_traefik(scene)))
+    return any(e.error is ErrorKind.READ_TIMEOUT for e in seen) or bool(unanswered(scene))
 
 
 def serves_outside(scene: Scene) -> bool:

@@ -11,16 +11,15 @@ from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.bounds import requests_reach_pods
-from hopcheck.steps.endpoints.judged import State, judged, unanswered
-from hopcheck.steps.names import last_exchanges, ref_of, traefik_refs
+from hopcheck.steps.endpoints.judged import State, judged, waiting
+from hopcheck.steps.names import ref_of, traefik_refs
 from hopcheck.steps.network_policies import shut_in, shut_out
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
 def kept_out(scene: Scene, one: Upstream) -> bool:
     """Whether a policy keeps Traefik from the pods, and requests show it."""
-    waits = any(e.error is ErrorKind.READ_TIMEOUT for e in last_exchanges(scene))
-    return (waits or bool(unanswered(scene))) and any(_shut(scene, one))
+    return waiting(scene) and any(_shut(scene, one))
 
 
 def _shut(scene: Scene, one: Upstream) -> tuple[list[NetworkPolicy], list[NetworkPolicy]]:

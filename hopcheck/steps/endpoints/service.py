@@ -7,20 +7,24 @@ from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.pod_state import PodState
+from hopcheck.behaviour.traefik.routes import copied
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.model.kubernetes import Deployment, Pod, StatefulSet, Workload
+from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.probes import slice_ports
 from hopcheck.scene.scene import Scene
-from hopcheck.scene.upstream import Upstream
+from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.endpoints.judged import (
     State,
+    empties,
     judged,
     of_service,
     provider_that_forbids,
+    state_of,
     troubled,
 )
-from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs, workload_refs
+from hopcheck.steps.names import labels_as_text, ref_of, route_refs, traefik_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
 
@@ -59,7 +63,7 @@ def _scaled_to_zero(one: Upstream) -> Workload | None:
 def workload_has_replicas(scene: Scene) -> Iterator[Finding]:
     """The workload that the Service's selector means is not scaled to zero."""
     for one, scaled in _without_pods(scene):
-        if scaled is not None:
+        if scaled is not None and not _spoils(one):
             words, ref = (*scaled.metadata.labels, *scaled.metadata.annotations), ref_of(scaled)
             yield make(
                 "END011",
@@ -70,6 +74,40 @@ def workload_has_replicas(scene: Scene) -> Iterator[Finding]:
                 resource=f"{ref.kind.lower()}/{ref.name}",
                 related=(one.ref,),
             )
+
+
+def _spoils(one: Upstream) -> list[str]:
+    """The other Services of the route whose requests fail as well, or that serve but a part."""
+    kept = routing_of(one.scene).view.static.crd.allow_empty_services and bool(one.share)
+    leading = (State.SERVING, State.EXTERNAL)
+    others = [o.full for o in upstreams(one.scene) if o.full != one.full and state_of(o) in leading]
+    return others if kept or empties(one) else []
+
+
+@rule(reads=("kube",), uses=BESIDE_KUBE)
+def no_empty_service_spoils_the_route(scene: Scene) -> Iterator[Finding]:
+    """No Service of the route is scaled to zero beside others, and those that get copies are not.
+
+    Traefik drops such a route, or the empty one's part fails where it is told to keep it.
+    """
+    routing = routing_of(scene)
+    copies = copied(scene.kube, routing.winner) if routing.winner is not None else ()
+    found = ((copy, scene.service(copy.namespace, copy.name)) for copy in copies)
+    mirrors = [(Upstream(scene, copy, service), None) for copy, service in found if service]
+    for one, workload in (*_without_pods(scene), *mirrors):
+        others = _spoils(one)
+        if not others or (workload is None and all(one is not mirror for mirror, _ in mirrors)):
+            continue
+        refs = (ref_of(workload),) if workload is not None else ()
+        yield of_service(
+            "END020",
+            one,
+            variant="copies" if not refs else None if empties(one) else "part",
+            workload=listing(refs),
+            resource=f"{refs[0].kind.lower()}/{refs[0].name}" if refs else "",
+            others=listing(others),
+            related=(*refs, *route_refs(routing)),
+        )
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Backend, Route, transport_of
-from hopcheck.behaviour.traefik.routes import mirrored
+from hopcheck.behaviour.traefik.routes import copied
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why
 from hopcheck.model.kubernetes import ServersTransport, Service
@@ -40,14 +40,7 @@ def lacking(
 
 def _backends(scene: Scene, route: Route) -> Iterator[Backend]:
     """Every Service that has to exist: those that carry requests, and those that get copies."""
-    copies = [
-        copy
-        for backend in route.backends
-        if backend.kind == "TraefikService"
-        for copy in mirrored(scene.kube, backend)
-        if copy.kind == "Service"
-    ]
-    for backend in (*routing_of(scene).backends(route)[0], *copies):
+    for backend in (*routing_of(scene).backends(route)[0], *copied(scene.kube, route)):
         if not backend.name.endswith("@internal"):
             yield backend
 

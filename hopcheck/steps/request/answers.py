@@ -73,7 +73,8 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
     if astray(probe):
         common |= {"url": last.url}  # the one that failed, not the one that was asked
     if kind == "slow":
-        waits = application.waits(scene, own.namespace)
+        pods = [pod for one in own.services for pod in one.selected]
+        waits = application.waits(scene, own.namespace, pods)
         return _late(scene, last, own, own.ref if waits else None, **common)
     if kind == "loop":
         return of_host(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,7 +27,7 @@ from hopcheck.scene.outcome import (
 )
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
-from hopcheck.steps.bounds import requests_reach_pods, works
+from hopcheck.steps.bounds import apart, requests_reach_pods, works
 from hopcheck.steps.names import failure, labels_as_text, ref_of, route_ref, workload_refs
 from hopcheck.steps.rule import Party, rule
 
@@ -101,23 +101,25 @@ def author_of(scene: Scene, last: Exchange) -> Author:
     return Author(found, ref, tuple(related), first.namespace, words)
 
 
-def waits(scene: Scene, namespace: str) -> bool:
+def waits(scene: Scene, namespace: str, pods: Sequence[Pod]) -> bool:
     """Whether it is the application that keeps the request waiting, and not the way to it.
 
-    Its pods, asked directly, wait too; or nothing else is left: no policy is in between.
+    Its pods, asked directly, wait too; or nothing else is left: no policy is in between, and the
+    way does not lead over the network between nodes alone.
     """
     if answers := by_pods(scene.snapshot):
         return all(answer.error is ErrorKind.READ_TIMEOUT for answer in answers)
     kube, instance = scene.kube, scene.instance
-    if instance is None:  # what holds for Traefik's own pods is not known
+    # Without an instance it is not known what holds for Traefik's own pods.
+    if instance is None or apart(scene, pods):
         return False
     spaces = {namespace, instance.namespace}
     policies = [kube.of(NetworkPolicy, space) for space in spaces]
     if not namespace or not all(one.seen for one in policies):
         return False
     # Whom a policy selects is told by the pods: one that blocks is named then.
-    pods = kube.of(Pod, namespace).seen and kube.of(EndpointSlice, namespace).seen
-    return pods or not any(one.get() for one in policies)
+    listed = kube.of(Pod, namespace).seen and kube.of(EndpointSlice, namespace).seen
+    return listed or not any(one.get() for one in policies)
 
 
 def _nobodys(scene: Scene, last: Exchange) -> bool:

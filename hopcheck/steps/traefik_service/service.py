@@ -55,6 +55,13 @@ def of_service(code: str, service: Service, field: str, **params: Any) -> Findin
     return make(code, ref_of(service, field), selector=selector, **words, **params)
 
 
+def _own_labels(pod: Pod) -> str:
+    """A pod's labels but those of its roll-out and its number, as a selector would have them."""
+    own = pod.metadata.labels.items()
+    passing = ("-hash", "-generation", "/pod-name", "/pod-index")
+    return labels_as_text({key: value for key, value in own if not key.endswith(passing)})
+
+
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
 def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     """A Service leads to Traefik's pods, or the targets reach them without one."""
@@ -64,10 +71,16 @@ def traefik_has_a_service_where_it_needs_one(scene: Scene) -> Iterator[Finding]:
     if scene.host_ports or scene.reached:
         return
     wanted = scene.way.numbers if scene.way is not None else set()
+    # A pod that no workload owns is named by its application.
+    labels = instance.pods[0].metadata.labels
+    own = labels.get("app.kubernetes.io/name") or labels.get("app")
     yield make(
         "SVC001",
-        ObjectRef("Service", instance.name, instance.namespace),
+        ObjectRef(
+            "Service", own if instance.kind == "Pod" and own else instance.name, instance.namespace
+        ),
         pods=listing((pod.name for pod in instance.pods), 2),
+        labels=_own_labels(instance.pods[0]),
         ns=instance.namespace,
         detail=text("searched", "targets", ports=listing(sorted(wanted))) if wanted else "",
         related=traefik_refs(scene),
@@ -82,8 +95,7 @@ def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
         return
     if any(selects(service, pod) for pod in pods):
         return
-    own, names = pods[0].metadata.labels.items(), listing((pod.name for pod in pods), 2)
-    shown = labels_as_text({k: v for k, v in own if not k.endswith("-hash")})
+    shown, names = _own_labels(pods[0]), listing((pod.name for pod in pods), 2)
     yield of_service(
         "SVC002",
         service,
@@ -207,7 +219,7 @@ def _meant(scene: Scene, used: TraefikPort) -> str | None:
 
 
 @rule(reads=WAY, uses=SHOWN, unless=_BEFORE_THE_PORT)
-def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
+def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Claimed]:
     """Every pod behind the port that requests take listens on it.
 
     By its configuration, or since it refuses where others answer: which of several a request
@@ -219,17 +231,21 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
         return
     answers = {p.name: p.exchanges[-1] for p in probes_at(scene, Hop.TRAEFIK_POD)}
     deaf = [p for p in pods if _is_deaf(scene, used, p, answers.get(p.name))]
-    if not deaf or len(deaf) == len(pods):
+    # Of all it counts where each refuses, though an entryPoint is declared there.
+    whole = len(deaf) == len(pods)
+    if not deaf or (
+        whole and (used.entry_point is None or not {p.name for p in pods} <= {*answers})
+    ):
         return
     entries = scene.static_of(deaf[0]).entry_points
     ref = workload_ref(deaf[0])
     if any(workload_ref(pod) == ref for pod in pods if pod not in deaf):
         ref = ref_of(deaf[0])
     behind = (ref_of(used.service),) if used.service else ()
-    yield make(
+    found = make(
         "SVC005",
         ref,
-        variant="part",
+        variant="all" if whole else "part",
         port=used.port,
         target=used.container_port or used.target,
         found=listing(f"{entry} {one.address}" for entry, one in entries.items()),
@@ -241,12 +257,13 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Finding]:
         pods=listing(pod.name for pod in deaf),
         pod=deaf[0].name,
         workload=str(ref),
-        share=len(deaf) / len(pods),
+        share=None if whole else len(deaf) / len(pods),
         related=(*behind, *map(ref_of, deaf[:3])),
         service=full_name(used.service) if used.service else "",
         svc=used.service.name if used.service else "",
         ns=ref.namespace,
     )
+    yield Claimed(Claim.STOPS_EVERYTHING if whole else Claim.STOPS_NOTHING_NOW, found)
 
 
 def _is_deaf(scene: Scene, used: TraefikPort, pod: Pod, seen: Exchange | None) -> bool:
