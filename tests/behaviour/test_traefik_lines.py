@@ -194,7 +194,13 @@ def test_the_real_traefik_writes_these_lines(
         for kind, found in recording.api.items():
             written |= {about(of_api(one, kind)) for one in found}
     assert strangers == []
-    # Which namespace's "default" is named depends on the moment.
-    objects = {str(ref) for ref in OBJECTS if ref.name != "default"}
+    # Left to chance: which of several defaults (options, stores, default backends) is named, and
+    # what up to 3.5.3 is said of an Ingress before another one makes the provider panic.
+    panicking = {obj["metadata"]["name"] for obj in CLUSTER["backends"]}
+    objects = {
+        str(ref)
+        for ref in OBJECTS
+        if not ref.name.startswith("default") and ref.name not in panicking
+    }
     wanted = {row["about"] for row in LINES if version in row["real"]} & objects
     assert wanted - written == set()
