@@ -83,6 +83,7 @@ class Provider(Struct, frozen=True):
     namespaces: tuple[str, ...] = ()
     label_selector: str = ""
     allow_external_name: bool = False
+    allow_empty_services: bool = False
     allow_cross_namespace: bool = False
     disable_class_lookup: bool = False
     disable_cluster_scope: bool = False
@@ -297,6 +298,7 @@ def _provider(own: _Values, name: str) -> Provider:
         namespaces=own.names(f"{key}.namespaces"),
         label_selector=own.text(f"{key}.labelselector"),
         allow_external_name=own.true(f"{key}.allowexternalnameservices"),
+        allow_empty_services=own.true(f"{key}.allowemptyservices"),
         allow_cross_namespace=own.true(f"{key}.allowcrossnamespace"),
         disable_class_lookup=own.true(f"{key}.disableingressclasslookup"),
         disable_cluster_scope=own.true(f"{key}.disableclusterscoperesources"),

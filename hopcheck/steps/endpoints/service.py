@@ -7,10 +7,10 @@ from typing import Any
 
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.pod_state import PodState
+from hopcheck.behaviour.traefik.servers import slice_ports
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.model.kubernetes import Deployment, Pod, StatefulSet, Workload
-from hopcheck.scene.probes import slice_ports
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
 from hopcheck.steps.endpoints.judged import (
