@@ -87,9 +87,12 @@ class Predicted:
         self.why = {id(route): self._lacks(route) for route in self.routing.routes}
 
     def refuses_tls(self, host: str) -> bool:
-        """Whether a handshake for the host may end in an alert: a route's TLS options lack."""
+        """Whether a handshake for the host may end in an alert: a route's TLS options lack.
+
+        Traefik finds the hosts even of a rule that it refuses.
+        """
         return any(
-            host in hosts_in(route.rule, route.syntax)
+            host in route.rule.lower()
             or f"*.{host.partition('.')[2]}" in hosts_in(route.rule, route.syntax)
             for route in self.routing.routes
             if route.tls and self._finds(tls_options_exist, route)
