@@ -39,12 +39,17 @@ def is_of(route: Route, name: str, router: Mapping[str, Any]) -> bool:
     return (
         name.rpartition("@")[2] == route.provider
         and (name.startswith(f"{own}-") or f"-{own}-" in name)
-        and unquoted(router["rule"]) == unquoted(route.rule)
+        and _text(route, router["rule"]) == _text(route, route.rule)
     )
 
 
 def _key(route: Route) -> Key:
-    return route.provider, joined_name(route.namespace, route.name), unquoted(route.rule)
+    return route.provider, joined_name(route.namespace, route.name), _text(route, route.rule)
+
+
+def _text(route: Route, rule: str) -> str:
+    """The rule for comparison: an Ingress's is written by Traefik, quoted as the version does."""
+    return unquoted(rule) if route.kind == "Ingress" else rule
 
 
 def _real(predicted: Predicted, seen: Seen) -> Iterator[tuple[str, Obj, Route | None]]:

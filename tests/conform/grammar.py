@@ -591,13 +591,17 @@ def _annotation(writer: _Writer) -> str:
         ("router.entrypoint", "web"), ("router.priority", "high"), ("router.priority", "-1"),
         ("router.tls", "1"), ("router.tls", "yes"), ("router.tls.option", "x"),
         ("router.tls.options", "gone@kubernetescrd"), ("router.tls.options", "options"),
-        ("router.pathmatcher", "Prefix"), ("router.pathmatcher", "Host"), ("router.Priority", "7"),
+        ("router.pathmatcher", "Prefix"), ("router.Priority", "7"),
         ("router.rulesyntax", "v4"), ("router.tls.certresolver", "gone"), ("rule.type", "x"),
         ("router.middleware", "x"), ("router.tls.domains.0.main", "x.test"),
         ("router.observability.accesslogs", "true"), ("Router.tls", "true"),
         ("router.priority", "2147483648"), ("router.priority", " 5"), ("router.priority", "0x10"),
     )  # fmt: skip
-    obj["metadata"]["annotations"][NOTE + key] = value
+    notes = obj["metadata"]["annotations"]
+    # Of two keys that differ in their case alone either may count.
+    for other in [each for each in notes if each.lower() == (NOTE + key).lower()]:
+        del notes[other]
+    notes[NOTE + key] = value
     return f"annotation {key}: {value}"
 
 

@@ -77,7 +77,8 @@ def judged(bench: Bench, one: Case, seen: Seen, version: str, args: list[str]) -
     """The suite's predictions against what was seen."""
     predicted = Predicted(bench.here(one.objects), _whole(args), version, told(seen))
     found = disagreements(one, predicted, seen)
-    return Result(one, version, args, found, shares_a_service(one.objects))
+    native = any(each.endswith("nativelbbydefault") for each in args)
+    return Result(one, version, args, found, shares_a_service(one.objects, native=native))
 
 
 def least(bench: Bench, result: Result, program: str) -> Case:
@@ -94,11 +95,12 @@ def least(bench: Bench, result: Result, program: str) -> Case:
     return smallest(result.case, disagree)
 
 
-def shares_a_service(objects: Sequence[Obj]) -> bool:
+def shares_a_service(objects: Sequence[Obj], *, native: bool) -> bool:
     """Whether entries with other settings name one port of one Service.
 
     Where several services are weighted or mirrored, Traefik keeps them by namespace, name and port:
-    the settings of the entry that was read last count for all.
+    the settings of the entry that was read last count for all. `native` are IngressRoutes' alone
+    by default, not TraefikServices'.
     """
     settings: dict[tuple[str, str, str], str] = {}
     for obj in objects:
@@ -110,7 +112,9 @@ def shares_a_service(objects: Sequence[Obj]) -> bool:
             entries += (spec.get("weighted") or {}).get("services") or ()
             entries += [mirroring, *mirroring["mirrors"]] if mirroring else ()
         for entry in entries:
-            own = json.dumps({key: entry[key] for key in _SETTINGS if key in entry})
+            given = {key: entry[key] for key in _SETTINGS if key in entry}
+            by_default = native and obj["kind"] != "TraefikService"
+            own = json.dumps({"nativeLB": by_default, **given}, sort_keys=True)
             key = entry.get("namespace", space), entry["name"], str(entry.get("port"))
             if settings.setdefault(key, own) != own:
                 return True

@@ -74,9 +74,9 @@ def read_annotations(annotations: Mapping[str, str], version: Version | None) ->
     )
     bad: list[str] = []
     for key, value in annotations.items():
-        if not key.startswith(f"{PREFIX}router."):
-            continue
         name = key.removeprefix(PREFIX).lower()
+        if not key.startswith(PREFIX) or not name.startswith("router."):
+            continue
         own[name] = str(value)
         if not _FIELDS.match(name) or name.startswith(unknown):
             bad.append(key)

@@ -107,7 +107,10 @@ def servers_of(
     if backend.health_check and refuses_health_checks(view.version):
         return None
     native = annotated(service, _NATIVE) if ingress else str(backend.native_lb or "").lower()
-    if native == "true" or (not native and backend.native_lb is None and provider.native_lb):
+    # nativeLBByDefault is for Ingresses and what IngressRoutes name themselves, not for the
+    # services of a TraefikService.
+    by_default = provider.native_lb and (ingress or backend.field.startswith("spec.routes["))
+    if native == "true" or (not native and backend.native_lb is None and by_default):
         address = service.spec.cluster_ip
         usable = known_scheme and address not in ("", "None")
         return (f"{scheme}://{address}:{port.port}",) if usable else None
