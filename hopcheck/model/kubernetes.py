@@ -614,6 +614,7 @@ class LoadBalancerRef(Thing, frozen=True):
     pass_host_header: bool | None = None
     sticky: dict[str, Any] | None = None
     strategy: str = ""
+    health_check: dict[str, Any] | None = None
 
 
 class RouteTls(Thing, frozen=True):

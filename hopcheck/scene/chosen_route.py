@@ -11,6 +11,7 @@ from hopcheck.behaviour.traefik.routes import (
     Scheme,
     Selection,
     candidates,
+    dropped,
     leaves,
     passing_over,
     select,
@@ -18,8 +19,7 @@ from hopcheck.behaviour.traefik.routes import (
 from hopcheck.behaviour.traefik.rules import matches
 from hopcheck.behaviour.traefik.static import StaticConfig
 from hopcheck.behaviour.traefik.version import parse_version
-from hopcheck.model import Why
-from hopcheck.model.kubernetes import Service, ServicePort
+from hopcheck.model.kubernetes import Service
 from hopcheck.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -73,21 +73,8 @@ class Routing:
         return passing_over(self._selected, self.drops, self.view)
 
     def drops(self, route: Route) -> bool:
-        """Whether Traefik makes no router of it: a Service or its port, or a TraefikService, lacks.
-
-        False where that could not be seen.
-        """
-        services, missing = self.backends(route)
-        return bool(missing) or any(self._leads_nowhere(backend) for backend in services)
-
-    def _leads_nowhere(self, backend: Backend) -> bool:
-        if backend.name.endswith("@internal"):
-            return False
-        service = self.scene.service(backend.namespace, backend.name)
-        if service is None:
-            one = self.scene.kube.find(Service, backend.namespace, backend.name)
-            return one.why is Why.NOT_FOUND
-        return lacks_port(service, backend)
+        """Whether Traefik makes no router of it, or none that serves: a backend leads nowhere."""
+        return dropped(self.scene.kube, self.view, route)
 
     @cached_property
     def _selected(self) -> Selection:
@@ -179,19 +166,3 @@ def share_of(backend: Backend, backends: Sequence[Backend]) -> float | None:
     total: int = sum(weights)
     own = 1 if backend.weight is None else backend.weight
     return own / total if len(backends) > 1 and total else None
-
-
-def port_of(service: Service, port: int | str | None) -> ServicePort | None:
-    """The Service's port that a backend names by number or name; the only one where none is."""
-    ports = service.spec.ports
-    if port is None:
-        return ports[0] if len(ports) == 1 else None
-    named = (one for one in ports if str(one.port) == str(port) or (one.name and one.name == port))
-    return next(named, None)
-
-
-def lacks_port(service: Service, backend: Backend) -> bool:
-    """Whether the Service has no port such as the backend names."""
-    # Traefik takes the port from the reference where an ExternalName Service names none.
-    external = service.spec.type == "ExternalName" and not service.spec.ports
-    return not external and port_of(service, backend.port) is None

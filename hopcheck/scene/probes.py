@@ -8,17 +8,14 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME
 from hopcheck.behaviour.traefik.discovery import Instance
 from hopcheck.behaviour.traefik.route import scheme_to
+from hopcheck.behaviour.traefik.servers import Address, endpoint_addresses, port_of
 from hopcheck.model import Collected, ErrorKind, Hop, KubeEvidence, Probe, Snapshot, Target
-from hopcheck.model.kubernetes import Endpoint, EndpointSlice, Node, Pod, Service, ServicePort
+from hopcheck.model.kubernetes import Endpoint, Node, Pod
 from hopcheck.scene.chain import TraefikPort
-from hopcheck.scene.chosen_route import Routing, port_of
+from hopcheck.scene.chosen_route import Routing
 from hopcheck.scene.scene import Scene
-
-# Address, port, and the entry of the EndpointSlice.
-Address = tuple[str, int, Endpoint]
 
 _MOST = 12  # members of one hop
 
@@ -154,23 +151,6 @@ def _traefik_pods(scene: Scene, wanted: TraefikPort) -> list[HopTarget]:
         for pod in (scene.instance.pods if scene.instance else ())[:_MOST]
         if (address := pod.status.pod_ip) and port and pod.ready
     ]
-
-
-def endpoint_addresses(kube: KubeEvidence, service: Service, port: ServicePort) -> list[Address]:
-    """(address, port, endpoint) of a Service's port, from its EndpointSlices; all conditions."""
-    found: dict[tuple[str, int], Address] = {}
-    for one in kube.of(EndpointSlice, service.namespace).or_else(()) or ():
-        own = one.metadata.labels.get(SERVICE_NAME) == service.name
-        for number in slice_ports(one, port) if own else ():
-            for endpoint in one.endpoints:
-                for address in endpoint.addresses:
-                    found[(address, number)] = (address, number, endpoint)
-    return list(found.values())
-
-
-def slice_ports(one: EndpointSlice, port: ServicePort) -> list[int]:
-    """The numbers that an EndpointSlice gives for a Service port: they share its name."""
-    return [p.port for p in one.ports if p.name == port.name and p.port]
 
 
 def _backends(scene: Scene) -> list[HopTarget]:

@@ -7,11 +7,12 @@ from functools import cached_property
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME, selects
 from hopcheck.behaviour.traefik.route import Backend, scheme_to
+from hopcheck.behaviour.traefik.servers import Address, endpoint_addresses, port_of
 from hopcheck.behaviour.traefik.version import uses_endpoint
 from hopcheck.model import Hop, ObjectRef, Probe, Words
 from hopcheck.model.kubernetes import EndpointSlice, Pod, Service, ServicePort
-from hopcheck.scene.chosen_route import port_of, routing_of, share_of
-from hopcheck.scene.probes import Address, endpoint_addresses, probes_at
+from hopcheck.scene.chosen_route import routing_of, share_of
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 
 

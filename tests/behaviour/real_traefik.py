@@ -38,7 +38,8 @@ def binary() -> str:
 class RealTraefik:
     """`with RealTraefik(args, log) as traefik:`; entryPoints web, websecure, other, traefik."""
 
-    def __init__(self, args: list[str], log: Path) -> None:
+    def __init__(self, args: list[str], log: Path, program: str | None = None) -> None:
+        self.program = program
         self.web, self.websecure, self.other, self.api = free_ports(4)
         self.args = [
             f"--entrypoints.web.address=127.0.0.1:{self.web}",
@@ -55,7 +56,7 @@ class RealTraefik:
     def __enter__(self) -> "RealTraefik":
         with self.log.open("wb") as out:
             self._process = subprocess.Popen(
-                [binary(), *self.args], stdout=out, stderr=out, env={"PATH": ""}
+                [self.program or binary(), *self.args], stdout=out, stderr=out, env={"PATH": ""}
             )
         return self
 

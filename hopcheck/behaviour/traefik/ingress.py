@@ -7,7 +7,7 @@ Source: pkg/provider/kubernetes/ingress/kubernetes.go of github.com/traefik/trae
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -27,7 +27,7 @@ from hopcheck.behaviour.traefik.route import (
 )
 from hopcheck.behaviour.traefik.rules import priority
 from hopcheck.behaviour.traefik.static import Provider
-from hopcheck.behaviour.traefik.version import Syntax
+from hopcheck.behaviour.traefik.version import Syntax, Version
 from hopcheck.model import Collected
 from hopcheck.model.kubernetes import (
     BackendService,
@@ -48,6 +48,7 @@ _FIELDS = re.compile(
     r"|observability|observability\.(?:accesslogs|metrics|tracing|traceverbosity))$"
 )
 _LOWEST = -(2**31)  # math.MinInt32, the default backend's priority
+_NUMBER = re.compile(r"[+-]?[0-9]+")  # strconv.ParseInt takes no more
 
 
 class Annotations(Struct, frozen=True):
@@ -64,27 +65,30 @@ class Annotations(Struct, frozen=True):
     bad: tuple[str, ...] = ()  # keys for which Traefik drops the Ingress
 
 
-def read_annotations(annotations: Mapping[str, str]) -> Annotations:
+def read_annotations(annotations: Mapping[str, str], version: Version | None) -> Annotations:
     """Decode ``traefik.ingress.kubernetes.io/router.*``; field names are case-insensitive."""
     own: dict[str, str] = {}
+    unknown = (
+        *(() if versions.has_rule_syntax_annotation(version) else ("router.rulesyntax",)),
+        *(() if versions.has_observability_annotation(version) else ("router.observability",)),
+    )
     bad: list[str] = []
     for key, value in annotations.items():
         name = key.removeprefix(PREFIX).lower()
         if not key.startswith(PREFIX) or not name.startswith("router."):
             continue
         own[name] = str(value)
-        if not _FIELDS.match(name):
+        if not _FIELDS.match(name) or name.startswith(unknown):
             bad.append(key)
-    try:
-        rank = int(own.get("router.priority") or 0)
-    except ValueError:
-        rank = 0
+    rank = own.get("router.priority") or "0"
+    if not _NUMBER.fullmatch(rank):
+        rank = "0"
         bad.append(f"{PREFIX}router.priority")
     tls = any(name == "router.tls" or name.startswith("router.tls.") for name in own)
     return Annotations(
         entry_points=_list(own.get("router.entrypoints")),
         middlewares=_list(own.get("router.middlewares")),
-        priority=rank,
+        priority=int(rank),
         path_matcher=own.get("router.pathmatcher", ""),
         rule_syntax=own.get("router.rulesyntax", ""),
         # paerser: a value other than "true" switches the section off, whatever stands below it
@@ -207,7 +211,7 @@ def ingress_routes(
         why = [Exclusion(Excluded.DEFAULT_BACKEND_IGNORED, "spec.defaultBackend")] if rules else []
         rule = f"PathPrefix({_quote('/', view)})"
         routes.append(common.route("spec.defaultBackend", rule, default, why, default_backend=True))
-    return _last_of_each(routes)
+    return routes
 
 
 def _object_exclusions(
@@ -261,21 +265,13 @@ def _rule_routes(common: _Common, at: int, rule: IngressHostRule) -> list[Route]
     return routes
 
 
-def _last_of_each(routes: Sequence[Route]) -> list[Route]:
-    """Of routes of one Ingress with the same host and path the last wins (the routers' key)."""
-    kept: dict[tuple[str, str], Route] = {}
-    for route in routes:
-        kept[route.rule, "" if route.loaded else route.field] = route
-    return list(kept.values())
-
-
 class _Common:
     """What all routes of one Ingress share."""
 
     def __init__(
         self, ingress: Ingress, view: View, classes: Collected[tuple[IngressClass, ...]]
     ) -> None:
-        notes = read_annotations(ingress.metadata.annotations)
+        notes = read_annotations(ingress.metadata.annotations, view.version)
         self.ingress, self.view, self.notes = ingress, view, notes
         self.excluded, self.uncertain = _object_exclusions(ingress, view, classes, notes)
         noted = versions.has_rule_syntax_annotation(view.version)

@@ -111,7 +111,8 @@ class _Reader:
             place, name = f"{field}[{at}]", each.name
             meant = self.allow(place, name, each.namespace)
             # makeServersTransportKey: such a name may mean another namespace's.
-            if each.servers_transport.endswith("@kubernetescrd"):
+            own = each.kind != "TraefikService"
+            if own and each.servers_transport.endswith("@kubernetescrd"):
                 self.allow(f"{place}.serversTransport", each.servers_transport, None)
             out.append(backend_of(each, meant, place))
         return tuple(out)
@@ -132,6 +133,7 @@ def backend_of(service: LoadBalancerRef, namespace: str, field: str) -> Backend:
         scheme=service.scheme or None,
         native_lb=service.native_lb,
         servers_transport=service.servers_transport or None,
+        health_check=service.health_check is not None,
     )
 
 

@@ -83,6 +83,8 @@ class Backend(Struct, frozen=True):
     scheme: str | None = None
     native_lb: bool | None = None
     servers_transport: str | None = None
+    health_check: bool = False
+    crosses: bool = False  # named from another namespace, by a TraefikService
 
 
 Kind = Literal["Ingress", "IngressRoute", "IngressRouteTCP"]

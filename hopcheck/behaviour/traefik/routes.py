@@ -19,6 +19,7 @@ from hopcheck.behaviour.traefik.near import near_host, near_path
 from hopcheck.behaviour.traefik.route import Backend, Excluded, Miss, Route, View
 from hopcheck.behaviour.traefik.rule_syntax import RuleError, walk
 from hopcheck.behaviour.traefik.rules import hosts_in, matches, parse, same_host
+from hopcheck.behaviour.traefik.servers import refused
 from hopcheck.behaviour.traefik.static import EntryPoint
 from hopcheck.model import NOT_SELECTED, KubeEvidence
 from hopcheck.model.kubernetes import (
@@ -76,10 +77,37 @@ def candidates(kube: KubeEvidence, views: Sequence[View]) -> list[Route]:
     routes: list[Route] = []
     for view in views:
         for ingress in ingresses:
-            routes += ingress_routes(ingress, view, classes)
+            routes += _last_of_each(kube, view, ingress_routes(ingress, view, classes))
         for obj in crds:
-            routes += ingressroute_routes(obj, view, parents=parents)
+            routes += _last_of_each(kube, view, ingressroute_routes(obj, view, parents=parents))
     return routes
+
+
+def _last_of_each(kube: KubeEvidence, view: View, routes: Sequence[Route]) -> list[Route]:
+    """Of one object's routes with the same rule the last that is made wins (the routers' key)."""
+    kept: dict[tuple[str, str], Route] = {}
+    for route in routes:
+        key = route.rule, "" if route.loaded else route.field
+        if key not in kept or dropped(kube, view, kept[key]) or not dropped(kube, view, route):
+            kept[key] = route
+    return list(kept.values())
+
+
+def dropped(kube: KubeEvidence, view: View, route: Route) -> bool:
+    """Whether a route that is read leads nowhere: Traefik makes no service of a backend.
+
+    It makes no router then, or disables it. False where that could not be seen.
+    """
+    for backend in route.backends:
+        services, missing = leaves(kube, backend)
+        copies = [copy for copy in mirrored(kube, backend) if copy.kind == "Service"]
+        if (
+            missing
+            or _unspecified(kube, backend)
+            or any(refused(kube, view, route, one) for one in (*services, *copies))
+        ):
+            return True
+    return False
 
 
 def select(
@@ -336,21 +364,39 @@ def leaves(
         namespace = entry.namespace or backend.namespace
         below = leaves(kube, backend_of(entry, namespace, field), depth + 1)
         idle = entry.weight == 0 or field == "spec.failover.fallback"
-        services += [replace(leaf, weight=0) for leaf in below[0]] if idle else below[0]
+        crosses = namespace != backend.namespace
+        own = [replace(leaf, crosses=crosses or leaf.crosses) for leaf in below[0]]
+        services += [replace(leaf, weight=0) for leaf in own] if idle else own
         missing += below[1]
     return services, missing
 
 
 def copied(kube: KubeEvidence, route: Route) -> list[Backend]:
-    """The Services to which TraefikServices copy requests: they serve none, and must exist."""
-    named = {(one.namespace, one.name) for one in route.backends if one.kind == "TraefikService"}
-    return [
-        backend_of(each, each.namespace or obj.namespace, f"spec.mirroring.mirrors[{at}]")
-        for obj in kube.every(TraefikService)
-        if obj.key in named and obj.spec.mirroring is not None
-        for at, each in enumerate(obj.spec.mirroring.mirrors)
-        if each.kind != "TraefikService"
+    """The Services to which the route's TraefikServices copy requests."""
+    of_traefik = [one for one in route.backends if one.kind == "TraefikService"]
+    copies = [copy for one in of_traefik for copy in mirrored(kube, one)]
+    return [copy for copy in copies if copy.kind != "TraefikService"]
+
+
+def mirrored(kube: KubeEvidence, backend: Backend) -> list[Backend]:
+    """The Services to which a TraefikService copies requests: they serve none, and must exist."""
+    found = []
+    for obj in kube.every(TraefikService):
+        if obj.key != (backend.namespace, backend.name) or obj.spec.mirroring is None:
+            continue
+        for at, each in enumerate(obj.spec.mirroring.mirrors):
+            space = each.namespace or backend.namespace
+            copy = backend_of(each, space, f"spec.mirroring.mirrors[{at}]")
+            found.append(replace(copy, crosses=space != backend.namespace))
+    return found
+
+
+def _unspecified(kube: KubeEvidence, backend: Backend) -> bool:
+    """Whether a TraefikService says nothing: Traefik makes none of it ("unspecified service")."""
+    own = [
+        obj for obj in kube.every(TraefikService) if obj.key == (backend.namespace, backend.name)
     ]
+    return backend.kind == "TraefikService" and any(obj.spec == TraefikServiceSpec() for obj in own)
 
 
 def _entries(spec: TraefikServiceSpec) -> list[tuple[LoadBalancerRef, str]]:

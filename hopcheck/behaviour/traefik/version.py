@@ -157,6 +157,24 @@ def has_crd_class_name(version: Version | None) -> bool:
     return _or_newest(version).at_least(3, 7)
 
 
+def has_observability_annotation(version: Version | None) -> bool:
+    """Whether an Ingress may set router.observability (3.3.0 on)."""
+    return _or_newest(version).at_least(3, 3)
+
+
+def keeps_unready_services(version: Version | None) -> bool:
+    """Whether an IngressRoute's Service is no empty one with endpoints that are not ready.
+
+    Up to 3.0: Endpoints are read, and those that are not ready make a subset of their own.
+    """
+    return not _or_newest(version).at_least(3, 1)
+
+
+def refuses_health_checks(version: Version | None) -> bool:
+    """Whether an IngressRoute's healthCheck is for ExternalName Services alone (3.1.0 on)."""
+    return _or_newest(version).at_least(3, 1)
+
+
 def has_provider_precedence(version: Version | None) -> bool:
     """Whether providers.precedence, where set, orders equal priorities (3.7.0 on)."""
     return _or_newest(version).at_least(3, 7)

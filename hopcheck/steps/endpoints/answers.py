@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hopcheck.behaviour.traefik.servers import endpoint_addresses
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of, says_tls
-from hopcheck.scene.probes import endpoint_addresses, probes_at
+from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.bounds import said

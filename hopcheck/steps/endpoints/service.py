@@ -8,11 +8,11 @@ from typing import Any
 from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.pod_state import PodState
 from hopcheck.behaviour.traefik.routes import copied
+from hopcheck.behaviour.traefik.servers import slice_ports
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.model.kubernetes import Deployment, Pod, StatefulSet, Workload
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.probes import slice_ports
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.endpoints.judged import (

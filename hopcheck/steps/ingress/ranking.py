@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.behaviour.traefik.rules import hosts_in
+from hopcheck.behaviour.traefik.servers import lacks_port, port_of
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Finding, ObjectRef, Severity, Why, Words
 from hopcheck.model.kubernetes import Service
-from hopcheck.scene.chosen_route import Routing, lacks_port, port_of, routing_of
+from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import winner
 from hopcheck.steps.names import backend_ref, of_route, route_ref
@@ -147,14 +148,14 @@ def other_rules_lead_somewhere(scene: Scene) -> Iterator[Finding]:
             continue
         for backend in route.backends:
             key = (backend.namespace, backend.name, str(backend.port))
-            reason = None if key in told else _broken(scene, backend)
+            reason = None if key in told else _broken(scene, route, backend)
             if reason is not None:
                 told.add(key)
                 more = {"reason": reason, "related": (backend_ref(backend),)}
                 yield of_route("ING023", scene, route, at=backend.field, **more)
 
 
-def _broken(scene: Scene, backend: Backend) -> str | None:
+def _broken(scene: Scene, route: Route, backend: Backend) -> str | None:
     """Why a backend leads nowhere, in words; None where it leads somewhere or is not known."""
     if backend.kind != "Service" or "@" in backend.name:
         return None
@@ -162,6 +163,6 @@ def _broken(scene: Scene, backend: Backend) -> str | None:
     words = {"service": f"{backend.namespace}/{backend.name}", "port": backend.port}
     if service.why is Why.NOT_FOUND:
         return text("neighbour", "service", **words)
-    if service.seen and lacks_port(service.get(), backend):
+    if service.seen and lacks_port(route, backend, service.get()):
         return text("neighbour", "port", **words)
     return None

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Backend, Route, transport_of
 from hopcheck.behaviour.traefik.routes import copied
+from hopcheck.behaviour.traefik.servers import lacks_port
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why
 from hopcheck.model.kubernetes import ServersTransport, Service
-from hopcheck.scene.chosen_route import lacks_port, routing_of
+from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
@@ -85,7 +86,7 @@ def services_have_the_port(scene: Scene, route: Route) -> Iterator[Finding]:
     """Every Service behind the route has the port that the route names."""
     for backend in _backends(scene, route):
         service = scene.service(backend.namespace, backend.name)
-        if service is None or not lacks_port(service, backend):
+        if service is None or not lacks_port(route, backend, service):
             continue
         ports = (f"{p.name}:{p.port}" if p.name else p.port for p in service.spec.ports)
         yield of_route(
@@ -107,16 +108,20 @@ def servers_transports_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """The ServersTransport by which Traefik is to speak to the pods exists."""
     transports = scene.kube.of(ServersTransport)
     known = {reference(obj.namespace, obj.name) for obj in transports.or_else(()) or ()}
+    static = routing_of(scene).view.static
     # A TCP route's is a ServersTransportTCP, which is another resource.
     if not transports.seen or route.kind == "IngressRouteTCP":
         return
     for backend in _backends(scene, route):
         service = scene.service(backend.namespace, backend.name)
         wanted = transport_of(route, backend, service) if service is not None else ""
-        if not wanted or ("@" in wanted and not wanted.endswith("@kubernetescrd")):
-            continue
-        # makeServersTransportKey: the name is completed by the namespace of the Service reference.
-        if {reference(space, wanted) for space in (backend.namespace, route.namespace)} & known:
+        # makeServersTransportKey: an IngressRoute's is completed by the namespace of the Service;
+        # a Service's annotation without a provider means one of the Ingress's, which has none.
+        own = wanted if route.kind == "Ingress" else reference(backend.namespace, wanted)
+        provider = own.rpartition("@")[2] if "@" in own else ""
+        brings_some = provider == "file" and (static.file_provider or not static.known)
+        other = provider not in ("", "file", "kubernetes", "kubernetescrd")
+        if not wanted or own in known or brings_some or other:
             continue
         ends = [backend_ref(backend, "metadata.annotations"), route_ref(route, backend.field)]
         holder = ends.pop(1 if backend.servers_transport else 0)

@@ -10,13 +10,13 @@ import msgspec
 from hopcheck.behaviour.traefik.logs import about_object, after_last_reload, excerpt, overtaken
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
+from hopcheck.behaviour.traefik.servers import endpoint_addresses, port_of
 from hopcheck.behaviour.traefik.subjects import Subject, of_status, owners, subject
 from hopcheck.behaviour.traefik.subjects import loaded as built
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, ObjectRef, Replica, Why, Words
 from hopcheck.model.kubernetes import EndpointSlice, Middleware, Service, TraefikService
-from hopcheck.scene.chosen_route import Routing, port_of, routing_of
-from hopcheck.scene.probes import endpoint_addresses
+from hopcheck.scene.chosen_route import Routing, routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
 from hopcheck.steps.names import backend_ref, route_ref, traefik_refs
