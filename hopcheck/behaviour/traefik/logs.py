@@ -46,8 +46,10 @@ _COMMON = re.compile(
     r'"[^"]*" "[^"]*" (?P<RequestCount>\d+|-) '
     r'"(?P<RouterName>[^"]*)" "(?P<ServiceURL>[^"]*)" (?P<DurationMs>\d+)ms'
 )
-_PAIR = re.compile(r'([A-Za-z_][\w.\-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)')
-_KEY = re.compile(r"(?:^|(?<=\s))[A-Za-z_][\w.\-]*=")
+# One field's name has a space in it.
+_NAME = r"(?:ACME CA|[A-Za-z_][\w.\-]*)"
+_PAIR = re.compile(rf'({_NAME})=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)')
+_KEY = re.compile(rf"(?:^|(?<=\s)){_NAME}=")
 _LAST_PROVIDER = re.compile(r"\bproviderName=(\S+)\s*$")
 _FORBIDDEN = re.compile(r"\b([a-z]+)(?:\.[a-z0-9.\-]+)? is forbidden: User\b")
 _UNUSABLE = re.compile(r'unable to generate TLS certificate ?: ?([^"\\]{1,200})')
@@ -314,6 +316,21 @@ def forbidden_resources(lines: Iterable[LogLine]) -> set[str]:
         for line in lines
         if "is forbidden" in line.raw
         for match in _FORBIDDEN.finditer(line.raw)
+    }
+
+
+_FAILED_LIST = re.compile(
+    r"failed to list \*v\w+\.(\w+):.{0,80}the server could not find the requested resource"
+)
+
+
+def unserved_kinds(lines: Iterable[LogLine]) -> set[str]:
+    """Kinds that Traefik could not list since the API server does not serve them."""
+    return {
+        match.group(1)
+        for line in lines
+        if "failed to list" in line.raw
+        for match in _FAILED_LIST.finditer(line.raw)
     }
 
 
