@@ -278,3 +278,60 @@ def test_a_part_of_a_weighted_service_without_endpoints_stops_all() -> None:
     code, thing, report = cause(edit)
     assert (code, thing) == ("END001", "Service default/canary")
     assert report.verdict == "broken"
+
+
+# --- Traefik's own word, where no rule knows better
+
+ROUTER = "websecure-default-my-app-ingress-myapp-example-com@kubernetes"
+
+
+def said_by_the_log(router: str, words: str) -> Edit:
+    edit = dropped(Edit())
+    edit.log(f'ERR error="{words}"', "", error=words, routerName=router, entryPointName="web")
+    return edit
+
+
+def test_what_traefik_says_of_the_route_is_quoted_and_no_restart_is_advised() -> None:
+    code, thing, report = cause(said_by_the_log(ROUTER, "api is not enabled"))
+    (finding,) = report.root_causes
+    assert (code, thing) == ("LOG002", "Ingress default/my-app-ingress")
+    assert "api is not enabled" in finding.message
+    assert "nothing wrong" not in finding.message
+    assert "restart it" not in finding.fix
+    assert "api is not enabled" in finding.evidence[0].text
+
+
+def test_what_traefik_says_of_a_router_in_its_api_is_quoted() -> None:
+    edit = dropped(Edit())
+    for replica in edit.replicas:
+        replica["routers"]["value"].append(
+            {"name": ROUTER, "status": "disabled", "provider": "kubernetes",
+             "error": ["unknown TLS options: x@file"], "rule": "Host(`myapp.example.com`)"}
+        )  # fmt: skip
+    code, thing, report = cause(edit)
+    assert (code, thing) == ("LOG002", "Ingress default/my-app-ingress")
+    assert "unknown TLS options: x@file" in report.root_causes[0].message
+
+
+@pytest.mark.parametrize(
+    "router", [ROUTER.replace("ingress", "other"), "default-shop-shop@kubernetes", "x@file"]
+)
+def test_what_traefik_says_of_another_route_is_not_this_ones(router: str) -> None:
+    code, thing, report = cause(said_by_the_log(router, "api is not enabled"))
+    assert (code, thing.partition(" ")[0]) == ("LOG002", "Deployment")
+    assert "api is not enabled" not in report.root_causes[0].message
+
+
+def test_a_status_that_could_not_be_written_is_no_reason() -> None:
+    edit = dropped(Edit())
+    words = "missing service: edge/traefik"
+    edit.log(
+        f'ERR Error while updating ingress status error="{words}"',
+        "Error while updating ingress status",
+        error=words,
+        ingress="my-app-ingress",
+        namespace="default",
+        providerName="kubernetes",
+    )
+    code, thing, _ = cause(edit)
+    assert (code, thing.partition(" ")[0]) == ("LOG002", "Deployment")

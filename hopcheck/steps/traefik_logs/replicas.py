@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hopcheck.behaviour.traefik.logs import about_object, excerpt
+import msgspec
+
+from hopcheck.behaviour.traefik.logs import about_object, after_last_reload, excerpt, overtaken
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
+from hopcheck.behaviour.traefik.subjects import Subject, of_status, owners, subject
+from hopcheck.behaviour.traefik.subjects import loaded as built
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, ObjectRef, Replica, Why, Words
 from hopcheck.model.kubernetes import EndpointSlice, Middleware, Service, TraefikService
@@ -87,17 +91,51 @@ def the_declared_route_is_loaded(scene: Scene) -> Iterator[Finding]:
     if not lacking or route is None or Loaded.YES in states_of(scene).values():
         return  # where nothing is declared, the route's own step says so
     unread = _unread(scene, routing, route)
-    accused = (*traefik_refs(scene), _ref(lacking[0]))[0]
+    words = (_said(scene, routing, route, one) for one in lacking if not unread)
+    said = next(filter(None, words), None)
+    accused = route_ref(route) if said else (*traefik_refs(scene), _ref(lacking[0]))[0]
     yield _of_replica(
         "LOG002",
         scene,
         lacking[0],
         at=ObjectRef("Host", scene.target.host) if unread else accused,
-        variant="unread" if unread else None,
+        variant="said" if said else "unread" if unread else None,
         unread=listing(unread),
+        words=said[0] if said else "",
+        evidence=(said[1],) if said else (),
         route=str(route_ref(route)),
         related=(route_ref(route), *map(_ref, lacking[:4])),
     )
+
+
+def _said(
+    scene: Scene, routing: Routing, route: Route, replica: Replica
+) -> tuple[str, Evidence] | None:
+    """What this replica's API, else its log, says of the route's own object now, and where."""
+    known = [route_ref(one) for one in routing.routes]
+    points = tuple(routing.view.static.entry_points)
+
+    def its(found: Subject | None) -> bool:
+        return found is not None and route_ref(route) in owners(found, known, points)
+
+    for router in (*(replica.routers.or_else(()) or ()), *(replica.tcp_routers.or_else(()) or ())):
+        if router.error and router.status == "disabled" and its(built("Router", router.name)):
+            shown = msgspec.json.encode(router).decode()
+            return listing(router.error), Evidence(f"API of {replica.pod}", shown)
+    log, metrics = replica.log.or_else(()) or (), replica.metrics.or_else({}) or {}
+    lines = [
+        line
+        for line in after_last_reload(log)
+        if line.level == "error"
+        and its(subject(line))
+        and not of_status(line)
+        and not overtaken(line, metrics, scene.static.throttle_s)
+    ]
+    if not lines:
+        return None
+    words = ": ".join(filter(None, (lines[-1].message, lines[-1].fields.get("error", ""))))
+    source = text("source", "log", pod=replica.pod)
+    return words, Evidence(source, *excerpt(log, lines[-1:]))
 
 
 def _unread(scene: Scene, routing: Routing, route: Route) -> list[str]:
