@@ -92,6 +92,16 @@ class Provider(Struct, frozen=True):
     cross_provider_namespaces: tuple[str, ...] | None = None
 
 
+# What routes may lead to as name@internal, and the setting that brings it (internalhandler.go).
+INTERNAL_SERVICES = {
+    "api": "api",
+    "dashboard": "api.dashboard",
+    "ping": "ping",
+    "prometheus": "metrics.prometheus",
+    "rest": "providers.rest",
+}
+
+
 class StaticConfig(Struct, frozen=True):
     """What one Traefik was started with.
 
@@ -113,6 +123,7 @@ class StaticConfig(Struct, frozen=True):
     api_insecure: bool = False
     ping: bool = False
     ping_entry_point: str = INTERNAL
+    internal_services: tuple[str, ...] = ()  # those of INTERNAL_SERVICES that are on
     log_level: str = "ERROR"
     log_file: str | None = None
     cert_resolvers: tuple[str, ...] = ()
@@ -271,6 +282,11 @@ def _build(flags: Flags) -> StaticConfig:
         api_insecure=own.true("api.insecure"),
         ping=own.on("ping"),
         ping_entry_point=own.text("ping.entrypoint", INTERNAL),
+        internal_services=tuple(
+            name
+            for name, flag in INTERNAL_SERVICES.items()
+            if own.on(flag.partition(".dashboard")[0]) and own.text(flag).lower() != "false"
+        ),
         log_level=own.text("log.level", "ERROR").upper(),
         log_file=own.optional("log.filepath"),
         cert_resolvers=tuple(

@@ -5,21 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
-from hopcheck.behaviour.traefik.logs import about_object, after_last_reload, excerpt, overtaken
+from hopcheck.behaviour.kubernetes.graph import Graph
+from hopcheck.behaviour.traefik.logs import (
+    BAD_LEVELS,
+    about_object,
+    after_last_reload,
+    excerpt,
+    overtaken,
+)
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
-from hopcheck.behaviour.traefik.subjects import Subject, of_status, owners, subject
-from hopcheck.behaviour.traefik.subjects import loaded as built
+from hopcheck.behaviour.traefik.subjects import of_status, owners, subject
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Evidence, Finding, ObjectRef, Replica, Why, Words
-from hopcheck.model.kubernetes import EndpointSlice, Middleware, Service, TraefikService
+from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Why, Words
+from hopcheck.model.kubernetes import (
+    KINDS,
+    EndpointSlice,
+    Middleware,
+    Service,
+    TraefikService,
+)
 from hopcheck.scene.chosen_route import Routing, port_of, routing_of
+from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.probes import endpoint_addresses
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
-from hopcheck.steps.names import backend_ref, route_ref, traefik_refs
+from hopcheck.steps.names import (
+    backend_ref,
+    last_exchanges,
+    ref_of,
+    route_ref,
+    route_refs,
+    shows_default_certificate,
+    traefik_refs,
+)
 from hopcheck.steps.rule import Party, rule
 from hopcheck.verdict.contradicted import Claim
 
@@ -83,7 +102,63 @@ def every_replica_has_loaded_the_route(scene: Scene) -> Iterator[Finding]:
     )
 
 
+def _on_the_way(scene: Scene) -> dict[ObjectRef, bool]:
+    """Every object that Traefik's lines may be about, and whether the host's route needs it."""
+    route, graph = routing_of(scene).selection.winner, Graph.of(scene.kube)
+    plural = {kind.__name__: name for name, kind in KINDS.items()}
+    start = graph.get(plural[route.kind], route.namespace, route.name) if route else None
+    way = [start, *graph.walk([start]).values()] if start is not None else []
+    own = {ref_of(obj) for obj in way if obj is not None}
+    return {ref: ref in own for name in plural.values() for ref in map(ref_of, graph.all(name))}
+
+
+def _refusals(scene: Scene, replica: Replica) -> Iterator[tuple[ObjectRef, LogLine]]:
+    """The lines that still hold and bear an object on the host's way, the newest first."""
+    metrics, points = replica.metrics.or_else({}) or {}, scene.static.entry_points
+    objects = scene.once("on_the_way", lambda: _on_the_way(scene))
+    for line in reversed(after_last_reload(replica.log.or_else(()) or ())):
+        about = subject(line) if line.kind == "traefik" and line.level in BAD_LEVELS else None
+        # What a resolver could not get it does not try, nor say, at each reload.
+        lasting = line.fields.get("providerName", "").endswith(".acme")
+        past = not lasting and overtaken(line, metrics, scene.static.throttle_s)
+        if about is None or past or of_status(line):
+            continue
+        found = owners(about, objects, points)
+        if found and all(objects[ref] for ref in found):
+            yield found[0], line
+
+
 @rule(reads=_READS, uses=_USES, claims=Claim.STOPS_EVERYTHING)
+def traefik_refuses_nothing_on_the_way(scene: Scene) -> Iterator[Finding]:
+    """No line of Traefik's refuses an object of the route, where it does not serve the host."""
+    last = last_exchanges(scene)
+    own = any(producer(e) is Producer.TRAEFIK for e in last) or shows_default_certificate(scene)
+    if routing_of(scene).selection.winner is None or not (own or _lacking(scene)):
+        return
+    for replica in running(scene):
+        told = sorted(_refusals(scene, replica), key=lambda one: one[1].level == "warn")
+        for ref, line in told[:1]:
+            log, source = replica.log.get(), text("source", "log", pod=replica.pod)
+            yield _of_replica(
+                "LOG010",
+                scene,
+                replica,
+                at=ref,
+                about=str(ref),
+                line=": ".join(filter(None, (line.message, line.fields.get("error")))),
+                name=ref.name,
+                evidence=(Evidence(source, *excerpt(log, [line])),),
+                related=(*route_refs(routing_of(scene)), _ref(replica)),
+            )
+            return
+
+
+@rule(
+    reads=_READS,
+    uses=_USES,
+    claims=Claim.STOPS_EVERYTHING,
+    unless=(traefik_refuses_nothing_on_the_way,),
+)
 def the_declared_route_is_loaded(scene: Scene) -> Iterator[Finding]:
     """The route that is declared is loaded."""
     lacking, routing = _lacking(scene), routing_of(scene)
@@ -91,51 +166,17 @@ def the_declared_route_is_loaded(scene: Scene) -> Iterator[Finding]:
     if not lacking or route is None or Loaded.YES in states_of(scene).values():
         return  # where nothing is declared, the route's own step says so
     unread = _unread(scene, routing, route)
-    words = (_said(scene, routing, route, one) for one in lacking if not unread)
-    said = next(filter(None, words), None)
-    accused = route_ref(route) if said else (*traefik_refs(scene), _ref(lacking[0]))[0]
+    accused = (*traefik_refs(scene), _ref(lacking[0]))[0]
     yield _of_replica(
         "LOG002",
         scene,
         lacking[0],
         at=ObjectRef("Host", scene.target.host) if unread else accused,
-        variant="said" if said else "unread" if unread else None,
+        variant="unread" if unread else None,
         unread=listing(unread),
-        words=said[0] if said else "",
-        evidence=(said[1],) if said else (),
         route=str(route_ref(route)),
         related=(route_ref(route), *map(_ref, lacking[:4])),
     )
-
-
-def _said(
-    scene: Scene, routing: Routing, route: Route, replica: Replica
-) -> tuple[str, Evidence] | None:
-    """What this replica's API, else its log, says of the route's own object now, and where."""
-    known = [route_ref(one) for one in routing.routes]
-    points = tuple(routing.view.static.entry_points)
-
-    def its(found: Subject | None) -> bool:
-        return found is not None and route_ref(route) in owners(found, known, points)
-
-    for router in (*(replica.routers.or_else(()) or ()), *(replica.tcp_routers.or_else(()) or ())):
-        if router.error and router.status == "disabled" and its(built("Router", router.name)):
-            shown = msgspec.json.encode(router).decode()
-            return listing(router.error), Evidence(f"API of {replica.pod}", shown)
-    log, metrics = replica.log.or_else(()) or (), replica.metrics.or_else({}) or {}
-    lines = [
-        line
-        for line in after_last_reload(log)
-        if line.level == "error"
-        and its(subject(line))
-        and not of_status(line)
-        and not overtaken(line, metrics, scene.static.throttle_s)
-    ]
-    if not lines:
-        return None
-    words = ": ".join(filter(None, (lines[-1].message, lines[-1].fields.get("error", ""))))
-    source = text("source", "log", pod=replica.pod)
-    return words, Evidence(source, *excerpt(log, lines[-1:]))
 
 
 def _unread(scene: Scene, routing: Routing, route: Route) -> list[str]:
@@ -203,7 +244,12 @@ def _servers(replica: Replica, rule: str, names: list[ObjectRef]) -> list[str]:
     return [url for url in found if url]
 
 
-@rule(reads=_READS, uses=_USES, claims=Claim.STOPS_EVERYTHING)
+@rule(
+    reads=_READS,
+    uses=_USES,
+    claims=Claim.STOPS_EVERYTHING,
+    unless=(traefik_refuses_nothing_on_the_way,),
+)
 def no_log_complains_of_the_route(scene: Scene) -> Iterator[Finding]:
     """No log has a recent error about the route's object: information, logs are history."""
     route = routing_of(scene).selection.winner
