@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from hopcheck.behaviour.kubernetes.graph import Graph
 from hopcheck.behaviour.traefik.logs import (
     BAD_LEVELS,
@@ -15,9 +17,10 @@ from hopcheck.behaviour.traefik.logs import (
 )
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
-from hopcheck.behaviour.traefik.subjects import of_status, owners, subject
+from hopcheck.behaviour.traefik.subjects import Subject, of_status, owners, subject
+from hopcheck.behaviour.traefik.subjects import loaded as built
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Why, Words
+from hopcheck.model import Evidence, Finding, ObjectRef, Replica, Why, Words
 from hopcheck.model.kubernetes import (
     KINDS,
     EndpointSlice,
@@ -112,42 +115,54 @@ def _on_the_way(scene: Scene) -> dict[ObjectRef, bool]:
     return {ref: ref in own for name in plural.values() for ref in map(ref_of, graph.all(name))}
 
 
-def _refusals(scene: Scene, replica: Replica) -> Iterator[tuple[ObjectRef, LogLine]]:
-    """The lines that still hold and bear an object on the host's way, the newest first."""
+def _refusals(scene: Scene, replica: Replica) -> Iterator[tuple[ObjectRef, str, Evidence]]:
+    """What the API, then the log, says now of an object on the host's way; the newest first."""
     metrics, points = replica.metrics.or_else({}) or {}, scene.static.entry_points
     objects = scene.once("on_the_way", lambda: _on_the_way(scene))
-    for line in reversed(after_last_reload(replica.log.or_else(()) or ())):
-        about = subject(line) if line.kind == "traefik" and line.level in BAD_LEVELS else None
+
+    def own(about: Subject | None) -> list[ObjectRef]:
+        found = owners(about, objects, points) if about is not None else ()
+        return [found[0]] if found and all(objects[ref] for ref in found) else []
+
+    for router in (*(replica.routers.or_else(()) or ()), *(replica.tcp_routers.or_else(()) or ())):
+        for ref in own(built("Router", router.name)) if router.status == "disabled" else ():
+            shown = msgspec.json.encode(router).decode()
+            if router.error:
+                source = text("source", "api", pod=replica.pod)
+                yield ref, listing(router.error), Evidence(source, shown)
+    log = replica.log.or_else(()) or ()
+    lines = [one for one in reversed(after_last_reload(log)) if one.level in BAD_LEVELS]
+    for line in sorted(lines, key=lambda one: one.level == "warn"):
         # What a resolver could not get it does not try, nor say, at each reload.
         lasting = line.fields.get("providerName", "").endswith(".acme")
         past = not lasting and overtaken(line, metrics, scene.static.throttle_s)
-        if about is None or past or of_status(line):
+        if line.kind != "traefik" or past or of_status(line):
             continue
-        found = owners(about, objects, points)
-        if found and all(objects[ref] for ref in found):
-            yield found[0], line
+        for ref in own(subject(line)):
+            words = ": ".join(filter(None, (line.message, line.fields.get("error"))))
+            source = text("source", "log", pod=replica.pod)
+            yield ref, words, Evidence(source, *excerpt(log, [line]))
 
 
 @rule(reads=_READS, uses=_USES, claims=Claim.STOPS_EVERYTHING)
 def traefik_refuses_nothing_on_the_way(scene: Scene) -> Iterator[Finding]:
     """No line of Traefik's refuses an object of the route, where it does not serve the host."""
-    last = last_exchanges(scene)
-    own = any(producer(e) is Producer.TRAEFIK for e in last) or shows_default_certificate(scene)
-    if routing_of(scene).selection.winner is None or not (own or _lacking(scene)):
+    # 502 and 504 are the pods': the router stands.
+    mine = {e.status for e in last_exchanges(scene) if producer(e) is Producer.TRAEFIK}
+    served = not mine - {502, 504} and not shows_default_certificate(scene)
+    if routing_of(scene).selection.winner is None or (served and not _lacking(scene)):
         return
     for replica in running(scene):
-        told = sorted(_refusals(scene, replica), key=lambda one: one[1].level == "warn")
-        for ref, line in told[:1]:
-            log, source = replica.log.get(), text("source", "log", pod=replica.pod)
+        for ref, words, proof in _refusals(scene, replica):
             yield _of_replica(
                 "LOG010",
                 scene,
                 replica,
                 at=ref,
                 about=str(ref),
-                line=": ".join(filter(None, (line.message, line.fields.get("error")))),
+                line=words,
                 name=ref.name,
-                evidence=(Evidence(source, *excerpt(log, [line])),),
+                evidence=(proof,),
                 related=(*route_refs(routing_of(scene)), _ref(replica)),
             )
             return
