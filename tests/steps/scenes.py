@@ -534,6 +534,36 @@ def acme_file_too_open() -> Edit:
     return e
 
 
+@scene("broken", "*ING030 LOG010 REQ009")
+def route_of_the_former_group() -> Edit:
+    e = Edit()
+    _ingressroute(e, "Host(`myapp.example.com`)")
+    e.lists["ingressroutes.traefik.containo.us"] = e.lists["ingressroutes"]
+    e.lists["ingressroutes"] = collected([])
+    return e
+
+
+@scene("broken", "*ING031 REQ002")
+def rewrite_of_another_controller() -> Edit:
+    e = Edit()
+    note = {"nginx.ingress.kubernetes.io/rewrite-target": "/"}
+    e.ingress["metadata"]["annotations"] = note
+    e.answer(404, "Cannot GET /app", server="gunicorn")
+    e.target["path_asked"] = True
+    e.no_other_scheme()
+    return e
+
+
+@scene("degraded", "*END008 *ING031 REQ009")
+def scheme_on_the_ingress() -> Edit:
+    e = Edit()
+    e.annotate(service__serversscheme="https")
+    e.answer(400, "Client sent an HTTP request to an HTTPS server.\n")
+    e.fail("protocol", "\x15\x03\x01", hops=("pod",), phase="first_byte")
+    e.no_other_scheme()
+    return e
+
+
 @scene("broken", "*ING015 REQ011")
 def redirect_to_inner_port() -> Edit:
     e = Edit()
