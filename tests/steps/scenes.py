@@ -534,7 +534,7 @@ def acme_file_too_open() -> Edit:
     return e
 
 
-@scene("broken", "*ING030 LOG010 REQ009")
+@scene("broken", "*ING030 REQ009")
 def route_of_the_former_group() -> Edit:
     e = Edit()
     _ingressroute(e, "Host(`myapp.example.com`)")
@@ -554,7 +554,7 @@ def rewrite_of_another_controller() -> Edit:
     return e
 
 
-@scene("degraded", "*END008 *ING031 REQ009")
+@scene("broken", "*ING031 END008 REQ014")
 def scheme_on_the_ingress() -> Edit:
     e = Edit()
     e.annotate(service__serversscheme="https")

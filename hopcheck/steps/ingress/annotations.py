@@ -19,13 +19,13 @@ from hopcheck.steps.rule import BESIDE_KUBE, rule
 @rule(reads=("kube",), uses=BESIDE_KUBE)
 def annotations_do_something(scene: Scene) -> Iterator[Finding]:
     """Every annotation of the route's object is one that Traefik reads there."""
-    route = routing_of(scene).winner
-    kinds = (Ingress, IngressRoute, IngressRouteTCP)
-    key = (route.namespace, route.name) if route is not None else None
-    every = (obj for kind in kinds for obj in scene.kube.every(kind))
-    found = [obj for obj in every if obj.key == key and route and type(obj).__name__ == route.kind]
-    suffered = _suffered(scene)
-    for obj in found if route is not None else ():
+    route, suffered = routing_of(scene).winner, _suffered(scene)
+    if route is None:
+        return
+    kind = next(
+        one for one in (Ingress, IngressRoute, IngressRouteTCP) if one.__name__ == route.kind
+    )
+    for obj in (o for o in scene.kube.every(kind) if o.key == (route.namespace, route.name)):
         for name, effect in unread(obj):
             at_fault = effect in suffered
             open_door = effect == "access" and not route.middlewares
