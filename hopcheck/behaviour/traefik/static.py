@@ -124,8 +124,6 @@ class StaticConfig(Struct, frozen=True):
     ping: bool = False
     ping_entry_point: str = INTERNAL
     internal_services: tuple[str, ...] = ()  # those of INTERNAL_SERVICES that are on
-    log_level: str = "ERROR"
-    log_file: str | None = None
     cert_resolvers: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     throttle_s: float = 2.0  # seconds between a provider's change and its reload, at most
@@ -287,8 +285,6 @@ def _build(flags: Flags) -> StaticConfig:
             for name, flag in INTERNAL_SERVICES.items()
             if own.on(flag.partition(".dashboard")[0]) and own.text(flag).lower() != "false"
         ),
-        log_level=own.text("log.level", "ERROR").upper(),
-        log_file=own.optional("log.filepath"),
         cert_resolvers=tuple(
             flags.names.get(name, name) for name in own.children("certificatesresolvers")
         ),

@@ -20,7 +20,7 @@ from hopcheck.steps.rule import BESIDE_KUBE, rule
 def annotations_do_something(scene: Scene) -> Iterator[Finding]:
     """Every annotation of the route's object is one that Traefik reads there."""
     route, suffered = routing_of(scene).winner, _suffered(scene)
-    if route is None:
+    if route is None or not route.loaded:  # another provider or controller may read it
         return
     kind = next(
         one for one in (Ingress, IngressRoute, IngressRouteTCP) if one.__name__ == route.kind
