@@ -52,10 +52,11 @@ test: $(STAMP) ## the project's own tests in some four minutes; touches nothing 
 test-all: $(STAMP) ## every test: also those that `make test` takes a sample of
 	@$(PYTEST) tests
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) ## ruff, mypy, and vulture: no code that tests alone call
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/vulture
 
 bench: $(STAMP) ## how long a cold run takes, against a person's commands; many hosts; into the README
 	@$(BIN)/python -m hopcheck.lab.bench --write-readme README.md

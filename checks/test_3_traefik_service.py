@@ -22,6 +22,8 @@ RULES = (
     pods.traefik_may_read_what_it_needs,
     pods.the_routes_provider_is_on,
     pods.what_is_https_meets_no_redirect_to_https,
+    pods.what_the_route_needs_of_traefik_is_on,
+    pods.traefik_goes_without_nothing_that_the_route_needs,
     pods.the_api_is_not_open_to_everybody,
     step.traefik_runs_in_the_cluster,
 )

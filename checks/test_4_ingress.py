@@ -1,10 +1,19 @@
 """Step 4 (`ingress`), describe ingress: what holds when all is well, in order."""
 
-from hopcheck.steps.ingress import middlewares, ranking, references, router, tls, unserved
+from hopcheck.steps.ingress import (
+    annotations,
+    middlewares,
+    ranking,
+    references,
+    router,
+    tls,
+    unserved,
+)
 from hopcheck.steps.rule import Checklist
 
 RULES = (
     # a route serves the request (of these rules one speaks at most)
+    unserved.route_is_of_a_group_that_traefik_reads,
     unserved.host_is_routed,
     unserved.ingress_class_is_traefiks,
     unserved.traefik_watches_the_route,
@@ -28,6 +37,7 @@ RULES = (
     tls.certificate_resolver_exists,
     tls.handshakes_are_accepted,
     references.redirects_lead_to_a_port_of_clients,
+    annotations.annotations_do_something,
     router.router_is_enabled,
     router.requests_meet_the_rule,
     # it is the route that was meant

@@ -5,6 +5,7 @@ from hopcheck.steps.traefik_logs import replicas
 
 RULES = (
     replicas.every_replica_has_loaded_the_route,
+    replicas.traefik_refuses_nothing_on_the_way,
     replicas.the_declared_route_is_loaded,
     replicas.no_replica_sends_to_addresses_of_the_past,
     replicas.no_log_complains_of_the_route,

@@ -882,6 +882,9 @@ class Gateway(Object, frozen=True):
     spec: GatewaySpec = GatewaySpec()
 
 
+# Of Traefik's own objects up to v2; v3 does not read it.
+FORMER_GROUP = "traefik.containo.us"
+
 KINDS: dict[str, type[Object]] = {
     kind.plural: kind
     for kind in (
@@ -895,7 +898,7 @@ KINDS: dict[str, type[Object]] = {
 
 def kind_of(key: str) -> type[Object]:
     """The type of a resource: "pods", "pods@namespace", "configmaps@namespace/name"."""
-    return KINDS.get(key.partition("@")[0], Object)
+    return KINDS.get(key.partition("@")[0].removesuffix(f".{FORMER_GROUP}"), Object)
 
 
 def kubernetes_object(resource: str, obj: Any) -> Object | None:

@@ -8,7 +8,7 @@ from hopcheck.behaviour.kubernetes import pod_state
 from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME, selects
 from hopcheck.behaviour.traefik.route import Backend, scheme_to
 from hopcheck.behaviour.traefik.servers import Address, endpoint_addresses, port_of
-from hopcheck.behaviour.traefik.version import uses_endpoint
+from hopcheck.behaviour.traefik.version import fences_endpoint, uses_endpoint
 from hopcheck.model import Hop, ObjectRef, Probe, Words
 from hopcheck.model.kubernetes import EndpointSlice, Pod, Service, ServicePort
 from hopcheck.scene.chosen_route import routing_of, share_of
@@ -92,9 +92,10 @@ class Upstream:
 
     @cached_property
     def used(self) -> list[Address]:
-        """Those to which this version of Traefik sends requests."""
+        """Those to which this version of Traefik sends requests of new clients."""
         version = routing_of(self.scene).view.version
-        return [e for e in self.endpoints if uses_endpoint(version, e[2].conditions)]
+        every = [e for e in self.endpoints if uses_endpoint(version, e[2].conditions)]
+        return [e for e in every if not fences_endpoint(version, e[2].conditions)]
 
     @property
     def pods_listed(self) -> bool:

@@ -13,6 +13,7 @@ from hopcheck.model import Collected, Exchange, Finding, Gap, ObjectRef, Probe, 
 from hopcheck.model.aws import LoadBalancer
 from hopcheck.model.kubernetes import Object, Pod
 from hopcheck.scene.chosen_route import Routing
+from hopcheck.scene.outcome import CertificateProblem, certificate_problem
 from hopcheck.scene.scene import Scene
 
 RESOURCE = {
@@ -100,6 +101,13 @@ def sent(scene: Scene) -> list[Probe]:
 def last_exchanges(scene: Scene) -> list[Exchange]:
     """The last exchange of each request of the host."""
     return [probe.exchanges[-1] for probe in sent(scene)]
+
+
+def shows_default_certificate(scene: Scene) -> bool:
+    """Whether clients are shown Traefik's default certificate, which every client refuses."""
+    seen = (e.tls for probe in sent(scene) for e in probe.exchanges if e.tls is not None)
+    default = CertificateProblem.DEFAULT
+    return any(certificate_problem(tls, scene.snapshot) is default for tls in seen)
 
 
 def failure(exchange: Exchange) -> str:

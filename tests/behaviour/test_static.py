@@ -83,7 +83,6 @@ def test_arguments_of_the_chart() -> None:
     assert config.crd.enabled
     assert config.crd.ingress_class == ""
     assert (config.api_insecure, config.ping) == (False, True)
-    assert (config.log_level, config.log_file) == ("INFO", None)
     assert config.cert_resolvers == ("le",)
     assert (config.unknown, config.ignored, config.doubtful) == ((), (), ())
 
@@ -108,7 +107,6 @@ def test_defaults_without_any_setting() -> None:
     assert {n: e.port for n, e in config.entry_points.items()} == {"http": 80}
     assert not config.ingress.enabled
     assert not config.crd.enabled
-    assert config.log_level == "ERROR"
 
 
 def test_internal_entry_point_is_added_where_needed() -> None:

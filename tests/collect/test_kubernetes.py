@@ -323,6 +323,8 @@ def test_routes_of_the_old_group_count_for_traefik_v2_alone(tmp_path, image, rou
     found = evidence.list("ingressroutes")
     if routes is None:
         assert found.why is Why.NOT_FOUND
+        ignored = evidence.list("ingressroutes.traefik.containo.us")  # read to be told of
+        assert [item.name for item in ignored.get()] == ["old"]
     else:
         assert [item["metadata"]["name"] for item in found.get()] == routes
         assert evidence.list("endpointslices", "shop").why is Why.NOT_FOUND

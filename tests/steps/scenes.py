@@ -506,6 +506,64 @@ def middleware_secret_missing() -> Edit:
     return e
 
 
+@scene("broken", "*SVC030 LOG002 REQ009")
+def api_that_is_off() -> Edit:
+    e = Edit()
+    _ingressroute(e, "Host(`myapp.example.com`)")
+    service = {"name": "dashboard@internal", "kind": "TraefikService"}
+    e.items("ingressroutes")[0]["spec"]["routes"][0]["services"] = [service]
+    e.arguments(without="--api")
+    return e
+
+
+@scene("broken", "*SVC031 REQ007")
+def acme_file_too_open() -> Edit:
+    e = Edit()
+    e.annotate(router__tls="true", router__tls__certresolver="le")
+    e.arguments("--certificatesResolvers.le.acme.storage=/data/acme.json")
+    e.ingress["spec"].pop("tls")
+    e.certificate(
+        subject="CN=TRAEFIK DEFAULT CERT", issuer="CN=TRAEFIK DEFAULT CERT",
+        names=["4d5f.traefik.default"], self_signed=True,
+    )  # fmt: skip
+    e.unverified(18, "self-signed certificate")
+    why = "unable to get ACME account: permissions 660 for /data/acme.json are too open"
+    message = "The ACME resolve is skipped from the resolvers list"
+    e.log(f"ERR {message}", message, error=why, resolver="le")
+    e.no_other_scheme()
+    return e
+
+
+@scene("broken", "*ING030 REQ009")
+def route_of_the_former_group() -> Edit:
+    e = Edit()
+    _ingressroute(e, "Host(`myapp.example.com`)")
+    e.lists["ingressroutes.traefik.containo.us"] = e.lists["ingressroutes"]
+    e.lists["ingressroutes"] = collected([])
+    return e
+
+
+@scene("broken", "*ING031 REQ002")
+def rewrite_of_another_controller() -> Edit:
+    e = Edit()
+    note = {"nginx.ingress.kubernetes.io/rewrite-target": "/"}
+    e.ingress["metadata"]["annotations"] = note
+    e.answer(404, "Cannot GET /app", server="gunicorn")
+    e.target["path_asked"] = True
+    e.no_other_scheme()
+    return e
+
+
+@scene("broken", "*ING031 END008 REQ014")
+def scheme_on_the_ingress() -> Edit:
+    e = Edit()
+    e.annotate(service__serversscheme="https")
+    e.answer(400, "Client sent an HTTP request to an HTTPS server.\n")
+    e.fail("protocol", "\x15\x03\x01", hops=("pod",), phase="first_byte")
+    e.no_other_scheme()
+    return e
+
+
 @scene("broken", "*ING015 REQ011")
 def redirect_to_inner_port() -> Edit:
     e = Edit()
@@ -574,7 +632,7 @@ def rule_of_v2() -> Edit:
     return e
 
 
-@scene("broken", "*ING022 LOG002 REQ009")
+@scene("broken", "*ING022 LOG010 REQ009")
 def router_disabled() -> Edit:
     e = Edit()
     for router in e.routers():

@@ -294,7 +294,7 @@ def said_by_the_log(router: str, words: str) -> Edit:
 def test_what_traefik_says_of_the_route_is_quoted_and_no_restart_is_advised() -> None:
     code, thing, report = cause(said_by_the_log(ROUTER, "api is not enabled"))
     (finding,) = report.root_causes
-    assert (code, thing) == ("LOG002", "Ingress default/my-app-ingress")
+    assert (code, thing) == ("LOG010", "Ingress default/my-app-ingress")
     assert "api is not enabled" in finding.message
     assert "nothing wrong" not in finding.message
     assert "restart it" not in finding.fix
@@ -309,7 +309,7 @@ def test_what_traefik_says_of_a_router_in_its_api_is_quoted() -> None:
              "error": ["unknown TLS options: x@file"], "rule": "Host(`myapp.example.com`)"}
         )  # fmt: skip
     code, thing, report = cause(edit)
-    assert (code, thing) == ("LOG002", "Ingress default/my-app-ingress")
+    assert (code, thing) == ("LOG010", "Ingress default/my-app-ingress")
     assert "unknown TLS options: x@file" in report.root_causes[0].message
 
 

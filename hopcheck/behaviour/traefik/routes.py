@@ -247,9 +247,9 @@ def passing_over(found: Selection, dropped: Callable[[Route], bool], view: View)
         return found
     first = winner
     if dropped(winner):
-        meant = _precision(winner, found.host)
+        meant = precision(winner, found.host)
         others = (r for r in found.order[1:] if not dropped(r))
-        first = next((r for r in others if _covers(_precision(r, found.host), meant)), winner)
+        first = next((r for r in others if _covers(precision(r, found.host), meant)), winner)
     best = rank(first, view)
     rest = found.order[found.order.index(first) + 1 :]
     ties = tuple(
@@ -268,7 +268,7 @@ def passing_over(found: Selection, dropped: Callable[[Route], bool], view: View)
     )
 
 
-def _precision(route: Route, host: str) -> tuple[bool, int]:
+def precision(route: Route, host: str) -> tuple[bool, int]:
     """Whether the rule names the host itself, and the length of its longest path."""
     try:
         node = parse(route.rule, route.syntax, route.protocol)

@@ -93,6 +93,16 @@ class Provider(Struct, frozen=True):
     cross_provider_namespaces: tuple[str, ...] | None = None
 
 
+# What routes may lead to as name@internal, and the setting that brings it (internalhandler.go).
+INTERNAL_SERVICES = {
+    "api": "api",
+    "dashboard": "api.dashboard",
+    "ping": "ping",
+    "prometheus": "metrics.prometheus",
+    "rest": "providers.rest",
+}
+
+
 class StaticConfig(Struct, frozen=True):
     """What one Traefik was started with.
 
@@ -114,8 +124,7 @@ class StaticConfig(Struct, frozen=True):
     api_insecure: bool = False
     ping: bool = False
     ping_entry_point: str = INTERNAL
-    log_level: str = "ERROR"
-    log_file: str | None = None
+    internal_services: tuple[str, ...] = ()  # those of INTERNAL_SERVICES that are on
     cert_resolvers: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     throttle_s: float = 2.0  # seconds between a provider's change and its reload, at most
@@ -272,8 +281,11 @@ def _build(flags: Flags) -> StaticConfig:
         api_insecure=own.true("api.insecure"),
         ping=own.on("ping"),
         ping_entry_point=own.text("ping.entrypoint", INTERNAL),
-        log_level=own.text("log.level", "ERROR").upper(),
-        log_file=own.optional("log.filepath"),
+        internal_services=tuple(
+            name
+            for name, flag in INTERNAL_SERVICES.items()
+            if own.on(flag.partition(".dashboard")[0]) and own.text(flag).lower() != "false"
+        ),
         cert_resolvers=tuple(
             flags.names.get(name, name) for name in own.children("certificatesresolvers")
         ),

@@ -204,6 +204,14 @@ def uses_endpoint(version: Version | None, conditions: EndpointConditions) -> bo
     return ready is not False
 
 
+def fences_endpoint(version: Version | None, conditions: EndpointConditions) -> bool:
+    """Whether the server is fenced: kept for sticky sessions, given no new request.
+
+    3.3.0 on: terminating endpoints. Where every server is fenced the answer is 503.
+    """
+    return _or_newest(version).at_least(3, 3) and conditions.terminating is True
+
+
 def installed_version(snapshot: Snapshot, instance: Instance | None) -> Version | None:
     """The version by the API of a replica, else by the image's tag; None where neither tells.
 

@@ -35,7 +35,15 @@ from hopcheck.collect.kubernetes.wanted import (
     wanted,
 )
 from hopcheck.model import Collected, KubeEvidence, Target, Why
-from hopcheck.model.kubernetes import KINDS, Event, Object, ReplicaSet, Server, kubernetes_object
+from hopcheck.model.kubernetes import (
+    FORMER_GROUP,
+    KINDS,
+    Event,
+    Object,
+    ReplicaSet,
+    Server,
+    kubernetes_object,
+)
 
 T = TypeVar("T")
 
@@ -118,6 +126,18 @@ class Collector:
         if self._legacy and may_be_v2(self._seen("pods")):
             keys = [key for key in self._lists if key.partition("@")[0] in LEGACY]
             await asyncio.gather(*map(self._add_legacy_to, keys))
+        elif self._legacy:  # for what stands there and is not read
+            await asyncio.gather(*map(self._former, ("ingressroutes", "ingressroutetcps")))
+
+    async def _former(self, resource: str) -> None:
+        path = path_of(resource, self._run.options.namespace, LEGACY_PREFIX)
+
+        async def ask() -> tuple[Any, ...]:
+            return (await self._client.list(path)).items
+
+        found = await self._settle(f"GET {path}", ask)
+        if found.seen:
+            self._lists[f"{resource}.{FORMER_GROUP}"] = found
 
     async def _add_legacy_to(self, key: str) -> None:
         resource, _, namespace = key.partition("@")

@@ -192,6 +192,8 @@ def endpoints_are_listed(scene: Scene) -> Iterator[Finding]:
 
 def _why_empty(one: Upstream) -> tuple[str, dict[str, str]]:
     """Why nothing is listed, where it is no fault of the pods; the texts' key, "" for none."""
+    if one.endpoints and all(e.conditions.terminating for _, _, e in one.endpoints):
+        return "leaving", {}
     if one.selector and one.pods_listed:
         if not one.pods or missing_port_name(one) or troubled(one):
             return "", {}

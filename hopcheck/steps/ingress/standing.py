@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import wraps
+from typing import Any
 
 from msgspec import Struct
 
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Route
-from hopcheck.behaviour.traefik.routes import Selection
+from hopcheck.behaviour.traefik.routes import Selection, precision
 from hopcheck.model import Finding, Why
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
@@ -134,7 +135,8 @@ def other_kinds(scene: Scene) -> bool:
 def obstacle(scene: Scene) -> Obstacle | None:
     """What keeps the likeliest route from serving, where none serves; None where none was meant.
 
-    A disabled provider is the Traefik step's to say.
+    That is the one that would have won: whose rule names the host and has the longest path. A
+    disabled provider is the Traefik step's to say.
     """
 
     def found() -> Obstacle | None:
@@ -142,15 +144,24 @@ def obstacle(scene: Scene) -> Obstacle | None:
         if selection is None:
             return None
         near = [m for m in selection.misses if m.reason is not Excluded.HOST_MISMATCH]
-        likely = [Obstacle(m.route, m.reason, m.hint) for m in near] or [
+        likely = [Obstacle(m.route, m.reason, m.hint) for m in near]
+        likely += [
             Obstacle(route, why.reason, why=why)
             for route in selection.excluded
             for why in route.excluded
             if why.reason is not Excluded.PROVIDER_DISABLED
         ]
-        return min(likely, key=lambda o: (_ORDER.index(o.reason), not o.hint), default=None)
+        return min(likely, key=lambda one: _likelihood(one, selection.host), default=None)
 
     return scene.once("obstacle", found)
+
+
+def _likelihood(one: Obstacle, host: str) -> tuple[Any, ...]:
+    """The smaller the likelier: a rule that matches host and path, the more precise the better."""
+    if one.code == "ING007":
+        return 1, 0, 0, _ORDER.index(one.reason), not one.hint
+    named, length = precision(one.route, host)
+    return 0, not named, -length, _ORDER.index(one.reason), not one.hint
 
 
 def route_in_question(scene: Scene) -> Route | None:

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
+from hopcheck.behaviour.traefik.ingressroute import ingressroute_routes
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
 from hopcheck.behaviour.traefik.rule_syntax import END
+from hopcheck.behaviour.traefik.rules import hosts_in
 from hopcheck.catalogue.catalogue import has_text, listing, make, text
-from hopcheck.model import Finding, ObjectRef, Words
-from hopcheck.model.kubernetes import Ingress
+from hopcheck.model import NOT_SELECTED, Finding, ObjectRef, Words
+from hopcheck.model.kubernetes import FORMER_GROUP, Ingress, IngressRoute, IngressRouteTCP
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import obstacle, other_kinds, unseen, unserved
@@ -197,6 +199,26 @@ def _near(scene: Scene) -> list[Miss] | None:
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
+def route_is_of_a_group_that_traefik_reads(scene: Scene) -> Iterator[Finding]:
+    """The host's route is of an API group that this version of Traefik reads."""
+    near, view = _near(scene), routing_of(scene).view
+    host = scene.target.host.lower().rstrip(".")
+    for kind in (IngressRoute, IngressRouteTCP) if near is not None else ():
+        listed = scene.kube.lists.get(f"{kind.plural}.{FORMER_GROUP}", NOT_SELECTED)
+        for obj in listed.or_else(()) or ():
+            for route in ingressroute_routes(obj, view, parents=frozenset()):
+                if host in hosts_in(route.rule, route.syntax, route.protocol):
+                    version, related = str(view.version or "v3"), traefik_refs(scene)
+                    yield of_route("ING030", scene, route, version=version, related=related)
+                    return
+
+
+@rule(
+    reads=("kube",),
+    uses=BESIDE_KUBE,
+    claims=Claim.STOPS_EVERYTHING,
+    unless=(route_is_of_a_group_that_traefik_reads,),
+)
 def host_is_routed(scene: Scene) -> Iterator[Finding]:
     """A route names the host."""
     near = _near(scene)

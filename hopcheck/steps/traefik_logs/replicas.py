@@ -7,7 +7,14 @@ from typing import Any
 
 import msgspec
 
-from hopcheck.behaviour.traefik.logs import about_object, after_last_reload, excerpt, overtaken
+from hopcheck.behaviour.kubernetes.graph import Graph
+from hopcheck.behaviour.traefik.logs import (
+    BAD_LEVELS,
+    about_object,
+    after_last_reload,
+    excerpt,
+    overtaken,
+)
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import unquoted
 from hopcheck.behaviour.traefik.servers import endpoint_addresses, port_of
@@ -15,11 +22,26 @@ from hopcheck.behaviour.traefik.subjects import Subject, of_status, owners, subj
 from hopcheck.behaviour.traefik.subjects import loaded as built
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, ObjectRef, Replica, Why, Words
-from hopcheck.model.kubernetes import EndpointSlice, Middleware, Service, TraefikService
+from hopcheck.model.kubernetes import (
+    KINDS,
+    EndpointSlice,
+    Middleware,
+    Service,
+    TraefikService,
+)
 from hopcheck.scene.chosen_route import Routing, routing_of
+from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
-from hopcheck.steps.names import backend_ref, route_ref, traefik_refs
+from hopcheck.steps.names import (
+    backend_ref,
+    last_exchanges,
+    ref_of,
+    route_ref,
+    route_refs,
+    shows_default_certificate,
+    traefik_refs,
+)
 from hopcheck.steps.rule import Party, rule
 from hopcheck.verdict.contradicted import Claim
 
@@ -83,7 +105,75 @@ def every_replica_has_loaded_the_route(scene: Scene) -> Iterator[Finding]:
     )
 
 
+def _on_the_way(scene: Scene) -> dict[ObjectRef, bool]:
+    """Every object that Traefik's lines may be about, and whether the host's route needs it."""
+    route, graph = routing_of(scene).selection.winner, Graph.of(scene.kube)
+    plural = {kind.__name__: name for name, kind in KINDS.items()}
+    start = graph.get(plural[route.kind], route.namespace, route.name) if route else None
+    way = [start, *graph.walk([start]).values()] if start is not None else []
+    own = {ref_of(obj) for obj in way if obj is not None}
+    return {ref: ref in own for name in plural.values() for ref in map(ref_of, graph.all(name))}
+
+
+def _refusals(scene: Scene, replica: Replica) -> Iterator[tuple[ObjectRef, str, Evidence]]:
+    """What the API, then the log, says now of an object on the host's way; the newest first."""
+    metrics, points = replica.metrics.or_else({}) or {}, scene.static.entry_points
+    objects = scene.once("on_the_way", lambda: _on_the_way(scene))
+
+    def own(about: Subject | None) -> list[ObjectRef]:
+        found = owners(about, objects, points) if about is not None else ()
+        return [found[0]] if found and all(objects[ref] for ref in found) else []
+
+    for router in (*(replica.routers.or_else(()) or ()), *(replica.tcp_routers.or_else(()) or ())):
+        for ref in own(built("Router", router.name)) if router.status == "disabled" else ():
+            shown = msgspec.json.encode(router).decode()
+            if router.error:
+                source = text("source", "api", pod=replica.pod)
+                yield ref, listing(router.error), Evidence(source, shown)
+    log = replica.log.or_else(()) or ()
+    lines = [one for one in reversed(after_last_reload(log)) if one.level in BAD_LEVELS]
+    for line in sorted(lines, key=lambda one: one.level == "warn"):
+        # What a resolver could not get it does not try, nor say, at each reload.
+        lasting = line.fields.get("providerName", "").endswith(".acme")
+        past = not lasting and overtaken(line, metrics, scene.static.throttle_s)
+        if line.kind != "traefik" or past or of_status(line):
+            continue
+        for ref in own(subject(line)):
+            words = ": ".join(filter(None, (line.message, line.fields.get("error"))))
+            source = text("source", "log", pod=replica.pod)
+            yield ref, words, Evidence(source, *excerpt(log, [line]))
+
+
 @rule(reads=_READS, uses=_USES, claims=Claim.STOPS_EVERYTHING)
+def traefik_refuses_nothing_on_the_way(scene: Scene) -> Iterator[Finding]:
+    """No line of Traefik's refuses an object of the route, where it does not serve the host."""
+    # 502 and 504 are the pods': the router stands.
+    mine = {e.status for e in last_exchanges(scene) if producer(e) is Producer.TRAEFIK}
+    served = not mine - {502, 504} and not shows_default_certificate(scene)
+    if routing_of(scene).selection.winner is None or (served and not _lacking(scene)):
+        return
+    for replica in running(scene):
+        for ref, words, proof in _refusals(scene, replica):
+            yield _of_replica(
+                "LOG010",
+                scene,
+                replica,
+                at=ref,
+                about=str(ref),
+                line=words,
+                name=ref.name,
+                evidence=(proof,),
+                related=(*route_refs(routing_of(scene)), _ref(replica)),
+            )
+            return
+
+
+@rule(
+    reads=_READS,
+    uses=_USES,
+    claims=Claim.STOPS_EVERYTHING,
+    unless=(traefik_refuses_nothing_on_the_way,),
+)
 def the_declared_route_is_loaded(scene: Scene) -> Iterator[Finding]:
     """The route that is declared is loaded."""
     lacking, routing = _lacking(scene), routing_of(scene)
@@ -203,7 +293,12 @@ def _servers(replica: Replica, rule: str, names: list[ObjectRef]) -> list[str]:
     return [url for url in found if url]
 
 
-@rule(reads=_READS, uses=_USES, claims=Claim.STOPS_EVERYTHING)
+@rule(
+    reads=_READS,
+    uses=_USES,
+    claims=Claim.STOPS_EVERYTHING,
+    unless=(traefik_refuses_nothing_on_the_way,),
+)
 def no_log_complains_of_the_route(scene: Scene) -> Iterator[Finding]:
     """No log has a recent error about the route's object: information, logs are history."""
     route = routing_of(scene).selection.winner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node
@@ -11,22 +11,27 @@ from hopcheck.behaviour.aws.security_groups import open_to_all
 from hopcheck.behaviour.kubernetes import pod_state as pod_states
 from hopcheck.behaviour.traefik.discovery import traefik_container
 from hopcheck.behaviour.traefik.logs import (
+    BAD_LEVELS,
     after_last_reload,
     excerpt,
     forbidden_resources,
     moment,
     overtaken,
     unauthenticated_kinds,
+    unserved_kinds,
 )
 from hopcheck.behaviour.traefik.route import Excluded, Route
+from hopcheck.behaviour.traefik.static import INTERNAL_SERVICES
+from hopcheck.behaviour.traefik.subjects import Subject, subject
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Severity, Words
 from hopcheck.model.kubernetes import Container, ContainerProbe, Node, Pod
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.outcome import Producer, producer, requests_made
+from hopcheck.scene.middlewares import by_reference, names_of
+from hopcheck.scene.outcome import Producer, outcome_of, producer, requests_made
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
-from hopcheck.steps.names import ref_of, route_ref
+from hopcheck.steps.names import ref_of, route_ref, shows_default_certificate
 from hopcheck.steps.rule import BESIDE_KUBE, WAY, rule
 from hopcheck.steps.traefik_service.service import of_service, pods_of, workload_ref
 from hopcheck.verdict.contradicted import Claim, Claimed
@@ -177,11 +182,38 @@ def _flag(pod: Pod, node: str) -> str:
     return next((a for a in arguments if wanted in re.split(r"[.=]", a.lower().lstrip("-"))), node)
 
 
-def _delivered(replica: Replica) -> bool | None:
-    """Whether a Kubernetes provider has delivered any router, by the API; None: not known."""
+# What reads a resource that not every provider reads: the beginning of its plural or kind.
+_READERS = {
+    "kubernetescrd": ("ingressroute", "middleware", "tls", "traefikservice", "serverstransport"),
+    "kubernetesgateway": ("gateway", "httproute", "grpcroute", "tcproute", "tlsroute", "reference"),
+    "kubernetes": ("ingress",),
+}
+
+
+def _reader(resource: str) -> str:
+    """The provider that reads the resource, by its plural or its kind; "kubernetes…" for each."""
+    name = resource.lower()
+    own = (reader for reader, kinds in _READERS.items() if name.startswith(kinds))
+    return next(own, "kubernetes…")
+
+
+def _delivered(scene: Scene, replica: Replica, resource: str) -> bool | None:
+    """Whether what waits for the resource has delivered, or is not this host's, by the API.
+
+    None: not known. A provider delivers nothing before all that it reads was listed.
+    """
     if not replica.routers.seen:
         return None
-    return any(r.provider.startswith("kubernetes") for r in replica.routers.get())
+    reader, route = _reader(resource), routing_of(scene).winner
+    delivered = {router.provider for router in replica.routers.get()}
+    if any(name.startswith(reader.rstrip("…")) if reader.endswith("…") else name == reader
+           for name in delivered):  # fmt: skip
+        return True
+    if route is None:
+        return any(name.startswith("kubernetes") for name in delivered)
+    return reader[-1] != "…" and reader not in {
+        route.provider, *(name.rpartition("@")[2] for name in names_of(scene, route).values())
+    }  # fmt: skip
 
 
 def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
@@ -202,6 +234,14 @@ def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
     return kept
 
 
+# Variant of the finding, what such a line says, and the resources that it names.
+_REFUSED: tuple[tuple[str | None, str, Callable[[Iterable[LogLine]], set[str]]], ...] = (
+    (None, "forbidden", forbidden_resources),
+    ("unauthenticated", "failed to list", unauthenticated_kinds),
+    ("unserved", "could not find the requested resource", unserved_kinds),
+)
+
+
 @rule(reads=(*WAY, "traefik"), uses=("http",))
 def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding | Claimed]:
     """The API server lets Traefik list what its providers read.
@@ -211,23 +251,23 @@ def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding | Claimed]:
     asked = [(pod, _replica(scene, pod.name)) for pod in _standing(scene)]
     known = [(pod, replica) for pod, replica in asked if replica is not None]
     # Of which it is known that nothing was delivered is told first: no answer contradicts that.
-    for pod, replica in sorted(known, key=lambda one: _delivered(one[1]) is None):
+    for pod, replica in sorted(known, key=lambda one: not one[1].routers.seen):
         lines = _repeated(scene, replica)
-        resources = sorted(forbidden_resources(lines))
-        unknown = not resources
-        resources = resources or sorted(unauthenticated_kinds(lines))
-        if not resources or _delivered(replica):
+        for variant, said, told in _REFUSED:  # noqa: B007 - the first that tells
+            resources = [r for r in sorted(told(lines)) if not _delivered(scene, replica, r)]
+            if resources:
+                break
+        else:
             continue
         account = pod.spec.service_account_name or "default"
-        said = "failed to list" if unknown else "forbidden"
         proof = [line for line in lines if said in line.raw][-1:]
         source = text("source", "log", pod=replica.pod)
-        unsure = _delivered(replica) is None
+        unsure = not replica.routers.seen
         claim = Claim.STOPS_EVERYTHING if unsure else Claim.STOPS_NOTHING_NOW
         found = _of_workload(
             "SVC011",
             pod,
-            variant="unauthenticated" if unknown else None,
+            variant=variant,
             account=f"{pod.namespace}/{account}",
             account_ns=pod.namespace,
             account_name=account,
@@ -289,6 +329,67 @@ def _provider_off(scene: Scene, pod: Pod, route: Route, share: float | None) -> 
         share=share,
         related=(route_ref(route),),
     )
+
+
+@rule(reads=(*WAY, "traefik"), uses=("http",), claims=Claim.STOPS_EVERYTHING)
+def what_the_route_needs_of_traefik_is_on(scene: Scene) -> Iterator[Finding]:
+    """What the route names and Traefik itself brings is switched on in its arguments."""
+    route, pod, static = routing_of(scene).winner, scene.lead, scene.static
+    if route is None or pod is None or not static.known or not _standing(scene):
+        return
+    own = (b.name.partition("@")[0] for b in route.backends if b.name.endswith("@internal"))
+    for name in own:
+        if name in INTERNAL_SERVICES and name not in static.internal_services:
+            yield _needs(pod, route, f"{name}@internal", INTERNAL_SERVICES[name])
+    known = by_reference(scene)
+    for name in names_of(scene, route).values():
+        if name in known and not static.crd.enabled:
+            yield _needs(pod, route, name, "providers.kubernetescrd", ref_of(known[name]))
+
+
+def _needs(pod: Pod, route: Route, name: str, flag: str, *more: ObjectRef) -> Finding:
+    return _of_workload(
+        "SVC030",
+        pod,
+        needed=name,
+        flag=flag,
+        route=str(route_ref(route)),
+        related=(route_ref(route), *more),
+    )
+
+
+@rule(reads=(*WAY, "traefik"), uses=("http",))
+def traefik_goes_without_nothing_that_the_route_needs(scene: Scene) -> Iterator[Finding]:
+    """Traefik could make what its arguments define and the route needs: resolver, plugins."""
+    route = routing_of(scene).winner
+    if route is None or outcome_of(scene).succeeded:
+        return
+    for pod in _standing(scene):
+        replica = _replica(scene, pod.name)
+        log = (replica.log.or_else(()) or ()) if replica is not None else ()
+        for line in log:
+            about = subject(line) if line.level in BAD_LEVELS else None
+            if about is None or not _needed(scene, route, about):
+                continue
+            yield _of_workload(
+                "SVC031",
+                pod,
+                variant="plugin" if about.kind == "Plugin" else None,
+                part=about.name or text("said", "some"),
+                error=line.fields.get("error") or line.message or line.raw,
+                route=str(route_ref(route)),
+                evidence=(Evidence(text("source", "log", pod=pod.name), *excerpt(log, [line])),),
+                related=(route_ref(route), ref_of(pod)),
+            )
+            return
+
+
+def _needed(scene: Scene, route: Route, about: Subject) -> bool:
+    """Whether the route needs the resolver, where no certificate is there, or a plugin."""
+    if about.kind == "Resolver":
+        return about.name == route.cert_resolver and shows_default_certificate(scene)
+    known, names = by_reference(scene), names_of(scene, route).values()
+    return about.kind == "Plugin" and any("plugin" in known[n].spec for n in names if n in known)
 
 
 @rule(reads=(*WAY, "traefik"), uses=("http",))
