@@ -30,15 +30,15 @@ from hopcheck.model.kubernetes import (
     TraefikService,
 )
 from hopcheck.scene.chosen_route import Routing, routing_of
-from hopcheck.scene.outcome import Producer, producer
+from hopcheck.scene.outcome import Producer, astray, producer
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
 from hopcheck.steps.names import (
     backend_ref,
-    last_exchanges,
     ref_of,
     route_ref,
     route_refs,
+    sent,
     shows_default_certificate,
     traefik_refs,
 )
@@ -147,8 +147,9 @@ def _refusals(scene: Scene, replica: Replica) -> Iterator[tuple[ObjectRef, str, 
 @rule(reads=_READS, uses=_USES, claims=Claim.STOPS_EVERYTHING)
 def traefik_refuses_nothing_on_the_way(scene: Scene) -> Iterator[Finding]:
     """No line of Traefik's refuses an object of the route, where it does not serve the host."""
-    # 502 and 504 are the pods': the router stands.
-    mine = {e.status for e in last_exchanges(scene) if producer(e) is Producer.TRAEFIK}
+    # 502 and 504 are the pods': the router stands. What a redirect leads to may be another's.
+    last = [probe.exchanges[-1] for probe in sent(scene) if not astray(probe)]
+    mine = {e.status for e in last if producer(e) is Producer.TRAEFIK}
     served = not mine - {502, 504} and not shows_default_certificate(scene)
     if routing_of(scene).selection.winner is None or (served and not _lacking(scene)):
         return
@@ -181,51 +182,17 @@ def the_declared_route_is_loaded(scene: Scene) -> Iterator[Finding]:
     if not lacking or route is None or Loaded.YES in states_of(scene).values():
         return  # where nothing is declared, the route's own step says so
     unread = _unread(scene, routing, route)
-    words = (_said(scene, routing, route, one) for one in lacking if not unread)
-    said = next(filter(None, words), None)
-    accused = route_ref(route) if said else (*traefik_refs(scene), _ref(lacking[0]))[0]
+    accused = (*traefik_refs(scene), _ref(lacking[0]))[0]
     yield _of_replica(
         "LOG002",
         scene,
         lacking[0],
         at=ObjectRef("Host", scene.target.host) if unread else accused,
-        variant="said" if said else "unread" if unread else None,
+        variant="unread" if unread else None,
         unread=listing(unread),
-        words=said[0] if said else "",
-        evidence=(said[1],) if said else (),
         route=str(route_ref(route)),
         related=(route_ref(route), *map(_ref, lacking[:4])),
     )
-
-
-def _said(
-    scene: Scene, routing: Routing, route: Route, replica: Replica
-) -> tuple[str, Evidence] | None:
-    """What this replica's API, else its log, says of the route's own object now, and where."""
-    known = [route_ref(one) for one in routing.routes]
-    points = tuple(routing.view.static.entry_points)
-
-    def its(found: Subject | None) -> bool:
-        return found is not None and route_ref(route) in owners(found, known, points)
-
-    for router in (*(replica.routers.or_else(()) or ()), *(replica.tcp_routers.or_else(()) or ())):
-        if router.error and router.status == "disabled" and its(built("Router", router.name)):
-            shown = msgspec.json.encode(router).decode()
-            return listing(router.error), Evidence(f"API of {replica.pod}", shown)
-    log, metrics = replica.log.or_else(()) or (), replica.metrics.or_else({}) or {}
-    lines = [
-        line
-        for line in after_last_reload(log)
-        if line.level == "error"
-        and its(subject(line))
-        and not of_status(line)
-        and not overtaken(line, metrics, scene.static.throttle_s)
-    ]
-    if not lines:
-        return None
-    words = ": ".join(filter(None, (lines[-1].message, lines[-1].fields.get("error", ""))))
-    source = text("source", "log", pod=replica.pod)
-    return words, Evidence(source, *excerpt(log, lines[-1:]))
 
 
 def _unread(scene: Scene, routing: Routing, route: Route) -> list[str]:
