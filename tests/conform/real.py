@@ -25,7 +25,11 @@ from tests.conform.grammar import ADDRESSES, CLASSES, NETWORK, PORTS, Case, Obj,
 from tests.lab.serving import ADMIN, Serving
 
 # The first version that knows a setting, and the one provider that does; all versions, both else.
-SINCE = {"nativelbbydefault": (3,), "strictprefixmatching": (3, 5)}
+SINCE = {
+    "nativelbbydefault": (3,),
+    "disableingressclasslookup": (3,),
+    "strictprefixmatching": (3, 5),
+}
 ONLY = {
     "allowcrossnamespace": "kubernetescrd",
     "strictprefixmatching": "kubernetesingress",
