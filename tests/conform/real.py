@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-from aiohttp import web
 
 from hopcheck.behaviour.traefik.version import parse_version
-from hopcheck.lab.apiserver import ApiServer
-from hopcheck.lab.apiserver.kinds import BY_PLURAL
+from hopcheck.lab.apiserver.kinds import LEGACY_GROUP
 from tests.behaviour.real_traefik import RealTraefik
 from tests.conform.grammar import ADDRESSES, CLASSES, NETWORK, PORTS, Case, Obj, Request
 from tests.lab.serving import ADMIN, Serving
@@ -74,23 +72,6 @@ def flags(settings: Sequence[str], version: str) -> list[str]:
     ]
 
 
-class _WithTheOldGroup(ApiServer):
-    """Traefik 2.11 waits for the lists of traefik.containo.us too: here they are empty."""
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        _, *parts, plural = request.path.split("/")
-        if plural not in BY_PLURAL or parts[1:2] != ["traefik.containo.us"]:
-            return await super()._answer(request)
-        if "watch" in request.query:
-            stream = web.StreamResponse()
-            await stream.prepare(request)
-            await asyncio.sleep(float(request.query.get("timeoutSeconds", 300)))
-            return stream
-        version = {"apiVersion": "/".join(parts[1:3]), "metadata": {"resourceVersion": "1"}}
-        kind = BY_PLURAL[plural].kind
-        return web.json_response({"kind": f"{kind}List", "items": [], **version})
-
-
 class Bench:
     """`with Bench(directory) as bench:`; an API server, and a stand-in for every application."""
 
@@ -102,7 +83,9 @@ class Bench:
             "@key": issued.private_key_pem.bytes().decode(),
         }
         self._network = f"127.{random.SystemRandom().randint(20, 250)}.{os.getpid() % 250}."
-        self._serving = Serving(directory, _WithTheOldGroup)
+        self._serving = Serving(directory)
+        # Traefik 2.11 waits for the lists of the old group too.
+        self._serving.server.hidden.discard(LEGACY_GROUP)
         self._stand_ins: list[asyncio.Server] = []
 
     def __enter__(self) -> "Bench":

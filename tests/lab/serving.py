@@ -24,7 +24,7 @@ Obj = dict[str, Any]
 class Serving:
     """`with Serving(directory) as serving:`; the server answers until the block ends."""
 
-    def __init__(self, directory: Path, kind: type[ApiServer] = ApiServer) -> None:
+    def __init__(self, directory: Path) -> None:
         ca = trustme.CA()
         issued = ca.issue_cert("127.0.0.1", "localhost")
         self.ca_file = directory / "ca.pem"
@@ -33,7 +33,7 @@ class Serving:
         issued.cert_chain_pems[0].write_to_path(certificate)
         issued.private_key_pem.write_to_path(key)
         self.directory = directory
-        self.server = kind(certificate=certificate, key=key)
+        self.server = ApiServer(certificate=certificate, key=key)
         self.server.account(ADMIN, "admin", None)
         self.server.account(NOBODY, "nobody", [])
         self._loop = asyncio.new_event_loop()
