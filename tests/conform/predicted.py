@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from hopcheck.behaviour.kubernetes.references import joined_name
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.behaviour.traefik.routes import mirrored, rank, select
 from hopcheck.behaviour.traefik.rules import hosts_in
@@ -58,7 +59,13 @@ class Predicted:
     def __init__(
         self, objects: Sequence[Obj], args: list[str], version: str, told: frozenset[str] = NONE
     ) -> None:
-        self.told = told
+        # The provider leaves out one that names no Secret, and says so in the log alone.
+        nameless = (
+            f"{joined_name(obj['metadata']['namespace'], obj['metadata']['name'])}@kubernetescrd"
+            for obj in objects
+            if obj["kind"] == "Middleware" and obj.get("spec", {}).get("basicAuth") == {}
+        )
+        self.told = told | set(nameless)
         known = parse_version(version)
         assert known is not None
         self.version = known

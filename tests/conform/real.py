@@ -193,9 +193,12 @@ _READY: list[Obj] = [
     {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": {"namespace": "ready", "name": name},
+        "metadata": {
+            "namespace": "ready",
+            "name": name,
+            "annotations": {"kubernetes.io/ingress.class": name},
+        },
         "spec": {
-            "ingressClassName": name,
             "rules": [
                 {
                     "host": _READY_HOST,

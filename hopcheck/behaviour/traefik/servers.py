@@ -12,6 +12,7 @@ from hopcheck.behaviour.kubernetes.graph import SERVICE_NAME
 from hopcheck.behaviour.kubernetes.references import PREFIX, annotated
 from hopcheck.behaviour.traefik.route import Backend, Route, View, scheme_to
 from hopcheck.behaviour.traefik.version import (
+    asks_native_first,
     keeps_unready_services,
     refuses_health_checks,
     uses_endpoint,
@@ -100,17 +101,14 @@ def servers_of(
     provider = static.ingress if ingress else static.crd
     if backend.crosses and static.known and not provider.allow_cross_namespace:
         return None
-    if service.spec.type == "ExternalName":
+    native = _is_native(route, backend, service, by_default=provider.native_lb)
+    if service.spec.type == "ExternalName" and not (native and asks_native_first(view.version)):
         allowed = provider.allow_external_name or not static.known
         url = f"{scheme}://{service.spec.external_name}:{port.port}"
         return (url,) if allowed and known_scheme else None
     if backend.health_check and refuses_health_checks(view.version):
         return None
-    native = annotated(service, _NATIVE) if ingress else str(backend.native_lb or "").lower()
-    # nativeLBByDefault is for Ingresses and what IngressRoutes name themselves, not for the
-    # services of a TraefikService.
-    by_default = provider.native_lb and (ingress or backend.field.startswith("spec.routes["))
-    if native == "true" or (not native and backend.native_lb is None and by_default):
+    if native:
         address = service.spec.cluster_ip
         usable = known_scheme and address not in ("", "None")
         return (f"{scheme}://{address}:{port.port}",) if usable else None
@@ -130,3 +128,17 @@ def servers_of(
         return None
     listed = (endpoint.conditions for one in slices for endpoint in one.endpoints)
     return () if any(c.ready is not False or not c.terminating for c in listed) else None
+
+
+def _is_native(route: Route, backend: Backend, service: Service, *, by_default: bool) -> bool:
+    """Whether the Service's own address is asked, not its endpoints.
+
+    nativeLBByDefault is for Ingresses and what IngressRoutes name themselves, not for the services
+    of a TraefikService.
+    """
+    if route.kind == "Ingress":
+        return annotated(service, _NATIVE) == "true" or (
+            by_default and not annotated(service, _NATIVE)
+        )
+    own = backend.field.startswith("spec.routes[")
+    return by_default and own if backend.native_lb is None else backend.native_lb

@@ -170,6 +170,11 @@ def keeps_unready_services(version: Version | None) -> bool:
     return not _or_newest(version).at_least(3, 1)
 
 
+def asks_native_first(version: Version | None) -> bool:
+    """Whether nativeLB counts before ExternalName, which has no address then (up to 2.11)."""
+    return not _or_newest(version).at_least(3)
+
+
 def refuses_health_checks(version: Version | None) -> bool:
     """Whether an IngressRoute's healthCheck is for ExternalName Services alone (3.1.0 on)."""
     return _or_newest(version).at_least(3, 1)
