@@ -28,7 +28,7 @@ from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Sever
 from hopcheck.model.kubernetes import Container, ContainerProbe, Node, Pod
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.middlewares import by_reference, names_of
-from hopcheck.scene.outcome import Producer, outcome_of, producer, requests_made
+from hopcheck.scene.outcome import Producer, producer, requests_made
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.loaded import Loaded, loaded
 from hopcheck.steps.names import ref_of, route_ref, shows_default_certificate
@@ -358,11 +358,11 @@ def _needs(pod: Pod, route: Route, name: str, flag: str, *more: ObjectRef) -> Fi
     )
 
 
-@rule(reads=(*WAY, "traefik"), uses=("http",))
+@rule(reads=(*WAY, "traefik"), uses=("http",), claims=Claim.STOPS_EVERYTHING)
 def traefik_goes_without_nothing_that_the_route_needs(scene: Scene) -> Iterator[Finding]:
     """Traefik could make what its arguments define and the route needs: resolver, plugins."""
     route = routing_of(scene).winner
-    if route is None or outcome_of(scene).succeeded:
+    if route is None:
         return
     for pod in _standing(scene):
         replica = _replica(scene, pod.name)
