@@ -160,3 +160,13 @@ def test_endpoints_that_all_terminate_get_no_new_request() -> None:
     found, report = causes(edit)
     assert found == [("END012", "Service default/my-app-service")]
     assert "terminating" in report.root_causes[0].message
+
+
+def test_a_line_from_before_the_router_that_stands_now_accuses_nobody() -> None:
+    edit = Edit()
+    edit.traefik_404()
+    edit.no_other_scheme()
+    edit.log(f"ERR {WORDS}", WORDS, ingress="my-app-ingress", namespace="default")
+    assert not {code for code, _ in causes(edit)[0]} & {"LOG010", "LOG002"}
+    edit.unroute()
+    assert causes(edit)[0] == [("LOG010", "Ingress default/my-app-ingress")]

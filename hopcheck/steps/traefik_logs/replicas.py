@@ -130,7 +130,9 @@ def _refusals(scene: Scene, replica: Replica) -> Iterator[tuple[ObjectRef, str, 
             if router.error:
                 source = text("source", "api", pod=replica.pod)
                 yield ref, listing(router.error), Evidence(source, shown)
-    log = replica.log.or_else(()) or ()
+    # What was said before a router that stands now is history, but for certificates.
+    stands = states_of(scene)[replica.pod] is Loaded.YES
+    log = () if stands and not shows_default_certificate(scene) else replica.log.or_else(()) or ()
     lines = [one for one in reversed(after_last_reload(log)) if one.level in BAD_LEVELS]
     for line in sorted(lines, key=lambda one: one.level == "warn"):
         # What a resolver could not get it does not try, nor say, at each reload.
