@@ -31,7 +31,7 @@ def reasons(report: Report) -> dict[str, str]:
 
 # What versions read differently: then nothing of it is accused, and the step says why.
 BY_VERSION = {
-    "ep-publishNotReady": "*LOG002 LOG004i REQ009",
+    "ep-publishNotReady": "*LOG010 REQ009",
     "ir-v2-syntax": "REQ009",
     "ir-v2-template": "REQ009",
     "ir-condition": "REQ009",

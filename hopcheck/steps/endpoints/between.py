@@ -8,7 +8,8 @@ from typing import Any
 
 from hopcheck.behaviour.traefik.logs import moment
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
+from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity, Why
+from hopcheck.model.kubernetes import NetworkPolicy
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream
@@ -52,6 +53,16 @@ def _told(scene: Scene, one: Upstream) -> dict[str, Evidence]:
     return found
 
 
+def _perhaps_by_policy(scene: Scene, one: Upstream) -> bool:
+    """Whether a policy may do it: unseen itself, or the pods at one end, which policies select."""
+    instance = scene.instance
+    spaces = {one.namespace, *([instance.namespace] if instance is not None else ())}
+    lists = [scene.kube.of(NetworkPolicy, space) for space in spaces]
+    ends = (one.selected, instance.pods if instance is not None else ())
+    unseen = any(not each.seen and each.why is not Why.NOT_FOUND for each in lists)
+    return unseen or (bool(scene.kube.every(NetworkPolicy)) and not all(ends))
+
+
 @rule(reads=("kube", "http"), uses=BESIDE_KUBE)
 def connections_to_the_pods_come_about(scene: Scene) -> Iterator[Finding]:
     """A connection to a pod comes about, or is refused by somebody: no packet is lost on the way.
@@ -63,6 +74,8 @@ def connections_to_the_pods_come_about(scene: Scene) -> Iterator[Finding]:
     for one in judged(scene, State.SERVING):
         gone = [f"{probe.address}:{probe.port}" for probe in lost(one.probes)]
         if kept_out(scene, one) or not (gone or (waits and not one.probes)):
+            continue
+        if _perhaps_by_policy(scene, one):
             continue
         if gone and (len(gone) < len(one.probes) or (waits and reached)):
             yield _between(scene, one, gone, reached, severity=None if waits else Severity.WARNING)
