@@ -37,8 +37,8 @@ def _holder(scene: Scene) -> Service | None:
         return None
     if any(not route.loaded and asked.host in hosts_in(route.rule) for route in routing.routes):
         return None
-    if any(port.node_port == asked.port for port in scene.traefik_ports):
-        return None  # a hostPort, which takes it on the nodes themselves
+    if _takes_it_on_nodes(scene):
+        return None
     nodes = [scene.node_ids[one] for one in scene.addresses if one in scene.node_ids]
     names = {*scene.addresses, *(a.address for node in nodes for a in node.status.addresses)}
     for service in scene.services:
@@ -50,11 +50,14 @@ def _holder(scene: Scene) -> Service | None:
 
 def _announced(scene: Scene) -> set[str]:
     """All addresses and names that the Services of the host's Traefik have from outside."""
-    named = [scene.traefik_service] if scene.traefik_service is not None else []
-    if scene.instance is not None:
-        known = (scene.service(scene.instance.namespace, one) for one in scene.instance.services)
-        named += [service for service in known if service is not None]
+    own, one = scene.traefik_service, scene.instance
+    keys = {(one.namespace, name) for name in one.services} if one is not None else set()
+    named = (s for s in scene.services if s is own or s.key in keys)
     return {name for service in named for name in outside_names(service)}
+
+
+def _takes_it_on_nodes(scene: Scene) -> bool:
+    return any(port.node_port == scene.target.port for port in scene.traefik_ports)
 
 
 def _by_traefik(scene: Scene, last: Exchange) -> bool:
@@ -72,15 +75,12 @@ def stranger(scene: Scene, last: Exchange) -> bool:
         return False
     if holder(scene) is not None:
         return True
-    at = str(last.address)
-    ours = {*_announced(scene), *scene.pod_addresses}
-    on_node = at in scene.node_ids and any(
-        port.node_port == scene.target.port for port in scene.traefik_ports
-    )
+    nodes = scene.node_ids if _takes_it_on_nodes(scene) else ()
     tls, service = last.tls, scene.traefik_service
-    if on_node or at in ours or service is None or tls is None:
+    if last.address in {*_announced(scene), *scene.pod_addresses, *nodes}:
         return False
-    if certificate_problem(tls, scene.snapshot) is not CertificateProblem.NAME:
+    names = tls is not None and certificate_problem(tls, scene.snapshot)
+    if service is None or tls is None or names is not CertificateProblem.NAME:
         return False
     seen = [probe.exchanges[-1] for probe in through_traefik(scene)]
     shown = {one.tls.chain[0].sha256 for one in seen if one.tls is not None and one.tls.chain}
