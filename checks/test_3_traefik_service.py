@@ -6,6 +6,7 @@ from hopcheck.steps.traefik_service import pods, service, step
 RULES = (
     # the Service
     service.traefik_has_a_service_where_it_needs_one,
+    service.no_other_service_holds_its_addresses,
     service.the_selector_picks_traefiks_pods,
     service.nodes_that_are_targets_have_a_port_for_it,
     service.the_service_has_a_port_for_the_scheme,

@@ -430,6 +430,28 @@ def kube_proxy() -> Edit:
     return e
 
 
+@scene("broken", "*SVC017 REQ010")
+def another_service_holds_the_addresses() -> Edit:
+    """k3s: port 443 of the nodes is another Service's, and Traefik's waits."""
+    e, nodes = Edit(), ("127.230.240.10", "127.230.240.11")
+    e.aws["load_balancers"] = collected([])
+    for answer in e.dns["answers"]:
+        answer["value"] |= {"chain": []}
+        if answer["value"]["addresses"]:
+            answer["value"]["addresses"] = [*nodes]
+    e.traefik_service["spec"]["type"] = "LoadBalancer"
+    spec = {"type": "LoadBalancer", "ports": [{"name": "https", "port": 443}]}
+    e.add("services", "Service", "ingress-nginx-controller", spec, "ingress-nginx")
+    held = {"loadBalancer": {"ingress": [{"ip": one} for one in nodes]}}
+    e.one("services", "ingress-nginx-controller")["status"] = held
+    e.answer(404, "<center>nginx</center>", hops=("client",), server="nginx")
+    e.certificate(subject="CN=fake", issuer="CN=fake", names=["ingress.local"])
+    for replica in e.replicas:
+        replica["log"]["value"] = []
+    e.no_other_scheme()
+    return e
+
+
 # --- ingress
 
 

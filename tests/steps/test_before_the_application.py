@@ -102,6 +102,63 @@ def test_under_policy_local_it_is_the_client_who_is_not_on_the_list() -> None:
     assert "externalTrafficPolicy" not in found.fix
 
 
+def proxied(trusted: str, seen: str | None, sent: str = "true") -> Edit:
+    """The groups send the PROXY protocol (or not), and Traefik takes it from `trusted` alone."""
+    edit = refused(LIST)
+    for name in ("web", "websecure"):
+        edit.arguments(f"--entryPoints.{name}.proxyProtocol.{trusted}")
+        arn = edit.group(f"myapp-{name}")["TargetGroupArn"]
+        edit.aws["target_group_attributes"][arn]["value"]["proxy_protocol_v2.enabled"] = sent
+    if seen is not None:
+        router = "websecure-default-my-app@kubernetes"
+        access(edit, 403, RouterName=router, ClientHost=seen, OriginStatus="0")
+    return edit
+
+
+@pytest.mark.parametrize("seen", ["127.230.240.10", None])
+@pytest.mark.parametrize("trusted", ["trustedIPs=10.20.0.0/16", "trustedIPs=10.0.0.1,10.0.0.2"])
+def test_a_proxy_header_from_addresses_that_are_not_trusted(trusted: str, seen: str | None) -> None:
+    edit = proxied(trusted, seen)
+    found = root(replay(edit.snapshot()), "ING040", OFFICE)
+    assert "proxyProtocol.trustedIPs" in found.fix
+    assert "add its network" not in found.fix
+    edit.answer(200, "served", server="gunicorn")
+    edit.arguments("--entryPoints.websecure.proxyProtocol.trustedIPs=127.0.0.0/8", without=trusted)
+    assert not [one for one in healthy(edit) if one.startswith("ING04")]
+
+
+@pytest.mark.parametrize("trusted", ["trustedIPs=127.230.240.0/24", "insecure=true"])
+def test_a_proxy_header_that_is_taken_shows_the_client(trusted: str) -> None:
+    found = root(replay(proxied(trusted, "203.0.113.9").snapshot()), "ING040", OFFICE)
+    assert "203.0.113.9" in found.message
+    assert "add its network" in found.fix
+
+
+def test_where_no_proxy_header_is_sent_trust_changes_nothing() -> None:
+    edit = proxied("trustedIPs=10.20.0.0/16", "127.230.240.10", sent="false")
+    found = root(replay(edit.snapshot()), "ING040", OFFICE)
+    assert "externalTrafficPolicy Local" in found.fix
+
+
+def test_an_address_of_the_load_balancer_is_never_to_be_listed() -> None:
+    edit = proxied("trustedIPs=10.20.0.0/16", "10.0.9.9")
+    edit.traefik_service["spec"]["externalTrafficPolicy"] = "Local"
+    zones = edit.lb["AvailabilityZones"]
+    zones[0]["LoadBalancerAddresses"] = [{"PrivateIPv4Address": "10.0.9.9"}]
+    found = root(replay(edit.snapshot()), "ING040", OFFICE)
+    assert "proxyProtocol.trustedIPs" in found.fix
+    assert "add its network" not in found.fix
+
+
+@pytest.mark.parametrize("seen", ["127.230.240.10", "127.230.240.12"])
+def test_a_node_that_is_the_client_is_never_to_be_listed(seen: str) -> None:
+    edit = refused(LIST)
+    edit.traefik_service["spec"]["externalTrafficPolicy"] = "Local"
+    router = "websecure-default-my-app@kubernetes"
+    access(edit, 403, RouterName=router, ClientHost=seen, OriginStatus="0")
+    assert "add its network" not in root(replay(edit.snapshot()), "ING040", OFFICE).fix
+
+
 def test_behind_an_alb_a_list_judges_by_the_load_balancer() -> None:
     edit = refused(LIST)
     alb(edit)

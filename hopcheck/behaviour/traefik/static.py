@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address, ip_network
 
 from msgspec import Struct, field, to_builtins
 
@@ -72,6 +73,7 @@ class EntryPoint(Struct, frozen=True):
     redirect_priority: int = REDIRECT_PRIORITY
     as_default: bool = False
     proxy_protocol: bool = False
+    proxy_trusted: tuple[str, ...] = ()  # from whom its header is taken
     middlewares: tuple[str, ...] = ()
 
 
@@ -349,6 +351,9 @@ def entry_points_of_api(entries: Iterable[ListedEntryPoint]) -> dict[str, EntryP
     return _entry_points(_Values(values), names) if names else {}
 
 
+_ANYBODY = ("0.0.0.0/0", "::/0")
+
+
 def _entry_point(own: _Values, name: str) -> EntryPoint:
     key = f"entrypoints.{name.lower()}"
     address, _, protocol = own.text(f"{key}.address").partition("/")
@@ -366,5 +371,19 @@ def _entry_point(own: _Values, name: str) -> EntryPoint:
         redirect_priority=own.number(f"{redirect}.priority", REDIRECT_PRIORITY),
         as_default=own.true(f"{key}.asdefault"),
         proxy_protocol=own.on(f"{key}.proxyprotocol"),
+        proxy_trusted=_ANYBODY
+        if own.true(f"{key}.proxyprotocol.insecure")
+        else own.names(f"{key}.proxyprotocol.trustedips"),
         middlewares=own.names(f"{key}.http.middlewares"),
     )
+
+
+def within(address: str, ranges: Iterable[str]) -> bool:
+    """Whether an address is in one of the ranges, as pkg/ip reads trustedIPs."""
+    for one in ranges:
+        try:
+            if ip_address(address) in ip_network(one, strict=False):
+                return True
+        except ValueError:
+            continue
+    return False

@@ -10,6 +10,7 @@ from hopcheck.catalogue.catalogue import Raw, listing
 from hopcheck.model import Collected, ErrorKind, Finding, Severity
 from hopcheck.model.aws import LoadBalancer, Target, TargetHealth
 from hopcheck.scene.scene import Scene
+from hopcheck.scene.strangers import holder
 from hopcheck.steps.dns.records import (
     answers_of,
     dig_server,
@@ -58,7 +59,7 @@ def _strangers(scene: Scene) -> Iterator[Claimed]:
     """Addresses of no load balancer: a fault only where this cluster's own one is elsewhere."""
     if not scene.aws.load_balancers.seen or not scene.feeding or len(scene.chain) > 1:
         return
-    if cluster_address(scene) and not _past_its_balancer(scene):
+    if cluster_address(scene) and not (holder(scene) or _past_its_balancer(scene)):
         return
     feeding = scene.feeding[0]
     own = scene.snapshot.dns.names.get(feeding.dns_name.lower())

@@ -6,8 +6,11 @@ import difflib
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from hopcheck.behaviour.aws.loadbalancer import fixed_addresses
 from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.static import EntryPoint, within
 from hopcheck.catalogue.catalogue import listing, make, text
+from hopcheck.config.target import is_address
 from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef, Words
 from hopcheck.scene.middlewares import by_reference, names_of
 from hopcheck.scene.outcome import asks_for_credentials, client_seen, preserving_group
@@ -122,13 +125,16 @@ def _judged_by(scene: Scene, blame: Blame) -> tuple[str, str]:
         return "", text("judged_advice", "other", **words)
     seen = client_seen(scene.snapshot, blame.answer)
     way, entry, service = scene.way, scene.entry_point, scene.traefik_service
+    sends = entry is not None and entry.proxy_protocol and _sent(scene) is not False
     at_pods = way is not None and bool(way.targets) and not way.feeds_nodes
     local = service is None or service.spec.external_traffic_policy == "Local"
     if any("ipStrategy" in str(obj.spec) for obj in blame.middlewares):
         source = "forwarded"
     elif way is not None and way.balancer.type == "application":
         source = "alb"
-    elif (entry is not None and entry.proxy_protocol) or (seen and not ip_address(seen).is_private):
+    elif _ignored(scene, entry, seen):
+        source = "header"
+    elif sends or (seen and not ip_address(seen).is_private and seen not in _ends(scene)):
         source = "client"
     elif at_pods:
         source = "client" if preserving_group(scene) else "nlb"
@@ -138,6 +144,36 @@ def _judged_by(scene: Scene, blame: Blame) -> tuple[str, str]:
     words["entry"] = entry.name if entry is not None else "websecure"
     words["service"] = str(ref_of(service)) if service is not None else ""
     limited = blame.answer.status == 429
-    keys = ("limit",) * limited + (source,) * (not limited or source != "client")
+    # Neither a node nor a load balancer is anybody to be added to a list.
+    own = "other" if source == "client" and seen in _ends(scene) else source
+    keys = ("limit",) * limited + (own,) * (not limited or source != "client")
     advice = " ".join(text("judged_advice", key, **words) for key in keys)
     return text("judged_by", source, **words), advice
+
+
+def _sent(scene: Scene) -> bool | None:
+    """Whether the load balancer sends the PROXY protocol; None where it cannot be told."""
+    told = [group.attributes for group in (scene.way.groups if scene.way else ())]
+    if any(one.get("proxy_protocol_v2.enabled") == "true" for one in told):
+        return True
+    return False if told and all(told) else None
+
+
+def _ignored(scene: Scene, entry: EntryPoint | None, seen: str | None) -> bool:
+    """Whether a PROXY header is sent that Traefik ignores, from an address it does not trust.
+
+    By the address that it saw; else by those of the nodes, which kube-proxy has it see.
+    """
+    if entry is None or not entry.proxy_protocol or not _sent(scene):
+        return False
+    service, nodes = scene.traefik_service, filter(is_address, scene.node_ids)
+    rewritten = service is not None and service.spec.external_traffic_policy != "Local"
+    through = rewritten and scene.way is not None and scene.way.feeds_nodes
+    peers = {seen} & _ends(scene) if seen else {*nodes} if through else set()
+    return bool(peers) and not any(within(one, entry.proxy_trusted) for one in peers)
+
+
+def _ends(scene: Scene) -> set[str]:
+    """The addresses of the nodes and of the load balancer, as far as they are known."""
+    front, interfaces = scene.balancer, scene.aws.network_interfaces.or_else(()) or ()
+    return {*scene.node_ids, *(fixed_addresses(front, interfaces) if front is not None else ())}

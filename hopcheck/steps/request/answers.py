@@ -21,6 +21,7 @@ from hopcheck.scene.outcome import (
 )
 from hopcheck.scene.probes import through_traefik
 from hopcheck.scene.scene import Scene
+from hopcheck.scene.strangers import stranger
 from hopcheck.steps.bounds import works
 from hopcheck.steps.names import failure, traefik_refs
 from hopcheck.steps.request import application
@@ -53,6 +54,8 @@ def _kind(scene: Scene, probe: Probe) -> str:
         return "loop"
     if last.error is not None or last.status is None:
         return "connection"
+    if stranger(scene, last):
+        return "stranger"
     who = producer(last)
     own_404 = last.status == 404 and application_404(scene.snapshot, last)
     if (who is Producer.TRAEFIK and not own_404) or refused_path(scene.snapshot, last):
@@ -105,10 +108,16 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
             who=text("front", who.value),
             server=last.header("server") or "",
             advice=text("front_advice", who.value),
+            address=last.address,
             **common,
         )
+    if kind == "stranger":
+        names = listing(last.tls.chain[0].names) if last.tls and last.tls.chain else "-"
+        words: Words = {"who": names, "server": last.header("server") or "-", "advice": ""}
+        words |= {"variant": "stranger", "status": last.status, "address": last.address}
+        return of_host("REQ010", scene, related=traefik_refs(scene), **words, **common)
     if kind.startswith("middleware"):
-        words: Words = {"variant": "middleware", "status": last.status, "services": ""}
+        words = {"variant": "middleware", "status": last.status, "services": ""}
         return of_host("REQ014", scene, **words, **common)
     if kind.startswith("application"):
         return application.answered(scene, last, own, common)

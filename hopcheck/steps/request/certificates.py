@@ -15,6 +15,7 @@ from hopcheck.scene.outcome import (
     requests_made,
 )
 from hopcheck.scene.scene import Scene
+from hopcheck.scene.strangers import stranger
 from hopcheck.steps.names import route_ref
 from hopcheck.steps.request.application import USES, of_host, share_of
 from hopcheck.steps.rule import rule
@@ -27,6 +28,8 @@ def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[TlsInfo]], l
     by_problem: dict[CertificateProblem, list[TlsInfo]] = {}
     fine: list[TlsInfo] = []
     for probe in requests_made(scene.snapshot):
+        if stranger(scene, probe.exchanges[-1]):
+            continue  # of whom the answers speak
         for exchange in probe.exchanges:
             if exchange.tls is None or not exchange.tls.chain:
                 continue

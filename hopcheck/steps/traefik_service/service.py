@@ -14,6 +14,7 @@ from hopcheck.scene.chain import TraefikPort, listens_on
 from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
+from hopcheck.scene.strangers import holder
 from hopcheck.steps.bounds import between_nodes_and_pods
 from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs
 from hopcheck.steps.network_policies import closed_entrance
@@ -103,6 +104,24 @@ def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
         near=text("near", "pods", count=len(pods), labels=shown, names=names),
         labels=shown,
         related=traefik_refs(scene),
+    )
+
+
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_A_PART)
+def no_other_service_holds_its_addresses(scene: Scene) -> Iterator[Finding]:
+    """Traefik's Service has the host's addresses, and no other Service holds them on its port."""
+    service, other = service_of(scene), holder(scene) if in_sight(scene) else None
+    if service is None or other is None or scene.own_balancers:
+        return
+    yield of_service(
+        "SVC017",
+        service,
+        "status.loadBalancer",
+        other=full_name(other),
+        port=scene.target.port,
+        host=scene.target.host,
+        addresses=listing(scene.addresses),
+        related=(ref_of(other),),
     )
 
 
