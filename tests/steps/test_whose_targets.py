@@ -150,13 +150,6 @@ def test_the_default_action_answers_the_check(status: int) -> None:
     assert "myapp-alb" in one(e, "TGT016").message
 
 
-def test_a_redirect_answers_the_check() -> None:
-    redirect = {"Actions": [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301"}}]}
-    e = checked(redirect, matcher="200")
-    assert roots(e) == [("TGT016", BEHIND)]
-    assert "301" in one(e, "TGT016").message
-
-
 def test_a_rule_for_the_path_answers_the_check_and_one_for_a_host_does_not() -> None:
     path = {"Conditions": [{"Field": "path-pattern", "Values": ["/"]}], **fixed(410)}
     host = {"Conditions": [{"Field": "host-header", "Values": ["*.example.com"]}], **fixed(410)}

@@ -363,9 +363,9 @@ def chosen_rule(rules: Iterable[ListenerRule], host: str, path: str) -> Listener
 
 
 def own_answer(action: Action) -> str:
-    """The status that an application load balancer answers with by itself; "" where it does not."""
-    fixed, redirect = action.fixed_response_config, action.redirect_config or {}
-    return fixed.status_code if fixed else str(redirect.get("StatusCode", ""))[-3:]
+    """The status of a fixed response; "" of another action."""
+    fixed = action.fixed_response_config
+    return fixed.status_code if fixed is not None else ""
 
 
 def admits(matcher: str, status: str) -> bool:
