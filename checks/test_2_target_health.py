@@ -14,6 +14,7 @@ RULES = (
     listeners.the_listeners_rule_forwards,
     # the targets
     targets.the_group_has_targets,
+    targets.an_alb_behind_is_there,
     targets.the_targets_are_this_clusters,
     targets.targets_are_on_a_port_of_traefik,
     targets.targets_of_a_group_lead_to_one_entrypoint,
@@ -24,10 +25,12 @@ RULES = (
     targets.every_pod_accepts_the_proxy_protocol_that_is_sent,
     targets.no_target_is_on_its_way,
     targets.every_address_is_a_pods,
+    targets.no_address_is_another_pods,
     # their health
     health.nodes_without_a_pod_are_unhealthy_on_purpose,
     health.the_health_check_asks_a_port_of_traefik,
     health.the_health_check_asks_what_traefik_answers,
+    health.an_alb_behind_answers_its_health_check_as_wanted,
     health.every_target_is_healthy,
     # what gets through
     passage.clients_in_the_cluster_get_an_answer,

@@ -362,6 +362,18 @@ def chosen_rule(rules: Iterable[ListenerRule], host: str, path: str) -> Listener
     return None
 
 
+def own_answer(action: Action) -> str:
+    """The status of a fixed response; "" of another action."""
+    fixed = action.fixed_response_config
+    return fixed.status_code if fixed is not None else ""
+
+
+def admits(matcher: str, status: str) -> bool:
+    """Whether a matcher as AWS writes it (``200-299,404``) takes a status for healthy."""
+    spans = (part.strip().partition("-") for part in matcher.split(","))
+    return any(first <= status <= (last or first) for first, _, last in spans)
+
+
 def target_groups_of(listener: Listener, rules: Iterable[ListenerRule] = ()) -> tuple[Forward, ...]:
     """The target groups that a listener forwards to, by its rules and its default action.
 

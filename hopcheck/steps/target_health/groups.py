@@ -19,7 +19,7 @@ def groups_of(scene: Scene) -> list[GroupLink]:
     way = way_of(scene)
     if way is None or the_listeners_rule_forwards(scene):
         return []
-    return [g for g in way.groups if g.health.seen and g.obj.target_type != "alb"]
+    return [group for group in way.groups if group.health.seen]
 
 
 def judged_groups(scene: Scene) -> list[GroupLink]:
@@ -38,6 +38,8 @@ def is_strange(scene: Scene) -> bool:
     if way is None or not scene.node_ids or scene.instance is None or not scene.pod_addresses:
         return False
     if any(target.kind or target.reason == "Target.InvalidState" for target in way.targets):
+        return False
+    if any(group.obj.target_type == "alb" for group in way.groups):
         return False
     if any(producer(last) is Producer.APPLICATION for last in last_exchanges(scene)):
         return False

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from hopcheck.behaviour.aws.loadbalancer import interface_addresses
+from hopcheck.behaviour.aws.loadbalancer import (
+    admits,
+    chosen_rule,
+    interface_addresses,
+    own_answer,
+)
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Probe, Severity
 from hopcheck.model.aws import LoadBalancer
@@ -58,8 +64,10 @@ def _check_port(group: GroupLink) -> str:
 
 
 def _known(scene: Scene, group: GroupLink) -> set[int]:
-    """Ports at which something of Traefik answers a check of these targets."""
+    """Ports at which something of Traefik answers a check of these targets; none at an ALB."""
     found: set[int] = set()
+    if group.obj.target_type == "alb":
+        return found
     if group.of_addresses:
         found |= {port.container_port for port in scene.own_ports if port.container_port}
     if group.of_addresses and all(target.id in scene.pod_addresses for target in group.targets):
@@ -90,6 +98,7 @@ def the_health_check_asks_a_port_of_traefik(scene: Scene) -> Iterator[Finding]:
 
 
 _ASKS = ("HTTP", "HTTPS")
+_SOME_ADDRESS = "192.0.2.1"
 # Checks that came to nobody, or that AWS could not make: nothing is known of an answer.
 _UNANSWERED = {"Target.Timeout", "Elb.InternalError"}
 
@@ -119,18 +128,47 @@ def the_health_check_asks_what_traefik_answers(scene: Scene) -> Iterator[Finding
         ping, network = _ping_port(scene, group), group.balancer.type == "network"
         alb = "alb" if codes and codes < "5" else None  # a fault is not to be taken for health
         said = "unseen" if not codes else "not_found" if codes == "404" else "other"
-        yield of_group(
-            "TGT016",
+        yield _unwanted(
             group,
+            codes,
             variant="ping" if ping else "nlb" if network else alb,
             ping_port=ping,
             ping_entry=scene.static.ping_entry_point,
-            protocol=_protocol(group),
-            path=group.obj.health_check_path or "/",
-            matcher=(group.obj.matcher and group.obj.matcher.http_code) or "200-399",
-            answer=codes,
             said=text("health_check", said, answer=codes),
         )
+
+
+def _matcher(group: GroupLink) -> str:
+    return (group.obj.matcher and group.obj.matcher.http_code) or "200-399"
+
+
+def _unwanted(group: GroupLink, answer: str, **params: Any) -> Finding:
+    params |= {"protocol": _protocol(group), "path": group.obj.health_check_path or "/"}
+    return of_group("TGT016", group, answer=answer, matcher=_matcher(group), **params)
+
+
+@rule(reads=("dns", "aws"), uses=BEHIND)
+def an_alb_behind_answers_its_health_check_as_wanted(scene: Scene) -> Iterator[Finding]:
+    """An Application Load Balancer that is a target answers the health check as wanted.
+
+    Told where it answers by itself, as its rule for a Host that is an address says: what comes
+    of a request that it forwards is not known.
+    """
+    for group, (target, *_) in _unhealthy(scene):
+        alb, port = scene.balancer_by_arn(target.id), target.check_port or target.port
+        listener = scene.listener(alb, port) if alb is not None else None
+        if alb is None or listener is None or listener.protocol != _protocol(group):
+            continue
+        rules = scene.aws.rules.get(listener.listener_arn, NOT_SELECTED).or_else(()) or ()
+        chosen = chosen_rule(rules, _SOME_ADDRESS, group.obj.health_check_path or "/")
+        answer = own_answer(chosen.actions[-1]) if chosen and chosen.actions else ""
+        if chosen and answer and not admits(_matcher(group), answer):
+            where = {"alb": alb.load_balancer_name, "port": port, "rule": chosen.priority}
+            said = text("health_check", "behind", answer=answer, **where)
+            ping = {"ping_port": None, "ping_entry": None}
+            yield _unwanted(
+                group, answer, variant="behind", said=said, related=(lb_ref(alb),), **ping
+            )
 
 
 def _ping_port(scene: Scene, group: GroupLink) -> int | None:
@@ -167,6 +205,7 @@ def every_target_is_healthy(scene: Scene) -> Iterator[Finding]:
             "TGT017",
             group,
             unhealthy,
+            variant="behind" if group.obj.target_type == "alb" else None,
             severity=mild if partial else None,
             reason=listing(sorted({t.reason or text("said", "no_reason") for t in unhealthy})),
             target_port=listing(group.numbers),

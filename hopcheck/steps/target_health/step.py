@@ -77,7 +77,7 @@ def _facts_of(scene: Scene, balancer: LoadBalancer) -> Words:
 
 
 def _facts_of_targets(scene: Scene, way: Chain) -> Words:
-    read = [g for g in way.groups if g.health.seen and g.obj.target_type != "alb"]
+    read = [group for group in way.groups if group.health.seen]
     every = [target for group in read for target in group.targets]
     members = [{"name": t.name, "state": t.state, "detail": t.reason} for t in every]
     ok = sum(target.state == "healthy" for target in every)
@@ -99,8 +99,6 @@ def _unread(scene: Scene, way: Chain) -> Iterator[Gap]:
     """The groups whose health AWS did not tell, or could not."""
     judged = {group.arn for group in judged_groups(scene)}
     for group in way.groups:
-        if group.obj.target_type == "alb":
-            continue
         if not group.health.seen:
             yield aws_gap("target_health", group.health, tg=group.name)
         elif (unsure := group.in_state("unavailable")) and group.arn in judged:

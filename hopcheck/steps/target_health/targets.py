@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node
+from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import node_ports_of
 from hopcheck.behaviour.traefik.static import EntryPoint
 from hopcheck.catalogue.catalogue import has_text, listing, text
 from hopcheck.model import Finding, ObjectRef, Severity, Words
-from hopcheck.model.kubernetes import Node
+from hopcheck.model.kubernetes import Node, Pod
 from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
+from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.names import lb_ref, ref_of, traefik_refs, workload_refs
+from hopcheck.steps.names import last_exchanges, lb_ref, ref_of, traefik_refs, workload_refs
 from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
 from hopcheck.steps.target_health.front import of_group, service_refs
 from hopcheck.steps.target_health.groups import groups_of, is_strange, judged_groups, zone_of
 from hopcheck.steps.target_health.listeners import led_elsewhere
 from hopcheck.verdict.contradicted import Claim, Claimed
 
+_EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 # Nodes that no load balancer is meant to reach (Kubernetes, "Well-Known Labels").
 _NOT_MEANT = {
     "node-role.kubernetes.io/control-plane",
     "node-role.kubernetes.io/master",
-    "node.kubernetes.io/exclude-from-external-load-balancers",
+    _EXCLUDE,
 }
 
 
@@ -35,14 +38,57 @@ def the_group_has_targets(scene: Scene) -> Iterator[Finding]:
         draining = bool(group.targets) and len(group.in_state("draining")) == len(group.targets)
         if group.targets and (not draining or is_strange(scene)):
             continue
+        excluded = _excluded(scene) if group.obj.target_type == "instance" else []
         yield of_group(
             "TGT010",
             group,
-            variant="draining" if draining else None,
+            variant="excluded" if excluded else "draining" if draining else None,
+            nodes=listing(excluded),
             port=group.listener.port,
             share=group.share,
             related=(lb_ref(group.balancer),),
         )
+
+
+def _not_traefiks(
+    scene: Scene,
+    group: GroupLink,
+    these: Sequence[TargetLink],
+    variant: str | None = None,
+    **params: Any,
+) -> Finding:
+    """Targets that are none of this cluster's Traefik; each variant is an error."""
+    params = {"owner": "", "pods": "", "there": ""} | params
+    params["ns"] = scene.instance.namespace if scene.instance else ""
+    if variant is not None:
+        params["severity"] = Severity.ERROR
+        params["share"] = group.share * len(these) / len(group.targets)
+    return of_group("TGT019", group, these, variant=variant, **params)
+
+
+def _excluded(scene: Scene) -> list[str]:
+    """The nodes with the label that keeps controllers off, where these leave none to register."""
+    nodes = scene.kube.of(Node).or_else(()) or ()
+    if any(not node.metadata.labels.keys() & _NOT_MEANT for node in nodes):
+        return []
+    return sorted(node.name for node in nodes if _EXCLUDE in node.metadata.labels)
+
+
+@rule(reads=("dns", "aws"), uses=BEHIND, claims=Claim.STOPS_A_PART)
+def an_alb_behind_is_there(scene: Scene) -> Iterator[Finding]:
+    """An Application Load Balancer that is a target is one of the account's.
+
+    Told where all of them were listed, of the same account and region.
+    """
+    listed = scene.aws.load_balancers
+    for group in groups_of(scene) if listed.seen and not listed.truncated else ():
+        place = group.balancer.load_balancer_arn.partition(":loadbalancer/")[0] + ":loadbalancer/"
+        own = [t for t in group.targets if t.id.startswith(place) and t.state != "draining"]
+        gone = [target for target in own if scene.balancer_by_arn(target.id) is None]
+        if gone:
+            names = {b.load_balancer_name for b in scene.load_balancers if b.type == "application"}
+            there, related = listing(sorted(names)) or "-", (lb_ref(group.balancer),)
+            yield _not_traefiks(scene, group, gone, "alb", there=there, related=related)
 
 
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
@@ -52,19 +98,10 @@ def the_targets_are_this_clusters(scene: Scene) -> Iterator[Finding]:
     Told only where requests fail, this cluster has a Traefik, and nodes and pods could be seen.
     """
     for group in groups_of(scene) if is_strange(scene) else ():
-        if not group.targets:
+        if not group.targets or _of_other_pods(scene, group):
             continue
         if group.of_addresses and len(group.in_state("unhealthy")) == len(group.targets):
-            yield of_group(
-                "TGT019",
-                group,
-                group.targets,
-                variant="all",
-                severity=Severity.ERROR,
-                ns=scene.instance.namespace if scene.instance else "",
-                share=group.share,
-                related=traefik_refs(scene),
-            )
+            yield _not_traefiks(scene, group, group.targets, "all", related=traefik_refs(scene))
         else:
             names = listing(target.name for target in group.targets)
             action = text("action", "target_group", tg=group.name, targets=names)
@@ -331,6 +368,44 @@ def every_address_is_a_pods(scene: Scene) -> Iterator[Finding]:
         others = [
             t for t in group.targets if t.kind is None and t.state not in (*TRANSIENT, "healthy")
         ]
+        others = [t for t in others if t.id not in _of_other_pods(scene, group)]
         if others and len(others) < len(group.targets):
-            namespace = scene.instance.namespace if scene.instance else ""
-            yield of_group("TGT019", group, others, ns=namespace)
+            yield _not_traefiks(scene, group, others)
+
+
+def _of_other_pods(scene: Scene, group: GroupLink) -> dict[str, Pod]:
+    """The pods of this cluster, none of Traefik's, that are targets, by their address."""
+    strangers = {t.id for t in group.targets if t.kind is None and t.state != "draining"}
+    return {
+        address: pod
+        for pod in (scene.pods if group.of_addresses and strangers else ())
+        if pod.status.phase not in ("Succeeded", "Failed")
+        for address in strangers.intersection(pod.addresses)
+    }
+
+
+@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_A_PART)
+def no_address_is_another_pods(scene: Scene) -> Iterator[Finding]:
+    """No ip target is a pod of this cluster that is not Traefik's.
+
+    Where all are, they may be proxies before Traefik: not told where it answers.
+    """
+    strange = is_strange(scene)
+    told = {producer(last) for last in last_exchanges(scene)} if strange else set()
+    for group in groups_of(scene) if scene.node_ids and Producer.TRAEFIK not in told else ():
+        pods = _of_other_pods(scene, group)
+        these = [target for target in group.targets if target.id in pods]
+        if these and (strange or any(target.kind for target in group.targets)):
+            own = [pods[target.id] for target in these]
+            services = [s for s in scene.services if any(selects(s, pod) for pod in own)]
+            owners = tuple(map(ref_of, services)) or workload_refs(own, own[0].namespace)
+            yield _not_traefiks(
+                scene,
+                group,
+                these,
+                "pods",
+                pods=listing(sorted({str(ref_of(pod)) for pod in own})),
+                owner=listing(owners),
+                there=listing(_ends(scene)),
+                related=(*owners, *map(ref_of, own[:3])),
+            )
