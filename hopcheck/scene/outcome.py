@@ -97,6 +97,7 @@ class CertificateProblem(StrEnum):
     """What is wrong with a certificate as presented."""
 
     DEFAULT = "default"  # Traefik's own default certificate
+    TEMPORARY = "temporary"  # cert-manager's, until the one that is asked for is issued
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
     NAME = "name"
@@ -115,6 +116,8 @@ def name_matches(pattern: str, host: str) -> bool:
 
 _SELF_SIGNED = 18  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
 _NO_ISSUER = (20, 21)  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, ..._VERIFY_LEAF_SIGNATURE
+# The issuer of the certificates with which cert-manager bridges the time until one is issued.
+_TEMPORARY = re.compile(r"\bCN=cert-manager\.local\b")
 _STAGING = re.compile(r"\(STAGING\)|\bFake LE\b")
 # Organisations whose certificates are meant for everybody: the system's store is their measure.
 _PUBLIC = re.compile(
@@ -130,6 +133,8 @@ def certificate_problem(tls: TlsInfo, snapshot: Snapshot) -> CertificateProblem 
     leaf, host, now = tls.chain[0], snapshot.target.host, snapshot.taken_at
     if "TRAEFIK DEFAULT CERT" in leaf.subject:
         return CertificateProblem.DEFAULT
+    if _TEMPORARY.search(leaf.issuer) and not tls.verified:
+        return CertificateProblem.TEMPORARY
     if leaf.not_after < now:
         return CertificateProblem.EXPIRED
     if leaf.not_before > now:

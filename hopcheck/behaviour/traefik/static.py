@@ -93,6 +93,7 @@ class Provider(Struct, frozen=True):
     native_lb: bool = False
     # None: every namespace may refer to objects of other providers
     cross_provider_namespaces: tuple[str, ...] | None = None
+    default_tls_namespace: str = ""  # whose default TLSOption and TLSStore count; "": any one's
 
 
 # What routes may lead to as name@internal, and the setting that brings it (internalhandler.go).
@@ -319,6 +320,7 @@ def _provider(own: _Values, name: str) -> Provider:
         strict_prefix=own.true(f"{key}.strictprefixmatching"),
         native_lb=own.true(f"{key}.nativelbbydefault"),
         cross_provider_namespaces=allowed or None,
+        default_tls_namespace=own.text(f"{key}.defaulttlsresourcesnamespace"),
     )
 
 

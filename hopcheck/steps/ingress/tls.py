@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hopcheck.behaviour.traefik.ingress import filter_exclusions
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import overtaken
 from hopcheck.behaviour.traefik.route import Route
@@ -105,10 +106,37 @@ def certificate_is_usable(scene: Scene, route: Route) -> Iterator[Finding]:
 
 
 def _default_store(scene: Scene, route: Route) -> Iterator[Finding]:
-    """The default TLSStore's Secret is missing, where the route brings no certificate itself."""
-    for store in scene.kube.every(TLSStore):
+    """The default TLSStore's Secret is missing, where the route brings no certificate itself.
+
+    Or there are several of them in what Traefik reads: then it takes none.
+    """
+    provider = routing_of(scene).view.static.crd
+    only = provider.default_tls_namespace
+    stores = [
+        store
+        for store in scene.kube.every(TLSStore)
+        if store.name == "default"
+        and only in ("", store.namespace)
+        and not (provider.enabled and filter_exclusions(store, provider, "kubernetescrd"))
+    ]
+    if len(stores) > 1:
+        stores.sort(key=lambda one: one.metadata.creation_timestamp)
+        raw = _newest(scene, "Default TLS Stores defined in multiple namespaces")
+        yield of_route(
+            "ING016",
+            scene,
+            route,
+            at=ref_of(stores[-1]),  # before it came, there was one
+            variant="stores",
+            reason=text("secret", "unused"),
+            secret=listing(f"{one.namespace}/{one.name}" for one in stores),
+            evidence=[Proof(text("source", "log", pod="Traefik"), raw)] if raw else (),
+            related=(*(ref_of(one) for one in stores[:-1]), route_ref(route)),
+        )
+        return
+    for store in stores:
         own = store.spec.default_certificate
-        if store.name == "default" and own is not None and own.secret_name:
+        if own is not None and own.secret_name:
             holder = ref_of(store, "spec.defaultCertificate")
             yield from _secret(scene, route, f"{store.namespace}/{own.secret_name}", holder)
 
@@ -166,11 +194,16 @@ def _secret(
 
 def _logged(scene: Scene, namespace: str, name: str) -> str:
     """The newest line on the Secret that no later configuration has overtaken; "" for none."""
+    return _newest(scene, f"{namespace}/{name}", "secret", "Secret", "TLS")
+
+
+def _newest(scene: Scene, said: str, *one_of: str) -> str:
+    """The newest line with these words that no later configuration has overtaken; "" for none."""
     for replica in scene.snapshot.traefik.replicas:
         metrics = replica.metrics.or_else({}) or {}
         for line in reversed(replica.log.or_else(()) or ()):
             words = line.raw
-            if f"{namespace}/{name}" in words and ("secret" in words.lower() or "TLS" in words):
+            if said in words and (not one_of or any(word in words for word in one_of)):
                 old = overtaken(line, metrics, scene.static.throttle_s)
                 return "" if old else words
     return ""

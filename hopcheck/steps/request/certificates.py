@@ -5,22 +5,27 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
+from hopcheck.behaviour.kubernetes.hosts import hosts_of
 from hopcheck.behaviour.traefik.logs import unusable_certificate
+from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import Evidence, Finding, ObjectRef, Severity, TlsInfo, Words
+from hopcheck.model import Certificate, Evidence, Finding, ObjectRef, Severity, TlsInfo, Words
+from hopcheck.model.kubernetes import Ingress, IngressRoute, Secret
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import (
     CertificateProblem,
     certificate_problem,
+    name_matches,
     requests_made,
 )
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.strangers import stranger
-from hopcheck.steps.names import route_ref
+from hopcheck.steps.names import ref_of, route_ref
 from hopcheck.steps.request.application import USES, of_host, share_of
 from hopcheck.steps.rule import rule
 
 _SOON_DAYS = 14
+_ALT_NAMES = "cert-manager.io/alt-names"
 
 
 def _presented(scene: Scene) -> tuple[dict[CertificateProblem, list[TlsInfo]], list[TlsInfo]]:
@@ -47,7 +52,8 @@ def the_certificate_is_valid(scene: Scene) -> Iterator[Finding]:
     """The certificate is the host's, in date and trusted, at every address."""
     total = len(requests_made(scene.snapshot))
     for problem, sessions in _presented(scene)[0].items():
-        common: Words = {"share": share_of(len(sessions), total), "related": _secrets(scene)}
+        related = _secrets(scene, sessions[0].chain[0])
+        common: Words = {"share": share_of(len(sessions), total), "related": related}
         yield _certificate(scene, problem, sessions[0], common)
 
 
@@ -55,19 +61,28 @@ def _certificate(scene: Scene, problem: CertificateProblem, tls: TlsInfo, common
     leaf, ref = tls.chain[0], ObjectRef("Certificate", scene.target.host)
     if problem is CertificateProblem.DEFAULT:
         return _default(scene, **common)
-    if problem.value in ("authority", "incomplete", "untrusted"):
-        kept = [one for one in common["related"] if one.kind == "Secret"]
-        common |= {"secret": listing(f"{one.namespace}/{one.name}" for one in kept) or "-"}
+    kept = [one for one in common["related"] if one.kind == "Secret"]
+    full = listing(f"{one.namespace}/{one.name}" for one in kept)
+    route = routing_of(scene).winner
+    space = (kept[0].namespace if kept else route.namespace if route is not None else "") or "-"
+    if problem.value in ("authority", "incomplete", "untrusted", "temporary"):
+        common |= {"secret": full or "-", "ns": space}
         if problem is not CertificateProblem.UNTRUSTED:
             common |= {"variant": problem.value, "severity": Severity.ERROR}
             ref = kept[0] if len(kept) == 1 else ref
         error = tls.verify_error or text("certificate", "unknown")
         return of_host("REQ006", scene, ref, issuer=leaf.issuer, error=error, **common)
     shown = {"subject": leaf.subject, "names": listing(leaf.names), "not_after": leaf.not_after}
+    one, own = len(kept) == 1, route is None or not kept or kept == _own(route)
     return of_host(
         "REQ005",
         scene,
-        ref,
+        kept[0] if one and not own else ref,
+        variant=None if own else "elsewhere" if one else "several",
+        secret=full,
+        holder=listing(str(one) for one in common["related"][1:] if one.kind != "Secret"),
+        ns=space,
+        name=kept[0].name if kept else "-",
         problem=text("certificate", problem.value, not_before=leaf.not_before, **shown),
         issuer=leaf.issuer,
         actual=text("certificate", "presented", **shown),
@@ -101,14 +116,55 @@ def _default(scene: Scene, share: float | None, related: tuple[ObjectRef, ...]) 
     )
 
 
-def _secrets(scene: Scene) -> tuple[ObjectRef, ...]:
-    """The Secrets that the route names: where the certificate is likely kept."""
+def _own(route: Route) -> list[ObjectRef]:
+    """The Secrets that the route itself names."""
+    parts = (secret.rpartition("/") for secret in route.tls_secrets)
+    return [ObjectRef("Secret", name, space or route.namespace) for space, _, name in parts]
+
+
+def _secrets(scene: Scene, leaf: Certificate) -> tuple[ObjectRef, ...]:
+    """The route, and the Secrets where the certificate is likely kept: its own, or others.
+
+    Traefik has one store for the certificates of all namespaces. Others are told by the names:
+    more of those in the certificate are asked for where they are named than at the route.
+    """
     route = routing_of(scene).winner
     if route is None:
         return ()
-    parts = (secret.rpartition("/") for secret in route.tls_secrets)
-    secrets = (ObjectRef("Secret", name, space or route.namespace) for space, _, name in parts)
-    return (route_ref(route), *secrets)
+    own = _own(route)
+    if scene.way is not None and scene.way.listener.ends_tls:
+        return (route_ref(route), *own)
+    asked = _asked(scene, leaf)
+    mine = max((many for secret, many, _ in asked if secret in own), default=0)
+    best = max((many for _, many, _ in asked), default=0)
+    others = {s: at for s, many, at in asked if many == best and s not in own}
+    if best == mine < len(leaf.names) or not best:
+        others = {}
+    return (route_ref(route), *(own if best == mine else ()), *others, *others.values())
+
+
+def _asked(scene: Scene, leaf: Certificate) -> list[tuple[ObjectRef, int, ObjectRef]]:
+    """Secrets that Traefik is named, for how many of the certificate's names, and by what.
+
+    Those that are named for another host are left out: the certificate would name that too.
+    """
+    loaded = {(r.kind, r.namespace, r.name) for r in routing_of(scene).routes if r.loaded}
+    named: list[tuple[Ingress | IngressRoute, str, tuple[str, ...]]] = []
+    for ingress in scene.kube.every(Ingress):
+        named += [(ingress, each.secret_name, each.hosts) for each in ingress.spec.tls]
+    for own in scene.kube.every(IngressRoute):
+        named += [(own, own.spec.tls.secret_name, ())] if own.spec.tls is not None else []
+    found = []
+    for obj, name, listed in named:
+        # Of a Secret that was read cert-manager tells the names.
+        read = scene.kube.find(Secret, obj.namespace, name)
+        noted = read.get().metadata.annotations.get(_ALT_NAMES, "") if read.seen else ""
+        hosts = {*(noted.split(",") if noted else listed or hosts_of(obj))}
+        fits = all(any(name_matches(one, host) for one in leaf.names) for host in hosts)
+        if name and fits and (type(obj).__name__, *obj.key) in loaded:
+            many = len(hosts.intersection(leaf.names))
+            found.append((ObjectRef("Secret", name, obj.namespace), many, ref_of(obj)))
+    return found
 
 
 def _when(stamp: str) -> dt.datetime:
@@ -139,5 +195,5 @@ def the_certificate_is_valid_for_long_enough(scene: Scene) -> Iterator[Finding]:
         not_after=first.not_after,
         days=left.days,
         threshold=threshold,
-        related=_secrets(scene),
+        related=_secrets(scene, first),
     )
