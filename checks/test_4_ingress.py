@@ -23,6 +23,7 @@ RULES = (
     unserved.one_entry_point_exists,
     unserved.path_is_routed,
     unserved.request_arrives_where_the_route_listens,
+    unserved.no_redirect_leads_past_the_route,
     # what it names is there
     references.services_exist,
     references.services_have_the_port,
@@ -30,6 +31,8 @@ RULES = (
     references.every_entry_point_exists,
     middlewares.middlewares_exist,
     middlewares.middlewares_have_what_they_need,
+    middlewares.redirects_in_front_of_nothing_redirect,
+    middlewares.application_is_asked_under_its_host,
     middlewares.middlewares_are_accepted,
     middlewares.middlewares_let_requests_through,
     tls.tls_options_exist,

@@ -297,6 +297,7 @@ REQUESTS_LOOKED_AT = {
     # which route, Service or group is spoken of, where what is declared leaves it open
     "steps/ingress/standing.py guessed": "a guess between routes that could be the one that serves",
     "steps/ingress/standing.py _route": "what serves is none of the routes in sight",
+    "steps/ingress/unserved.py no_redirect_leads_past_the_route": "which the redirect lost",
     "steps/ingress/annotations.py _suffered": "which failure an annotation would explain",
     "steps/endpoints/judged.py of_interest": "a Service of weight 0 counts where nothing works",
     "steps/endpoints/judged.py empties": "a success shows that the route stands",

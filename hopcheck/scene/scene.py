@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Callable, Hashable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -104,6 +105,17 @@ class Scene:
             return other
 
         return self.once(version, made)
+
+    def at(self, url: str) -> Scene:
+        """The same host asked at another URL, as behind a redirect; itself for its own."""
+        to, own = urlsplit(url), urlsplit(self.target.url)
+        if to.hostname != own.hostname or to._replace(query="") == own._replace(query=""):
+            return self
+        scheme = "http" if to.scheme == "http" else "https"
+        port, path = to.port or standard_port(scheme), to.path or "/"
+        target = msgspec.structs.replace(self.target, scheme=scheme, port=port, path=path)
+        asked = msgspec.structs.replace(self.snapshot, target=target)
+        return self.once(target, lambda: Scene(asked))
 
     # --- dns and load balancer
 

@@ -12,6 +12,7 @@ from hopcheck.behaviour.traefik.version import fences_endpoint, uses_endpoint
 from hopcheck.model import Hop, ObjectRef, Probe, Words
 from hopcheck.model.kubernetes import EndpointSlice, Pod, Service, ServicePort
 from hopcheck.scene.chosen_route import routing_of, share_of
+from hopcheck.scene.outcome import expected
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 
@@ -142,6 +143,11 @@ class Upstream:
             for address, number, endpoint in endpoints
             if (address, number) in own and endpoint.conditions.terminating is not True
         ]
+
+    def serves(self, expect: str) -> bool:
+        """Whether all of its endpoints, asked directly, answer with a status in `expect`."""
+        last = [probe.exchanges[-1] for probe in self.probes]
+        return bool(last) and all(expected(e.status or 0, expect) for e in last)
 
     @cached_property
     def probes(self) -> list[Probe]:

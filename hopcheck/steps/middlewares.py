@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import about_object, overtaken
+from hopcheck.behaviour.traefik.regexp import Regexp, RegexpError, UnsupportedError
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Exchange, Hop, ObjectRef, Probe, Why, Words
@@ -26,6 +27,7 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.middlewares import acting, answers, by_reference, links_of, names_of
 from hopcheck.scene.outcome import (
     Producer,
+    application_404,
     asks_for_credentials,
     astray,
     expected,
@@ -38,6 +40,7 @@ from hopcheck.scene.outcome import (
 )
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
+from hopcheck.scene.upstream import upstreams
 from hopcheck.steps.names import last_exchanges, ref_of, sent
 
 OWN = "@kubernetescrd"
@@ -118,6 +121,7 @@ def _of_one(
         *_chain(scene, obj, known, (*above, name)),
         *_plugins(scene, obj),
         *_forward_auth(scene, obj),
+        *_idle(scene, obj),
     ]
     return found or list(_refused(scene, obj))
 
@@ -171,6 +175,23 @@ def _forward_auth(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     if absent or any(refused_by_middleware(scene.snapshot, e, address) for e in last):
         key = "auth_missing" if absent else "auth_down"
         yield Fault(ref_of(obj), key, {"address": address}, related)
+
+
+def _idle(scene: Scene, obj: Middleware) -> Iterator[Fault]:
+    """A redirect that lets the request pass, to noop@internal: the redirect was to be all."""
+    route = routing_of(scene).winner
+    behind = {backend.name for backend in route.backends} if route is not None else set()
+    passed = [e for e in last_exchanges(scene) if e.status == 418]
+    rewritten = obj.spec.get("redirectRegex")
+    if behind != {"noop@internal"} or not passed or rewritten is None:
+        return
+    url, pattern = passed[0].url, str(rewritten.get("regex", ""))
+    try:
+        fires = Regexp(pattern).search(url)
+    except (RegexpError, UnsupportedError):
+        return
+    if not fires and producer(passed[0]) is Producer.TRAEFIK:
+        yield Fault(ref_of(obj), "idle", {"regex": pattern, "url": url})
 
 
 def _refused(scene: Scene, obj: Middleware) -> Iterator[Fault]:
@@ -238,6 +259,20 @@ def culprits(scene: Scene, route: Route) -> Blame | None:
         or (not refused and asked is not False and _alters(obj))
     ]
     return Blame(bad, suspects, pods, refused, share) if suspects else None
+
+
+def spoilt(scene: Scene, route: Route) -> tuple[str, int] | None:
+    """URL and status of the application's bad answer, where its pods serve when asked directly.
+
+    None where a middleware of the route may have done it, or somebody else answers.
+    """
+    bad, _ = _bad_answer(scene)
+    if bad is None or bad.status is None or culprits(scene, route):
+        return None
+    own = producer(bad) is Producer.APPLICATION or application_404(scene.snapshot, bad)
+    spaces = {one.namespace for one in upstreams(scene)}
+    pods = [p for p in probes_at(scene, Hop.POD) if p.namespace in spaces]
+    return (bad.url, bad.status) if own and _serve(scene, pods) else None
 
 
 def _bad_answer(scene: Scene) -> tuple[Exchange | None, float | None]:

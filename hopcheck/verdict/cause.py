@@ -30,6 +30,7 @@ CONDITIONS: dict[str, Callable[[Finding, Finding], bool]] = {
     "status_404": lambda _cause, effect: effect.params.get("status") == 404,
     "status_5xx": lambda _cause, effect: effect.params.get("status") in (502, 503, 504),
     "status_500": lambda _cause, effect: effect.params.get("status") in (500, 502),
+    "status_418": lambda _cause, effect: effect.params.get("status") == 418,
     # What the pods say when they are asked directly is nobody else's answer.
     "by_request": lambda _cause, effect: effect.params.get("variant") != "direct",
     "all_addresses": lambda _cause, effect: effect.params.get("variant") != "part",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from tests.steps.edits import TRAEFIK_NS, Edit, collected
 
+EVERYWHERE = ("client", "node", "traefik-pod", "pod")
 SCENES: dict[str, tuple[str, str, Callable[[], Edit]]] = {}
 
 
@@ -570,7 +571,7 @@ def rewrite_of_another_controller() -> Edit:
     e = Edit()
     note = {"nginx.ingress.kubernetes.io/rewrite-target": "/"}
     e.ingress["metadata"]["annotations"] = note
-    e.answer(404, "Cannot GET /app", server="gunicorn")
+    e.answer(404, "Cannot GET /app", hops=EVERYWHERE, server="gunicorn")
     e.target["path_asked"] = True
     e.no_other_scheme()
     return e
@@ -852,11 +853,21 @@ def stale_servers() -> Edit:
 # --- request
 
 
+@scene("broken", "*ING044 REQ014")
+def host_header_of_the_pods() -> Edit:
+    e = Edit()
+    own = e.service["metadata"].setdefault("annotations", {})
+    own["traefik.ingress.kubernetes.io/service.passhostheader"] = "false"
+    e.answer(421, "no site of that name", server="gunicorn")
+    e.no_other_scheme()
+    return e
+
+
 @scene("broken", "*REQ002")
 def application_404() -> Edit:
     e = Edit()
     e.target |= {"path": "/orders", "path_asked": True}
-    e.answer(404, '{"error": "no such page"}', server="gunicorn")
+    e.answer(404, '{"error": "no such page"}', hops=EVERYWHERE, server="gunicorn")
     e.no_other_scheme()
     return e
 
@@ -896,7 +907,7 @@ def certificate_soon() -> Edit:
 @scene("broken", "*REQ014")
 def unexpected_status() -> Edit:
     e = Edit()
-    e.answer(418, "short and stout", server="gunicorn")
+    e.answer(418, "short and stout", hops=EVERYWHERE, server="gunicorn")
     e.no_other_scheme()
     return e
 

@@ -154,7 +154,7 @@ EXPECTED = {
     "ing-mw-broken": ("broken", "Middleware default/login", "*ING014 LOG010 REQ009"),
     "ing-mw-chain": ("broken", "Middleware default/secured", "*ING014 LOG010 REQ009"),
     "ing-forwardauth-errs": ("broken", "Middleware default/auth", "*ING014 LOG004i REQ014"),
-    "ing-mw-alters": ("broken", "Middleware default/host", "*ING014 LOG004i REQ002"),
+    "ing-mw-alters": ("broken", "Middleware default/host", "*ING014 LOG004i REQ014"),
     "ing-mw-file": ("broken", INGRESS, "*ING013 LOG010 REQ009"),
     "ing-mw-invalid": ("broken", "Middleware default/moved", "*ING014 LOG010 REQ009"),
     "ing-mw-provider": ("broken", INGRESS, "*ING013 LOG010 REQ009"),

@@ -134,6 +134,7 @@ def backend_of(service: LoadBalancerRef, namespace: str, field: str) -> Backend:
         native_lb=service.native_lb,
         servers_transport=service.servers_transport or None,
         health_check=service.health_check is not None,
+        pass_host_header=service.pass_host_header,
     )
 
 

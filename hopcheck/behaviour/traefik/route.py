@@ -15,6 +15,7 @@ from hopcheck.behaviour.traefik.version import Syntax, Version, rule_syntax
 from hopcheck.model.kubernetes import Service, ServicePort
 
 SCHEME_ANNOTATION = f"{PREFIX}service.serversscheme"
+HOST_ANNOTATION = f"{PREFIX}service.passhostheader"
 
 
 class View(Struct, frozen=True):
@@ -84,6 +85,7 @@ class Backend(Struct, frozen=True):
     native_lb: bool | None = None
     servers_transport: str | None = None
     health_check: bool = False
+    pass_host_header: bool | None = None
     crosses: bool = False  # named from another namespace, by a TraefikService
 
 
@@ -215,6 +217,14 @@ def scheme_to(route: Route | None, backend: Backend, service: Service, port: Ser
 def transport_of(route: Route | None, backend: Backend, service: Service) -> str:
     """The ServersTransport that is named, by the IngressRoute or on the Service; "" for none."""
     return backend.servers_transport or _annotation(route, service, TRANSPORT_ANNOTATION)
+
+
+def keeps_host(route: Route | None, backend: Backend, service: Service) -> bool:
+    """Whether the pods are asked under the client's Host; else under their own addresses."""
+    if backend.pass_host_header is not None:
+        return backend.pass_host_header
+    # strconv.ParseBool; what it cannot read keeps the default.
+    return _annotation(route, service, HOST_ANNOTATION).lower() not in ("false", "f", "0")
 
 
 def _annotation(route: Route | None, service: Service, key: str) -> str:

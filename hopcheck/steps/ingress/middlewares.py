@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from hopcheck.behaviour.aws.loadbalancer import fixed_addresses
-from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.route import HOST_ANNOTATION, Route, keeps_host
 from hopcheck.behaviour.traefik.static import EntryPoint, within
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.config.target import is_address
@@ -15,9 +15,10 @@ from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef, Words
 from hopcheck.scene.middlewares import by_reference, names_of
 from hopcheck.scene.outcome import asks_for_credentials, client_seen, preserving_group
 from hopcheck.scene.scene import Scene
+from hopcheck.scene.upstream import upstreams
 from hopcheck.steps.bounds import said
 from hopcheck.steps.ingress.standing import route_rule
-from hopcheck.steps.middlewares import OWN, Blame, culprits, faults, missing
+from hopcheck.steps.middlewares import OWN, Blame, culprits, faults, missing, spoilt
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 
 
@@ -76,6 +77,33 @@ def _broken(scene: Scene, route: Route, *keys: str) -> Iterator[Finding]:
 def middlewares_have_what_they_need(scene: Scene, route: Route) -> Iterator[Finding]:
     """What the middlewares name is there: Secrets, plugins, links of a chain, a forwardAuth."""
     yield from _broken(scene, route, "secret", "chain", "plugin", "auth_missing", "auth_down")
+
+
+@route_rule("http")
+def redirects_in_front_of_nothing_redirect(scene: Scene, route: Route) -> Iterator[Finding]:
+    """A redirect in front of noop@internal, which answers nothing but 418, lets no request pass."""
+    yield from _broken(scene, route, "idle")
+
+
+@route_rule("http")
+def application_is_asked_under_its_host(scene: Scene, route: Route) -> Iterator[Finding]:
+    """The application hears the host's name, where it answers to no other."""
+    url, status = spoilt(scene, route) or ("", None)
+    if not url:
+        return
+    for one in upstreams(scene):
+        if keeps_host(route, one.backend, one.service):
+            continue
+        named = one.backend.pass_host_header is not None
+        words: Words = {"service": one.full, "url": url, "status": status, "share": one.share}
+        words["setting"] = "passHostHeader" if named else HOST_ANNOTATION
+        direct = one.backend in route.backends
+        at = one.backend.field if direct else None
+        at_service = one.at(f"metadata.annotations[{HOST_ANNOTATION}]")
+        related = (one.ref, route_ref(route))
+        yield of_route(
+            "ING044", scene, route, at=at if named else at_service, related=related, **words
+        )
 
 
 @route_rule()

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
 from hopcheck.behaviour.traefik.ingressroute import ingressroute_routes
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
+from hopcheck.behaviour.traefik.routes import precision
 from hopcheck.behaviour.traefik.rule_syntax import END
 from hopcheck.behaviour.traefik.rules import hosts_in
 from hopcheck.catalogue.catalogue import has_text, listing, make, text
 from hopcheck.model import NOT_SELECTED, Finding, ObjectRef, Words
 from hopcheck.model.kubernetes import FORMER_GROUP, Ingress, IngressRoute, IngressRouteTCP
 from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.outcome import requests_made, succeeded
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress.standing import obstacle, other_kinds, unseen, unserved
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
@@ -173,8 +176,38 @@ def request_arrives_where_the_route_listens(scene: Scene) -> Iterator[Finding]:
             bound=listing(found.route.entry_points),
             scheme=scene.target.scheme,
             entry=routing_of(scene).entry_point,
+            redirecting="",
             related=traefik_refs(scene),
         )
+
+
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def no_redirect_leads_past_the_route(scene: Scene) -> Iterator[Finding]:
+    """Where an entryPoint redirects, the route that was meant listens where the redirect leads."""
+    made = requests_made(scene.snapshot)
+    lost = [p for p in made if len(p.exchanges) > 1 and not succeeded(scene, p)]
+    meant, entry = routing_of(scene).selection.winner, routing_of(scene).selection.redirect
+    if meant is None or entry is None or not lost or meant.uncertain:
+        return
+    url = lost[0].exchanges[-1].url
+    there = routing_of(scene.at(url))
+    same = any(route_ref(route) == route_ref(meant) for route in there.selection.order)
+    # What comes next has to be less precise, or the route was not the one that was meant.
+    winner, host = there.selection.winner, scene.target.host
+    if same or (winner and precision(winner, host) >= precision(meant, host)):
+        return
+    yield of_route(
+        "ING011",
+        scene,
+        meant,
+        variant="redirected",
+        bound=listing(meant.entry_points),
+        scheme=urlsplit(url).scheme,
+        entry=there.entry_point,
+        redirecting=entry.name,
+        share=len(lost) / len(made) if len(lost) < len(made) else None,
+        related=(*((route_ref(winner),) if winner else ()), *traefik_refs(scene)),
+    )
 
 
 def _plain_to_a_tls_port(scene: Scene) -> bool:

@@ -10,7 +10,6 @@ from hopcheck.model import ErrorKind, Exchange, Finding, ObjectRef, Probe, Sever
 from hopcheck.scene.outcome import (
     Producer,
     application_404,
-    astray,
     expected,
     outcome_of,
     producer,
@@ -73,7 +72,7 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
     last = probe.exchanges[-1]
     own = application.author_of(scene, last)
     common: Words = {"share": share, "evidence": proof_of(probe)}
-    if astray(probe):
+    if probe.exchanges[0].url != last.url and kind != "loop":
         common |= {"url": last.url}  # the one that failed, not the one that was asked
     if kind == "slow":
         pods = [pod for one in own.services for pod in one.selected]

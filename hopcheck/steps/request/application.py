@@ -89,8 +89,9 @@ class Author(Struct, frozen=True):
 
 
 def author_of(scene: Scene, last: Exchange) -> Author:
-    """Whose answer this is."""
-    found = possible(scene, last) if scene.meant is None else []  # a stranger's, and not its own
+    """Whose answer this is: behind a redirect, of the route that serves there."""
+    # A stranger's, and not its own, where another load balancer was meant.
+    found = possible(scene.at(last.url), last) if scene.meant is None else []
     if not found:
         kind = "Application" if scene.meant is None else "Host"
         ref = ObjectRef(kind, scene.target.host)
@@ -174,9 +175,12 @@ def answered(scene: Scene, last: Exchange, author: Author, common: Words) -> Fin
     if status >= 500:
         common = common | author.words | {"sample": _sample(last)}
     code = "REQ001" if status >= 500 else "REQ002" if status == 404 else "REQ014"
-    several = "several" if len(found) > 1 else None
-    common = common | {"variant": several, "services": listing(one.full for one in found)}
+    variant = "several" if len(found) > 1 else None
     ref = host_ref(scene) if _nobodys(scene, last) else author.ref
+    good = scene.target.expect_status
+    if 400 <= status < 500 and found and all(one.serves(good) for one in found):
+        code, variant, ref = "REQ014", "between", host_ref(scene)  # not what it is asked for
+    common = common | {"variant": variant, "services": listing(one.full for one in found)}
     return of_host(code, scene, ref, status=status, related=related, **common)
 
 
