@@ -178,7 +178,7 @@ def test_explain(tmp_path: Path) -> None:
 
 
 def test_doctor_says_what_to_set(tmp_path: Path) -> None:
-    done = run(tmp_path, "doctor", "--resolver", NOBODY, "--timeout", "1")
+    done = run(tmp_path, "doctor", "--resolver", NOBODY, "--timeout", "3")
     assert done.returncode == 3
     assert "KUBECONFIG" in done.stdout
     assert "AWS_PROFILE" in done.stdout

@@ -650,13 +650,13 @@ def scenes(version: tuple[int, int]) -> list[str]:
 @contextlib.contextmanager
 def cluster(directory: Path, scene: str, version: tuple[int, int]) -> Iterator[Serving]:
     """The lab's API server with the scene's objects."""
-    tables = (kinds.BY_PATH, kinds.BY_KIND, kinds.BY_PLURAL)
+    tables = (kinds.BY_PATH, kinds.BY_KIND, kinds.BY_KEY)
     before = [dict(table) for table in tables]
     if scene == "gateway":
         for one in EXTRA:
             kinds.BY_PATH[one.group, one.version, one.plural] = one
             kinds.BY_KIND[one.api_version, one.kind] = one
-            kinds.BY_PLURAL[one.plural] = one
+            kinds.BY_KEY[one.key] = one
     if version < (3, 0):
         for group, served, plural, one in FORMER:
             kinds.BY_PATH[group, served, plural] = one
