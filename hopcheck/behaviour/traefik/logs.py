@@ -326,12 +326,7 @@ _FAILED_LIST = re.compile(
 
 def unserved_kinds(lines: Iterable[LogLine]) -> set[str]:
     """Kinds that Traefik could not list since the API server does not serve them."""
-    return {
-        match.group(1)
-        for line in lines
-        if "failed to list" in line.raw
-        for match in _FAILED_LIST.finditer(line.raw)
-    }
+    return _not_listed(lines, _FAILED_LIST)
 
 
 _UNAUTHENTICATED = re.compile(
@@ -342,12 +337,7 @@ _UNAUTHENTICATED = re.compile(
 
 def unauthenticated_kinds(lines: Iterable[LogLine]) -> set[str]:
     """Kinds that Traefik could not list since the API server did not accept its token."""
-    return {
-        match.group(1)
-        for line in lines
-        if "failed to list" in line.raw
-        for match in _UNAUTHENTICATED.finditer(line.raw)
-    }
+    return _not_listed(lines, _UNAUTHENTICATED)
 
 
 _AROUND = 300  # characters of a line that merely stood beside
@@ -376,3 +366,12 @@ def excerpt(
         row, most = " ".join(kept[number].raw.splitlines()), _PROOF if number in wanted else _AROUND
         rows.append(row if len(row) <= most else f"{row[:most]}…")
     return "\n".join(rows), tuple(row for row, number in enumerate(shown) if number in wanted)
+
+
+def _not_listed(lines: Iterable[LogLine], words: re.Pattern[str]) -> set[str]:
+    return {
+        match.group(1)
+        for line in lines
+        if "failed to list" in line.raw
+        for match in words.finditer(line.raw)
+    }
