@@ -7,7 +7,7 @@ import pytest
 from hopcheck.behaviour.kubernetes.objects import label_matches
 from hopcheck.behaviour.traefik.near import within
 from hopcheck.behaviour.traefik.route import Backend, Excluded, View
-from hopcheck.behaviour.traefik.routes import Selection, candidates, leaves, select
+from hopcheck.behaviour.traefik.routes import Selection, candidates, dropped, leaves, select
 from hopcheck.behaviour.traefik.static import static_config
 from hopcheck.behaviour.traefik.version import Version
 from hopcheck.model import Collected, KubeEvidence, Why
@@ -357,6 +357,52 @@ def test_leaves_follow_traefik_services() -> None:
         "spec": {"weighted": {"services": [{"name": "w", "kind": "TraefikService"}]}},
     }
     assert leaves(kube(traefikservices=[loop]), start) == ([], [])
+
+
+SERVICE = {
+    "metadata": {"namespace": "ns", "name": "app"},
+    "spec": {"ports": [{"name": "http", "port": 80}]},
+}
+
+
+def slices(**conditions: bool) -> dict[str, list[Obj]]:
+    """The Service's lists, with one address in these conditions."""
+    labels = {"kubernetes.io/service-name": "app"}
+    one = {
+        "metadata": {"namespace": "ns", "name": "app-1", "labels": labels},
+        "endpoints": [{"addresses": ["10.1.0.1"], "conditions": conditions}],
+        "ports": [{"name": "http", "port": 8080}],
+    }
+    return {"services": [SERVICE], "endpointslices": [one]}
+
+
+@pytest.mark.parametrize(
+    ("version", "conditions", "expected"),
+    [
+        (Version(3, 0, 4), {"ready": False, "terminating": True}, False),
+        (Version(3, 0, 4), {"ready": False, "terminating": False}, True),
+        (NEW, {"ready": False, "terminating": True}, True),
+    ],
+)
+def test_a_scheme_is_looked_at_where_there_is_a_subset(
+    version: Version, conditions: dict[str, bool], expected: bool
+) -> None:
+    """Up to 3.0 Endpoints are read, which name no pod that terminates."""
+    own = view("--providers.kubernetescrd.allowemptyservices", version=version)
+    entry = {"services": [{"name": "app", "port": 80, "scheme": "ftp"}]}
+    evidence = kube(route("IngressRoute", "Host(`a.com`)", entry=entry), **slices(**conditions))
+    made_of_it = candidates(evidence, [own])[0]
+    assert dropped(evidence, own, made_of_it) is expected
+
+
+@pytest.mark.parametrize(("kind", "winner"), [("TraefikService", "gone"), ("Service", "app")])
+def test_of_the_same_rule_the_last_that_is_read_counts(kind: str, winner: str) -> None:
+    """A TraefikService is asked for later: that router is made, and is disabled."""
+    obj = route("IngressRoute", "Host(`a.com`)")
+    services = [{"name": "gone", "port": 80, "kind": kind}]
+    obj["spec"]["routes"].append({"match": "Host(`a.com`)", "services": services})
+    evidence = kube(obj, **slices(ready=True), traefikservices=[])
+    assert [one.backends[0].name for one in candidates(evidence, [view()])] == [winner]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from hopcheck.behaviour.kubernetes.references import joined_name
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.behaviour.traefik.routes import mirrored, rank, select
-from hopcheck.behaviour.traefik.rules import hosts_in
 from hopcheck.behaviour.traefik.servers import servers_of
 from hopcheck.behaviour.traefik.version import parse_version
 from hopcheck.model import Collected, KubeEvidence, Snapshot, Target
@@ -99,8 +98,7 @@ class Predicted:
         Traefik finds the hosts even of a rule that it refuses.
         """
         return any(
-            host in route.rule.lower()
-            or f"*.{host.partition('.')[2]}" in hosts_in(route.rule, route.syntax)
+            host in route.rule.lower() or f"*.{host.partition('.')[2]}" in route.rule.lower()
             for route in self.routing.routes
             if route.tls and self._finds(tls_options_exist, route)
         )

@@ -88,9 +88,18 @@ def _last_of_each(kube: KubeEvidence, view: View, routes: Sequence[Route]) -> li
     kept: dict[tuple[str, str], Route] = {}
     for route in routes:
         key = route.rule, "" if route.loaded else route.field
-        if key not in kept or dropped(kube, view, kept[key]) or not dropped(kube, view, route):
+        if key not in kept or _unread(kube, view, kept[key]) or not _unread(kube, view, route):
             kept[key] = route
     return list(kept.values())
+
+
+def _unread(kube: KubeEvidence, view: View, route: Route) -> bool:
+    """Whether the provider leaves the route out for a Service that it names itself.
+
+    What stands behind a TraefikService is asked later: the router is made, and may be disabled.
+    """
+    own = (backend for backend in route.backends if backend.kind == "Service")
+    return any(refused(kube, view, route, one) for one in own)
 
 
 def dropped(kube: KubeEvidence, view: View, route: Route) -> bool:

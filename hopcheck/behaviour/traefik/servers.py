@@ -114,7 +114,8 @@ def servers_of(
         return (f"{scheme}://{address}:{port.port}",) if usable else None
     slices, old = slices_of(kube, service), keeps_unready_services(view.version)
     # It is looked at for each slice with the port; up to 3.0 for each subset, which is not empty.
-    if not known_scheme and any(slice_ports(s, port) and (s.endpoints or not old) for s in slices):
+    looked = (one for one in slices if slice_ports(one, port) and (_has_subset(one) or not old))
+    if not known_scheme and any(looked):
         return None
     found = dict.fromkeys(
         f"{scheme}://{address}:{number}"
@@ -126,8 +127,16 @@ def servers_of(
         return tuple(found)
     if ingress or not old:
         return None
-    listed = (endpoint.conditions for one in slices for endpoint in one.endpoints)
-    return () if any(c.ready is not False or not c.terminating for c in listed) else None
+    return () if any(map(_has_subset, slices)) else None
+
+
+def _has_subset(one: EndpointSlice) -> bool:
+    """Whether the Endpoints, which Traefik reads up to 3.0, hold any of its addresses.
+
+    A pod that terminates stands in slices alone.
+    """
+    conditions = (endpoint.conditions for endpoint in one.endpoints)
+    return any(each.ready is not False or not each.terminating for each in conditions)
 
 
 def _is_native(route: Route, backend: Backend, service: Service, *, by_default: bool) -> bool:
