@@ -8,33 +8,16 @@ import gzip
 import json
 import lzma
 import sys
-from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from hopcheck.lab.diagnosis import Diagnoser
 from hopcheck.lab.faults import FAULTS
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.setups import SETUPS
 from hopcheck.lab.topology import HOST
-from hopcheck.model import Snapshot
+from tests.recorded import HEALTHY, SNAPSHOTS, packed
 
-SNAPSHOTS = Path(__file__).parents[0] / "snapshots"
-HEALTHY = SNAPSHOTS / "healthy.jsonl.xz"
 _LOG_LINES = 40  # of a set-up: the lab's log also holds what was arranged before it
-
-
-def set_ups() -> dict[str, Snapshot]:
-    """The evidence of every healthy set-up that was recorded."""
-    return {name: msgspec.convert(one, Snapshot) for name, one in _packed().items()}
-
-
-def _packed() -> dict[str, Any]:
-    if not HEALTHY.exists():
-        return {}
-    lines = (json.loads(line) for line in lzma.decompress(HEALTHY.read_bytes()).splitlines())
-    return {line["name"]: line["evidence"] for line in lines}
 
 
 def pack(recorded: dict[str, Any]) -> None:
@@ -42,7 +25,7 @@ def pack(recorded: dict[str, Any]) -> None:
     for evidence in recorded.values():
         for replica in evidence["traefik"]["replicas"]:
             replica["log"]["value"] = (replica["log"]["value"] or [])[-_LOG_LINES:]
-    every = _packed() | recorded
+    every = {name: json.loads(one) for name, one in packed().items()} | recorded
     lines = [
         json.dumps({"name": name, "evidence": every[name]}) for name in SETUPS if name in every
     ]

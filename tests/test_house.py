@@ -19,15 +19,14 @@ import hopcheck
 from hopcheck.engine.checklist import shipped_rules
 from hopcheck.model import Snapshot, Step, aws, kubernetes, traefik
 from hopcheck.model.read import Thing
-from hopcheck.report.evidence import load
 from hopcheck.scene.scene import Scene
 from hopcheck.steps import PARTIES
 from hopcheck.steps.rule import Rule
 from hopcheck.verdict.contradicted import Claim, Claimed
+from tests.recorded import SNAPSHOTS, names, snapshot
 from tests.steps.scenes import SCENES
 
 PACKAGE = Path(hopcheck.__file__).parent
-SNAPSHOTS = Path(__file__).parents[0] / "snapshots"
 
 
 def modules(part: str = "") -> list[Path]:
@@ -197,10 +196,16 @@ class Watching:
 
 
 RULES = [(step, one) for step, rules in shipped_rules().items() for one in rules]
-RECORDED = [load(path) for path in sorted(SNAPSHOTS.glob("*.gz"))]
 
 
-STATES = (*RECORDED, *(edited().snapshot() for _, _, edited in SCENES.values()))
+def recorded() -> Iterator[Snapshot]:
+    """The recorded faults, without what is recorded of pairs and edits."""
+    yield from (snapshot(name) for name in names() if "/" not in name)
+
+
+@cache
+def states() -> tuple[Snapshot, ...]:
+    return (*recorded(), *(edited().snapshot() for _, _, edited in SCENES.values()))
 
 
 def seen_by(rule: Rule, real: Snapshot, noted: set[str]) -> Snapshot:
@@ -221,7 +226,7 @@ def beyond_what_they_declare() -> dict[str, str]:
     Rules that declare the same look at one scene, so that a state is gone through once.
     """
     found = {}
-    for real in STATES:
+    for real in states():
         whole = Scene(real)
         scenes: dict[frozenset[str], Scene] = {}
         for _, rule in RULES:
@@ -240,7 +245,7 @@ def beyond_what_they_declare() -> dict[str, str]:
 def test_a_rule_reads_what_it_declares_and_nothing_else(step: Step, rule: Rule) -> None:
     assert rule.name not in beyond_what_they_declare(), beyond_what_they_declare()[rule.name]
     noted: set[str] = set()
-    for real in STATES:
+    for real in states():
         rule(Scene(seen_by(rule, real, noted)))
         if rule.reads <= noted:
             break
@@ -342,7 +347,7 @@ def test_one_place_holds_claims_against_what_the_requests_showed() -> None:
 
 def test_a_finding_claims_for_itself_where_its_rule_claims_nothing() -> None:
     claiming = set()
-    for scene in map(Scene, RECORDED):
+    for scene in map(Scene, recorded()):
         for _, rule in RULES:
             if any(isinstance(one, Claimed) for one in rule.look(scene)):
                 claiming.add(rule.name)

@@ -8,7 +8,7 @@ from hopcheck.engine.replay import replay
 from hopcheck.report.evidence import load
 from hopcheck.report.terminal import print_report
 from tests.readme import FAULT, MARKS, README
-from tests.steps.test_gallery import SNAPSHOTS
+from tests.recorded import SNAPSHOTS
 
 
 def test_the_terminal_is_current() -> None:

@@ -4,7 +4,7 @@ import ast
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,33 +16,19 @@ from rich.console import Console
 
 from hopcheck.app import doctor
 from hopcheck.catalogue import language
-from hopcheck.engine.replay import replay
 from hopcheck.model import Finding, Report, Snapshot
 from hopcheck.model.report import EXIT
-from hopcheck.report.evidence import load
 from hopcheck.report.html import to_html
 from hopcheck.report.json import to_dict
 from hopcheck.report.junit import to_junit
 from hopcheck.report.markdown import to_markdown
 from hopcheck.report.terminal import print_report
-from tests.record import HEALTHY, SNAPSHOTS, set_ups
+from tests import recorded
 from tests.report.test_html import Tags
 
 HANGUL = re.compile("[가-힣]")
-GALLERY: dict[str, Callable[[], Snapshot]] = {
-    str(file.relative_to(SNAPSHOTS)).removesuffix(".json.gz"): lambda file=file: load(file)  # type: ignore[misc]
-    for file in sorted(SNAPSHOTS.rglob("*.json.gz"))
-}
+GALLERY = (*recorded.names(), *recorded.packed())
 PROSE = ("title", "message", "expected", "actual", "fix")
-
-
-@cache
-def healthy() -> dict[str, Snapshot]:
-    return set_ups()
-
-
-if HEALTHY.exists():
-    GALLERY |= {name: lambda name=name: healthy()[name] for name in healthy()}  # type: ignore[misc]
 
 # Two words and more: what stands in backquotes or quotes is quoted, what holds a dot, a slash, a
 # digit or a capital is a name.
@@ -77,9 +63,10 @@ def strings(value: Any) -> Iterator[str]:
             yield from strings(item)
 
 
-def quotable(snapshot: Snapshot) -> str:
+@cache
+def quotable(name: str) -> str:
     """All that the cluster, AWS, the resolvers and the answers said: who repeats it quotes it."""
-    return " ".join(" ".join(strings(msgspec.to_builtins(snapshot))).split())
+    return " ".join(" ".join(strings(msgspec.to_builtins(snapshot_of(name)))).split())
 
 
 def english(words: str, evidence: str) -> list[str]:
@@ -112,18 +99,25 @@ def prose(report: Report) -> Iterator[tuple[str, str]]:
 FACTS = {"not loaded", "not known", "not ready", "load balancer", "ingresses seen"}
 
 
-def in_both(snapshot: Snapshot) -> tuple[Report, Report]:
-    first = replay(snapshot)
+def snapshot_of(name: str) -> Snapshot:
+    return recorded.set_up(name) if name in recorded.packed() else recorded.snapshot(name)
+
+
+def report_of(name: str) -> Report:
+    is_set_up = name in recorded.packed()
+    return recorded.report_of_set_up(name) if is_set_up else recorded.report(name)
+
+
+def in_korean(name: str) -> Report:
+    """What is told of it in Korean, which is spoken from here on."""
     language.use("ko")
-    second = replay(snapshot)
-    return first, second
+    return report_of(name)
 
 
 @pytest.mark.parametrize("name", GALLERY)
 def test_prose_is_korean(name: str) -> None:
-    snapshot = GALLERY[name]()
-    evidence = quotable(snapshot)
-    _, report = in_both(snapshot)
+    evidence = quotable(name)
+    report = in_korean(name)
     found = [
         (where, run, words)
         for where, words in prose(report)
@@ -141,9 +135,8 @@ def test_prose_is_korean(name: str) -> None:
 
 @pytest.mark.parametrize("name", GALLERY)
 def test_renderings_are_korean(name: str) -> None:
-    snapshot = GALLERY[name]()
-    _, report = in_both(snapshot)
-    spoken = " ".join(f"{quotable(snapshot)} {' '.join(strings(to_dict(report)))}".split())
+    report = in_korean(name)
+    spoken = " ".join(f"{quotable(name)} {' '.join(strings(to_dict(report)))}".split())
     commands = [one for finding in findings(report) for one in finding.commands]
     for words in renderings(report):
         shown = " ".join(words.split())
@@ -196,7 +189,7 @@ def for_programs(report: Report) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", GALLERY)
 def test_programs_read_the_same(name: str) -> None:
-    first, second = in_both(GALLERY[name]())
+    first, second = report_of(name), in_korean(name)
     assert for_programs(second) == for_programs(first)
     assert second.fingerprint == first.fingerprint
     assert EXIT[second.verdict] == EXIT[first.verdict]

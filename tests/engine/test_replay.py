@@ -17,25 +17,23 @@ from hopcheck.config.options import Options
 from hopcheck.engine.host import HostSession
 from hopcheck.engine.replay import replay
 from hopcheck.engine.write import write
-from hopcheck.model import Report, Snapshot, Step, Verdict
+from hopcheck.model import Report, Step, Verdict
 from hopcheck.report.evidence import BadEvidenceError, load
 from hopcheck.report.json import to_dict
 from hopcheck.verdict.assess import assess
 from tests.app.test_cli import SCHEMA, run
 from tests.history.writer import session_of
 from tests.judging import judge
+from tests.recorded import SNAPSHOTS, names
+from tests.recorded import report as report_of
+from tests.recorded import snapshot as recorded
 
-SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
-NAMES = sorted(path.name.removesuffix(".json.gz") for path in SNAPSHOTS.glob("*.json.gz"))
-
-
-def recorded(name: str) -> Snapshot:
-    return load(SNAPSHOTS / f"{name}.json.gz")
+NAMES = [name for name in names() if "/" not in name]
 
 
-def session(base: Path, snapshot: Snapshot, **options: Any) -> HostSession:
-    host = session_of(base, msgspec.structs.replace(replay(snapshot), replayed=False))
-    host.collection.snapshot = lambda: snapshot  # type: ignore[method-assign, union-attr]
+def session(base: Path, name: str) -> HostSession:
+    host = session_of(base, msgspec.structs.replace(report_of(name), replayed=False))
+    host.collection.snapshot = lambda: recorded(name)  # type: ignore[method-assign, union-attr]
     return host
 
 
@@ -48,7 +46,7 @@ def judged(report: Report) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_written_replays_to_the_same(tmp_path: Path, name: str) -> None:
-    host = session(tmp_path, recorded(name))
+    host = session(tmp_path, name)
     path = write(host)
     assert host.report is not None
     again = replay(load(path))
@@ -190,8 +188,7 @@ def test_stored_evidence_and_a_host_exclude_each_other(tmp_path: Path) -> None:
 
 
 def test_strictly_redacted_evidence_says_so(tmp_path: Path) -> None:
-    snapshot = recorded("svc-targetport-num")
-    host = session(tmp_path / "reports", snapshot)
+    host = session(tmp_path / "reports", "svc-targetport-num")
     options = msgspec.structs.replace(host.run.options, redact_strict=True)
     host.run = msgspec.structs.replace(host.run, options=options)
     path = write(host)

@@ -4,16 +4,13 @@ import functools
 import json
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from hopcheck.model import Snapshot
-from hopcheck.report.evidence import load
-from tests.record import set_ups
+from tests import recorded
 
-SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 Where = tuple[Any, ...]
 
 _ODD: tuple[Any, ...] = (
@@ -27,8 +24,8 @@ _PARTIES = ("aws", "kube", "traefik")
 @functools.cache
 def snapshots() -> dict[str, Any]:
     """Every recording as plain JSON, by its name."""
-    found = {p.name.removesuffix(".json.gz"): load(p) for p in sorted(SNAPSHOTS.rglob("*.json.gz"))}
-    found |= set_ups()
+    found = {name.rpartition("/")[2]: recorded.snapshot(name) for name in recorded.names()}
+    found |= {name: recorded.set_up(name) for name in recorded.packed()}
     return {name: json.loads(msgspec.json.encode(one)) for name, one in found.items()}
 
 
@@ -49,6 +46,12 @@ def places(data: Any) -> list[Where]:
         for at in nodes(data[party])
         if "value" in at[:-1] and "log" not in at
     ]
+
+
+@functools.cache
+def places_of(name: str) -> list[Where]:
+    """The places of a recording, by its name."""
+    return places(snapshots()[name])
 
 
 def value_at(data: Any, at: Where) -> Any:
@@ -96,14 +99,12 @@ class Source:
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
-        self._every = {name: one for name, one in snapshots().items() if places(one)}
-        self._places: dict[str, list[Where]] = {}
+        self._every = sorted(name for name in snapshots() if places_of(name))
 
     def variant(self) -> tuple[str, Snapshot | None]:
         """One variant and what it is; None where no file of evidence could hold it."""
-        name = self._dice.choice(sorted(self._every))
-        data = self._every[name]
-        every = self._places.setdefault(name, places(data))
+        name = self._dice.choice(self._every)
+        data, every = snapshots()[name], places_of(name)
         told = [name]
         for _ in range(self._dice.choice((1, 1, 2, 3, 6))):
             at = self._dice.choice(every)

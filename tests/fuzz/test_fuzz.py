@@ -21,7 +21,7 @@ from hopcheck.report.terminal import print_report
 from hopcheck.scene.outcome import outcomes
 from hopcheck.scene.scene import Scene
 from tests.fuzz.mutations import Source, changed, nodes, snapshots
-from tests.steps.test_blindness import snapshot
+from tests.recorded import snapshot
 
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((resources.files("hopcheck.report") / "report.schema.json").read_text())

@@ -9,17 +9,16 @@ import msgspec
 import pytest
 
 from hopcheck.catalogue import language
-from hopcheck.engine.replay import replay
 from hopcheck.model import Report, Verdict
-from hopcheck.report.evidence import load
 from hopcheck.report.html import render_index, to_html
 from hopcheck.report.store import Day, IndexRow
+from tests.recorded import names
+from tests.recorded import report as replayed
 from tests.report import screenshots
 from tests.report.chromium import Chromium
 from tests.report.examples import BROKEN, DEGRADED, EXAMPLES, HOST, SELECTOR, hostile, path
 
-SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
-GALLERY = sorted(file.name.removesuffix(".json.gz") for file in SNAPSHOTS.glob("*.json.gz"))
+GALLERY = [name for name in names() if "/" not in name]
 LONG_IN_KOREAN = [
     one
     for one in ("dns-split-horizon", "svc-not-http", "ing-path-overmatch", "tpod-static-bad")
@@ -29,10 +28,6 @@ ALL = {**EXAMPLES, "hostile": hostile()}
 SCREENS = [(1280, 800), (390, 844)]
 NETWORK = ("http://", "https://", "ws://", "ftp://")
 STATES = ("ok", "partial", "broken", "consequence", "unknown", "not_applicable")
-
-
-def replayed(name: str) -> Report:
-    return replay(load(SNAPSHOTS / f"{name}.json.gz"))
 
 
 Write = Callable[[Report], Path]

@@ -1,14 +1,9 @@
 """Where the host's request is sent behind the load balancer."""
 
-from hopcheck.model import Hop, Snapshot
-from hopcheck.report.evidence import load
+from hopcheck.model import Hop
 from hopcheck.scene.probes import HopTarget, plain_targets
 from hopcheck.scene.scene import Scene
-from tests.steps.edits import SNAPSHOTS
-
-
-def snapshot(name: str) -> Snapshot:
-    return load(SNAPSHOTS / f"{name}.json.gz")
+from tests.recorded import snapshot
 
 
 def ports(targets: list[HopTarget], hop: Hop) -> set[int]:

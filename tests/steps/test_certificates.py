@@ -7,7 +7,7 @@ from hopcheck.engine.replay import replay
 from hopcheck.model import Collected, Finding, Report, Severity, Snapshot, Step, Verdict
 from hopcheck.model.kubernetes import TLSOption
 from hopcheck.report.evidence import load
-from tests.record import SNAPSHOTS
+from tests.recorded import SNAPSHOTS
 from tests.steps.edits import Edit, collected
 
 

@@ -1,14 +1,10 @@
 """Recorded evidence of single edits that a rule once got wrong, and what is found in it now."""
 
-from pathlib import Path
-
 import pytest
 
-from hopcheck.engine.replay import replay
 from hopcheck.model import Verdict
-from hopcheck.report.evidence import load
-
-SNAPSHOTS = Path(__file__).parents[1] / "snapshots" / "edits"
+from tests.recorded import SNAPSHOTS
+from tests.recorded import report as report_of
 
 APP_SERVICE = "Service default/my-app-service"
 APP = "Deployment default/my-app"
@@ -47,13 +43,15 @@ EXPECTED = {
 
 
 def test_every_snapshot_is_expected() -> None:
-    assert {path.name.removesuffix(".json.gz") for path in SNAPSHOTS.glob("*.gz")} == set(EXPECTED)
+    assert {
+        path.name.removesuffix(".json.gz") for path in (SNAPSHOTS / "edits").glob("*.gz")
+    } == set(EXPECTED)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_edited_object_is_named_and_nobody_else_accused(name: str) -> None:
     verdict, code, thing, edited = EXPECTED[name]
-    report = replay(load(SNAPSHOTS / f"{name}.json.gz"))
+    report = report_of(f"edits/{name}")
     (cause,) = report.root_causes
     assert (cause.code, str(cause.object)) == (code, thing)
     assert edited in [str(cause.object), *map(str, cause.related)]
@@ -62,7 +60,7 @@ def test_the_edited_object_is_named_and_nobody_else_accused(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_every_other_error_follows_from_it(name: str) -> None:
-    report = replay(load(SNAPSHOTS / f"{name}.json.gz"))
+    report = report_of(f"edits/{name}")
     (root,) = report.root_causes
     for step in report.steps:
         for finding in step.findings:
@@ -70,6 +68,6 @@ def test_every_other_error_follows_from_it(name: str) -> None:
 
 
 def test_a_share_of_the_endpoints_is_told_as_such() -> None:
-    report = replay(load(SNAPSHOTS / "one-pod-answers-500.json.gz"))
+    report = report_of("edits/one-pod-answers-500")
     assert report.root_causes[0].share == 0.5
     assert "50 %" in report.headline

@@ -18,7 +18,7 @@ from hopcheck.model import (
     Verdict,
 )
 from hopcheck.report.evidence import load
-from tests.steps.test_gallery import SNAPSHOTS
+from tests.recorded import SNAPSHOTS
 
 HOST = "myapp.example.com"
 EDGE = ("104.16.132.229", "104.16.133.229")

@@ -1,7 +1,6 @@
 """Recorded evidence of every fault of the gallery, and exactly what is found in it."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -9,9 +8,9 @@ from hopcheck.engine.replay import replay
 from hopcheck.lab.faults import FAULTS
 from hopcheck.lab.faults.gallery import VERDICTS
 from hopcheck.model import Report, Status, Verdict
-from hopcheck.report.evidence import load
-
-SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
+from tests.recorded import SNAPSHOTS
+from tests.recorded import report as report_of
+from tests.recorded import snapshot as recorded
 
 # Name -> (verdict, root cause as "CODE Kind namespace/name", all findings). A code ends in "w" for
 # a warning and "i" for information; "*" marks the root cause. LOG004 is history: what the log
@@ -252,7 +251,7 @@ def test_the_recordings_show_what_the_gallery_promises() -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_exactly_these_findings(name: str) -> None:
     verdict, root, findings = EXPECTED[name]
-    report = replay(load(SNAPSHOTS / f"{name}.json.gz"))
+    report = report_of(name)
     assert found(report) == findings
     assert report.verdict is Verdict(verdict)
     assert [str(cause.object) for cause in report.root_causes] == ([root] if root else [])
@@ -260,7 +259,7 @@ def test_exactly_these_findings(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_consequences_lead_to_the_root_cause(name: str) -> None:
-    report = replay(load(SNAPSHOTS / f"{name}.json.gz"))
+    report = report_of(name)
     findings = {f.id: f for step in report.steps for f in step.findings}
     roots = {f.id for f in report.root_causes}
     for finding in findings.values():
@@ -270,11 +269,11 @@ def test_consequences_lead_to_the_root_cause(name: str) -> None:
 
 
 def test_a_replay_gives_the_same_report_each_time() -> None:
-    snapshot = load(SNAPSHOTS / "tg-nodeport-drift.json.gz")
+    snapshot = recorded("tg-nodeport-drift")
     assert replay(snapshot) == replay(snapshot)
 
 
 def test_healthy_passes_all_seven_steps() -> None:
-    report = replay(load(SNAPSHOTS / "healthy.json.gz"))
+    report = report_of("healthy")
     assert [step.status for step in report.steps] == [Status.PASS] * 7
     assert report.coverage.seen == 7

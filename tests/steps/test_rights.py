@@ -9,8 +9,7 @@ import pytest
 from hopcheck.behaviour.traefik.logs import parse_log
 from hopcheck.engine.replay import replay
 from hopcheck.model import Collected, Replica, Snapshot
-from hopcheck.report.evidence import load
-from tests.steps.test_gallery import SNAPSHOTS
+from tests.recorded import snapshot
 
 RELOADED = "traefik_config_last_reload_success"
 
@@ -28,10 +27,6 @@ RESTARTED = (
     'logger="UnhandledError" reflector="k8s.io/client-go@v0.36.3/tools/cache/reflector.go:343" '
     'type="*v1.Node"\n'
 )
-
-
-def snapshot(name: str) -> Snapshot:
-    return load(SNAPSHOTS / f"{name}.json.gz")
 
 
 def causes(given: Snapshot) -> list[str]:

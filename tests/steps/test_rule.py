@@ -6,14 +6,13 @@ import pytest
 
 from hopcheck.catalogue.catalogue import make
 from hopcheck.engine.checklist import shipped_rules
-from hopcheck.model import Finding, ObjectRef, Snapshot, Step
-from hopcheck.report.evidence import load
+from hopcheck.model import Finding, ObjectRef, Step
 from hopcheck.scene.scene import Scene
 from hopcheck.steps import judge
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 from hopcheck.verdict.contradicted import Claim
+from tests.recorded import snapshot
 from tests.steps.edits import Edit, collected
-from tests.steps.test_gallery import SNAPSHOTS
 
 RULES = shipped_rules()
 LISTS = {step.value: RULES[step] for step in (Step.INGRESS, Step.ENDPOINTS)}
@@ -46,10 +45,6 @@ def without_full_success(scene: Scene) -> Iterator[Finding]:
 def second(scene: Scene) -> Iterator[Finding]:
     """Nobody else speaks."""
     yield from spoken()
-
-
-def snapshot(name: str) -> Snapshot:
-    return load(SNAPSHOTS / f"{name}.json.gz")
 
 
 # Every request succeeds; one of two does; none does.

@@ -22,17 +22,11 @@ from hopcheck.model import (
     Verdict,
     Why,
 )
-from hopcheck.report.evidence import load
 from hopcheck.report.json import to_json
 from tests.judging import restricted
-from tests.record import SNAPSHOTS, set_ups
+from tests.recorded import packed, report, report_of_set_up
+from tests.recorded import set_up as snapshot
 from tests.steps.test_blindness import denied_aws, denied_kube, denied_list
-
-RECORDED = set_ups()
-
-
-def snapshot(name: str) -> Snapshot:
-    return RECORDED[name]
 
 
 def loud(report: Report) -> list[str]:
@@ -51,20 +45,20 @@ def quiet(given: Snapshot) -> None:
 
 
 def test_every_set_up_is_recorded() -> None:
-    assert list(RECORDED) == list(SETUPS)
+    assert list(packed()) == list(SETUPS)
 
 
 @pytest.mark.parametrize("name", SETUPS)
 def test_no_false_alarm(name: str) -> None:
-    assert SETUPS[name].alarms(json.loads(to_json(replay(snapshot(name))))) == ""
+    assert SETUPS[name].alarms(json.loads(to_json(report_of_set_up(name)))) == ""
 
 
 def test_an_alarm_is_told() -> None:
     setup = SETUPS["dns-alias"]
-    report = json.loads(to_json(replay(snapshot("dns-alias"))))
-    assert "expected steps" in dataclasses.replace(setup, steps="uuuuuuu").alarms(report)
-    assert "expected healthy" in setup.alarms(report | {"verdict": "unknown"})
-    broken = json.loads(to_json(replay(load(SNAPSHOTS / "svc-selector.json.gz"))))
+    told = json.loads(to_json(report_of_set_up("dns-alias")))
+    assert "expected steps" in dataclasses.replace(setup, steps="uuuuuuu").alarms(told)
+    assert "expected healthy" in setup.alarms(told | {"verdict": "unknown"})
+    broken = json.loads(to_json(report("svc-selector")))
     assert "error END001 Service my-app-service" in setup.alarms(broken)
 
 

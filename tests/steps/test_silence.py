@@ -6,7 +6,7 @@ import pytest
 from hopcheck.engine.replay import replay
 from hopcheck.model import ErrorKind, Hop, Severity, Snapshot, Timing, Verdict
 from hopcheck.report.evidence import load
-from tests.record import SNAPSHOTS
+from tests.recorded import SNAPSHOTS
 
 
 def one_is_silent(waited: float, others: float, node: bool = False) -> Snapshot:

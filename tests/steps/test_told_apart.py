@@ -7,7 +7,7 @@ import pytest
 from hopcheck.engine.replay import replay
 from hopcheck.model import Report, Severity, Step, Verdict
 from hopcheck.report.evidence import load
-from tests.record import SNAPSHOTS
+from tests.recorded import SNAPSHOTS
 from tests.steps.edits import TRAEFIK_NS, Edit
 
 DENY = {"podSelector": {}, "policyTypes": ["Ingress"]}

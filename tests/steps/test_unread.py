@@ -3,7 +3,8 @@
 import pytest
 
 from hopcheck.engine.replay import replay
-from tests.steps.test_blindness import denied_list, snapshot
+from tests.recorded import snapshot
+from tests.steps.test_blindness import denied_list
 
 
 @pytest.mark.parametrize(

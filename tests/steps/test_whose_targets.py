@@ -9,14 +9,13 @@ import pytest
 from hopcheck.behaviour.aws.loadbalancer import admits
 from hopcheck.engine.replay import replay
 from hopcheck.model import Finding, Severity, Status, Step, Verdict
-from tests.record import set_ups
+from tests.recorded import set_up
 from tests.steps.edits import Edit
 
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 GROUP = "TargetGroup myapp-websecure"
 BEHIND = "TargetGroup alb-443"
 ALB = "arn:aws:elasticloadbalancing:ap-northeast-2:123456789012:loadbalancer/app"
-RECORDED = set_ups()["alb-behind-nlb"]
 
 
 class Behind(Edit):
@@ -24,7 +23,7 @@ class Behind(Edit):
 
     def __init__(self) -> None:
         super().__init__()
-        self.data = json.loads(msgspec.json.encode(RECORDED))
+        self.data = json.loads(msgspec.json.encode(set_up("alb-behind-nlb")))
         self.dns, self.aws, self.http = self.data["dns"], self.data["aws"], self.data["http"]
         self.lists, self.target = self.data["kube"]["lists"], self.data["target"]
         self.replicas = self.data["traefik"]["replicas"]

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from hopcheck.catalogue.catalogue import make
-from hopcheck.model import Finding, ObjectRef, Severity, Snapshot
-from hopcheck.report.evidence import load
+from hopcheck.model import Finding, ObjectRef, Severity
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.verdict.contradicted import Claim, Claimed, contradicted, upheld
+from tests.recorded import snapshot
 from tests.steps.edits import Edit
-from tests.steps.test_gallery import SNAPSHOTS
 
 # Every request succeeds; one of two does; none does; none could be made.
 ALL, SOME, NONE, UNMADE = "healthy", "ep-some-refuse", "ing-no-host", ""
@@ -23,10 +22,6 @@ def scene_of(name: str) -> Scene:
     edit = Edit()
     edit.http["requests"] = []
     return Scene(edit.snapshot())
-
-
-def snapshot(name: str) -> Snapshot:
-    return load(SNAPSHOTS / f"{name}.json.gz")
 
 
 def found(severity: Severity = Severity.ERROR) -> Finding:

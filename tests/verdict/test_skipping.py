@@ -22,8 +22,9 @@ from hopcheck.report.junit import to_junit
 from hopcheck.report.markdown import to_markdown
 from hopcheck.report.terminal import print_report
 from hopcheck.verdict.cause import attribute, leave_out, matches
+from tests.recorded import SNAPSHOTS
 from tests.steps.scenes import SCENES
-from tests.steps.test_gallery import SNAPSHOTS, found
+from tests.steps.test_gallery import found
 
 SCHEMA = json.loads((Path(hopcheck.__file__).parent / "report/report.schema.json").read_text())
 
