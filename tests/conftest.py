@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from hopcheck.catalogue import language
+from hopcheck.lab.diagnosis import Diagnoser
+from hopcheck.lab.running import RunningLab
 
 # Tests that try each recording of the gallery, or fault after fault on the lab: `make test` takes
 # every n-th case, `make test-all` and CI each one.
@@ -30,15 +32,20 @@ SAMPLED = {
 }
 # The files that take longest, those first.
 LONGEST = (
-    "mutation/test_mutation.py",
-    "lab/test_lab.py",
-    "lab/test_setups.py",
-    "schedule/outlets/test_commands.py",
-    "app/test_cli.py",
-    "app/test_watch.py",
-    "lab/test_demo.py",
-    "schedule/test_run.py",
     "steps/test_blindness.py",
+    "lab/test_setups.py",
+    "lab/test_field.py",
+    "schedule/outlets/test_commands.py",
+    "schedule/test_run.py",
+    "day/test_day.py",
+    "catalogue/test_korean.py",
+    "mutation/test_mutation.py",
+    "app/test_cli.py",
+    "lab/test_demo.py",
+    "lab/test_lab.py",
+    "lab/test_same_answer.py",
+    "collect/test_kubernetes.py",
+    "app/test_watch.py",
 )
 
 
@@ -49,6 +56,14 @@ def a_locale_without_a_language() -> Iterator[None]:
             patched.delenv(name, raising=False)
         patched.setenv("LANG", "C.UTF-8")
         yield
+
+
+@pytest.fixture(scope="module")
+def diagnoser(lab: RunningLab) -> Iterator[Diagnoser]:
+    """The command on the module's lab, in a process that stays: it starts once."""
+    one = Diagnoser(lab.lab)
+    yield one
+    lab.run(one.__aexit__(None, None, None))
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,12 @@
 """The shipped roles, in the lab: nothing is forbidden under them, and each rule has its use."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hopcheck.lab.diagnosis import Diagnoser
 from hopcheck.lab.running import RunningLab
 from hopcheck.lab.topology import HOST
 from tests.deploy.rendering import DEPLOY, one, rendered
@@ -51,8 +48,10 @@ def lab() -> Iterator[RunningLab]:
         yield running
 
 
-def diagnose(lab: RunningLab, directory: Path, without: str | None) -> tuple[dict[str, Any], str]:
-    """Report and evidence of a run as the CronJob's pod would make it, less one rule."""
+def diagnose(
+    lab: RunningLab, diagnoser: Diagnoser, directory: Path, without: str | None = None
+) -> dict[str, Any]:
+    """The report of a run as the CronJob's pod would make it, less one rule."""
     cluster, namespace, inside = (
         [r for r in rules if r["resources"][0] != without] if isinstance(rules, list) else rules
         for rules in shipped()
@@ -63,15 +62,11 @@ def diagnose(lab: RunningLab, directory: Path, without: str | None) -> tuple[dic
         )
     )
     (directory / "hopcheck.toml").write_text("secrets = false\ndirect_probes = true\n")
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-m", "hopcheck", "diagnose", HOST, *lab.arguments(), "--json",
-         "--reports", str(directory), "--config", str(directory / "hopcheck.toml")],
-        env=kept | lab.environment(), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
-    (evidence,) = directory.glob("*/latest/evidence.json")
-    return json.loads(done.stdout), evidence.read_text()
+    words = [HOST, *lab.arguments(), "--config", str(directory / "hopcheck.toml")]
+    done = lab.run(diagnoser.diagnose(words))
+    assert done.words == ""
+    report: dict[str, Any] = done.report
+    return report
 
 
 def test_every_rule_is_accounted_for() -> None:
@@ -80,19 +75,23 @@ def test_every_rule_is_accounted_for() -> None:
     assert first == set(NEEDED) | set(SAID) | UNUSED_IN_THE_LAB
 
 
-def test_nothing_is_forbidden_under_the_shipped_roles(lab: RunningLab, tmp_path: Path) -> None:
-    report, evidence = diagnose(lab, tmp_path, None)
+def test_nothing_is_forbidden_under_the_shipped_roles(
+    lab: RunningLab, diagnoser: Diagnoser, tmp_path: Path
+) -> None:
+    report = diagnose(lab, diagnoser, tmp_path)
     assert report["verdict"] == "healthy"
     assert [step["status"] for step in report["steps"]] == ["pass"] * 7
     assert [step["reason"] for step in report["steps"]] == [None] * 7
-    assert "forbidden" not in evidence
+    evidence = diagnoser.evidence()
+    assert evidence is not None
+    assert "forbidden" not in evidence.read_text()
 
 
 @pytest.mark.parametrize("rule", NEEDED)
 def test_without_a_rule_exactly_its_steps_are_unknown(
-    lab: RunningLab, tmp_path: Path, rule: str
+    lab: RunningLab, diagnoser: Diagnoser, tmp_path: Path, rule: str
 ) -> None:
-    report, _ = diagnose(lab, tmp_path, rule)
+    report = diagnose(lab, diagnoser, tmp_path, rule)
     assert {s["step"] for s in report["steps"] if s["status"] == "unknown"} == NEEDED[rule]
     assert {s["status"] for s in report["steps"] if s["step"] not in NEEDED[rule]} == {"pass"}
     assert report["root_causes"] == []
@@ -100,9 +99,9 @@ def test_without_a_rule_exactly_its_steps_are_unknown(
 
 @pytest.mark.parametrize("rule", SAID)
 def test_without_an_optional_rule_its_step_says_so(
-    lab: RunningLab, tmp_path: Path, rule: str
+    lab: RunningLab, diagnoser: Diagnoser, tmp_path: Path, rule: str
 ) -> None:
-    report, _ = diagnose(lab, tmp_path, rule)
+    report = diagnose(lab, diagnoser, tmp_path, rule)
     assert [step["status"] for step in report["steps"]] == ["pass"] * 7
     said = {s["step"]: s["reason"] for s in report["steps"] if s["reason"]}
     assert set(said) == {SAID[rule]}

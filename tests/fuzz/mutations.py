@@ -49,9 +49,9 @@ def places(data: Any) -> list[Where]:
 
 
 @functools.cache
-def places_of(name: str) -> list[Where]:
-    """The places of a recording, by its name."""
-    return places(snapshots()[name])
+def with_places() -> list[str]:
+    """The names of the recordings in which a party said something."""
+    return sorted(name for name, one in snapshots().items() if places(one))
 
 
 def value_at(data: Any, at: Where) -> Any:
@@ -99,12 +99,12 @@ class Source:
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
-        self._every = sorted(name for name in snapshots() if places_of(name))
 
     def variant(self) -> tuple[str, Snapshot | None]:
         """One variant and what it is; None where no file of evidence could hold it."""
-        name = self._dice.choice(self._every)
-        data, every = snapshots()[name], places_of(name)
+        name = self._dice.choice(with_places())
+        data = snapshots()[name]
+        every = places(data)
         told = [name]
         for _ in range(self._dice.choice((1, 1, 2, 3, 6))):
             at = self._dice.choice(every)

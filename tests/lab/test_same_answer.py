@@ -1,6 +1,7 @@
 """The same state gives the same answer, live: one of two workloads behind Traefik's Service fails.
 
-Which replica a request meets is drawn anew in every run.
+Which replica a request meets is drawn anew in every run. Twenty orders of the same evidence are
+tried in tests/scene/test_same_answer.py, which costs a twentieth.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,18 +12,13 @@ from hopcheck.lab.diagnosis import Diagnoser
 from hopcheck.lab.running import RunningLab
 from hopcheck.lab.setups.instances import behind_the_same_service
 
+TIMES = 8
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
 def lab() -> Iterator[RunningLab]:
     with RunningLab() as running:
         yield running
-
-
-@pytest.fixture
-def diagnoser(lab: RunningLab) -> Iterator[Diagnoser]:
-    one = Diagnoser(lab.lab)
-    yield one
-    lab.run(one.__aexit__(None, None, None))
 
 
 def reads_nothing(args: list[str]) -> list[str]:
@@ -43,10 +39,10 @@ def test_one_of_two_workloads(
     try:
         lab.settle()
         said = []
-        for _ in range(20):
+        for _ in range(TIMES):
             report = lab.run(diagnoser.diagnose()).report
             roots = [(f["code"], f["object"]["name"]) for f in report["root_causes"]]
             said.append((report["verdict"], roots))
     finally:
         lab.heal()
-    assert said == [("degraded", [(code, "a-traefik-next")])] * 20
+    assert said == [("degraded", [(code, "a-traefik-next")])] * TIMES

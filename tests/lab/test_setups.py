@@ -31,13 +31,6 @@ def lab() -> Iterator[RunningLab]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def diagnoser(lab: RunningLab) -> Iterator[Diagnoser]:
-    one = Diagnoser(lab.lab)
-    yield one
-    lab.run(one.__aexit__(None, None, None))
-
-
 @pytest.mark.parametrize("name", [*SAMPLE, *LIVE])
 def test_no_false_alarm(lab: RunningLab, diagnoser: Diagnoser, name: str) -> None:
     (result,) = lab.run(SetUp(name).run(lab.lab, diagnoser))

@@ -14,7 +14,7 @@ from hopcheck.lab.lab import Lab
 from hopcheck.lab.mutation import draw, score
 from hopcheck.lab.mutation.edit import Edit
 
-SAMPLE = 20
+SAMPLE = 10
 
 
 @pytest.mark.timeout(240)
@@ -30,8 +30,7 @@ def test_a_sample_of_the_series() -> None:
 
     scores = asyncio.run(run())
     wrong = [f"{one.mutation} ({one.sees}): {one.wrong}" for one in scores if one.wrong]
-    print(f"{SAMPLE - len(wrong)} of {SAMPLE} right")
-    assert len(wrong) <= SAMPLE * 0.05, "\n".join(wrong)
+    assert not wrong, "\n".join(wrong)
     # A sample in which nothing broke, or nothing went on, would show nothing.
     assert {"fails", "works"} <= {one.sees for one in scores}
 

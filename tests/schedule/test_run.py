@@ -26,7 +26,7 @@ from hopcheck.schedule.fleet_run import FleetRun
 from hopcheck.schedule.windows import parse_window
 from hopcheck.steps.rule import Rule
 
-MANY = 100
+MANY = 40
 LISTED_ONCE = ("/apis/networking.k8s.io/v1/ingresses", "/api/v1/services", "/api/v1/pods")
 
 
@@ -263,11 +263,11 @@ def test_an_interrupted_run_tells_what_it_has(lab: RunningLab, tmp_path: Path) -
     )
     try:
         latest = tmp_path / "reports" / host(0) / "latest"
-        until = time.monotonic() + 20
+        until = time.monotonic() + 40
         while not latest.exists() and time.monotonic() < until:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=20)
+        out, error = process.communicate(timeout=40)
     finally:
         process.kill()
         lab.call(lambda: lab.lab.dns.rcodes.pop(silent))
