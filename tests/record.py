@@ -43,7 +43,7 @@ async def record(names: list[str]) -> None:
                 environment = SETUPS[name].environment(lab)
             elif name != "healthy":
                 await lab.inject(name)
-                words = [*FAULTS[name].asked, *lab.arguments()]
+                words = [*lab.arguments(), *FAULTS[name].asked]
             await diagnoser.diagnose(words, environment)
             evidence = await asyncio.to_thread(diagnoser.evidence)
             if evidence is None:

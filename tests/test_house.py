@@ -315,6 +315,7 @@ REQUESTS_LOOKED_AT = {
     "steps/loaded.py loaded": "with one replica a routed answer is its own",
     # the requests themselves, held against the same request at another hop or address
     "steps/endpoints/answers.py _reached": "Traefik reaches pods that do not answer from here",
+    "scene/probes.py doors_of": "whose ports the API server is asked about",
     "steps/bounds.py works": "which probes got a good answer",
     "steps/bounds.py between_balancer_and_nodes": "requests that fail while nodes answer",
     "steps/bounds.py between_nodes_and_pods": "which nodes' silence counts where requests pass",

@@ -29,7 +29,13 @@ from hopcheck.model import (
 from hopcheck.model.aws import Identity
 from hopcheck.model.kubernetes import Server
 from hopcheck.model.redact import redact_url
-from hopcheck.scene.probes import BEFORE_THE_ROUTE, hop_targets, other_scheme_targets, plain_targets
+from hopcheck.scene.probes import (
+    BEFORE_THE_ROUTE,
+    doors_of,
+    hop_targets,
+    other_scheme_targets,
+    plain_targets,
+)
 from hopcheck.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -257,10 +263,19 @@ class Collection:
                 made = await request_host(self.target, self.run, addresses, seconds)
                 self.http = msgspec.structs.replace(made, hops=self.http.hops)
 
-        await asyncio.gather(requests(), self._hops(kube, aws))
+        made = asyncio.ensure_future(requests())
+        await asyncio.gather(made, self._hops(kube, aws, made))
 
-    async def _hops(self, kube: asyncio.Future[KubeEvidence], aws: asyncio.Future[None]) -> None:
-        """The same request at every hop behind the load balancer that may be asked from here."""
+    async def _hops(
+        self,
+        kube: asyncio.Future[KubeEvidence],
+        aws: asyncio.Future[None],
+        made: asyncio.Future[None],
+    ) -> None:
+        """The same request at every hop behind the load balancer that may be asked from here.
+
+        Where none may and requests fail, whether their pods listen, by the API server.
+        """
         from hopcheck.collect.web.probe import probe_hops
 
         objects = await asyncio.shield(kube)
@@ -275,6 +290,13 @@ class Collection:
         if not self.direct_probes:
             missing: Collected[object] = Collected(why=Why.NOT_REACHABLE_FROM_HERE)
             self.http = msgspec.structs.replace(self.http, hops=(missing,))
+            await asyncio.gather(asyncio.shield(made), asyncio.shield(aws))
+            doors = doors_of(Scene(self.snapshot()), targets)
+            if doors and self._client is not None:
+                from hopcheck.collect.kubernetes.knock import knock
+
+                told = await knock(self._client, self.run, doors)
+                self.http = msgspec.structs.replace(self.http, hops=(missing, *told))
             return
         hops = await probe_hops(self.target, self.run, targets)
         self.http = msgspec.structs.replace(self.http, hops=hops)

@@ -77,7 +77,7 @@ async def staged(lab: Lab, scenario: str | None) -> tuple[list[str], dict[str, s
         print(f"injected: {scenario}: {FAULTS[scenario].summary}", flush=True)
         await lab.inject(scenario)
     asked = FAULTS[scenario].asked if scenario else (HOST,)
-    return [*asked, *lab.arguments()], lab.environment()
+    return [*lab.arguments(), *asked], lab.environment()
 
 
 def compare(report: dict[str, Any], fault: Fault | None) -> str:

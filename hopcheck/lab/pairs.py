@@ -173,7 +173,7 @@ def _about(fault: Fault) -> frozenset[str]:
 
 async def diagnose(lab: Lab, diagnoser: Diagnoser, pair: Pair) -> Diagnosis:
     """The diagnosis of what the pair's first fault is asked with."""
-    return await diagnoser.diagnose([*FAULTS[pair[0]].asked, *lab.arguments()])
+    return await diagnoser.diagnose([*lab.arguments(), *FAULTS[pair[0]].asked])
 
 
 def outcome(diagnosis: Diagnosis, pair: Pair) -> tuple[str, str]:

@@ -113,7 +113,7 @@ class _Fault:
             return [Result("fault", self.name, expected, "recorded", 0.0, "", unshown, tried=False)]
         began = time.monotonic()
         await lab.inject(self.name)
-        diagnosis = await diagnoser.diagnose([*fault.asked, *lab.arguments()])
+        diagnosis = await diagnoser.diagnose([*lab.arguments(), *fault.asked])
         seconds = time.monotonic() - began
         wrong = diagnosis.words or compare(diagnosis.report, fault)
         if not wrong and diagnosis.exit_code != fault.exit_code:

@@ -265,7 +265,8 @@ def _access_lines(snapshot: Snapshot, exchange: Exchange) -> Iterator[Mapping[st
 def by_pods(snapshot: Snapshot) -> list[Exchange]:
     """The last exchange with each of the application's pods that was asked directly."""
     hops = (collected.get() for collected in snapshot.http.hops if collected.seen)
-    return [probe.exchanges[-1] for probe in hops if probe.hop is Hop.POD and probe.exchanges]
+    pods = (probe for probe in hops if probe.hop is Hop.POD and probe.via == "direct")
+    return [probe.exchanges[-1] for probe in pods if probe.exchanges]
 
 
 def _routed(router: Router, target: Target) -> bool:

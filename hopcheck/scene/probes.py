@@ -15,6 +15,7 @@ from hopcheck.model import Collected, ErrorKind, Hop, KubeEvidence, Probe, Snaps
 from hopcheck.model.kubernetes import Endpoint, Node, Pod
 from hopcheck.scene.chain import TraefikPort
 from hopcheck.scene.chosen_route import Routing
+from hopcheck.scene.outcome import Producer, producer, requests_made, succeeded
 from hopcheck.scene.scene import Scene
 
 _MOST = 12  # members of one hop
@@ -39,6 +40,15 @@ class HopTarget(Struct, frozen=True):
 
 def probes_at(scene: Scene, hop: Hop) -> list[Probe]:
     """The probes that were really sent to members of a hop."""
+    return [probe for probe in knocks_at(scene, hop) if probe.via == "direct"]
+
+
+def knocks_at(scene: Scene, hop: Hop) -> list[Probe]:
+    """What tells whether members of a hop take connections: those probes, or the API server's.
+
+    Of the latter, which are made where there are none of the former, one with neither status nor
+    error says that somebody listens, and nothing of what is answered.
+    """
     return [
         c.get()
         for c in scene.snapshot.http.hops
@@ -74,6 +84,25 @@ def hop_targets(
         found += _traefik_pods(scene, wanted)
     found += _backends(scene)
     return found
+
+
+def doors_of(scene: Scene, targets: Sequence[HopTarget]) -> list[HopTarget]:
+    """Those of `targets` of which the requests leave open whether anybody listens there.
+
+    Pods of the application where Traefik says 502, its own pods where nothing answers. A port of
+    a pod is named once.
+    """
+    failing = [probe for probe in requests_made(scene.snapshot) if not succeeded(scene, probe)]
+    last = [probe.exchanges[-1] for probe in failing]
+    wanted: set[Hop] = set()
+    if any(e.status == 502 and producer(e) is Producer.TRAEFIK for e in last):
+        wanted.add(Hop.POD)
+    if any(producer(e) in (Producer.NOBODY, Producer.ALB) for e in last):
+        wanted.add(Hop.TRAEFIK_POD)
+        if inside := plain_targets(scene):
+            targets = [*(one for one in targets if one.hop is Hop.POD), *inside]
+    named = [one for one in targets if one.hop in wanted and one.name]
+    return [*{(one.namespace, one.name, one.port): one for one in named}.values()]
 
 
 # Where what is spoken depends on the load balancer.

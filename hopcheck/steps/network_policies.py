@@ -89,6 +89,16 @@ def _selecting(scene: Scene, pod: Pod, direction: _Direction) -> list[NetworkPol
     return found
 
 
+def may_turn_away(scene: Scene, pods: Sequence[Pod]) -> bool:
+    """Whether a policy may refuse the API server what it lets Traefik do, or policies are unseen.
+
+    Some network plugins refuse, as nobody listening does, where others drop.
+    """
+    spaces = {pod.namespace for pod in pods}
+    unseen = any(not scene.kube.of(NetworkPolicy, space).seen for space in spaces)
+    return unseen or any(_selecting(scene, pod, "Ingress") for pod in pods)
+
+
 def closed_entrance(scene: Scene, port: int) -> NetworkPolicy | None:
     """The policy that holds for Traefik's pods while none admits an address on the port.
 

@@ -39,6 +39,8 @@ def denied(step: Step, scene: Scene) -> tuple[Gap, ...]:
     if step is Step.TRAEFIK_LOGS:
         replicas = snapshot.traefik.replicas
         read = [(_REPLICA[key], getattr(one, key)) for one in replicas for key in _REPLICA]
+    elif step is Step.ENDPOINTS:
+        read = [("pods/proxy", one) for one in snapshot.http.hops]
     elif step is Step.TARGET_HEALTH and snapshot.aws.load_balancers.seen:
         read = [(_AWS[key], getattr(snapshot.aws, key)) for key in _AWS]
     lists = (*snapshot.kube.lists.items(), *snapshot.kube.objects.items())

@@ -45,7 +45,7 @@ def lab() -> Iterator[RunningLab]:
 def diagnose(lab: RunningLab, directory: Path, *asked: str) -> tuple[int, Path]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     done = subprocess.run(
-        [sys.executable, "-m", "hopcheck", "diagnose", *(asked or (HOST,)), *lab.arguments(),
+        [sys.executable, "-m", "hopcheck", "diagnose", *lab.arguments(), *(asked or (HOST,)),
          "--quiet", "--reports", str(directory)],
         env=kept | lab.environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip

@@ -43,7 +43,7 @@ def diagnose(
 ) -> tuple[int, dict[str, object]]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     done = subprocess.run(
-        [sys.executable, "-m", "hopcheck", "diagnose", *asked, *lab.arguments(), "--json",
+        [sys.executable, "-m", "hopcheck", "diagnose", *lab.arguments(), *asked, "--json",
          "--reports", str(directory)],
         env=kept | lab.environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip

@@ -219,6 +219,10 @@ EXPECTED = {
     "tls-options-provider": ("broken", INGRESS, "*ING020 LOG010 REQ008"),
     "tls-store-secret": ("broken", "TLSStore default/default", "*ING016 LOG004i REQ007"),
     "tls-versions": ("broken", "TLSOption default/default", "*ING018 LOG004i REQ008"),
+    "app-loopback-only-outside": ("broken", APP, "*REQ015 REQ009"),
+    "app-other-port-outside": ("broken", APP, "*REQ015 REQ009"),
+    "svc-targetport-num-outside": ("broken", SERVICE, "*END003 REQ009"),
+    "tpod-entrypoint-loopback": ("degraded", TRAEFIK, "TGT017 *SVC005 REQ004 REQ012"),
     "tls-snistrict": ("broken", "TLSOption default/default", "*ING018 LOG004i REQ008"),
 }  # fmt: skip
 

@@ -206,6 +206,9 @@ class KubeClient:
                 except Unavailable as failure:
                     self._forbidden[key] = failure if failure.why is Why.DENIED else None
                     raise
+                except asyncio.CancelledError:  # who asked has no time left; a role is no wait
+                    self._forbidden[key] = None
+                    raise
                 self._forbidden[key] = None
                 return answer
         if (refused := self._forbidden[key]) is not None:

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hopcheck.lab.faults import parts
-from hopcheck.lab.faults.gallery import DEGRADED, ENDPOINTS, HEALTHY, INGRESS, Expect, fault
+from hopcheck.lab.faults.gallery import (
+    DEGRADED,
+    ENDPOINTS,
+    FROM_OUTSIDE,
+    HEALTHY,
+    INGRESS,
+    Expect,
+    fault,
+)
 from hopcheck.lab.pods import AppPod, Behaviour
 from hopcheck.lab.topology import APP, GATEWAY, SERVICE
 
@@ -57,6 +65,12 @@ async def target_port_name(lab: Lab) -> None:
 @fault("svc-targetport-num", ENDPOINTS, _service("END003"))
 async def target_port_number(lab: Lab) -> None:
     """The Service's targetPort is a number on which the pods do not listen."""
+    _set_target(lab, 8081)
+
+
+@fault("svc-targetport-num-outside", ENDPOINTS, _service("END003"), asked=FROM_OUTSIDE)
+async def target_port_number_outside(lab: Lab) -> None:
+    """The same, and the pods cannot be asked from here: the API server's pod proxy tells."""
     _set_target(lab, 8081)
 
 

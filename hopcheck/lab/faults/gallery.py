@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Inject = Callable[["Lab"], Awaitable[None]]
 
+# Asked by somebody who can send nothing to nodes and pods.
+FROM_OUTSIDE = (HOST, "--no-direct-probes")
 HEALTHY, BROKEN, UNKNOWN, DEGRADED = 0, 1, 3, 4  # exit codes of `hopcheck diagnose`
 VERDICTS = {HEALTHY: "healthy", BROKEN: "broken", UNKNOWN: "unknown", DEGRADED: "degraded"}
 

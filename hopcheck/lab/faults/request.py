@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hopcheck.lab.faults.gallery import DEGRADED, ENDPOINTS, REQUEST, Expect, fault
+from hopcheck.lab.faults.gallery import DEGRADED, ENDPOINTS, FROM_OUTSIDE, REQUEST, Expect, fault
 from hopcheck.lab.pods import Behaviour
 from hopcheck.lab.topology import APP, HOST, SERVICE
 
@@ -102,3 +102,22 @@ async def loopback_only(lab: Lab) -> None:
 async def resets(lab: Lab) -> None:
     """The application accepts each connection and drops it without an answer: 502."""
     await lab.set_app(None, Behaviour(reset=True))
+
+
+@fault("app-loopback-only-outside", REQUEST, _application("REQ015"), asked=FROM_OUTSIDE)
+async def loopback_only_outside(lab: Lab) -> None:
+    """The same, and the pods cannot be asked from here: the API server's pod proxy tells."""
+    await lab.set_app(None, Behaviour(listening=False))
+
+
+@fault("app-other-port-outside", REQUEST, _application("REQ015"), asked=FROM_OUTSIDE)
+async def other_port_outside(lab: Lab) -> None:
+    """The application listens on the second port that its pods declare, not on the first."""
+    port = {"name": "admin", "containerPort": 9102, "protocol": "TCP"}
+    for pod in lab.plan.app:
+
+        def edit(obj: dict[str, Any]) -> None:
+            obj["spec"]["containers"][0]["ports"].append(port)
+
+        lab.store.patch("pods", APP, pod.name, edit)
+    await lab.set_app(None, Behaviour(port=9102))

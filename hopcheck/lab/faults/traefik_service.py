@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hopcheck.lab.faults.gallery import DEGRADED, TRAEFIK_SERVICE, Expect, fault
+from hopcheck.lab.faults.gallery import DEGRADED, FROM_OUTSIDE, TRAEFIK_SERVICE, Expect, fault
 from hopcheck.lab.topology import GATEWAY, TRAEFIK, TRAEFIK_PODS, traefik_rules
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab
+    from hopcheck.lab.traefik import TraefikProcess
 
 Obj = dict[str, Any]
 
@@ -264,6 +266,36 @@ async def token_expired(lab: Lab) -> None:
         return [f"{k}={expired}" if v in paths else f"{k}{e}{v}" for k, e, v in parts]
 
     await lab.set_traefik_args(change)
+
+
+@fault(
+    "tpod-entrypoint-loopback",
+    TRAEFIK_SERVICE,
+    _deployment("SVC005"),
+    exit_code=DEGRADED,
+    asked=FROM_OUTSIDE,
+)
+async def entrypoint_loopback(lab: Lab) -> None:
+    """EntryPoint websecure listens on the loopback address of its pod alone."""
+    declared = "--entryPoints.websecure.address="
+
+    def change(address: str, args: list[str]) -> list[str]:
+        return [re.sub(f"^({declared})[^:]+", rf"\g<1>{address}", one) for one in args]
+
+    for pod in TRAEFIK_PODS:
+
+        def edit(obj: Obj) -> None:
+            container = obj["spec"]["containers"][0]
+            container["args"] = change("127.0.0.1", container["args"])
+
+        lab.store.patch("pods", GATEWAY, pod, edit)
+    # The pods' own addresses are loopback addresses here: others that nobody asks stand for it.
+    elsewhere = {pod.address: lab.address(88 + n) for n, pod in enumerate(lab.plan.traefik)}
+
+    def bind(process: TraefikProcess) -> None:
+        process.args = change(elsewhere[process.address], process.args)
+
+    await lab.set_traefik_process(bind)
 
 
 @fault("tpod-scaled-down", TRAEFIK_SERVICE, _deployment("SVC015"))

@@ -18,7 +18,7 @@ from hopcheck.lab.setups.gallery import (
     setup,
 )
 from hopcheck.lab.setups.load_balancers import certificate
-from hopcheck.lab.topology import APP, APP_PODS, HOST, INGRESS, SERVICE
+from hopcheck.lab.topology import APP, APP_PODS, GATEWAY, HOST, INGRESS, SERVICE
 
 if TYPE_CHECKING:
     from hopcheck.lab.lab import Lab
@@ -381,3 +381,21 @@ async def autoscaling(lab: Lab) -> None:
     spec = {key: value for key, value in found["spec"].items() if key != "nodeName"}
     status = {"phase": "Pending", "conditions": [{**waits, "message": message}]}
     lab.store.put(found | {"metadata": meta, "spec": spec, "status": status})
+
+
+@setup(FAMILY, "second-port-closed-from-outside", without="direct")
+async def second_port_closed(lab: Lab) -> None:
+    """The pods declare a port for debugging, on which nobody listens, and cannot be asked."""
+    port = {"name": "debug", "containerPort": 5005, "protocol": "TCP"}
+    for pod in lab.plan.app:
+        edit = get(lab, "pods", APP, pod.name)
+        edit["spec"]["containers"][0]["ports"].append(port)
+        lab.store.put(edit)
+
+
+@setup(FAMILY, "policy-admits-traefik-alone-from-outside", without="direct")
+async def policy_admits_traefik_alone(lab: Lab) -> None:
+    """A NetworkPolicy admits Traefik's namespace and neither us nor the API server."""
+    space = "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: " + GATEWAY + "}}}"
+    spec = "{podSelector: {}, policyTypes: [Ingress], ingress: [{from: [" + space + "]}]}"
+    put(lab, "NetworkPolicy", "traefik-alone", spec)

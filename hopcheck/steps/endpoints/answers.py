@@ -9,7 +9,7 @@ from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of, says_tls
-from hopcheck.scene.probes import probes_at
+from hopcheck.scene.probes import knocks_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps.bounds import said
@@ -28,6 +28,7 @@ from hopcheck.steps.endpoints.policies import kept_out
 from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, foreign, misunderstood, transport
 from hopcheck.steps.endpoints.service import missing_port_name
 from hopcheck.steps.names import labels_as_text, route_refs, workload_refs
+from hopcheck.steps.network_policies import may_turn_away
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
 
@@ -86,6 +87,17 @@ def _serves(scene: Scene, probe: Probe) -> bool:
     return good and not lost and not says_tls(last)
 
 
+def _doors(scene: Scene, one: Upstream) -> list[Probe]:
+    """What shows whether its endpoints take connections: our probes, else the API server's.
+
+    The latter where Traefik meets the same (502), and no policy may turn the API server away.
+    """
+    if one.probes or 502 not in traefik_statuses(scene) or may_turn_away(scene, one.selected):
+        return one.probes
+    told = {(p.address, p.port): p for p in knocks_at(scene, Hop.POD)}
+    return [told[address, n] for address, n, _ in one.used if (address, n) in told]
+
+
 # --- some of them
 
 
@@ -93,7 +105,8 @@ def _serves(scene: Scene, probe: Probe) -> bool:
 def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
     """Every endpoint of the Service serves what the others do."""
     for one in _asked(scene):
-        away = lost(one.probes)
+        asked = _doors(scene, one)
+        away = lost(asked)
         odd = [probe for probe in _odd_ones(scene, one) if probe not in away]
         if not odd:
             continue
@@ -112,23 +125,26 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
             severity=Severity.WARNING if unmet else None,
             workload=str(stranger),
             count=len(odd),
-            total=len(one.probes),
+            total=len(asked),
             endpoints=listing(said(p) for p in odd),
             pod=odd[0].name or "",
-            share=len(odd) / len(one.probes),
+            share=len(odd) / len(asked),
             related=(*pods, *_workloads(one)),
         )
 
 
 def _odd_ones(scene: Scene, one: Upstream) -> list[Probe]:
     """The endpoints that do not serve, where others of the same Service do."""
-    useless = [p for p in one.probes if not _serves(scene, p)]
+    asked = _doors(scene, one)
+    useless = [p for p in asked if not _serves(scene, p)]
+    if not one.probes:
+        useless = [p for p in asked if p.exchanges[-1].error is not None]
     if _reached(scene, one):  # a pod that takes longer than a probe waits is reached all the same
         silent = [p for p in useless if p.exchanges[-1].error is ErrorKind.READ_TIMEOUT]
         useless = [p for p in useless if p not in silent]
         if not useless and _hang_alone(one.probes, silent):
             return silent
-    return useless if len(useless) < len(one.probes) else []
+    return useless if len(useless) < len(asked) else []
 
 
 def _hang_alone(own: list[Probe], silent: list[Probe]) -> bool:
@@ -147,7 +163,8 @@ def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
         # A pod that nobody owns is no workload of another kind.
         return {ref for ref in workload_refs(found, one.namespace) if ref.kind != "Pod"}
 
-    bad, good = made_by(odd), made_by([p for p in one.probes if p not in odd])
+    others = [p for p in _doors(one.scene, one) if p not in odd]
+    bad, good = made_by(odd), made_by(others)
     refused = all(p.exchanges[-1].error is ErrorKind.REFUSED for p in odd)
     return next(iter(bad)) if refused and len(bad) == 1 and good and not bad & good else None
 
@@ -155,20 +172,21 @@ def _other_workload(one: Upstream, odd: list[Probe]) -> ObjectRef | None:
 # --- all of them: whether anybody listens on the port to which the Service leads
 
 
-def _all_refuse(one: Upstream) -> bool:
-    """Whether its endpoints were asked, and none takes a connection."""
-    away = lost(one.probes)
-    refused = (p.exchanges[-1].error is ErrorKind.REFUSED or p in away for p in one.probes)
-    return bool(one.probes) and all(refused)
+def _all_refuse(asked: list[Probe]) -> bool:
+    """Whether endpoints were asked, and none takes a connection."""
+    away = lost(asked)
+    refused = (p.exchanges[-1].error is ErrorKind.REFUSED or p in away for p in asked)
+    return bool(asked) and all(refused)
 
 
 @rule(reads=("kube", "http"), uses=BESIDE_KUBE)
 def target_port_is_the_pods(scene: Scene) -> Iterator[Finding]:
     """The Service's targetPort is a port on which its pods listen."""
     for one in _alike(scene):
-        if _all_refuse(one):
-            yield from _wrong_port(one, one.probes)
-        elif not one.probes and 502 in traefik_statuses(scene) and not misunderstood(scene, one):
+        asked = _doors(scene, one)
+        if _all_refuse(asked):
+            yield from _wrong_port(one, asked)
+        elif not asked and 502 in traefik_statuses(scene) and not misunderstood(scene, one):
             yield from _undeclared(one)
     for one in judged(scene, State.EMPTY):
         # It is wrong as well, though the endpoints are not ready for another reason.
@@ -233,13 +251,13 @@ def _listening(one: Upstream, own: list[Probe]) -> list[int]:
 
 
 def _answering_elsewhere(one: Upstream, own: list[Probe]) -> list[int] | None:
-    """Other ports of the same pods that answered HTTP; None where none was tried."""
+    """Other ports of the same pods on which somebody answered; None where none was tried."""
     addresses, asked = {p.address for p in own}, {p.port for p in own}
-    probes = probes_at(one.scene, Hop.POD)
+    probes = knocks_at(one.scene, Hop.POD)
     tried = [p for p in probes if p.address in addresses and p.port not in asked]
     if not tried:
         return None
-    return sorted({p.port for p in tried if p.exchanges[-1].status is not None})
+    return sorted({p.port for p in tried if p.exchanges[-1].error is None})
 
 
 def _port_to(one: Upstream, numbers: list[int]) -> int | None:
@@ -255,15 +273,19 @@ def _port_to(one: Upstream, numbers: list[int]) -> int | None:
 def application_listens(scene: Scene) -> Iterator[Finding]:
     """The application listens on the port that its pods declare."""
     for one in _alike(scene):
-        refused = _all_refuse(one) and one.probes[0].exchanges[-1].error is ErrorKind.REFUSED
-        if refused and not _listening(one, one.probes):
+        asked = _doors(scene, one)
+        refused = _all_refuse(asked) and asked[0].exchanges[-1].error is ErrorKind.REFUSED
+        if refused and not _listening(one, asked):
+            elsewhere = _answering_elsewhere(one, asked)
             yield of_service(
                 "REQ015",
                 one,
                 one.application,
-                port=one.probes[0].port,
-                endpoints=listing(p.member for p in one.probes),
-                pod=one.probes[0].name or "",
+                variant="elsewhere" if elsewhere else None,
+                listens=listing(elsewhere or ()),
+                port=asked[0].port,
+                endpoints=listing(p.member for p in asked),
+                pod=asked[0].name or "",
                 related=(one.ref, *_workloads(one), *route_refs(routing_of(scene))),
             )
 
@@ -274,7 +296,7 @@ def application_listens(scene: Scene) -> Iterator[Finding]:
 def _understood(scene: Scene) -> Iterator[tuple[Upstream, Mixed | Untrusted | None]]:
     """Services whose endpoints do not all refuse, and what Traefik and they misunderstand."""
     for one in _alike(scene):
-        if not _all_refuse(one):
+        if not _all_refuse(_doors(scene, one)):
             yield one, misunderstood(scene, one)
 
 

@@ -12,12 +12,12 @@ from hopcheck.model import ErrorKind, Exchange, Finding, Hop, ObjectRef, Severit
 from hopcheck.model.kubernetes import Pod, Service
 from hopcheck.scene.chain import TraefikPort, listens_on
 from hopcheck.scene.outcome import requests_made
-from hopcheck.scene.probes import probes_at
+from hopcheck.scene.probes import knocks_at, probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.strangers import holder
 from hopcheck.steps.bounds import between_nodes_and_pods
 from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs
-from hopcheck.steps.network_policies import closed_entrance
+from hopcheck.steps.network_policies import closed_entrance, may_turn_away
 from hopcheck.steps.rule import SHOWN, WAY, rule
 from hopcheck.verdict.contradicted import Claim, Claimed
 
@@ -248,7 +248,8 @@ def every_pod_listens_on_the_port(scene: Scene) -> Iterator[Claimed]:
     pods = [pod for pod in (used.pods if used is not None else ()) if pod.ready]
     if used is None or used.protocol != "TCP":
         return
-    answers = {p.name: p.exchanges[-1] for p in probes_at(scene, Hop.TRAEFIK_POD)}
+    told = probes_at if may_turn_away(scene, pods) else knocks_at
+    answers = {p.name: p.exchanges[-1] for p in told(scene, Hop.TRAEFIK_POD)}
     deaf = [p for p in pods if _is_deaf(scene, used, p, answers.get(p.name))]
     # Of all it counts where each refuses, though an entryPoint is declared there.
     whole = len(deaf) == len(pods)
