@@ -89,15 +89,17 @@ def hop_targets(
 def doors_of(scene: Scene, targets: Sequence[HopTarget]) -> list[HopTarget]:
     """Those of `targets` of which the requests leave open whether anybody listens there.
 
-    Pods of the application where Traefik says 502, its own pods where nothing answers. A port of
-    a pod is named once.
+    Pods of the application where Traefik says 502, its own pods where no connection holds. A port
+    of a pod is named once.
     """
     failing = [probe for probe in requests_made(scene.snapshot) if not succeeded(scene, probe)]
     last = [probe.exchanges[-1] for probe in failing]
     wanted: set[Hop] = set()
     if any(e.status == 502 and producer(e) is Producer.TRAEFIK for e in last):
         wanted.add(Hop.POD)
-    if any(producer(e) in (Producer.NOBODY, Producer.ALB) for e in last):
+    waits = (ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)  # somebody is there
+    nobody = (e for e in last if e.error not in waits)
+    if any(producer(e) in (Producer.NOBODY, Producer.ALB) for e in nobody):
         wanted.add(Hop.TRAEFIK_POD)
         if inside := plain_targets(scene):
             targets = [*(one for one in targets if one.hop is Hop.POD), *inside]

@@ -155,3 +155,10 @@ def test_the_entrypoint_behind_a_listener_that_ends_tls() -> None:
     edit = Edit("nlb-tls-app-loop")
     edit.fail("reset", "closed by the peer", "first_byte")
     assert {(hop, port) for hop, _, port in doors(edit)} == {(Hop.TRAEFIK_POD, 8080)}
+
+
+def test_nobody_where_a_request_waits_for_its_answer() -> None:
+    edit = Edit()
+    edit.fail("read_timeout", "no answer within 5 s", "first_byte")
+    edit.no_other_scheme()
+    assert doors(edit) == []

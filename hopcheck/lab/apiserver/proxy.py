@@ -140,4 +140,7 @@ def _reason(failure: Exception, host: str, port: int) -> str:
         return f"dial tcp {host}:{port}: connect: {words}"
     if isinstance(failure, aiohttp.ServerDisconnectedError):
         return "EOF"
-    return str(failure)
+    if isinstance(failure, aiohttp.ClientOSError):
+        return f"read tcp {host}:{port}: read: {(failure.strerror or str(failure)).lower()}"
+    # Whoever speaks TLS or HTTP/2 answers with bytes that are no HTTP/1.
+    return f"net/http: HTTP/1.x transport connection broken: malformed HTTP response ({failure})"

@@ -165,19 +165,26 @@ class ApplicationPort:
             return
         peer: str = client[1].get_extra_info("peername")[0]
         place = self._cloud.place(group, target, target.port)
-        tls = TARGET_TLS if group.protocol == "HTTPS" else None
         if place is None or not self._cloud.target_admits(group, target, target.port, None):
             await _finish(client[1], own_answer(504))
             return
         try:
             async with asyncio.timeout(self._cloud.connect_timeout):
-                upstream = await asyncio.open_connection(*place, ssl=tls)
+                upstream = await asyncio.open_connection(*place)
         except TimeoutError:
             await _finish(client[1], own_answer(504))
             return
         except OSError:
             await _finish(client[1], own_answer(502))
             return
+        if group.protocol == "HTTPS":
+            try:
+                async with asyncio.timeout(self._cloud.connect_timeout):
+                    await upstream[1].start_tls(TARGET_TLS)
+            except OSError:  # a handshake that fails, or takes too long
+                upstream[1].close()
+                await _finish(client[1], own_answer(502))
+                return
         upstream[1].write(self._head(request, scheme, peer))
         await self._answer(client, upstream)
 

@@ -230,6 +230,18 @@ class Cloud:
                 return first, self.bound_port(balancer, first, port)
         return None
 
+    def check_host(self, group: TargetGroup, place: tuple[str, int]) -> str:
+        """The Host header of an HTTP check: the target's address and port from an ALB.
+
+        A Network Load Balancer names the address of its own node and the listener's port instead.
+        """
+        if group.protocol not in model.LAYER_7:
+            for balancer in self.balancers_of(group.name):
+                for listener in balancer.listeners:
+                    if group.name in listener.target_groups():
+                        return f"{balancer.zones[0].address}:{listener.port}"
+        return f"{place[0]}:{place[1]}"
+
     def _instance(self, instance_id: str) -> dict[str, Any] | None:
         return next((one for one in self.instances if one["InstanceId"] == instance_id), None)
 
@@ -300,13 +312,16 @@ class Cloud:
         """Whether a target's security groups let the load balancer's connection in.
 
         `client` is the client's address; None for a health check, which comes from the load
-        balancer. Always so unless `enforce_security_groups`, and for targets that are no
-        instances or have no groups.
+        balancer. Always so unless `enforce_security_groups`, and for targets whose groups are not
+        known. What the load balancer's own groups do not let out does not come in either.
         """
-        instance = self._instance(target.id)
-        if not self.enforce_security_groups or instance is None or not instance["SecurityGroups"]:
+        if not self.enforce_security_groups:
             return True
-        own = self._groups([entry["GroupId"] for entry in instance["SecurityGroups"]])
+        balancers = [one for one in self.balancers_of(group.name) if self._lets_out(one, port)]
+        ids = self._groups_of(target)
+        if not ids or not balancers:
+            return bool(balancers)
+        own = self._groups(ids)
         kept = group.all_attributes().get("preserve_client_ip.enabled") == "true"
         return any(
             firewall.admits(
@@ -315,9 +330,25 @@ class Cloud:
                 client if client is not None and kept else zone.address,
                 balancer.security_groups,
             )
-            for balancer in self.balancers_of(group.name)
+            for balancer in balancers
             for zone in balancer.zones
         )
+
+    def _lets_out(self, balancer: LoadBalancer, port: int) -> bool:
+        """Whether the load balancer's outbound rules let it send to the port."""
+        groups = self._groups(balancer.security_groups)
+        return not groups or firewall.lets_out(groups, port)
+
+    def _groups_of(self, target: Target) -> list[str]:
+        """The ids of the target's groups: of the instance, or of whatever has the address."""
+        for interface in self.network_interfaces:
+            held = [one["PrivateIpAddress"] for one in interface.get("PrivateIpAddresses", ())]
+            if target.id in held:
+                return [one["GroupId"] for one in interface["Groups"]]
+        for instance in self.instances:
+            if target.id in (instance["InstanceId"], instance["PrivateIpAddress"]):
+                return [one["GroupId"] for one in instance["SecurityGroups"]]
+        return []
 
     def _groups(self, ids: list[str]) -> list[dict[str, Any]]:
         return [group for group in self.security_groups if group["GroupId"] in ids]

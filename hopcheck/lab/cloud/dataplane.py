@@ -67,7 +67,7 @@ class DataPlane:
                 await self._close(key)
 
     def _wanted(self) -> dict[Key, Wanted]:
-        return {
+        return self._unlistened() | {
             (balancer.name, listener.port, zone.address): Wanted(
                 balancer.type,
                 self._drops(balancer, listener, zone) or self._silent(balancer, listener, zone),
@@ -80,6 +80,21 @@ class DataPlane:
             for zone in balancer.zones
             if not self._refuses(balancer, listener, zone)
         }
+
+    def _unlistened(self) -> dict[Key, Wanted]:
+        """Ports of NLBs that have no listener: what comes there is dropped, and not refused."""
+        found: dict[Key, Wanted] = {}
+        for name, address, port in self.ports.known():
+            balancer = self._cloud.load_balancers.get(name)
+            if balancer is None or balancer.type == "application":
+                continue
+            listener = balancer.listener(port)
+            if listener is not None and listener.protocol != "UDP":
+                continue
+            alive = balancer.state in {"active", "active_impaired"}
+            if alive and any(zone.address == address for zone in balancer.zones):
+                found[name, port, address] = Wanted(balancer.type, dark=True)
+        return found
 
     def _drops(self, balancer: LoadBalancer, listener: Listener, zone: Zone) -> bool:
         """Whether packets are dropped on the way to the address, whatever stands behind it."""

@@ -22,6 +22,15 @@ def admits(
     )
 
 
+def lets_out(groups: Iterable[dict[str, Any]], port: int) -> bool:
+    """Whether any of `groups` has an outbound rule for TCP to `port`, wherever that leads."""
+    return any(
+        _covers(permission, port)
+        for group in groups
+        for permission in group.get("IpPermissionsEgress", ())
+    )
+
+
 def _covers(permission: dict[str, Any], port: int) -> bool:
     protocol = permission.get("IpProtocol")
     if protocol == "-1":

@@ -31,11 +31,15 @@ class Record:
     silent: bool = False
 
     def note(self, outcome: TargetState) -> None:
-        """Count one check; the state changes after `THRESHOLD` equal outcomes."""
+        """Count one check; the state changes after `THRESHOLD` equal outcomes.
+
+        A target that was just registered is healthy with the first check that it passes.
+        """
         same = self.last is not None and self.last.state == outcome.state
         self.streak = self.streak + 1 if same else 1
         self.last = outcome
-        if self.streak >= THRESHOLD:
+        passed = self.state.state == "initial" and outcome is model.HEALTHY
+        if self.streak >= THRESHOLD or passed:
             self.state = outcome
         elif self.state.state == "initial":
             self.state = model.CHECKING
@@ -141,7 +145,7 @@ class Health:
         else:
             try:
                 async with asyncio.timeout(self._cloud.check_timeout):
-                    outcome = await _ask(group, *place)
+                    outcome = await _ask(group, *place, host=self._cloud.check_host(group, place))
             except TimeoutError:
                 outcome = model.TIMED_OUT
             except (OSError, asyncio.IncompleteReadError, ValueError):
@@ -152,18 +156,19 @@ class Health:
         return outcome
 
 
-async def _ask(group: TargetGroup, host: str, port: int) -> TargetState:
-    check = group.check
-    tls = TARGET_TLS if check.protocol == "HTTPS" else None
+async def _ask(group: TargetGroup, address: str, port: int, host: str) -> TargetState:
+    check, tls = group.check, None
+    if check.protocol == "HTTPS":
+        tls = TARGET_TLS if group.protocol in model.LAYER_7 else _CHECK_TLS
     # The PROXY header precedes TLS, so that an HTTPS check cannot carry one here.
-    reader, writer = await asyncio.open_connection(host, port, ssl=tls)
+    reader, writer = await asyncio.open_connection(address, port, ssl=tls)
     try:
         if tls is None and group.all_attributes().get("proxy_protocol_v2.enabled") == "true":
             writer.write(proxy_protocol.local_header())
         if check.protocol == "TCP":
             return model.HEALTHY
         writer.write(
-            f"GET {check.path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n"
+            f"GET {check.path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
             "User-Agent: ELB-HealthChecker/2.0\r\n"
             "Accept-Encoding: gzip, compressed\r\n\r\n".encode()
         )
@@ -186,6 +191,9 @@ def _trusting() -> ssl.SSLContext:
 
 
 TARGET_TLS = _trusting()
+# A Network Load Balancer's HTTPS checks know no TLS 1.3.
+_CHECK_TLS = _trusting()
+_CHECK_TLS.maximum_version = ssl.TLSVersion.TLSv1_2
 
 
 def matches(matcher: str, status: int) -> bool:

@@ -95,7 +95,10 @@ class Target:
 
 @dataclass
 class HealthCheck:
-    """Health check settings as the API reports them (seconds); the lab checks at its own pace."""
+    """Health check settings as the API reports them (seconds); the lab checks at its own pace.
+
+    The defaults are those of a Network Load Balancer; `default_check` has everybody's.
+    """
 
     protocol: Literal["TCP", "HTTP", "HTTPS"] = "TCP"
     port: str = "traffic-port"
@@ -107,6 +110,18 @@ class HealthCheck:
     unhealthy_threshold: int = 2
 
 
+def default_check(protocol: Protocol, target_type: str) -> HealthCheck:
+    """The settings of a group that was made without any, by who may use it."""
+    if protocol in LAYER_7:
+        return HealthCheck("HTTP", matcher="200", timeout_s=5)
+    if target_type == "alb":  # an ALB as a target is asked by HTTP or HTTPS alone
+        return HealthCheck("HTTP", timeout_s=6)
+    return HealthCheck()
+
+
+_BY_DEFAULT = HealthCheck()  # stands for what `default_check` says
+
+
 @dataclass
 class TargetGroup:
     """A target group; `attributes` hold only what differs from AWS's defaults."""
@@ -116,9 +131,14 @@ class TargetGroup:
     port: int
     target_type: Literal["instance", "ip", "alb"] = "instance"
     targets: list[Target] = field(default_factory=list)
-    check: HealthCheck = field(default_factory=HealthCheck)
+    check: HealthCheck = field(default_factory=lambda: _BY_DEFAULT)
     attributes: dict[str, str] = field(default_factory=dict)
     vpc_id: str = "vpc-0a1b2c3d4e5f67890"
+
+    def __post_init__(self) -> None:
+        """Give a group without settings its defaults."""
+        if self.check is _BY_DEFAULT:
+            self.check = default_check(self.protocol, self.target_type)
 
     @property
     def id(self) -> str:

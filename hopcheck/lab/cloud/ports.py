@@ -29,6 +29,10 @@ class Ports:
         self._common: dict[int, list[int]] = {}
         self._random = random.SystemRandom()
 
+    def known(self) -> list[tuple[str, str, int]]:
+        """Load balancer, address and port of each choice."""
+        return list(self._chosen)
+
     def real(self, balancer: str, address: str, port: int) -> int:
         """The port bound for `port`: the same one on every address where it is free there.
 
