@@ -42,7 +42,7 @@ SYMPTOMS = {
     "dns-stale-ip": ("refused", "refused"),
     "dns-servfail": ("SERVFAIL", "SERVFAIL"),
     "tg-nodeport-drift": ("refused", "200"),
-    "nlb-no-443": ("refused", "200"),
+    "nlb-no-443": ("dropped", "200"),
     "tg-health-port": ("200", "200"),
     "tsvc-selector": ("refused", "refused"),
     "tsvc-targetport-num": ("refused", "200"),
@@ -88,7 +88,8 @@ def fetch(lab: RunningLab, scheme: str, address: str) -> tuple[str, str]:
     """(status or kind of failure, body) of one GET at a load balancer's address."""
     port = real_port(lab, 443 if scheme == "https" else 80)
     try:
-        with socket.create_connection((address, port), timeout=5) as plain:
+        with socket.create_connection((address, port), timeout=2) as plain:
+            plain.settimeout(5)
             sock = plain
             if scheme == "https":
                 context = ssl.create_default_context(cafile=lab.lab.certificates.public_ca)
@@ -102,6 +103,8 @@ def fetch(lab: RunningLab, scheme: str, address: str) -> tuple[str, str]:
         return "untrusted", ""
     except ConnectionRefusedError:
         return "refused", ""
+    except TimeoutError:
+        return "dropped", ""
 
 
 def symptom(lab: RunningLab, scheme: str) -> str:
