@@ -92,7 +92,8 @@ def _doors(scene: Scene, one: Upstream) -> list[Probe]:
 
     The latter where Traefik meets the same (502), and no policy may turn the API server away.
     """
-    if one.probes or 502 not in traefik_statuses(scene) or may_turn_away(scene, one.selected):
+    known = one.pods_listed and not may_turn_away(scene, one.selected)
+    if one.probes or not known or 502 not in traefik_statuses(scene):
         return one.probes
     told = {(p.address, p.port): p for p in knocks_at(scene, Hop.POD)}
     return [told[address, n] for address, n, _ in one.used if (address, n) in told]
