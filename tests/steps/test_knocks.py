@@ -8,7 +8,7 @@ from hopcheck.engine.replay import replay
 from hopcheck.model import Hop, Report, Step, Verdict
 from hopcheck.scene.probes import doors_of, hop_targets
 from hopcheck.scene.scene import Scene
-from tests.record import set_ups
+from tests.recorded import packed, set_up
 from tests.steps.edits import TRAEFIK_NS, Edit, collected
 from tests.steps.test_gallery import found
 
@@ -130,8 +130,8 @@ def doors(edit: Edit) -> list[tuple[Hop, str, int]]:
 
 def test_nobody_is_asked_where_requests_succeed() -> None:
     assert doors(Edit()) == []
-    for name, snapshot in set_ups().items():
-        hops = snapshot.http.hops
+    for name in packed():
+        hops = set_up(name).http.hops
         assert all(one.get().via == "direct" for one in hops if one.seen), name
 
 
