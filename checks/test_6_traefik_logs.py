@@ -8,7 +8,6 @@ RULES = (
     replicas.traefik_refuses_nothing_on_the_way,
     replicas.the_declared_route_is_loaded,
     replicas.no_replica_sends_to_addresses_of_the_past,
-    replicas.no_log_complains_of_the_route,
 )
 
 

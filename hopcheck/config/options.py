@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from hopcheck.catalogue.catalogue import codes, nearest, text
+from hopcheck.catalogue.catalogue import codes, has_text, nearest, text
 from hopcheck.catalogue.language import LANGUAGES
 from hopcheck.model import EXPECTED, Step, Target
 
@@ -132,7 +132,7 @@ def _seconds(key: str, given: object) -> float:
 
 def _skip(given: str) -> str:
     code, sep, name = given.partition("=")
-    if code.upper() not in codes():
+    if code.upper() not in codes() and not has_text("retired", code.upper()):
         raise UsageError(text("usage", "skip_code", value=given[:60], near=nearest(code)[0]))
     if sep and not name.strip():
         raise UsageError(text("usage", "skip", value=given[:60]))

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hopcheck.catalogue.catalogue import Entry, codes, entries, entry, nearest, text
+from hopcheck.catalogue.catalogue import Entry, codes, entries, entry, has_text, nearest, text
 from hopcheck.catalogue.language import language
 from hopcheck.verdict.cause import ORDER, links
 
@@ -61,6 +61,8 @@ def related(code: str) -> tuple[list[str], list[str]]:
 
 def page(code: str) -> str:
     """The page of `code` as Markdown. Raises KeyError, with one line that names the nearest."""
+    if has_text("retired", code.upper()):
+        raise KeyError(text("retired", code.upper()))
     if code.upper() not in codes():
         near = text("page", "either").join(nearest(code, 3))
         raise KeyError(text("page", "unknown", code=ascii(code[:20]), near=near))

@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from hopcheck.behaviour.traefik.ingressroute import reference
-from hopcheck.behaviour.traefik.logs import about_object, overtaken
+from hopcheck.behaviour.traefik.logs import BAD_LEVELS, overtaken
 from hopcheck.behaviour.traefik.regexp import Regexp, RegexpError, UnsupportedError
 from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.subjects import owners, subject
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Exchange, Hop, ObjectRef, Probe, Why, Words
 from hopcheck.model import Evidence as Proof
@@ -212,13 +213,16 @@ def _refused(scene: Scene, obj: Middleware) -> Iterator[Fault]:
                 return
     if shown and not lacking:
         return
+    every = [ref_of(each) for each in scene.kube.every(Middleware)]
     for one in lacking or replicas:
-        lines = about_object(one.log.or_else(()) or (), *obj.key)
         metrics = one.metrics.or_else({}) or {}
         said = [
             line
-            for line in lines
-            if line.fields.get("middlewareName")
+            for line in one.log.or_else(()) or ()
+            if line.level in BAD_LEVELS
+            and (about := subject(line)) is not None
+            and about.kind == "Middleware"
+            and ref in owners(about, every)
             and not overtaken(line, metrics, scene.static.throttle_s)
         ]
         if said:

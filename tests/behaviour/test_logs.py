@@ -5,7 +5,6 @@ import time
 import pytest
 
 from hopcheck.behaviour.traefik.logs import (
-    about_object,
     after_last_reload,
     excerpt,
     forbidden_resources,
@@ -177,29 +176,6 @@ def test_configuration_received_names_its_provider_behind_its_json():
     )
     assert line.message.startswith("Configuration received")
     assert line.fields["providerName"] == "kubernetes"
-
-
-def test_about_object_by_fields_and_by_text():
-    lines = parse_log("\n".join([V3_PLAIN, V2_TEXT, V2_JSON, COMMON, V3_JSON]))
-    assert about_object(lines, "default", "my-app-ingress") == lines[:3]
-    assert about_object(lines, "default", "my-app") == lines[:2]
-    assert about_object(lines, "other", "my-app") == ()
-    crd = parse_line(
-        '2026-02-25T03:00:00Z ERR error="middleware \\"default-auth@kubernetescrd\\" does not '
-        'exist" routerName=default-my-app-ingress-myapp-example-com@kubernetes'
-    )
-    assert about_object([crd], "default", "auth") == (crd,)
-    assert about_object([crd], "default", "aut") == ()
-    secret = parse_line(
-        "2026-02-25T03:00:00Z ERR Error configuring TLS "
-        'error="secret default/my-tls does not exist"'
-    )
-    assert about_object([secret], "default", "my-tls") == (secret,)
-    assert about_object([secret], "default", "my-tls-2") == ()
-
-
-def test_an_information_is_no_error_of_an_object():
-    assert about_object([parse_line(V3_PLAIN.replace("ERR", "INF"))], "default", "my-app") == ()
 
 
 def line(message: str, provider: str | None = None) -> LogLine:

@@ -97,6 +97,12 @@ def test_bad_values(key: str, value: object, words: str) -> None:
         build_options({key: value})
 
 
+def test_a_retired_code_may_still_be_skipped() -> None:
+    assert build_options({"skip": ["log004=Ingress default/shop"]}).skip == (
+        "LOG004=Ingress default/shop",
+    )
+
+
 def test_hosts_named_twice_are_diagnosed_once() -> None:
     runs = host_runs(["a.example", "A.example.", "b.example"], {}, load_config(None, Path("/")))
     assert [run.target.host for run in runs] == ["a.example", "b.example"]

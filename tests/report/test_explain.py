@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hopcheck.catalogue.catalogue import codes, entries, text
+from hopcheck.catalogue.language import tables
 from hopcheck.report.explain import SECTIONS, main, page, plain
 from tests.examples import files
 
@@ -81,6 +82,14 @@ def explain(code: str, **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "hopcheck", "explain", code], text=True, check=False, **options
     )  # type: ignore[call-overload]
+
+
+def test_a_retired_code_names_its_successor() -> None:
+    done = explain("log004", capture_output=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "LOG010" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not tables("texts")["retired"].keys() & {*codes()}
 
 
 def test_an_unknown_code_names_the_nearest() -> None:

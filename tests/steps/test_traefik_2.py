@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from hopcheck.behaviour.traefik.logs import (
-    about_object,
     after_last_reload,
     forbidden_resources,
     parse_log,
 )
+from hopcheck.behaviour.traefik.subjects import owners, subject
 from hopcheck.engine.replay import replay
+from hopcheck.model import LogLine, ObjectRef
 from tests.steps.edits import Edit
 from tests.steps.scenes import SCENES
 from tests.steps.test_gallery import found
@@ -54,15 +55,28 @@ NOT_ABOUT_IT = [
 ]
 
 
+INGRESS_REF = ObjectRef("Ingress", "my-app-ingress", "default")
+OTHERS = [ObjectRef("Ingress", "my-app", "default"), ObjectRef("Ingress", "other", "default"),
+          ObjectRef("Service", "my-app-service", "default"),
+          ObjectRef("Ingress", "my-app-ingress", "staging")]  # fmt: skip
+
+
+def about(line: LogLine) -> tuple[ObjectRef, ...]:
+    found = subject(line)
+    return owners(found, [INGRESS_REF, *OTHERS]) if found is not None else ()
+
+
 @pytest.mark.parametrize("line", ABOUT_THE_INGRESS)
 def test_errors_about_an_ingress(line: str) -> None:
     (parsed,) = parse_log(line)
     assert (parsed.kind, parsed.level) == ("traefik", "error")
-    assert about_object([parsed], "default", "my-app-ingress") == (parsed,)
+    assert about(parsed) == (INGRESS_REF,)
 
 
 def test_errors_about_others() -> None:
-    assert not about_object(parse_log("\n".join(NOT_ABOUT_IT)), "default", "my-app-ingress")
+    assert INGRESS_REF not in {
+        ref for line in parse_log("\n".join(NOT_ABOUT_IT)) for ref in about(line)
+    }
 
 
 def test_the_last_reload_is_found() -> None:

@@ -210,37 +210,6 @@ def _common(body: str, match: re.Match[str], time: str | None) -> LogLine:
     return _line("access", body, match["request"], fields, time)
 
 
-def about_object(lines: Iterable[LogLine], namespace: str, name: str) -> tuple[LogLine, ...]:
-    """Warnings and errors that name the object `namespace`/`name`.
-
-    An object is named by the fields `ingress`, `serviceName`, `ingressRoute`, `middlewareName`,
-    `name` together with `namespace`, or in the text as ``ns/name`` or ``ns-name`` (the form of
-    names built by Traefik's providers). Access log lines are left out.
-    """
-    plain = re.escape(name)
-    space = re.escape(namespace)
-    named = re.compile(rf"(?<![\w.\-])(?:{space}/{plain}(?![\w\-])|{space}-{plain}(?![\w]))")
-    return tuple(
-        line
-        for line in lines
-        if line.kind != "access"
-        and line.level in BAD_LEVELS
-        and (_named_by_fields(line, namespace, name) or named.search(_text(line)))
-    )
-
-
-_NAME_FIELDS = ("ingress", "ingressRoute", "serviceName", "middlewareName", "name", "secretName")
-
-
-def _named_by_fields(line: LogLine, namespace: str, name: str) -> bool:
-    where = line.fields.get("namespace")
-    return where == namespace and any(line.fields.get(key) == name for key in _NAME_FIELDS)
-
-
-def _text(line: LogLine) -> str:
-    return " ".join((line.message, *line.fields.values()))
-
-
 def after_last_reload(lines: Sequence[LogLine]) -> tuple[LogLine, ...]:
     """The lines that speak of the configuration now in force, as far as the log tells.
 

@@ -10,7 +10,6 @@ import msgspec
 from hopcheck.behaviour.kubernetes.graph import Graph
 from hopcheck.behaviour.traefik.logs import (
     BAD_LEVELS,
-    about_object,
     after_last_reload,
     excerpt,
     overtaken,
@@ -264,35 +263,3 @@ def _servers(replica: Replica, rule: str, names: list[ObjectRef]) -> list[str]:
             servers = service.load_balancer.servers or ()
             found += [server.url or server.address for server in servers]
     return [url for url in found if url]
-
-
-@rule(
-    reads=_READS,
-    uses=_USES,
-    claims=Claim.STOPS_EVERYTHING,
-    unless=(traefik_refuses_nothing_on_the_way,),
-)
-def no_log_complains_of_the_route(scene: Scene) -> Iterator[Finding]:
-    """No log has a recent error about the route's object: information, logs are history."""
-    route = routing_of(scene).selection.winner
-    if route is None:
-        return
-    for replica in running(scene):
-        log = replica.log.or_else(()) or ()
-        about = about_object(log, route.namespace, route.name)
-        bad = [one for one in about if one.level in ("error", "warn") and one.kind == "traefik"]
-        if bad:
-            last = bad[-1]
-            source = text("source", "log", pod=replica.pod)
-            yield _of_replica(
-                "LOG004",
-                scene,
-                replica,
-                about=str(route_ref(route)),
-                count=len(bad),
-                line=last.fields.get("error") or last.message or last.raw,
-                name=route.name,
-                evidence=(Evidence(source, *excerpt(log, bad[-3:])),),
-                related=(route_ref(route),),
-            )
-            return
