@@ -173,7 +173,7 @@ class Collection:
 
             lists = dict.fromkeys((*LISTED_IN_ALL, *LISTED_BY_NAMESPACE), late)
             self.kube = KubeEvidence(server=late, lists=lists)
-        if not self.aws.load_balancers.seen:
+        if self.aws.load_balancers.why is Why.NOT_SELECTED:  # else it is seen, or has its reason
             from hopcheck.collect.aws.read import without
 
             self.aws = without(late)

@@ -378,6 +378,17 @@ def test_all_pages_are_read(monkeypatch):
     found, _ = collect(monkeypatch, cloud, dns(rcode="NXDOMAIN"))
     assert len(found.target_groups.get()) == 453
     assert cloud.requests.count("elasticloadbalancing:DescribeTargetGroups") == 2
+    assert not found.target_groups.truncated
+
+
+def test_a_list_that_is_cut_is_marked(monkeypatch):
+    monkeypatch.setattr("hopcheck.collect.aws.api.MAX_ITEMS", 400)
+    cloud = account()
+    cloud.add(*(TargetGroup(f"tg-{number}", "TCP", 1000 + number) for number in range(450)))
+    found, _ = collect(monkeypatch, cloud, dns(rcode="NXDOMAIN"))
+    assert len(found.target_groups.get()) == 400
+    assert found.target_groups.truncated
+    assert not found.load_balancers.truncated
 
 
 # --- what may not be seen -------------------------------------------------------------------

@@ -331,6 +331,26 @@ def test_routes_of_the_old_group_count_for_traefik_v2_alone(tmp_path, image, rou
     assert evidence.list("middlewares").why is Why.NOT_FOUND
 
 
+def test_a_list_of_the_old_group_that_is_cut_is_marked(tmp_path, monkeypatch):
+    monkeypatch.setattr("hopcheck.collect.kubernetes.client.MAX_PAGES", 2)
+    monkeypatch.setattr("hopcheck.collect.kubernetes.read.MAX_PAGES", 2)
+    group = "/apis/traefik.containo.us/v1alpha1"
+
+    async def handler(request):
+        if request.path == group:
+            return web.json_response({"kind": "APIResourceList", "resources": []})
+        if request.path == f"{group}/ingressroutes":
+            return web.json_response({"metadata": {"continue": "next"}, "items": [LEGACY_ROUTE]})
+        return page([])  # whatever stands in today's group is read to the end
+
+    async def ask(client):
+        return await collect_kube(TARGET, client.run, client)
+
+    evidence = against(tmp_path, handler, ask)
+    assert evidence.list("ingressroutes").truncated
+    assert not evidence.list("middlewares").truncated
+
+
 # --- rights -------------------------------------------------------------------------------------
 
 

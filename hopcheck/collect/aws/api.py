@@ -178,6 +178,7 @@ class _Call(Struct):
     key: str | None
     parameters: dict[str, Any]
     stopped: bool = False
+    cut: bool = False  # there are more items than are read
     throttled: str = ""  # AWS's words, heard while botocore goes on trying
 
 
@@ -245,7 +246,7 @@ class Api:
                 found = await self._run.ask(source, ask, classify=classify)
             if found.why is Why.TIMED_OUT and call.throttled:
                 return replace(found, why=Why.THROTTLED, detail=call.throttled)
-            return found
+            return replace(found, truncated=call.cut)
 
         return await self._once.get((self, source), made)
 
@@ -257,9 +258,10 @@ class Api:
             return described(key, _plain(answer.get(key) or ())) if key else (_plain(answer),)
         found: list[Any] = []
         for page in client.get_paginator(call.operation).paginate(**call.parameters):
-            found.extend(described(key, _plain(page.get(key) or ())))
-            if call.stopped or len(found) >= MAX_ITEMS:
+            call.cut = len(found) >= MAX_ITEMS  # and here is one more page
+            if call.stopped or call.cut:
                 break
+            found.extend(described(key, _plain(page.get(key) or ())))
         return tuple(found)
 
     def _client(self, service: str) -> Any:

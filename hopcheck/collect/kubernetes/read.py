@@ -130,23 +130,13 @@ class Collector:
             await asyncio.gather(*map(self._former, ("ingressroutes", "ingressroutetcps")))
 
     async def _former(self, resource: str) -> None:
-        path = path_of(resource, self._run.options.namespace, LEGACY_PREFIX)
-
-        async def ask() -> tuple[Any, ...]:
-            return (await self._client.list(path)).items
-
-        found = await self._settle(f"GET {path}", ask)
+        found = await self._listed(path_of(resource, self._run.options.namespace, LEGACY_PREFIX))
         if found.seen:
             self._lists[f"{resource}.{FORMER_GROUP}"] = found
 
     async def _add_legacy_to(self, key: str) -> None:
         resource, _, namespace = key.partition("@")
-        path = path_of(resource, namespace or None, LEGACY_PREFIX)
-
-        async def ask() -> tuple[Any, ...]:
-            return (await self._client.list(path)).items
-
-        found = await self._settle(f"GET {path}", ask)
+        found = await self._listed(path_of(resource, namespace or None, LEGACY_PREFIX))
         known = self._lists[key]
         if found.why is Why.NOT_FOUND:
             return
@@ -154,9 +144,21 @@ class Collector:
             # What Traefik may read from there was not seen: the list as a whole was not.
             self._lists[key] = found
         elif known.seen:
-            self._lists[key] = replace(known, value=(*known.get(), *found.get()))
+            both, cut = (*known.get(), *found.get()), known.truncated or found.truncated
+            self._lists[key] = replace(known, value=both, truncated=cut)
         elif known.why is Why.NOT_FOUND:
             self._lists[key] = found
+
+    async def _listed(
+        self, path: str, params: Params | None = None, max_pages: int = MAX_PAGES
+    ) -> Collected[tuple[Any, ...]]:
+        """The objects of a list, marked where there are more than were read."""
+        found: Collected[Any] = await self._settle(
+            f"GET {path}", lambda: self._client.list(path, params, max_pages=max_pages)
+        )
+        if not found.seen:
+            return found
+        return replace(found, value=found.get().items, truncated=found.get().truncated)
 
     async def _settle(self, source: str, call: Callable[[], Awaitable[T]]) -> Collected[T]:
         # Each HTTP call has its own timeout in the client; here only the deadline counts.
@@ -176,20 +178,11 @@ class Collector:
         *,
         max_pages: int = MAX_PAGES,
     ) -> None:
-        path = path_of(resource, namespace)
-        truncated = False
         if resource == "pods" and namespace is None and max_pages == MAX_PAGES:
             self._searched = True
-
-        async def ask() -> tuple[Any, ...]:
-            nonlocal truncated
-            listing = await self._client.list(path, params, max_pages=max_pages)
-            truncated = listing.truncated
-            return listing.items
-
-        found = await self._settle(f"GET {path}", ask)
+        found = await self._listed(path_of(resource, namespace), params, max_pages)
         key = resource if namespace is None else f"{resource}@{namespace}"
-        self._lists[key] = replace(found, truncated=truncated)
+        self._lists[key] = found
         if found.seen or found.why in _DENIED:
             right = f"list {resource}" + (f" in {namespace}" if namespace else "")
             self._rights[right] = found.seen
