@@ -39,6 +39,7 @@ RULES = (
     tls.certificate_is_usable,
     tls.certificate_resolver_exists,
     tls.handshakes_are_accepted,
+    tls.routes_of_the_host_agree_on_tls_options,
     references.redirects_lead_to_a_port_of_clients,
     annotations.annotations_do_something,
     router.router_is_enabled,

@@ -15,7 +15,7 @@ from msgspec.structs import force_setattr, replace
 
 from hopcheck.model.aws import SHAPES
 from hopcheck.model.aws import Identity as Caller
-from hopcheck.model.kubernetes import Object, kind_of
+from hopcheck.model.kubernetes import FORMER_GROUP, Object, kind_of
 from hopcheck.model.kubernetes import Server as ApiServer
 from hopcheck.model.read import Thing, read, read_all
 from hopcheck.model.traefik import of_traefik
@@ -271,6 +271,11 @@ class KubeEvidence(Struct, frozen=True):
     def of(self, kind: type[K], namespace: str | None = None) -> Collected[tuple[K, ...]]:
         """The list of `kind` in `namespace`, or in all: `list` with its type."""
         return self.list(kind.plural, namespace)
+
+    def former(self, kind: type[K]) -> tuple[K, ...]:
+        """What stands of `kind` in Traefik's former group, where its version does not read that."""
+        listed = self.lists.get(f"{kind.plural}.{FORMER_GROUP}", NOT_SELECTED)
+        return listed.or_else(()) or ()
 
     def every(self, kind: type[K]) -> list[K]:
         """Every object of `kind` that was listed anywhere, each once."""

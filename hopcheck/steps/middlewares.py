@@ -183,15 +183,20 @@ def _idle(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     route = routing_of(scene).winner
     behind = {backend.name for backend in route.backends} if route is not None else set()
     passed = [e for e in last_exchanges(scene) if e.status == 418]
-    rewritten = obj.spec.get("redirectRegex")
-    if behind != {"noop@internal"} or not passed or rewritten is None:
+    if behind != {"noop@internal"} or not passed or producer(passed[0]) is not Producer.TRAEFIK:
         return
-    url, pattern = passed[0].url, str(rewritten.get("regex", ""))
+    url, rewritten = passed[0].url, obj.spec.get("redirectRegex")
+    scheme = str((obj.spec.get("redirectScheme") or {}).get("scheme", ""))
+    if scheme and urlsplit(url).scheme == scheme:  # it leads to the very same URL
+        yield Fault(ref_of(obj), "same", {"scheme": scheme, "url": url})
+    if rewritten is None:
+        return
+    pattern = str(rewritten.get("regex", ""))
     try:
         fires = Regexp(pattern).search(url)
     except (RegexpError, UnsupportedError):
         return
-    if not fires and producer(passed[0]) is Producer.TRAEFIK:
+    if not fires:
         yield Fault(ref_of(obj), "idle", {"regex": pattern, "url": url})
 
 

@@ -8,6 +8,7 @@ import pytest
 from hopcheck.behaviour.traefik.rule_syntax import RuleError
 from hopcheck.behaviour.traefik.rules import (
     hosts_in,
+    in_v3,
     looks_v2,
     matches,
     parse,
@@ -271,3 +272,30 @@ def test_hostile_rules_end_quickly() -> None:
         with pytest.raises(RuleError) as caught:
             parse(rule)
         assert caught.value.problem == problem
+
+
+SPELT_ANEW = [
+    ("Host(`a.example`, `b.example`)", "(Host(`a.example`) || Host(`b.example`))"),
+    ("HostRegexp(`{sub:[a-z]+}.a.example`)", r"HostRegexp(`(?i)^([a-z]+)\.a\.example$`)"),
+    ("Host(`a.example`) && Path(`/r/{id}`)", "Host(`a.example`) && PathRegexp(`^/r/([^/]+)$`)"),
+    ("PathPrefix(`/v{n:[0-9]+}/`, `/w`)", "(PathRegexp(`^/v([0-9]+)/`) || PathPrefix(`/w`))"),
+    ("!Path(`/r/{id}`)", "!PathRegexp(`^/r/([^/]+)$`)"),
+    ("!Host(`a.example`, `b.example`)", "!((Host(`a.example`) || Host(`b.example`)))"),
+    ("HostHeader(`a.example`) && (Path(`/x`) || Path(`/y`))",
+     "Host(`a.example`) && (Path(`/x`) || Path(`/y`))"),
+    ("Headers(`X-A`, `1`) && Query(`k=v`)", "Header(`X-A`, `1`) && Query(`k`, `v`)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new"), SPELT_ANEW)
+def test_a_rule_of_v2_as_v3_spells_it(old: str, new: str) -> None:
+    assert in_v3(old) == new
+    for host in ("a.example", "b.example", "x.a.example", "1.a.example", "c.example"):
+        for path in ("/", "/r/10", "/r/10/y", "/v2/z", "/vx/z", "/w/1", "/x", "/y?k=v", "/?k=v"):
+            before = matches(old, host, path, syntax="v2")
+            assert matches(new, host, path, syntax="v3") == before, (host, path)
+
+
+@pytest.mark.parametrize("rule", ["Host(`a`", "Nothing(`a`)", "Query(`a`)", ""])
+def test_what_is_no_rule_of_v2_is_spelt_by_nobody(rule: str) -> None:
+    assert in_v3(rule) == ""

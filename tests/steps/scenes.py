@@ -614,6 +614,27 @@ def strict_sni() -> Edit:
     return e
 
 
+@scene("broken", "*ING045 REQ008")
+def tls_options_differ() -> Edit:
+    e = Edit()
+    loaded = [replica["routers"]["value"] for replica in e.replicas]
+    _ingressroute(e, "Host(`myapp.example.com`)")
+    for replica, routers in zip(e.replicas, loaded, strict=True):
+        replica["routers"]["value"] = routers
+    for router in e.routers():
+        router["rule"] = "Host(`myapp.example.com`)"
+    own = e.one("ingressroutes", "my-app")["spec"]
+    rule = own["routes"][0] | {"match": "Host(`myapp.example.com`) && PathPrefix(`/admin`)"}
+    e.add("ingressroutes", "IngressRoute", "admin", own | {"routes": [rule]})
+    own["tls"] = own["tls"] | {"options": {"name": "open"}}
+    e.add("tlsoptions", "TLSOption", "open", {"minVersion": "VersionTLS12"})
+    demand = {"clientAuth": {"clientAuthType": "RequireAndVerifyClientCert"}}
+    e.add("tlsoptions", "TLSOption", "default", demand, TRAEFIK_NS)
+    words = "tlsv13 alert certificate required"
+    e.fail("tls_alert", words, "tls", hops=("client", "node", "traefik-pod"))
+    return e
+
+
 @scene("broken", "*ING019 REQ007")
 def resolver_missing() -> Edit:
     e = Edit()

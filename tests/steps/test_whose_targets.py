@@ -149,6 +149,14 @@ def test_the_default_action_answers_the_check(status: int) -> None:
     assert "myapp-alb" in one(e, "TGT016").message
 
 
+@pytest.mark.parametrize(("matcher", "said"), [("200", "TGT016"), ("200-399", "TGT017")])
+def test_a_redirect_answers_the_check(matcher: str, said: str) -> None:
+    redirect = {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}
+    e = checked({"Actions": [{"Type": "redirect", "RedirectConfig": redirect}]}, matcher=matcher)
+    assert roots(e) == [(said, BEHIND)]
+    assert ("admit 301" in one(e, said).fix) is (said == "TGT016")
+
+
 def test_a_rule_for_the_path_answers_the_check_and_one_for_a_host_does_not() -> None:
     path = {"Conditions": [{"Field": "path-pattern", "Values": ["/"]}], **fixed(410)}
     host = {"Conditions": [{"Field": "host-header", "Values": ["*.example.com"]}], **fixed(410)}

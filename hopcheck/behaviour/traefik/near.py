@@ -29,8 +29,14 @@ def near_host(route: Route, host: str) -> tuple[str, str] | None:
 
 
 def near_path(route: Route, path: str) -> str:
-    """A hint: "exact" (a prefix would match), "trailing_slash", "case", or nothing."""
+    """A hint: "exact" (a prefix would match), "trailing_slash", "case", or nothing.
+
+    "v2_syntax": the rule would match, were it read as Traefik v2 reads it.
+    """
     asked = routing_path(path)
+    old = route.syntax == "v3" and looks_v2(route.rule)
+    if old and matches(route.rule, None, asked, syntax="v2") is not False:
+        return "v2_syntax"
     other = asked.removesuffix("/") if asked.endswith("/") else asked + "/"
     if other and matches(route.rule, None, other, syntax=route.syntax) is not False:
         return "trailing_slash"

@@ -138,8 +138,8 @@ class Miss(Struct, frozen=True):
     """A route that does not serve the request, though nearly.
 
     `hint`: "exact", "trailing_slash", "case" (paths), "method", "wildcard_depth", "wildcard_apex",
-    "typo", "v2_syntax" (hosts); "" where there is no more to say. `host` is the one that nearly
-    fits.
+    "typo" (hosts), "v2_syntax" (both); "" where there is no more to say. `host` is the one that
+    nearly fits.
     """
 
     route: Route

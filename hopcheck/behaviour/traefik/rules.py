@@ -362,3 +362,45 @@ def looks_v2(rule: str, protocol: Protocol = "http") -> bool:
         if len(match.args) > 1 and match.name != "Query":
             return True
     return False
+
+
+_SPELT_V3 = {"HostHeader": "Host", "Headers": "Header", "HeadersRegexp": "HeaderRegexp"}
+
+
+def in_v3(rule: str, protocol: Protocol = "http") -> str:
+    """A rule of v2's syntax as v3 spells it; "" where it is none, or cannot be written so."""
+    try:
+        spelt = _spelt(parse(rule, "v2", protocol), protocol)
+        parse(spelt, "v3", protocol)
+    except RuleError:
+        return ""
+    return spelt
+
+
+def _spelt(node: Node, protocol: Protocol) -> str:
+    match node:
+        case Not(inner):
+            own = _spelt(inner, protocol)
+            return f"!{own}" if isinstance(inner, Match) and own.endswith("`)") else f"!({own})"
+        case And(nodes):
+            parts = [(each, _spelt(each, protocol)) for each in nodes]
+            return " && ".join(f"({own})" if isinstance(one, Or) else own for one, own in parts)
+        case Or(nodes):
+            return " || ".join(_spelt(each, protocol) for each in nodes)
+        case Match(name, args):
+            new = _SPELT_V3.get(name, name)
+            if name in ("Headers", "HeadersRegexp"):
+                return f"{new}({', '.join(f'`{arg}`' for arg in args)})"
+            if name == "Query":
+                pairs = zip(*[iter(_pairs(args))] * 2, strict=True)
+                return " && ".join(f"Query(`{key}`, `{value}`)" for key, value in pairs)
+            patterns = _patterns(node, "v2", protocol) or args
+            both = zip(args, patterns, strict=True)
+            one = [
+                f"{new.removesuffix('Regexp')}Regexp(`{pattern}`)"
+                if _TEMPLATE.search(arg) or new.endswith("Regexp")
+                else f"{new}(`{arg}`)"
+                for arg, pattern in both
+            ]
+            one = [part.replace("PathPrefixRegexp", "PathRegexp") for part in one]
+            return one[0] if len(one) == 1 else f"({' || '.join(one)})"

@@ -127,7 +127,7 @@ class Collector:
             keys = [key for key in self._lists if key.partition("@")[0] in LEGACY]
             await asyncio.gather(*map(self._add_legacy_to, keys))
         elif self._legacy:  # for what stands there and is not read
-            await asyncio.gather(*map(self._former, ("ingressroutes", "ingressroutetcps")))
+            await asyncio.gather(*map(self._former, LEGACY))
 
     async def _former(self, resource: str) -> None:
         found = await self._listed(path_of(resource, self._run.options.namespace, LEGACY_PREFIX))

@@ -19,6 +19,7 @@ from hopcheck.steps.endpoints.judged import (
     judged,
     of_service,
     outside_alone,
+    provider_that_forbids,
     traefik_statuses,
     troubled,
     unanswered,
@@ -30,7 +31,7 @@ from hopcheck.steps.endpoints.service import missing_port_name
 from hopcheck.steps.names import labels_as_text, route_refs, workload_refs
 from hopcheck.steps.network_policies import may_turn_away
 from hopcheck.steps.rule import BESIDE_KUBE, rule
-from hopcheck.verdict.contradicted import Claim
+from hopcheck.verdict.contradicted import Claim, Claimed
 
 _SEVERAL_TIMES = 4
 # Nothing comes back from a pod that accepts connections.
@@ -230,7 +231,6 @@ def _undeclared(one: Upstream) -> Iterator[Finding]:
             found=text("near", "declared", ports=listing(ports)),
             other="",
             route="",
-            share=None,
             related=_workloads(one),
         )
 
@@ -362,31 +362,41 @@ def application_answers(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
-def traefik_gets_answers(scene: Scene) -> Iterator[Finding]:
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+def traefik_gets_answers(scene: Scene) -> Iterator[Claimed]:
     """Traefik gets answers from hosts outside, and from pods that answer when asked directly."""
     instance = scene.instance
     pods = instance.pods if instance else ()
     for one, answers, external in _silent_to_traefik(scene):
-        yield of_service(
+        part = one.share if external and not outside_alone(scene) else None
+        # Of an ExternalName's ports Traefik takes the number, and no targetPort.
+        target = one.port.target_port if external and one.port is not None else None
+        number = one.port.port if one.port is not None else one.backend.port
+        aside = target not in (None, "", number)
+        found = of_service(
             "END014",
             one,
-            share=None,
-            variant="external" if external else None,
+            share=part,
+            variant="external_port" if aside else "external" if external else None,
             external=external,
+            number=number,
+            target=target,
             answer=listing(answers),
+            route=listing(route_refs(routing_of(scene))),
             traefik_ns=instance.namespace if instance else "",
             pod=pods[0].name if pods else "",
             related=route_refs(routing_of(scene)),
         )
+        yield Claimed(Claim.STOPS_A_PART if part else Claim.STOPS_EVERYTHING, found)
 
 
 def _silent_to_traefik(scene: Scene) -> Iterator[tuple[Upstream, list[int], str]]:
     """Services, what Traefik answers in their stead, and the names of hosts outside."""
-    outside = outside_alone(scene)
-    if outside and unanswered(scene):
-        names = listing(one.service.spec.external_name for one in outside)
-        yield outside[0], unanswered(scene), names
+    outside, own = judged(scene, State.EXTERNAL), [o for o in upstreams(scene) if not o.external]
+    others_serve = all(o.probes and all(_serves(scene, p) for p in o.probes) for o in own)
+    if outside and unanswered(scene) and others_serve and not provider_that_forbids(scene):
+        pairs = ((o.service.spec.external_name, o.port or o.backend) for o in outside)
+        yield outside[0], unanswered(scene), listing(f"{name}:{at.port}" for name, at in pairs)
     answers = sorted(traefik_statuses(scene) & {500, 502, 503, 504})
     for one, why in _understood(scene) if answers else ():
         every = [*one.probes, *(p for other in _others(scene, one) for p in other.probes)]

@@ -12,11 +12,13 @@ from hopcheck.behaviour.traefik.static import EntryPoint, within
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.config.target import is_address
 from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef, Words
+from hopcheck.model.kubernetes import Middleware
 from hopcheck.scene.middlewares import by_reference, names_of
 from hopcheck.scene.outcome import asks_for_credentials, client_seen, preserving_group
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import upstreams
 from hopcheck.steps.bounds import said
+from hopcheck.steps.ingress.references import in_former_group
 from hopcheck.steps.ingress.standing import route_rule
 from hopcheck.steps.middlewares import OWN, Blame, culprits, faults, missing, spoilt
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
@@ -29,6 +31,7 @@ def middlewares_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     for written in missing(scene, route):
         name = names[written] if names[written].endswith(OWN) else written
         close = difflib.get_close_matches(f"{name.partition('@')[0]}{OWN}", known, n=1)
+        old = in_former_group(scene, Middleware, name)
         # Where the route does not, Traefik's arguments name it.
         owner = () if written in route.middlewares else traefik_refs(scene)
         yield of_route(
@@ -36,7 +39,7 @@ def middlewares_exist(scene: Scene, route: Route) -> Iterator[Finding]:
             scene,
             route,
             at=owner[0] if owner else None,
-            variant="entry_point" if owner else None,
+            variant="former" if old else "entry_point" if owner else None,
             middleware=name,
             near=text("near", "there_is", name=close[0]) if close else "",
             related=(
@@ -82,7 +85,7 @@ def middlewares_have_what_they_need(scene: Scene, route: Route) -> Iterator[Find
 @route_rule("http")
 def redirects_in_front_of_nothing_redirect(scene: Scene, route: Route) -> Iterator[Finding]:
     """A redirect in front of noop@internal, which answers nothing but 418, lets no request pass."""
-    yield from _broken(scene, route, "idle")
+    yield from _broken(scene, route, "idle", "same")
 
 
 @route_rule("http")

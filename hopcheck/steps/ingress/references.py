@@ -13,7 +13,7 @@ from hopcheck.behaviour.traefik.routes import copied
 from hopcheck.behaviour.traefik.servers import lacks_port
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why
-from hopcheck.model.kubernetes import ServersTransport, Service
+from hopcheck.model.kubernetes import Object, ServersTransport, Service, TraefikService
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.probes import probes_at
@@ -22,18 +22,31 @@ from hopcheck.steps.ingress.standing import route_rule
 from hopcheck.steps.names import backend_ref, of_route, route_ref, traefik_refs
 
 
+def in_former_group(scene: Scene, kind: type[Object], full: str) -> bool:
+    """Whether the object of that name stands in the group that Traefik read up to v2 alone."""
+    return full in {reference(*obj.key) for obj in scene.kube.former(kind)}
+
+
 def lacking(
-    scene: Scene, route: Route, what: str, holder: ObjectRef, *related: ObjectRef, **words: str
+    scene: Scene,
+    route: Route,
+    what: str,
+    holder: ObjectRef,
+    *related: ObjectRef,
+    kind: type[Object],
+    full: str,
+    **words: str,
 ) -> Finding:
-    """Something that `holder` names does not exist."""
+    """Something that `holder` names does not exist: the `kind` of that `full` name."""
+    key = "former" if in_former_group(scene, kind, full) else "missing"
     return of_route(
         "ING020",
         scene,
         route,
         at=holder,
         reference=what,
-        reason=text("reference", "missing"),
-        advice=text("reference_advice", "missing", what=what),
+        reason=text("reference", key),
+        advice=text("reference_advice", key, what=what, resource=kind.plural),
         related=related,
         **words,
     )
@@ -51,7 +64,8 @@ def services_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """Every Service and TraefikService behind the route exists; Traefik drops the route else."""
     for backend in routing_of(scene).backends(route)[1]:
         ref = backend_ref(backend)
-        yield lacking(scene, route, str(ref), route_ref(route, backend.field), ref)
+        at, full = route_ref(route, backend.field), reference(backend.namespace, backend.name)
+        yield lacking(scene, route, str(ref), at, ref, kind=TraefikService, full=full)
     for backend in _backends(scene, route):
         name, space = backend.name, backend.namespace
         if scene.service(space, name) is not None:
@@ -125,7 +139,8 @@ def servers_transports_exist(scene: Scene, route: Route) -> Iterator[Finding]:
             continue
         ends = [backend_ref(backend, "metadata.annotations"), route_ref(route, backend.field)]
         holder = ends.pop(1 if backend.servers_transport else 0)
-        yield lacking(scene, route, f"ServersTransport {wanted}", holder, *ends)
+        what = f"ServersTransport {wanted}"
+        yield lacking(scene, route, what, holder, *ends, kind=ServersTransport, full=own)
 
 
 @route_rule()

@@ -11,6 +11,7 @@ from hopcheck.behaviour.traefik.ingress import filter_exclusions
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import overtaken
 from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.rules import hosts_in
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe, Why
 from hopcheck.model import Evidence as Proof
@@ -67,28 +68,37 @@ def _unknown_resolver(scene: Scene, route: Route) -> str | None:
 @route_rule()
 def tls_options_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """The TLSOption that the route or its entryPoint names exists; else no handshake is taken."""
-    routing = routing_of(scene)
-    entry = routing.view.static.entry_points.get(routing.entry_point)
-    shared = entry.tls_options if entry is not None and routing.view.static.known else None
-    written = (route.tls_options if route.tls else shared) or ""
-    options = scene.kube.of(TLSOption)
-    # A name without a provider is one of the router's own; Ingresses bring no TLS options.
-    wanted = written if "@" in written or not written else f"{written}@{route.provider}"
+    wanted, options = _options_named(scene, route), scene.kube.of(TLSOption)
     readable = options.seen and wanted.endswith("@kubernetescrd")
-    if written in ("", "default") or not (readable or wanted.endswith("@kubernetes")):
+    if not (readable or wanted.endswith("@kubernetes")):
         return
     if wanted in {reference(*option.key) for option in scene.kube.every(TLSOption)}:
         return
     option = ObjectRef("TLSOption", wanted.rpartition("@")[0])
     own = route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None)
-    instance = scene.instance
-    if route.tls or instance is None:
-        yield lacking(scene, route, f"TLSOption {written}", own, option)
-    else:
-        holder, kind = traefik_refs(scene)[0], instance.kind.lower()
-        words = {"route": str(holder), "resource": kind, "ns": instance.namespace}
-        words["name"] = instance.name
-        yield lacking(scene, route, f"TLSOption {written}", holder, option, own, **words)
+    instance, words = scene.instance, {}
+    holder, related = own, [option]
+    if not route.tls and instance is not None:
+        holder, related = traefik_refs(scene)[0], [option, own]
+        words = {"route": str(holder), "resource": instance.kind.lower(), "name": instance.name}
+        words["ns"] = instance.namespace
+    what = f"TLSOption {_written(scene, route)}"
+    yield lacking(scene, route, what, holder, *related, kind=TLSOption, full=wanted, **words)
+
+
+def _written(scene: Scene, route: Route) -> str:
+    """The TLS options that a route has, as they are written: its own or its entryPoint's."""
+    routing = routing_of(scene)
+    entry = routing.view.static.entry_points.get(routing.entry_point)
+    shared = entry.tls_options if entry is not None and routing.view.static.known else None
+    return (route.tls_options if route.tls else shared) or "default"
+
+
+def _options_named(scene: Scene, route: Route) -> str:
+    """The same by their full name."""
+    written = _written(scene, route)
+    # A name without a provider is one of the router's own; Ingresses bring no TLS options.
+    return written if "@" in written or written == "default" else f"{written}@{route.provider}"
 
 
 @route_rule()
@@ -212,7 +222,7 @@ def _newest(scene: Scene, said: str, *one_of: str) -> str:
 @route_rule("http")
 def handshakes_are_accepted(scene: Scene, route: Route) -> Iterator[Finding]:
     """The route's TLSOption accepts the handshakes that clients make."""
-    if not _ended_by_traefik(scene, route):
+    if not _ended_by_traefik(scene, route) or _rivals(scene, route):
         return
     if not _name_refused(scene):
         if _presented(scene) is not CertificateProblem.DEFAULT:
@@ -222,6 +232,49 @@ def handshakes_are_accepted(scene: Scene, route: Route) -> Iterator[Finding]:
     if option is not None and not any([*_secret(scene, route, name)] for name in names):
         secrets = (ObjectRef("Secret", s.rpartition("/")[2], route.namespace) for s in names)
         yield about_option(scene, route, option, "sniStrict", "unrecognized_name", None, *secrets)
+
+
+@route_rule("http")
+def routes_of_the_host_agree_on_tls_options(scene: Scene, route: Route) -> Iterator[Finding]:
+    """All routes of the host have the same TLS options: of different ones Traefik takes none."""
+    rivals = _rivals(scene, route) if _ended_by_traefik(scene, route) else []
+    if rivals:
+        refs = dict.fromkeys(route_ref(one, "spec.tls.options") for one in rivals)
+        names = dict.fromkeys(_options_named(scene, one) for one in (route, *rivals))
+        default = [ref_of(o) for o in scene.kube.every(TLSOption) if o.name == "default"]
+        yield of_route(
+            "ING045",
+            scene,
+            route,
+            at="spec.tls.options" if route.kind != "Ingress" else None,
+            others=listing(dict.fromkeys(str(route_ref(one)) for one in rivals)),
+            own=_options_named(scene, route),
+            options=listing(names),
+            alert=_alerts(scene)[0],
+            related=(*refs, *default),
+        )
+
+
+def _rivals(scene: Scene, route: Route) -> list[Route]:
+    """Routes of the host with other TLS options than this one names, on one of its entryPoints.
+
+    Traefik has one set of options for a name, and takes its default ones then (aggregator.go).
+    No fault of theirs where the options that the route names ask for a certificate as well.
+    """
+    own, host = _options_named(scene, route), scene.target.host
+    asks = (found.params.get("variant") == "client_certificate" for found in _refused(scene, route))
+    if own == "default" or not _alerts(scene) or any(asks):
+        return []
+    return [
+        other
+        for other in routing_of(scene).routes
+        if other.loaded
+        and other.protocol == "http"
+        and not set(route.tls_on).isdisjoint(other.tls_on)
+        and host in hosts_in(other.rule, other.syntax)
+        and _options_named(scene, other) != own
+        and not routing_of(scene).drops(other)
+    ]
 
 
 def about_option(
@@ -254,19 +307,22 @@ def _strict(scene: Scene, route: Route) -> TLSOption | None:
 
 def _refused(scene: Scene, route: Route) -> Iterator[Finding]:
     """Handshakes that the route's TLS options refuse for another reason than the name."""
-    # Where no request of a client could be made, what the hops inside say.
-    last = [p.exchanges[-1] for p in sent(scene) or _inside(scene)]
-    errors = [e for e in last if e.error is ErrorKind.TLS_ALERT]
-    if not errors or len(errors) < len(last):
-        return
-    words = errors[0].error_text.replace("_", " ").lower()
+    alert, *_ = _alerts(scene) or [""]
+    words = alert.replace("_", " ").lower()
     for said, variant, keys in _BY_OPTIONS:
         for option in options_of(scene, route) if said in words else ():
             shown = [f"{key}: {_plain(option.spec[key])}" for key in keys if option.spec.get(key)]
             if shown:
-                alert = errors[0].error_text
                 yield about_option(scene, route, option, ", ".join(shown), alert, variant)
                 return
+
+
+def _alerts(scene: Scene) -> list[str]:
+    """The alerts that end every handshake; none where one is completed."""
+    # Where no request of a client could be made, what the hops inside say.
+    last = [p.exchanges[-1] for p in sent(scene) or _inside(scene)]
+    alerts = [e.error_text for e in last if e.error is ErrorKind.TLS_ALERT]
+    return alerts if len(alerts) == len(last) else []
 
 
 def _plain(value: object) -> str:

@@ -15,10 +15,10 @@ from hopcheck.behaviour.traefik.ingressroute import ingressroute_routes
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
 from hopcheck.behaviour.traefik.routes import precision
 from hopcheck.behaviour.traefik.rule_syntax import END
-from hopcheck.behaviour.traefik.rules import hosts_in
+from hopcheck.behaviour.traefik.rules import hosts_in, in_v3, looks_v2
 from hopcheck.catalogue.catalogue import has_text, listing, make, text
-from hopcheck.model import NOT_SELECTED, Finding, ObjectRef, Words
-from hopcheck.model.kubernetes import FORMER_GROUP, Ingress, IngressRoute, IngressRouteTCP
+from hopcheck.model import Finding, ObjectRef, Words
+from hopcheck.model.kubernetes import Ingress, IngressRoute, IngressRouteTCP
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import requests_made, succeeded
 from hopcheck.scene.scene import Scene
@@ -110,20 +110,34 @@ def rule_can_be_read(scene: Scene) -> Iterator[Finding]:
             route,
             rule=route.rule,
             version=version,
-            **(words | {"reason": _problem(why.expected) or why.value or words["reason"]}),
+            **(words | {"reason": _problem(why.expected) or why.value or words["reason"]})
+            | _respelt(route),
         )
-    for route in [m.route for m in _near(scene) or () if m.hint == "v2_syntax"][:1]:
+    found = obstacle(scene)
+    meant = [m.route for m in _near(scene) or () if m.hint == "v2_syntax"]
+    meant += [found.route] if found is not None and found.hint == "v2_syntax" else []
+    for route in meant[:1]:
         yield of_route(
             "ING021",
             scene,
             route,
-            at=f"{route.field}.match",
+            at=route.field if route.kind == "Ingress" else f"{route.field}.match",
             variant="v2",
             rule=route.rule,
             reason="",
             version=version,
-            advice=text("excluded_advice", Excluded.PARSE_ERROR.value),
+            **_respelt(route),
         )
+
+
+def _respelt(route: Route) -> Words:
+    """What to write in the place of a rule of v2's syntax."""
+    old = route.syntax == "v3" and looks_v2(route.rule, route.protocol)
+    spelt = in_v3(route.rule, route.protocol) if old else ""
+    if not spelt:
+        return {"advice": text("excluded_advice", Excluded.PARSE_ERROR.value)}
+    key = "v2_ingress" if route.kind == "Ingress" else "v2_route"
+    return {"advice": text("excluded_advice", key, spelt=spelt)}
 
 
 def _problem(error: str) -> str:
@@ -147,7 +161,7 @@ def references_are_permitted(scene: Scene) -> Iterator[Finding]:
 def path_is_routed(scene: Scene) -> Iterator[Finding]:
     """The host's route has the path."""
     found = obstacle(scene)
-    if found is not None and found.code == "ING007":
+    if found is not None and found.code == "ING007" and found.hint != "v2_syntax":
         misses = routing_of(scene).selection.misses
         routes = [m.route for m in misses if m.reason is Excluded.PATH_MISMATCH]
         yield of_route(
@@ -236,14 +250,14 @@ def route_is_of_a_group_that_traefik_reads(scene: Scene) -> Iterator[Finding]:
     """The host's route is of an API group that this version of Traefik reads."""
     near, view = _near(scene), routing_of(scene).view
     host = scene.target.host.lower().rstrip(".")
-    for kind in (IngressRoute, IngressRouteTCP) if near is not None else ():
-        listed = scene.kube.lists.get(f"{kind.plural}.{FORMER_GROUP}", NOT_SELECTED)
-        for obj in listed.or_else(()) or ():
-            for route in ingressroute_routes(obj, view, parents=frozenset()):
-                if host in hosts_in(route.rule, route.syntax, route.protocol):
-                    version, related = str(view.version or "v3"), traefik_refs(scene)
-                    yield of_route("ING030", scene, route, version=version, related=related)
-                    return
+    kube, former = scene.kube, list[IngressRoute | IngressRouteTCP]()
+    former += [*kube.former(IngressRoute), *kube.former(IngressRouteTCP)]
+    for obj in former if near is not None else ():
+        for route in ingressroute_routes(obj, view, parents=frozenset()):
+            if host in hosts_in(route.rule, route.syntax, route.protocol):
+                version, related = str(view.version or "v3"), traefik_refs(scene)
+                yield of_route("ING030", scene, route, version=version, related=related)
+                return
 
 
 @rule(

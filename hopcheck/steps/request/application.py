@@ -178,7 +178,9 @@ def answered(scene: Scene, last: Exchange, author: Author, common: Words) -> Fin
     variant = "several" if len(found) > 1 else None
     ref = host_ref(scene) if _nobodys(scene, last) else author.ref
     good = scene.target.expect_status
-    if 400 <= status < 500 and found and all(one.serves(good) for one in found):
+    # What a pod answered to Traefik is its own, whatever it says to others.
+    own = status >= 500 and origin_answered(scene.snapshot, last)
+    if not own and found and all(one.serves(good) for one in found):
         code, variant, ref = "REQ014", "between", host_ref(scene)  # not what it is asked for
     common = common | {"variant": variant, "services": listing(one.full for one in found)}
     return of_host(code, scene, ref, status=status, related=related, **common)
