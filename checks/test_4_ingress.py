@@ -25,6 +25,7 @@ RULES = (
     unserved.request_arrives_where_the_route_listens,
     unserved.no_redirect_leads_past_the_route,
     # what it names is there
+    references.no_ingress_keeps_the_others_from_being_read,
     references.services_exist,
     references.services_have_the_port,
     references.servers_transports_exist,

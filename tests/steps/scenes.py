@@ -478,6 +478,23 @@ def ingress_resource_backend() -> Edit:
     return e
 
 
+@scene("broken", "*ING046 LOG002 REQ007 REQ009")
+def ingress_of_another_with_a_resource() -> Edit:
+    e = Edit()
+    e.version("3.3.6")
+    other = copy.deepcopy(e.ingress)
+    other["metadata"] |= {"name": "assets", "namespace": "static"}
+    (rule,) = other["spec"]["rules"]
+    rule["host"] = "static.example.com"
+    bucket = {"apiGroup": "k8s.example.com", "kind": "StorageBucket", "name": "assets"}
+    rule["http"]["paths"][0]["backend"] = {"resource": bucket}
+    e.items("ingresses").append(other)
+    e.unroute()
+    e.traefik_404(default_certificate=True)
+    e.no_other_scheme()
+    return e
+
+
 def _second_ingress(e: Edit, name: str, host: str) -> dict:
     other = copy.deepcopy(e.ingress)
     other["metadata"]["name"] = name

@@ -8,6 +8,7 @@ import pytest
 from hopcheck.engine.replay import replay
 from hopcheck.model import Finding, Report, Severity, Verdict
 from tests.steps.edits import TRAEFIK_NS, Edit
+from tests.steps.scenes import ingress_of_another_with_a_resource
 
 M = "Host(`myapp.example.com`)"
 ROUTE = "IngressRoute default/my-app"
@@ -298,3 +299,56 @@ def test_a_5xx_that_the_pods_do_not_give_is_not_the_applications() -> None:
     assert [(f.code, f.object.kind) for f in found] == [("REQ014", "Host")]
     e.answer(503, "upstream connect error", hops=("pod",))
     assert root(e).code == "REQ001"
+
+
+# --- an Ingress over which Traefik panics
+
+
+def panicking(version: str = "3.3.6") -> Edit:
+    e = ingress_of_another_with_a_resource()
+    e.version(version)
+    return e
+
+
+def test_an_ingress_with_a_resource_is_named_by_every_host_that_it_takes_away() -> None:
+    found = root(panicking())
+    assert (found.code, str(found.object)) == ("ING046", "Ingress static/assets")
+    assert "Traefik 3.3.6" in found.message
+    assert "Ingress default/my-app-ingress" in found.message
+
+
+@pytest.mark.parametrize("version", ["3.4.1", "3.7.15", "2.11.25"])
+def test_a_traefik_that_passes_over_it_is_not_told_of_it(version: str) -> None:
+    assert "ING046" not in grave(panicking(version))
+
+
+def test_another_class_or_a_service_mends_it() -> None:
+    e = panicking("2.11.24")
+    other = e.one("ingresses", "assets")
+    assert root(e).code == "ING046"
+    other["spec"]["ingressClassName"] = "nginx"
+    assert "ING046" not in grave(e)
+    other["spec"]["ingressClassName"] = "traefik"
+    other["spec"]["rules"][0]["http"]["paths"][0]["backend"] = {
+        "service": {"name": "assets", "port": {"number": 80}}
+    }
+    assert "ING046" not in grave(e)
+
+
+def test_until_the_next_start_it_is_a_warning() -> None:
+    """What Traefik had read before goes on being served (seen on 3.3.6)."""
+    e = Edit()
+    e.version("3.3.6")
+    e.items("ingresses").append(panicking().one("ingresses", "assets"))
+    assert grave(e) == ["ING046"]
+    assert told(e).verdict is Verdict.HEALTHY
+
+
+def test_an_only_default_backend_that_is_a_resource_does_the_same() -> None:
+    e = panicking()
+    spec = e.one("ingresses", "assets")["spec"]
+    bucket = {"apiGroup": "k8s.example.com", "kind": "StorageBucket", "name": "assets"}
+    spec["defaultBackend"] = {"resource": bucket}
+    assert root(e).code == "ING046"
+    spec.pop("rules")
+    assert root(e).object.field == "spec.defaultBackend.resource"

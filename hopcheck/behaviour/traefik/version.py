@@ -128,6 +128,16 @@ def decodes_routing_path(version: Version | None) -> bool:
     return known.at_least(2, 11, 25) if known.major <= 2 else known.at_least(3, 4, 1)
 
 
+def panics_on_resources(version: Version | None) -> bool:
+    """Whether an Ingress with a resource as backend keeps all of them from being read.
+
+    Up to 2.11.24, and 3.0.0 to 3.4.0: what is said of a backend that was refused takes it for a
+    Service's (loadConfigurationFromIngresses). The provider goes on trying.
+    """
+    known = _or_newest(version)
+    return not (known.at_least(2, 11, 25) if known.major <= 2 else known.at_least(3, 4, 1))
+
+
 def cleans_path(version: Version | None) -> bool:
     """Whether ``//`` and ``/../`` are resolved before routing (sanitizePath of an entryPoint).
 

@@ -8,9 +8,10 @@ from itertools import zip_longest
 from urllib.parse import urlsplit
 
 from hopcheck.behaviour.traefik.ingressroute import reference
-from hopcheck.behaviour.traefik.route import Backend, Route, transport_of
+from hopcheck.behaviour.traefik.route import Backend, Excluded, Route, transport_of
 from hopcheck.behaviour.traefik.routes import copied
 from hopcheck.behaviour.traefik.servers import lacks_port
+from hopcheck.behaviour.traefik.version import panics_on_resources
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why
 from hopcheck.model.kubernetes import Object, ServersTransport, Service, TraefikService
@@ -18,8 +19,10 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.ingress.standing import route_rule
+from hopcheck.steps.ingress.standing import route_rule, winner
 from hopcheck.steps.names import backend_ref, of_route, route_ref, traefik_refs
+from hopcheck.steps.rule import BESIDE_KUBE, rule
+from hopcheck.verdict.contradicted import Claim
 
 
 def in_former_group(scene: Scene, kind: type[Object], full: str) -> bool:
@@ -157,6 +160,35 @@ def every_entry_point_exists(scene: Scene, route: Route) -> Iterator[Finding]:
             existing=listing(static.entry_points),
             related=traefik_refs(scene),
         )
+
+
+@rule(
+    reads=("kube",),
+    uses=BESIDE_KUBE,
+    claims=Claim.STOPS_EVERYTHING,
+    otherwise=Severity.WARNING,  # what was read before is served until Traefik starts anew
+)
+def no_ingress_keeps_the_others_from_being_read(scene: Scene) -> Iterator[Finding]:
+    """No Ingress has a resource as its backend where Traefik panics over that."""
+    routing, own = routing_of(scene), winner(scene)
+    version = routing.view.version
+    if own is None or own.kind != "Ingress" or not panics_on_resources(version):
+        return
+    for route in routing.routes:
+        reasons = [(why.reason, why.value) for why in route.excluded]
+        named = [what for reason, what in reasons if reason is Excluded.RESOURCE_BACKEND]
+        if len(named) == len(reasons) == 1 and not route.uncertain:
+            yield of_route(
+                "ING046",
+                scene,
+                route,
+                at=f"{route.field}.resource" if route.path is None else f"{route.field}.backend",
+                resource_backend=named[0],
+                own=str(route_ref(own)),
+                version=str(version),
+                related=(route_ref(own), *traefik_refs(scene)),
+            )
+            return
 
 
 @route_rule("http")
