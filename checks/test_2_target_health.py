@@ -24,6 +24,7 @@ RULES = (
     targets.both_ends_speak_proxy_protocol_or_neither,
     targets.every_pod_accepts_the_proxy_protocol_that_is_sent,
     targets.no_target_is_on_its_way,
+    targets.targets_of_others_serve_the_host,
     targets.every_address_is_a_pods,
     targets.no_address_is_another_pods,
     # their health

@@ -32,6 +32,7 @@ from hopcheck.model.redact import redact_url
 from hopcheck.scene.probes import (
     BEFORE_THE_ROUTE,
     doors_of,
+    foreign_targets,
     hop_targets,
     other_scheme_targets,
     plain_targets,
@@ -304,6 +305,11 @@ class Collection:
             hops = (*hops, *await probe_hops(self.target, self.run, again))
         self.http = msgspec.structs.replace(self.http, hops=hops)
         await asyncio.shield(aws)
+        hops = (
+            *hops,
+            *await probe_hops(self.target, self.run, foreign_targets(Scene(self.snapshot()))),
+        )
+        self.http = msgspec.structs.replace(self.http, hops=hops)
         if inside := plain_targets(Scene(self.snapshot())):
             kept = [c for c in hops if not c.seen or c.get().hop not in BEFORE_THE_ROUTE]
             hops = (*kept, *await probe_hops(self.target, self.run, inside))

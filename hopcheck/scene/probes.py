@@ -129,6 +129,34 @@ def plain_targets(scene: Scene) -> list[HopTarget]:
     ]
 
 
+def foreign_targets(scene: Scene) -> list[HopTarget]:
+    """Targets beside this cluster's own that are none of it, as the load balancer asks them.
+
+    Only those that get requests: another cluster, or machines, behind the same group.
+    """
+    way, known = scene.way, scene.aws.instances.or_else(()) or ()
+    if way is None or not scene.node_ids or not scene.pod_addresses:
+        return []
+    addresses = {one.instance_id: one.private_ip_address for one in known}
+    plain, found = way.listener.ends_tls, dict[str, HopTarget]()
+    for group in way.groups if any(target.kind for target in way.targets) else ():
+        scheme = "http" if plain and group.sends_plain else scene.target.scheme
+        proxied = group.attributes.get("proxy_protocol_v2.enabled") == "true"
+        for target in group.in_state("healthy") if group.obj.target_type != "alb" else ():
+            address = target.id if group.of_addresses else addresses.get(target.id, "")
+            if target.kind is None and address and target.port:
+                found[target.name] = _member(
+                    Hop.TARGET_GROUP,
+                    target.id,
+                    address,
+                    target.port,
+                    scheme,
+                    proxy_protocol=proxied,
+                    forwarded=way.listener.protocol == "HTTPS",
+                )
+    return [*found.values()][:_MOST]
+
+
 _OTHER_SCHEME = (
     ErrorKind.RESET,
     ErrorKind.PROTOCOL,

@@ -1,12 +1,15 @@
 """States that people had, each with its one root cause, what the fix says, and its mended twin."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from hopcheck.engine.replay import replay
-from hopcheck.model import Finding, Report, Severity, Verdict
+from hopcheck.model import Finding, Hop, Report, Severity, Verdict
+from hopcheck.scene.probes import foreign_targets
+from hopcheck.scene.scene import Scene
 from tests.steps.edits import TRAEFIK_NS, Edit
 from tests.steps.scenes import ingress_of_another_with_a_resource
 
@@ -352,3 +355,108 @@ def test_an_only_default_backend_that_is_a_resource_does_the_same() -> None:
     assert root(e).code == "ING046"
     spec.pop("rules")
     assert root(e).object.field == "spec.defaultBackend.resource"
+
+
+# --- a target group that lacks the nodes which another has
+
+
+def left_behind() -> Edit:
+    """Local; the group of 443 holds the node without Traefik alone, that of 80 all of them."""
+    e = Edit()
+    e.traefik_service["spec"]["externalTrafficPolicy"] = "Local"
+    pods = {pod["spec"]["nodeName"] for pod in e.traefik_pods}
+    ids = {
+        n["spec"]["providerID"].rpartition("/")[2]: n["metadata"]["name"] for n in e.items("nodes")
+    }
+    e.health()[:] = [one for one in e.health() if ids[one["Target"]["Id"]] not in pods]
+    e.set_health("unhealthy", "Target.FailedHealthChecks")
+    e.fail("reset", "connection reset", "tls")
+    e.no_other_scheme()
+    return e
+
+
+def test_a_group_that_lacks_the_nodes_which_another_has() -> None:
+    found = root(left_behind())
+    assert (found.code, str(found.object)) == ("TGT013", "TargetGroup myapp-websecure")
+    assert "myapp-web" in found.message
+    assert found.fix.startswith("Register ")
+
+
+def test_where_no_group_has_them_the_policy_is_the_fault() -> None:
+    e = left_behind()
+    number = e.health("myapp-web")[0]["Target"]["Port"]
+    left = {one["Target"]["Id"] for one in e.health()}
+    own = [one for one in e.health("myapp-web") if one["Target"]["Id"] in left]
+    assert own, number
+    e.health("myapp-web")[:] = own
+    assert root(e).code == "SVC006"
+
+
+def test_with_them_registered_nothing_is_said() -> None:
+    e = Edit()
+    e.traefik_service["spec"]["externalTrafficPolicy"] = "Local"
+    assert grave(e) == []
+
+
+# --- targets of another cluster
+
+
+def shared(answer: int = 404, *, address: str = "10.8.0.9") -> Edit:
+    """Another cluster's node is a healthy target beside our own; asked directly it answers so."""
+    e = Edit()
+    target = {"Id": "i-0eeeeeeeeeeee0001", "Port": e.health()[0]["Target"]["Port"]}
+    e.health().append({"Target": target, "TargetHealth": {"State": "healthy"}})
+    machine = {"InstanceId": target["Id"], "PrivateIpAddress": address}
+    e.aws["instances"]["value"].append(machine)
+    probe = copy.deepcopy(next(c for c in e.http["hops"] if c["value"]["hop"] == "node"))
+    probe["value"] |= {"hop": "target-group", "name": target["Id"], "address": address}
+    probe["value"] |= {"port": target["Port"], "member": f"{target['Id']} {address}"}
+    e.http["hops"].append(probe)
+    if answer != 200:
+        own = {"x_content_type_options": "nosniff"}
+        e.answer(answer, "404 page not found\n", hops=("target-group",), **own)
+    return e
+
+
+def test_a_target_of_another_cluster_that_fails_is_named() -> None:
+    e = shared()
+    found = root(e)
+    assert (found.code, str(found.object)) == ("TGT019", "TargetGroup myapp-websecure")
+    assert "i-0eeeeeeeeeeee0001" in found.message
+    assert "404" in found.message
+    assert found.share is not None
+    assert told(e).verdict is Verdict.DEGRADED
+
+
+@pytest.mark.parametrize("answer", [200, 301])
+def test_one_that_serves_the_host_is_no_fault(answer: int) -> None:
+    assert grave(shared(answer)) == []
+
+
+def test_one_that_does_not_answer_from_here_is_not_accused() -> None:
+    e = shared()
+    e.time_out("target-group")
+    assert grave(e) == []
+
+
+def test_where_nothing_serves_the_host_its_answer_proves_nothing() -> None:
+    e = shared()
+    e.traefik_404()
+    e.unroute()
+    e.no_other_scheme()
+    assert "TGT019" not in grave(e)
+
+
+def test_only_such_targets_are_asked_and_at_their_own_address() -> None:
+    (asked,) = foreign_targets(Scene(shared().snapshot()))
+    port = shared().health()[0]["Target"]["Port"]
+    assert (asked.hop, asked.name, asked.address) == (
+        Hop.TARGET_GROUP,
+        "i-0eeeeeeeeeeee0001",
+        "10.8.0.9",
+    )
+    assert (asked.port, asked.scheme) == (port, "https")
+    assert foreign_targets(Scene(Edit().snapshot())) == []
+    unused = shared()
+    unused.set_health("unhealthy", "Target.Timeout", last=1)
+    assert foreign_targets(Scene(unused.snapshot())) == []

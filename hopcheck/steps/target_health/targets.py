@@ -10,10 +10,11 @@ from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import node_ports_of
 from hopcheck.behaviour.traefik.static import EntryPoint
 from hopcheck.catalogue.catalogue import has_text, listing, text
-from hopcheck.model import Finding, ObjectRef, Severity, Words
+from hopcheck.model import Finding, Hop, ObjectRef, Severity, Words
 from hopcheck.model.kubernetes import Node, Pod
 from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
-from hopcheck.scene.outcome import Producer, producer
+from hopcheck.scene.outcome import Producer, producer, requests_made, succeeded
+from hopcheck.scene.probes import probes_at, through_traefik
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import last_exchanges, lb_ref, ref_of, traefik_refs, workload_refs
 from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
@@ -314,10 +315,11 @@ def _replacing(scene: Scene, group: GroupLink, these: list[TargetLink]) -> Words
 
 
 @rule(reads=WAY, uses=SHOWN)
-def nodes_with_a_pod_are_registered_under_policy_local(scene: Scene) -> Iterator[Finding]:
+def nodes_with_a_pod_are_registered_under_policy_local(scene: Scene) -> Iterator[Finding | Claimed]:
     """Under externalTrafficPolicy Local every node with a Traefik pod is a target.
 
-    Information only: the pods of the others get nothing, and no request fails of that.
+    Information where another one is: the pods of those left out get nothing, and no request fails
+    of that. Where none is, and another group has them, this group is what lacks them.
     """
     for group in judged_groups(scene) if is_local(scene) else ():
         registered = {target.node_name for target in group.targets if target.node is not None}
@@ -334,6 +336,33 @@ def nodes_with_a_pod_are_registered_under_policy_local(scene: Scene) -> Iterator
                 detail=text("said", "local_without_target"),
                 related=tuple(ObjectRef("Node", name) for name in missing[:3]),
             )
+        full = _groups_with(scene, {*missing}) if registered and not serving & registered else []
+        if full:
+            detail = text("said", "registered_beside", groups=listing(full))
+            found = of_group(
+                "TGT013",
+                group,
+                severity=Severity.ERROR,
+                missing=listing(missing),
+                detail=detail,
+                share=group.share,
+                related=(*service_refs(scene), *(ObjectRef("TargetGroup", name) for name in full)),
+            )
+            yield Claimed(Claim.STOPS_A_PART, found)
+
+
+def _groups_with(scene: Scene, nodes: set[str]) -> list[str]:
+    """The target groups in which one of these nodes stands for Traefik."""
+    groups = {g.target_group_arn: g for g in scene.aws.target_groups.or_else(()) or ()}
+    return sorted(
+        groups[arn].target_group_name
+        for arn, health in scene.aws.target_health.items()
+        if arn in groups
+        and any(
+            link.leads is not None and link.node_name in nodes
+            for link in map(scene.ends.link, health.or_else(()) or ())
+        )
+    )
 
 
 def is_local(scene: Scene) -> bool:
@@ -371,6 +400,25 @@ def every_address_is_a_pods(scene: Scene) -> Iterator[Finding]:
         others = [t for t in others if t.id not in _of_other_pods(scene, group)]
         if others and len(others) < len(group.targets):
             yield _not_traefiks(scene, group, others)
+
+
+@rule(reads=(*WAY, "http"), uses=("traefik",))
+def targets_of_others_serve_the_host(scene: Scene) -> Iterator[Finding]:
+    """Targets that are none of this cluster serve the host as its own do.
+
+    Of those that were asked directly and answered; it is a draw which a request meets.
+    """
+    seen = (*requests_made(scene.snapshot), *through_traefik(scene))
+    if not any(succeeded(scene, probe) for probe in seen):
+        return  # what answers elsewhere says nothing of the host
+    probes = (p for p in probes_at(scene, Hop.TARGET_GROUP) if p.exchanges[-1].error is None)
+    failing = {(p.name, p.port): p.exchanges[-1] for p in probes if not succeeded(scene, p)}
+    for group in judged_groups(scene) if failing else ():
+        these = [t for t in group.targets if t.kind is None and (t.id, t.port) in failing]
+        last = [failing[target.id, target.port] for target in these]
+        said = [f"{e.status} {e.tls.verify_error if e.tls else ''}".strip() for e in last]
+        if these:
+            yield _not_traefiks(scene, group, these, "foreign", there=listing(dict.fromkeys(said)))
 
 
 def _of_other_pods(scene: Scene, group: GroupLink) -> dict[str, Pod]:
