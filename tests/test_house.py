@@ -321,6 +321,7 @@ REQUESTS_LOOKED_AT = {
     "steps/bounds.py between_nodes_and_pods": "which nodes' silence counts where requests pass",
     "steps/middlewares.py _bad_answer": "the answer that Middlewares are asked about",
     "steps/target_health/health.py _failing": "which addresses of the load balancer fail",
+    "steps/target_health/targets.py targets_of_others_serve_the_host": "their answer beside ours",
     "steps/dns/records.py serving_addresses": "which addresses serve",
     "steps/request/answers.py every_address_gives_the_expected_answer": "the requests",
     "steps/request/answers.py traefik_fails_at_no_hop": "a hop that fails where requests pass",

@@ -68,13 +68,22 @@ class FixedResponse(Described, frozen=True):
     message_body: str = ""
 
 
+class Redirect(Described, frozen=True):
+    protocol: str = ""
+    host: str = ""
+    port: str = ""
+    path: str = ""
+    query: str = ""
+    status_code: str = ""
+
+
 class Action(Described, frozen=True):
     type: str = ""
     order: int | None = None
     target_group_arn: str = ""
     forward_config: ForwardConfig | None = None
     fixed_response_config: FixedResponse | None = None
-    redirect_config: dict[str, Any] | None = None
+    redirect_config: Redirect | None = None
 
 
 class ListenerCertificate(Described, frozen=True):

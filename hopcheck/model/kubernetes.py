@@ -719,6 +719,10 @@ class ErrorPages(Thing, frozen=True):
     service: LoadBalancerRef | None = None
 
 
+class RedirectScheme(Thing, frozen=True):
+    scheme: str = ""
+
+
 class StripPrefix(Thing, frozen=True):
     prefixes: tuple[str, ...] = ()
 

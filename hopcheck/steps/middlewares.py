@@ -21,6 +21,7 @@ from hopcheck.model.kubernetes import (
     ForwardAuth,
     Headers,
     Middleware,
+    RedirectScheme,
     Secret,
     Service,
 )
@@ -186,7 +187,7 @@ def _idle(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     if behind != {"noop@internal"} or not passed or producer(passed[0]) is not Producer.TRAEFIK:
         return
     url, rewritten = passed[0].url, obj.spec.get("redirectRegex")
-    scheme = str((obj.spec.get("redirectScheme") or {}).get("scheme", ""))
+    scheme = (obj.settings("redirectScheme", RedirectScheme) or RedirectScheme()).scheme
     if scheme and urlsplit(url).scheme == scheme:  # it leads to the very same URL
         yield Fault(ref_of(obj), "same", {"scheme": scheme, "url": url})
     if rewritten is None:

@@ -364,9 +364,8 @@ def chosen_rule(rules: Iterable[ListenerRule], host: str, path: str) -> Listener
 
 def own_answer(action: Action) -> str:
     """The status of a fixed response or a redirect; "" of another action."""
-    fixed, redirect = action.fixed_response_config, action.redirect_config or {}
-    own = fixed.status_code if fixed is not None else str(redirect.get("StatusCode", ""))
-    return own.removeprefix("HTTP_")
+    own = action.fixed_response_config or action.redirect_config
+    return own.status_code.removeprefix("HTTP_") if own is not None else ""
 
 
 def admits(matcher: str, status: str) -> bool:

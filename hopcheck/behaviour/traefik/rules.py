@@ -389,18 +389,15 @@ def _spelt(node: Node, protocol: Protocol) -> str:
             return " || ".join(_spelt(each, protocol) for each in nodes)
         case Match(name, args):
             new = _SPELT_V3.get(name, name)
-            if name in ("Headers", "HeadersRegexp"):
-                return f"{new}({', '.join(f'`{arg}`' for arg in args)})"
-            if name == "Query":
-                pairs = zip(*[iter(_pairs(args))] * 2, strict=True)
-                return " && ".join(f"Query(`{key}`, `{value}`)" for key, value in pairs)
-            patterns = _patterns(node, "v2", protocol) or args
-            both = zip(args, patterns, strict=True)
+            if name in ("Headers", "HeadersRegexp", "Query"):  # a name and its value
+                own = "`, `".join(_pairs(args) if name == "Query" else args)
+                return f"{new}(`{own}`)"
+            by_pattern = f"{new.removesuffix('Regexp').removesuffix('Prefix')}Regexp"
+            patterns = zip(args, _patterns(node, "v2", protocol) or args, strict=True)
             one = [
-                f"{new.removesuffix('Regexp')}Regexp(`{pattern}`)"
-                if _TEMPLATE.search(arg) or new.endswith("Regexp")
+                f"{by_pattern}(`{pattern}`)"
+                if _TEMPLATE.search(arg) or name.endswith("Regexp")
                 else f"{new}(`{arg}`)"
-                for arg, pattern in both
+                for arg, pattern in patterns
             ]
-            one = [part.replace("PathPrefixRegexp", "PathRegexp") for part in one]
             return one[0] if len(one) == 1 else f"({' || '.join(one)})"

@@ -134,8 +134,7 @@ def panics_on_resources(version: Version | None) -> bool:
     Up to 2.11.24, and 3.0.0 to 3.4.0: what is said of a backend that was refused takes it for a
     Service's (loadConfigurationFromIngresses). The provider goes on trying.
     """
-    known = _or_newest(version)
-    return not (known.at_least(2, 11, 25) if known.major <= 2 else known.at_least(3, 4, 1))
+    return not decodes_routing_path(version)  # mended in the same releases
 
 
 def cleans_path(version: Version | None) -> bool:

@@ -175,9 +175,8 @@ def no_ingress_keeps_the_others_from_being_read(scene: Scene) -> Iterator[Findin
     if own is None or own.kind != "Ingress" or not panics_on_resources(version):
         return
     for route in routing.routes:
-        reasons = [(why.reason, why.value) for why in route.excluded]
-        named = [what for reason, what in reasons if reason is Excluded.RESOURCE_BACKEND]
-        if len(named) == len(reasons) == 1 and not route.uncertain:
+        named = [e.value for e in route.excluded if e.reason is Excluded.RESOURCE_BACKEND]
+        if named and len(route.excluded) == 1 and not route.uncertain:
             yield of_route(
                 "ING046",
                 scene,
