@@ -12,7 +12,8 @@ from tests.steps.scenes import SCENES
 from tests.steps.test_gallery import EXPECTED, found
 
 # What hangs on the version, and what is left of the findings.
-DIFFERENT = {"ingress-wildcard-steals": "", "rule-of-v2": "REQ009"}
+DIFFERENT = {"ingress-wildcard-steals": "", "rule-of-v2": "REQ009",
+             "ingress-of-another-with-a-resource": "*LOG002 REQ007 REQ009"}  # fmt: skip
 IMAGES = ["traefik:latest", "traefik@sha256:0f1e2d", "registry.example.com/edge-proxy:7.2.1",
           "registry.example.com/traefik-custom:3.0.0"]  # fmt: skip
 
