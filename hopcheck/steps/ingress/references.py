@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from itertools import zip_longest
+from typing import Any
 from urllib.parse import urlsplit
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Backend, Route, transport_of
 from hopcheck.behaviour.traefik.routes import copied
-from hopcheck.behaviour.traefik.servers import lacks_port
+from hopcheck.behaviour.traefik.servers import lacks_port, port_of
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why
-from hopcheck.model.kubernetes import ServersTransport, Service
+from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why, Words
+from hopcheck.model.kubernetes import ServersTransport, Service, TraefikService
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
+from hopcheck.steps import fixing
 from hopcheck.steps.ingress.standing import route_rule
 from hopcheck.steps.names import backend_ref, of_route, route_ref, traefik_refs
 
 
 def lacking(
-    scene: Scene, route: Route, what: str, holder: ObjectRef, *related: ObjectRef, **words: str
+    scene: Scene,
+    route: Route,
+    what: str,
+    holder: ObjectRef,
+    *related: ObjectRef,
+    near: str = "",
+    **words: Any,
 ) -> Finding:
-    """Something that `holder` names does not exist."""
+    """Something that `holder` names does not exist; `near` is the name that reads like it."""
     return of_route(
         "ING020",
         scene,
         route,
         at=holder,
         reference=what,
-        reason=text("reference", "missing"),
+        reason=text("reference", "missing") + fixing.near_words(near),
         advice=text("reference_advice", "missing", what=what),
         related=related,
         **words,
@@ -51,7 +58,9 @@ def services_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """Every Service and TraefikService behind the route exists; Traefik drops the route else."""
     for backend in routing_of(scene).backends(route)[1]:
         ref = backend_ref(backend)
-        yield lacking(scene, route, str(ref), route_ref(route, backend.field), ref)
+        every = scene.kube.every(TraefikService)
+        near = fixing.near(ref.name, [o.name for o in every if o.namespace == ref.namespace])
+        yield lacking(scene, route, str(ref), route_ref(route, backend.field), ref, near=near)
     for backend in _backends(scene, route):
         name, space = backend.name, backend.namespace
         if scene.service(space, name) is not None:
@@ -60,6 +69,10 @@ def services_exist(scene: Scene, route: Route) -> Iterator[Finding]:
             near, meant = _meant(scene, backend)
             related = (*meant, backend_ref(backend), *_composites(route))
             words = {"service": name, "svc": name, "near": near, "ns": space}
+            # Of which it is a slip, and which has the port.
+            own = (one for one in scene.services if one.namespace == space)
+            close = fixing.meant(name, [one.name for one in own if port_of(one, backend.port)])
+            words |= fixing.of_backend(scene, route, backend, name=close)
             yield of_route("ING004", scene, route, at=backend.field, related=related, **words)
 
 
@@ -71,9 +84,8 @@ def _meant(scene: Scene, backend: Backend) -> tuple[str, list[ObjectRef]]:
     if elsewhere:
         words = text("near", "elsewhere", namespaces=listing(elsewhere))
         return words, [ObjectRef("Service", name, ns) for ns in elsewhere[:3]]
-    for close in difflib.get_close_matches(name, [n for ns, n in own if ns == space], n=1):
-        return text("near", "there_is", name=close), [ObjectRef("Service", close, space)]
-    return "", []
+    close = fixing.near(name, [n for ns, n in own if ns == space])
+    return fixing.near_words(close), [ObjectRef("Service", close, space)] * bool(close)
 
 
 def _composites(route: Route) -> tuple[ObjectRef, ...]:
@@ -100,7 +112,15 @@ def services_have_the_port(scene: Scene, route: Route) -> Iterator[Finding]:
             ports=listing(ports),
             related=(backend_ref(backend), *_composites(route)),
             ns=backend.namespace,
+            **_to_its_port(scene, route, backend, service),
         )
+
+
+def _to_its_port(scene: Scene, route: Route, backend: Backend, service: Service) -> Words:
+    """The edit that names the Service's only port, or the one of which the name is a slip."""
+    ports = {port.name: port.port for port in service.spec.ports if port.port}
+    name = fixing.only(str(backend.port or ""), [*ports])
+    return fixing.of_backend(scene, route, backend, port=ports.get(name) if ports else None)
 
 
 @route_rule()
@@ -125,7 +145,8 @@ def servers_transports_exist(scene: Scene, route: Route) -> Iterator[Finding]:
             continue
         ends = [backend_ref(backend, "metadata.annotations"), route_ref(route, backend.field)]
         holder = ends.pop(1 if backend.servers_transport else 0)
-        yield lacking(scene, route, f"ServersTransport {wanted}", holder, *ends)
+        near = fixing.near(own, known)
+        yield lacking(scene, route, f"ServersTransport {wanted}", holder, *ends, near=near)
 
 
 @route_rule()

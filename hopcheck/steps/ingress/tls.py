@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hopcheck.behaviour.kubernetes.references import TLS_OPTIONS
 from hopcheck.behaviour.traefik.ingress import filter_exclusions
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import overtaken
@@ -19,6 +20,7 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import CertificateProblem, certificate_problem
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
+from hopcheck.steps import fixing
 from hopcheck.steps.ingress.references import lacking
 from hopcheck.steps.ingress.standing import route_rule
 from hopcheck.steps.names import last_exchanges, of_route, ref_of, route_ref, sent, traefik_refs
@@ -77,13 +79,19 @@ def tls_options_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     readable = options.seen and wanted.endswith("@kubernetescrd")
     if written in ("", "default") or not (readable or wanted.endswith("@kubernetes")):
         return
-    if wanted in {reference(*option.key) for option in scene.kube.every(TLSOption)}:
+    known = {reference(*option.key) for option in scene.kube.every(TLSOption)}
+    if wanted in known:
         return
+    full = f"{wanted.rpartition('@')[0]}@kubernetescrd"
+    near = full if full in known else fixing.near(full, known)
+    name = full if full in known else fixing.meant(full, known)
     option = ObjectRef("TLSOption", wanted.rpartition("@")[0])
     own = route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None)
     instance = scene.instance
     if route.tls or instance is None:
-        yield lacking(scene, route, f"TLSOption {written}", own, option)
+        noted = {f"metadata.annotations[{TLS_OPTIONS}]": name}
+        edit = fixing.of_route(scene, route, noted if route.kind == "Ingress" else {})
+        yield lacking(scene, route, f"TLSOption {written}", own, option, near=near, **edit)
     else:
         holder, kind = traefik_refs(scene)[0], instance.kind.lower()
         words = {"route": str(holder), "resource": kind, "ns": instance.namespace}
