@@ -53,7 +53,7 @@ def example(name: str, finding: Finding) -> dict[str, Any]:
         "actual": finding.actual,
         "fix": finding.fix,
         "commands": list(finding.commands),
-    }
+    } | ({"fix_commands": list(finding.fix_commands)} if finding.fix_commands else {})
 
 
 def examples() -> dict[str, dict[str, Any]]:

@@ -66,6 +66,7 @@ class Entry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     actual: str
     fix: str
     commands: tuple[str, ...]
+    fix_commands: tuple[str, ...] = ()
     page: Mapping[str, str]
     params: frozenset[str]  # what the finding is made with: all that its templates name
     variants: Mapping[str, Mapping[str, Any]] = {}
@@ -96,9 +97,13 @@ def _entry(code: str, spoken: str) -> Entry:
         line
         for part in (fields, *fields.get("variants", {}).values())
         for line in (*(part.get(key, "") for key in TEMPLATES), *part.get("commands", ()))
-    ]
-    named = {name for line in lines for _, name, _, _ in string.Formatter().parse(line) if name}
+    ]  # what the commands of a fix name, a rule gives where it is known
+    named = {name for line in lines for name in _named(line)}
     return msgspec.convert(fields | {"code": code, "params": named}, Entry)
+
+
+def _named(line: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(line) if name}
 
 
 def entries() -> Mapping[str, Entry]:
@@ -184,7 +189,8 @@ def make(
     """A finding of `code` about `object`.
 
     `params` must hold what the finding's templates name: KeyError otherwise, also for an unknown
-    code or variant. Values go into the commands shell-quoted.
+    code or variant. Values go into the commands shell-quoted. A command of the fix is offered
+    where all that it names is given, and none of it is empty.
     """
     found = entry(code)
     missing = found.params - params.keys()
@@ -193,6 +199,8 @@ def make(
     own = found.variants[variant] if variant is not None else {}
     texts = {key: str(own.get(key, getattr(found, key))).format(**params) for key in TEMPLATES}
     quoted = {name: _quoted(value) for name, value in params.items()}
+    known = {name for name, value in quoted.items() if value}
+    fixing = (line for line in own.get("fix_commands", found.fix_commands) if _named(line) <= known)
     return Finding(
         id=code,
         code=code,
@@ -208,6 +216,7 @@ def make(
         commands=tuple(
             " ".join(line.format(**quoted).split()) for line in own.get("commands", found.commands)
         ),
+        fix_commands=tuple(line.format(**quoted) for line in fixing),
         evidence=tuple(evidence),
         docs_url=DOCS_URL.format(code=code),
         share=share,

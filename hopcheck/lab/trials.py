@@ -14,6 +14,7 @@ from hopcheck.lab.faults import FAULTS
 from hopcheck.lab.field import REPORTS, Report
 from hopcheck.lab.field.judge import alarms, judge
 from hopcheck.lab.field.proof import prove
+from hopcheck.lab.following import follow, offered
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.mutation import draw
 from hopcheck.lab.mutation.draw import Mutation
@@ -25,6 +26,7 @@ KINDS = {
     "fault": "faults of the gallery: named right, as the only root causes",
     "set-up": "healthy but unusual set-ups: no error, no warning, each step as expected",
     "healed": "healthy labs after a fault: no false alarm",
+    "followed": "commands of a fix, pasted as they stand: healed, and the neighbour still served",
     "pair": "random pairs of independent faults: both named, nothing else",
     "field": "states that people reported in public: the root cause named, nobody else accused",
     "mended": "these states with the right answer applied: no false alarm",
@@ -73,9 +75,11 @@ class Trial:
 def chosen(names: Sequence[str], kinds: Sequence[str]) -> Iterator[Trial]:
     """The trials: these faults, set-ups and reports alone, or those kinds, or everything."""
     wanted = {"fault", "set-up", "field"} if names else set(kinds) or set(KINDS)
+    both = "followed" in wanted
     if "fault" in wanted:
         for name in [one for one in names if one in FAULTS] if names else FAULTS:
-            yield Trial("fault", name, _Fault(name, healed="healed" in wanted).run)
+            run = _Fault(name, healed="healed" in wanted, followed=bool(names) or both).run
+            yield Trial("fault", name, run)
     if "set-up" in wanted:
         for name in [one for one in names if one in SETUPS] if names else SETUPS:
             yield Trial("set-up", name, SetUp(name).run)
@@ -104,6 +108,7 @@ class _Fault:
 
     name: str
     healed: bool
+    followed: bool
 
     async def run(self, lab: Lab, diagnoser: Diagnoser) -> list[Result]:
         fault = FAULTS[self.name]
@@ -119,6 +124,8 @@ class _Fault:
         if not wrong and diagnosis.exit_code != fault.exit_code:
             wrong = f"exit code {diagnosis.exit_code}, expected {fault.exit_code}"
         results = [Result("fault", self.name, expected, _found(diagnosis), seconds, wrong)]
+        if self.followed and (commands := offered(diagnosis.report)) and not wrong:
+            results.append(await self._follow(lab, diagnoser, commands))
         if self.healed:
             await lab.heal()
             began = time.monotonic()
@@ -128,6 +135,14 @@ class _Fault:
             name = f"after {self.name}"
             results.append(Result("healed", name, "healthy", _found(diagnosis), seconds, wrong))
         return results
+
+    async def _follow(self, lab: Lab, diagnoser: Diagnoser, commands: list[str]) -> Result:
+        began = time.monotonic()
+        wrong = await follow(lab, commands)
+        diagnosis = await diagnoser.diagnose([*FAULTS[self.name].asked, *lab.arguments()])
+        wrong = wrong or diagnosis.words or compare(diagnosis.report, None)
+        seconds = time.monotonic() - began
+        return Result("followed", self.name, "healthy", _found(diagnosis), seconds, wrong)
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,7 @@ class SecurityGroup(Described, frozen=True):
     """A security group. None: the rules that way were not described."""
 
     group_id: str = ""
+    tags: tuple[Attribute, ...] = ()  # those that tell who keeps it
     ip_permissions: tuple[IpPermission, ...] = ()
     ip_permissions_egress: tuple[IpPermission, ...] | None = None
 

@@ -120,6 +120,7 @@ class Finding(Struct, frozen=True):
     related: tuple[ObjectRef, ...] = ()
     fix: str = ""
     commands: tuple[str, ...] = ()
+    fix_commands: tuple[str, ...] = ()  # they change something; where they can, as a dry run
     evidence: tuple[Evidence, ...] = ()
     docs_url: str = ""
     root_cause: bool = False

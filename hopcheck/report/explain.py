@@ -18,6 +18,7 @@ from typing import Any
 
 from hopcheck.catalogue.catalogue import Entry, codes, entries, entry, has_text, nearest, text
 from hopcheck.catalogue.language import language
+from hopcheck.report.labels import changing
 from hopcheck.verdict.cause import ORDER, links
 
 SECTIONS = ("meaning", "example", "why", "evidence", "confirm", "fix", "ignore", "related")
@@ -129,6 +130,8 @@ def _commands(own: Entry, example: Mapping[str, Any] | None) -> str:
 
 def _fixes(own: Entry, example: Mapping[str, Any] | None) -> str:
     found = [_plain(example["fix"] if example else filled(own.fix))]
+    lines = example.get("fix_commands", ()) if example else map(filled, own.fix_commands)
+    found += [f"{changing(line)}:\n\n```console\n{line}\n```" for line in lines]
     if "fix" in own.page:
         found.append(own.page["fix"])
     for name, variant in own.variants.items():

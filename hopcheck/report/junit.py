@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from hopcheck.model import Finding, OwnStep, Report, Severity, Status, Step, StepResult
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import label
+from hopcheck.report.labels import changing, label
 from hopcheck.report.text import command, for_xml
 
 # (host, step) -> the words of a defect of the suite in that step.
@@ -168,6 +168,8 @@ def _finding_text(report: Report, finding: Finding) -> str:
     if finding.commands:
         lines.append(f"{label('confirm')}:")
         lines.extend(f"  {command(one)}" for one in finding.commands)
+    for one in finding.fix_commands:
+        lines += [f"{changing(one)}:", f"  {command(one)}"]
     if finding.docs_url:
         lines.append(finding.docs_url)
     return "\n".join(lines)

@@ -29,6 +29,13 @@ def fact(key: str, value: str) -> str:
     return f"{word('key', key)}: {word('member', value) if key == 'state' else value}"
 
 
+def changing(command: str) -> str:
+    """What a command of a fix does: it changes something, at once or after it was tried."""
+    flags = ("--dry-run=server", "--dry-run")  # at its end: what is quoted may say anything
+    flag = next((flag for flag in flags if command.endswith(f" {flag}")), "")
+    return label("changes.try", flag=flag) if flag else label("changes.now")
+
+
 def left_out(report: Report) -> str:
     """The findings left out on purpose in a few words: code and object of each."""
     return listing(f"{finding.code} {finding.object}" for finding in report.skipped)

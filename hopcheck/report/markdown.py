@@ -6,12 +6,13 @@ import re
 
 from hopcheck.model import Report, Status
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import label, left_out
+from hopcheck.report.labels import changing, label, left_out
 from hopcheck.report.since import change_line, changes_words, since_words
 from hopcheck.report.text import one_line
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$])")
 _LIMIT = 600  # characters of one field: a ticket is read, not scrolled
+_WHOLE = 2_000  # of a command that changes something
 
 
 def escape(text: str, limit: int = _LIMIT) -> str:
@@ -47,8 +48,12 @@ def to_markdown(report: Report, where: str | None = None) -> bytes:
         lines.append(f"- {label(key)}: {objects}")
         if fixes:
             lines.append(f"- {label('fix')}: {fixes}")
-        if commands:
-            lines.append(f"- {label('confirm')}: {code(commands[0])}")
+        shown = [f"{label('confirm')}: {code(commands[0])}"] if commands else []
+        # Whole or not at all: half of a command may still run.
+        fixing = [line for one in causes for line in one.fix_commands if len(line) <= _WHOLE]
+        shown += [f"{escape(changing(line))}: {code(line, _WHOLE)}" for line in fixing]
+        if shown:  # in one line: a summary has ten
+            lines.append(f"- {'; '.join(shown)}")
     lines += _history(report)
     when = [escape(report.started_at), took, seen]
     if not report.complete:

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from hopcheck.model import Report
-from hopcheck.report.labels import beside_path, label, word
+from hopcheck.report.labels import beside_path, changing, label, word
 from hopcheck.report.picture import draw, member_look, member_words
 from hopcheck.report.since import by_words, changes_words, clock, since_words, span, value_words
 from hopcheck.report.store import Day, IndexRow
@@ -113,6 +113,7 @@ class _View:
             "commands": finding["commands"][: self.limits.rows],
             "caused_by": finding["caused_by"][: self.limits.rows],
         }
+        fixing = [one for one in finding["fix_commands"] if len(one) <= self.limits.text]
         finding = map_text({**finding, **cut}, self.shown)
         url = finding["docs_url"]
         share = finding["share"]
@@ -121,6 +122,8 @@ class _View:
             "object": self.object(finding["object"]),
             "related": [self.object(one) for one in finding["related"]],
             "commands": [command(one) for one in finding["commands"]],
+            # Not cut: half of a command may still run.
+            "fix_commands": [(changing(one), command(one)) for one in fixing],
             "anchor": self.anchors.get(finding["id"], finding["id"]),
             "evidence": [_proof(one) for one in finding["evidence"]],
             "more_evidence": more,

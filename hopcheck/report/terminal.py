@@ -13,7 +13,7 @@ from rich.text import Text
 
 from hopcheck.model import Finding, OwnStep, Report, Severity, Status, StepResult, Verdict
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import beside_path, fact, label, left_out
+from hopcheck.report.labels import beside_path, changing, fact, label, left_out
 from hopcheck.report.since import change_line, changes_words, since_words
 from hopcheck.report.text import command, in_words, one_line, pad, shorten, width_of
 
@@ -158,6 +158,13 @@ def _command(text: str, indent: int = 2) -> _Line:
     return _Line((f"{' ' * indent}$ {shorten(command(text), _LONGEST)}", "cyan"), raw=True)
 
 
+def _fixing(finding: Finding, indent: int = 2) -> Iterator[_Line]:
+    """The commands of the fix, each under what it does; whole, or half of one might be run."""
+    for line in finding.fix_commands:
+        yield _Line((f"{' ' * indent}{changing(line)}:", "yellow"), raw=True)
+        yield _Line((f"{' ' * indent}$ {command(line)}", "yellow"), raw=True)
+
+
 def _indented(cells: int, text: str, style: str = "") -> _Line:
     return _Line((" " * cells, ""), (text, style), indent=cells)
 
@@ -190,6 +197,7 @@ def _middle(report: Report, console: Console, room: int) -> Iterator[_Line]:
             + [(False, line) for line in _about(finding, console)]
             + [(True, line) for line in (history if not number else [])]
             + [(True, line) for line in fix]
+            + [(False, line) for line in _fixing(finding)]
             + [(False, line) for line in commands[1:]]
         )
     hidden = len(report.root_causes) - len(blocks)
@@ -332,6 +340,7 @@ def _finding_lines(finding: Finding) -> Iterator[_Line]:
         if value := getattr(finding, key):
             yield _indented(4, f"{label(key)}: {_clean(value)}")
     yield from (_command(one, 4) for one in finding.commands)
+    yield from _fixing(finding, 4)
     for proof in finding.evidence:
         yield _indented(4, f"{_clean(proof.source)}: {one_line(proof.said, 400)}", "dim")
 

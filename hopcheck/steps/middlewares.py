@@ -43,6 +43,7 @@ from hopcheck.scene.outcome import (
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import upstreams
+from hopcheck.steps import fixing
 from hopcheck.steps.names import last_exchanges, ref_of, sent
 
 OWN = "@kubernetescrd"
@@ -150,7 +151,8 @@ def _chain(
         if link in known:
             yield from _of_one(scene, link, known, above)
         elif scene.kube.of(Middleware).seen and link.endswith(OWN):
-            yield Fault(ref_of(obj), "chain", {"name": link})
+            near = fixing.near_words(fixing.near(link, [k for k, m in known.items() if m != obj]))
+            yield Fault(ref_of(obj), "chain", {"name": link, "near": near})
 
 
 def _plugins(scene: Scene, obj: Middleware) -> Iterator[Fault]:

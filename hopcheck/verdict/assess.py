@@ -26,6 +26,7 @@ from hopcheck.model import (
 from hopcheck.scene.outcome import Outcome, outcomes
 from hopcheck.scene.scene import Scene
 from hopcheck.verdict import cause
+from hopcheck.verdict.advice import advised
 from hopcheck.verdict.hops import path_of
 
 
@@ -81,7 +82,8 @@ def assess(
     every = [
         finding for step in Step if step in judgements for finding in judgements[step].findings
     ]
-    kept, left_out = cause.leave_out(cause.attribute(every), options.skip)
+    caused = [advised(finding, snapshot) for finding in cause.attribute(every)]
+    kept, left_out = cause.leave_out(caused, options.skip)
     steps = []
     for step in Step:
         judgement = judgements.get(step) or Judgement(

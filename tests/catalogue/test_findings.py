@@ -59,6 +59,9 @@ def test_each_finding_has_a_file_in_every_language_and_nothing_else_is_there() -
     assert files == {f"{code}.{lang}.md" for code in codes() for lang in LANGUAGES}
 
 
+COMMANDS = {"commands", "fix_commands"}
+
+
 @pytest.mark.parametrize("code", codes())
 def test_every_finding_is_whole(code: str) -> None:
     one = entry(code)  # msgspec refuses fields that there are none of and values of another kind
@@ -67,8 +70,8 @@ def test_every_finding_is_whole(code: str) -> None:
     assert one.commands
     for variant in one.variants.values():
         assert variant
-        assert variant.keys() <= {*TEMPLATES, "commands"}
-        assert all(isinstance(variant[key], str) for key in variant.keys() - {"commands"})
+        assert variant.keys() <= {*TEMPLATES, *COMMANDS}
+        assert all(isinstance(variant[key], str) for key in variant.keys() - COMMANDS)
     assert one.page.keys() - {"fix"} == set(catalogue.SECTIONS) - {"fix"}
     assert all(one.page.values())
 
@@ -80,6 +83,28 @@ def test_another_language_says_sentences_alone(code: str) -> None:
         assert own.keys() <= {*TEMPLATES, "variants", "page"}
         for variant in own.get("variants", {}).values():
             assert variant.keys() <= set(TEMPLATES)
+
+
+@pytest.mark.parametrize("code", codes())
+def test_a_command_of_a_fix_is_tried_first_wherever_it_can_be(code: str) -> None:
+    one = entry(code)
+    every = [one.fix_commands, *(v.get("fix_commands", ()) for v in one.variants.values())]
+    for line in (line for lines in every for line in lines):
+        tool, verb = line.split()[:2]
+        if tool == "kubectl":
+            assert line.endswith(" --dry-run=server"), line
+        else:  # ELBv2 has no dry run
+            assert (tool, line.endswith(" --dry-run")) == ("aws", verb == "ec2"), line
+        assert "{" in line
+
+
+def test_what_confirms_changes_nothing() -> None:
+    verbs = ("patch", "annotate", "label", "scale", "set", "delete", "apply", "edit", "replace",
+             "modify-", "register-", "deregister-", "authorize-", "create-")  # fmt: skip
+    for code, one in entries().items():
+        every = [one.commands, *(v.get("commands", ()) for v in one.variants.values())]
+        for line in (line for lines in every for line in lines):
+            assert not any(word.startswith(verbs) for word in line.split()[1:4]), (code, line)
 
 
 def test_errors_stop_something() -> None:

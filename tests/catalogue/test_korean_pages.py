@@ -22,7 +22,8 @@ LITERAL = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 CODE = re.compile(r"(?<![A-Za-z])[A-Z]{3}\d{3}(?!\d)")
 # Not sentences: the commands are the same in every language.
 SHARED = {"severity", "step", "stops", "symptom", "last_resort", "intended", "by_draw",
-          "asked_about", "hop", "groups", "explained_by", "explains", "commands"}  # fmt: skip
+          "asked_about", "hop", "groups", "explained_by", "explains", "commands",
+          "fix_commands"}  # fmt: skip
 
 
 def flat(tables: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:

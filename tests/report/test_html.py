@@ -185,6 +185,15 @@ def test_a_cause_stands_once_and_its_step_leads_to_it() -> None:
     assert "END001 The Service selects no pod is the root cause above" in page.words
 
 
+def test_a_command_of_a_fix_is_marked_and_whole_or_not_there() -> None:
+    line = "kubectl -n default patch services a --type=json -p '[]' --dry-run=server"
+    cause = msgspec.structs.replace(SELECTOR, fix_commands=(line, f"aws {'b' * 3_000} --dry-run"))
+    page = to_html(msgspec.structs.replace(BROKEN, root_causes=(cause,))).decode()
+    assert page.count("Changes something; as it stands a dry run, without") == 1
+    assert page.count('<ul class="commands changes">') == 1
+    assert "bbb" not in page
+
+
 def test_what_changed_since_when() -> None:
     page = Tags(to_html(BROKEN))
     assert "What changed since the last healthy run" in page.words

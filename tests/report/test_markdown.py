@@ -34,6 +34,17 @@ def test_content() -> None:
     assert "- Report: `reports/x`\n" in text
 
 
+def test_a_command_of_a_fix_is_marked_and_whole_or_not_there() -> None:
+    line = "kubectl -n default patch services a --type=json -p '[]' --dry-run=server"
+    for own, there in ((line, True), (f"aws {'b' * 3_000} --dry-run", False)):
+        cause = msgspec.structs.replace(SELECTOR, fix_commands=(own,))
+        text = to_markdown(msgspec.structs.replace(BROKEN, root_causes=(cause,))).decode()
+        assert ("Changes something; as it stands a dry run" in text) is there
+        assert (f"`{line}`" in text) is there
+        assert "bbb" not in text
+        assert len(text.splitlines()) <= 10
+
+
 def test_an_interrupted_run_says_so() -> None:
     assert "incomplete" in to_markdown(EXAMPLES["unknown"]).decode()
     assert "incomplete" not in to_markdown(BROKEN).decode()

@@ -65,6 +65,31 @@ def test_verdict_cause_fix_and_commands() -> None:
     assert text.endswith("Report: reports/x\n")
 
 
+FIXING = (
+    "kubectl -n default patch services a --type=json -p '[]' --dry-run=server",
+    "aws elbv2 modify-listener --listener-arn b --protocol TCP",
+)
+
+
+def test_commands_of_a_fix_are_marked_and_never_cut() -> None:
+    long = f"kubectl -n default patch services {'a' * 9_000} --dry-run=server"
+    for verbose in (False, True):
+        cause = msgspec.structs.replace(SELECTOR, fix_commands=FIXING, commands=())
+        step = msgspec.structs.replace(BROKEN.steps[4], findings=(cause,))
+        steps = (*BROKEN.steps[:4], step, *BROKEN.steps[5:])
+        report = msgspec.structs.replace(BROKEN, root_causes=(cause,), changes=(), steps=steps)
+        text = shown(report, verbose=verbose)
+        words = (
+            "  Changes something; as it stands a dry run, without --dry-run=server it is done:\n"
+        )
+        assert f"{words}  $ {FIXING[0]}\n" in text
+        now = "  Changes something, at once (there is no dry run):\n"
+        assert f"{now}  $ {FIXING[1]}\n" in text
+        cause = msgspec.structs.replace(cause, fix_commands=(long,))
+        assert long not in shown(msgspec.structs.replace(report, root_causes=(cause,)))
+        assert "aaaa" not in shown(msgspec.structs.replace(report, root_causes=(cause,), steps=()))
+
+
 def test_since_and_changes_stand_before_the_fix() -> None:
     lines = shown(BROKEN, where="reports/x").splitlines()
     first = next(n for n, line in enumerate(lines) if line.startswith("Since"))

@@ -42,8 +42,9 @@ from hopcheck.model.kubernetes import (
 
 PREFIX = "traefik.ingress.kubernetes.io/"
 TRANSPORT_ANNOTATION = f"{PREFIX}service.serverstransport"
-_MIDDLEWARES = f"{PREFIX}router.middlewares"
-_OPTIONS = f"{PREFIX}router.tls.options"
+ENTRY_POINTS = f"{PREFIX}router.entrypoints"
+MIDDLEWARES = f"{PREFIX}router.middlewares"
+TLS_OPTIONS = f"{PREFIX}router.tls.options"
 _CRD = "kubernetescrd"
 
 Key = tuple[str, str, str]  # resource (plural), namespace or "", name
@@ -115,8 +116,8 @@ def _ingress(obj: Ingress) -> Iterator[Reference]:
     spec, namespace = obj.spec, obj.namespace
     if spec.ingress_class_name:
         yield Reference("ingressclasses", "", spec.ingress_class_name)
-    yield from _named("middlewares", annotated(obj, _MIDDLEWARES))
-    yield from _named("tlsoptions", annotated(obj, _OPTIONS))
+    yield from _named("middlewares", annotated(obj, MIDDLEWARES))
+    yield from _named("tlsoptions", annotated(obj, TLS_OPTIONS))
     yield from _secrets(namespace, *(entry.secret_name for entry in spec.tls))
     yield from _backend(spec.default_backend, namespace)
     for rule in spec.rules:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node, target_groups_of
+from hopcheck.behaviour.kubernetes.managed import tells_a_keeper
 from hopcheck.collect.aws.api import Api
 from hopcheck.model import NOT_SELECTED, Collected, KubeEvidence, Why
 from hopcheck.model.aws import (
@@ -162,8 +163,14 @@ class Details:
             "SecurityGroups",
             Filters=[{"Name": "group-id", "Values": sorted(ids)[:MAX_IDS]}],
         )
+        if not found.seen:
+            return found
+        kept = tuple(
+            replace(group, tags=tuple(tag for tag in group.tags if tells_a_keeper(tag.key)))
+            for group in found.get()
+        )
         # Descriptions are a person's own words.
-        return replace(_redacted(found), truncated=found.seen and len(ids) > MAX_IDS)
+        return _redacted(replace(found, value=kept, truncated=len(ids) > MAX_IDS))
 
 
 def _redacted(found: Collected[tuple[T, ...]]) -> Collected[tuple[T, ...]]:

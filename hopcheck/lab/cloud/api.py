@@ -12,6 +12,7 @@ from aiohttp import web
 
 from hopcheck.lab.cloud import wire
 from hopcheck.lab.cloud.ec2 import Ec2
+from hopcheck.lab.cloud.edits import Edits
 from hopcheck.lab.cloud.elbv2 import Elbv2
 from hopcheck.lab.cloud.wire import AwsError
 
@@ -103,13 +104,13 @@ class Api:
     ) -> Callable[[Mapping[str, str]], dict[str, Any]]:
         # Another region's endpoint knows nothing of this region's objects.
         cloud = self._cloud if region == self._cloud.region else self._cloud.elsewhere(region)
-        known: Mapping[str, Callable[[Mapping[str, str]], dict[str, Any]]]
+        known: dict[str, Callable[[Mapping[str, str]], dict[str, Any]]]
         if service == "ec2":
-            known = Ec2(cloud).actions
+            known = Ec2(cloud).actions | Edits(cloud).ec2
         elif service == "sts":
             known = {"GetCallerIdentity": self._identity}
         else:
-            known = Elbv2(cloud).actions
+            known = Elbv2(cloud).actions | Edits(cloud).elbv2
         if action not in known:
             text = f"The action {action} is not valid for this web service."
             raise AwsError("InvalidAction", text, 400)

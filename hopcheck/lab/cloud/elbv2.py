@@ -64,19 +64,22 @@ class Elbv2:
 
     # --- look-ups --------------------------------------------------------------------------
 
-    def _balancer(self, arn: str) -> LoadBalancer:
+    def balancer(self, arn: str) -> LoadBalancer:
+        """By its ARN. Raises AwsError LoadBalancerNotFound."""
         for balancer in self._cloud.load_balancers.values():
             if self.balancer_arn(balancer) == arn:
                 return balancer
         raise AwsError("LoadBalancerNotFound", "One or more load balancers not found")
 
-    def _group(self, arn: str) -> TargetGroup:
+    def group(self, arn: str) -> TargetGroup:
+        """By its ARN. Raises AwsError TargetGroupNotFound."""
         for group in self._cloud.target_groups.values():
             if self.group_arn(group) == arn:
                 return group
         raise AwsError("TargetGroupNotFound", "One or more target groups not found")
 
-    def _listener(self, arn: str) -> tuple[LoadBalancer, Listener]:
+    def listener(self, arn: str) -> tuple[LoadBalancer, Listener]:
+        """By its ARN, with its load balancer. Raises AwsError ListenerNotFound."""
         for balancer in self._cloud.load_balancers.values():
             for listener in balancer.listeners:
                 if self.listener_arn(balancer, listener) == arn:
@@ -91,7 +94,7 @@ class Elbv2:
         hidden = self._cloud.hidden
         found = [one for one in self._cloud.load_balancers.values() if one.name not in hidden]
         if arns:
-            found = [self._balancer(arn) for arn in arns]
+            found = [self.balancer(arn) for arn in arns]
         elif names:
             missing = [name for name in names if name not in self._cloud.load_balancers]
             if missing:
@@ -131,15 +134,15 @@ class Elbv2:
 
     def load_balancer_attributes(self, form: Form) -> Fields:
         """DescribeLoadBalancerAttributes. Raises AwsError LoadBalancerNotFound."""
-        return _attributes(self._balancer(_needed(form, "LoadBalancerArn")).all_attributes())
+        return _attributes(self.balancer(_needed(form, "LoadBalancerArn")).all_attributes())
 
     def listeners(self, form: Form) -> Fields:
         """DescribeListeners. Raises AwsError LoadBalancerNotFound, ListenerNotFound."""
         arns = _asked(form, "ListenerArns")
         if arns:
-            found = [self._listener(arn) for arn in arns]
+            found = [self.listener(arn) for arn in arns]
         elif arn := form.get("LoadBalancerArn"):
-            balancer = self._balancer(arn)
+            balancer = self.balancer(arn)
             found = [(balancer, listener) for listener in balancer.listeners]
         else:
             text = "You must specify either listener ARNs or a load balancer ARN"
@@ -192,14 +195,14 @@ class Elbv2:
 
     def listener_attributes(self, form: Form) -> Fields:
         """DescribeListenerAttributes. Raises AwsError ListenerNotFound."""
-        _, listener = self._listener(_needed(form, "ListenerArn"))
+        _, listener = self.listener(_needed(form, "ListenerArn"))
         layer_4 = {"tcp.idle_timeout.seconds": "350"}
         layer_7 = {"routing.http.response.server.enabled": "true"}
         return _attributes(layer_7 if listener.protocol in model.LAYER_7 else layer_4)
 
     def listener_certificates(self, form: Form) -> Fields:
         """DescribeListenerCertificates: the default one first. Raises AwsError ListenerNotFound."""
-        _, listener = self._listener(_needed(form, "ListenerArn"))
+        _, listener = self.listener(_needed(form, "ListenerArn"))
         entries = list(enumerate(listener.certificates))
 
         def fields(entry: tuple[int, Certificate]) -> Fields:
@@ -222,7 +225,7 @@ class Elbv2:
                 raise AwsError("RuleNotFound", "One or more rules not found")
             found = [by_arn[arn] for arn in arns]
         else:
-            found = self._rules_of(*self._listener(_needed(form, "ListenerArn")))
+            found = self._rules_of(*self.listener(_needed(form, "ListenerArn")))
         return page("Rules", found, lambda fields: fields, form)
 
     def _rules_of(self, balancer: LoadBalancer, listener: Listener) -> list[Fields]:
@@ -251,13 +254,13 @@ class Elbv2:
         arns, names = _asked(form, "TargetGroupArns"), _asked(form, "Names")
         found = list(self._cloud.target_groups.values())
         if arns:
-            found = [self._group(arn) for arn in arns]
+            found = [self.group(arn) for arn in arns]
         elif names:
             if any(name not in self._cloud.target_groups for name in names):
                 raise AwsError("TargetGroupNotFound", "One or more target groups not found")
             found = [self._cloud.target_groups[name] for name in names]
         elif arn := form.get("LoadBalancerArn"):
-            balancer = self._balancer(arn)
+            balancer = self.balancer(arn)
             found = [group for group in found if balancer in self._cloud.balancers_of(group.name)]
         return page("TargetGroups", found, self._target_group, form)
 
@@ -288,11 +291,11 @@ class Elbv2:
 
     def target_group_attributes(self, form: Form) -> Fields:
         """DescribeTargetGroupAttributes. Raises AwsError TargetGroupNotFound."""
-        return _attributes(self._group(_needed(form, "TargetGroupArn")).all_attributes())
+        return _attributes(self.group(_needed(form, "TargetGroupArn")).all_attributes())
 
     def target_health(self, form: Form) -> Fields:
         """DescribeTargetHealth. Raises AwsError TargetGroupNotFound, HealthUnavailable."""
-        group = self._group(_needed(form, "TargetGroupArn"))
+        group = self.group(_needed(form, "TargetGroupArn"))
         if group.name in self._cloud.health_unavailable:
             text = "The health of the specified targets could not be retrieved"
             raise AwsError("HealthUnavailable", f"{text} due to an internal error", 500)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.servers import endpoint_addresses
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity
+from hopcheck.model import ErrorKind, Evidence, Finding, Hop, ObjectRef, Probe, Severity, Words
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of, says_tls
 from hopcheck.scene.probes import knocks_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
+from hopcheck.steps import fixing
 from hopcheck.steps.bounds import said
 from hopcheck.steps.endpoints.between import lost
 from hopcheck.steps.endpoints.judged import (
@@ -215,7 +216,17 @@ def _wrong_port(one: Upstream, own: list[Probe]) -> Iterator[Finding]:
         listens=listing(listens),
         found=text("near", "refused"),
         related=(*_workloads(one), *(routes if other is not None else ())),
+        **_to_listening(one, other, listens),
     )
+
+
+def _to_listening(one: Upstream, other: int | None, listens: list[int]) -> Words:
+    """The edit that leads to the port that answers: the route's, or else the Service's."""
+    route = routing_of(one.scene).winner
+    if other is None:
+        number = listens[0] if len(listens) == 1 else None
+        return fixing.target_port(one.service, one.port, number)
+    return fixing.of_backend(one.scene, route, one.backend, port=other) if route else {}
 
 
 def _undeclared(one: Upstream) -> Iterator[Finding]:

@@ -10,11 +10,12 @@ from hopcheck.behaviour.kubernetes.pod_state import PodState
 from hopcheck.behaviour.traefik.routes import copied
 from hopcheck.behaviour.traefik.servers import slice_ports
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Finding, ObjectRef, Severity
+from hopcheck.model import Finding, ObjectRef, Severity, Words
 from hopcheck.model.kubernetes import Deployment, Pod, StatefulSet, Workload
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
+from hopcheck.steps import fixing
 from hopcheck.steps.endpoints.judged import (
     State,
     empties,
@@ -65,14 +66,16 @@ def workload_has_replicas(scene: Scene) -> Iterator[Finding]:
     for one, scaled in _without_pods(scene):
         if scaled is not None and not _spoils(one):
             words, ref = (*scaled.metadata.labels, *scaled.metadata.annotations), ref_of(scaled)
+            by = " (KEDA)" if any("keda" in word for word in words) else ""
             yield make(
                 "END011",
                 ref,
                 workload=str(ref),
-                by=" (KEDA)" if any("keda" in word for word in words) else "",
+                by=by,
                 ns=one.namespace,
                 resource=f"{ref.kind.lower()}/{ref.name}",
                 related=(one.ref,),
+                scale="" if by else 1,
             )
 
 
@@ -117,6 +120,7 @@ def service_selects_pods(scene: Scene) -> Iterator[Finding]:
         if scaled is not None:
             continue
         near = _near(one)
+        meant = [pod for pod in near if fixing.nearly(one.selector, pod.metadata.labels)]
         shown = listing(sorted({labels_as_text(_own_labels(pod)) for pod in near}), 2)
         names = listing((p.name for p in near), 3)
         words = text("near", "pods", count=len(near), labels=shown, names=names)
@@ -128,6 +132,7 @@ def service_selects_pods(scene: Scene) -> Iterator[Finding]:
             near=words if near else text("near", "none"),
             labels=text("near", "labels", labels=shown) if near else "",
             related=workload_refs(near, one.namespace, 4),
+            **fixing.selecting(scene, one.service, meant),
         )
 
 
@@ -177,6 +182,7 @@ def target_port_is_named_in_the_pods(scene: Scene) -> Iterator[Finding]:
                 target=missing[0],
                 names=listing(missing[1]),
                 related=workload_refs(one.pods, one.namespace, 4),
+                **fixing.target_port(one.service, one.port, fixing.only(*missing)),
             )
 
 
@@ -187,7 +193,16 @@ def endpoints_are_listed(scene: Scene) -> Iterator[Finding]:
         key, words = _why_empty(one)
         if key:
             detail, advice = text("backend", key, **words), text("backend_advice", key, **words)
-            yield of_service("END012", one, detail=detail, advice=advice)
+            edit = _slice_named(one) if key == "port_name" else {}
+            yield of_service("END012", one, detail=detail, advice=advice, **edit)
+
+
+def _slice_named(one: Upstream) -> Words:
+    """The edit of the one slice's only port, which somebody keeps by hand."""
+    own = [each for each in one.slices or () if each.endpoints]
+    if len(own) != 1 or len(own[0].ports) != 1 or one.port is None:
+        return {}
+    return fixing.patch(own[0], {"ports[0].name": one.port.name})
 
 
 def _why_empty(one: Upstream) -> tuple[str, dict[str, str]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from ipaddress import ip_address
 
 from hopcheck.behaviour.aws.loadbalancer import fixed_addresses
+from hopcheck.behaviour.kubernetes.references import MIDDLEWARES
 from hopcheck.behaviour.traefik.route import HOST_ANNOTATION, Route, keeps_host
 from hopcheck.behaviour.traefik.static import EntryPoint, within
 from hopcheck.catalogue.catalogue import listing, make, text
@@ -17,6 +17,7 @@ from hopcheck.scene.middlewares import by_reference, names_of
 from hopcheck.scene.outcome import asks_for_credentials, client_seen, preserving_group
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import upstreams
+from hopcheck.steps import fixing
 from hopcheck.steps.bounds import said
 from hopcheck.steps.ingress.references import in_former_group
 from hopcheck.steps.ingress.standing import route_rule
@@ -30,8 +31,10 @@ def middlewares_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     known, names = by_reference(scene), names_of(scene, route)
     for written in missing(scene, route):
         name = names[written] if names[written].endswith(OWN) else written
-        close = difflib.get_close_matches(f"{name.partition('@')[0]}{OWN}", known, n=1)
         old = in_former_group(scene, Middleware, name)
+        full = f"{name.partition('@')[0]}{OWN}"
+        close = full if full in known else fixing.near(full, known)
+        name_meant = full if full in known else fixing.meant(full, known)
         # Where the route does not, Traefik's arguments name it.
         owner = () if written in route.middlewares else traefik_refs(scene)
         yield of_route(
@@ -41,13 +44,21 @@ def middlewares_exist(scene: Scene, route: Route) -> Iterator[Finding]:
             at=owner[0] if owner else None,
             variant="former" if old else "entry_point" if owner else None,
             middleware=name,
-            near=text("near", "there_is", name=close[0]) if close else "",
+            near=fixing.near_words(close),
             related=(
                 *((route_ref(route),) if owner else ()),
-                *(ref_of(known[one]) for one in close),
+                *((ref_of(known[close]),) if close else ()),
                 _meant(route, name),
             ),
+            **(_named(scene, route, written, name_meant) if name_meant else {}),
         )
+
+
+def _named(scene: Scene, route: Route, written: str, reference: str) -> Words:
+    """The edit that names in the Ingress's annotation what was meant."""
+    listed = ",".join(reference if one == written else one for one in route.middlewares)
+    field = f"metadata.annotations[{MIDDLEWARES}]"
+    return fixing.of_route(scene, route, {field: listed} if route.kind == "Ingress" else {})
 
 
 def _meant(route: Route, name: str) -> ObjectRef:

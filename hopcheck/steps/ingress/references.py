@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from itertools import zip_longest
+from typing import Any
 from urllib.parse import urlsplit
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Backend, Excluded, Route, transport_of
 from hopcheck.behaviour.traefik.routes import copied
-from hopcheck.behaviour.traefik.servers import lacks_port
+from hopcheck.behaviour.traefik.servers import lacks_port, port_of
 from hopcheck.behaviour.traefik.version import panics_on_resources
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why
+from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why, Words
 from hopcheck.model.kubernetes import Object, ServersTransport, Service, TraefikService
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
+from hopcheck.steps import fixing
 from hopcheck.steps.ingress.standing import route_rule, winner
 from hopcheck.steps.names import backend_ref, of_route, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
@@ -38,9 +39,10 @@ def lacking(
     *related: ObjectRef,
     kind: type[Object],
     full: str,
-    **words: str,
+    near: str = "",
+    **words: Any,
 ) -> Finding:
-    """Something that `holder` names does not exist: the `kind` of that `full` name."""
+    """What `holder` names does not exist: the `kind` of that `full` name; `near` reads like it."""
     key = "former" if in_former_group(scene, kind, full) else "missing"
     return of_route(
         "ING020",
@@ -48,7 +50,7 @@ def lacking(
         route,
         at=holder,
         reference=what,
-        reason=text("reference", key),
+        reason=text("reference", key) + fixing.near_words("" if key == "former" else near),
         advice=text("reference_advice", key, what=what, resource=kind.plural),
         related=related,
         **words,
@@ -67,8 +69,10 @@ def services_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """Every Service and TraefikService behind the route exists; Traefik drops the route else."""
     for backend in routing_of(scene).backends(route)[1]:
         ref = backend_ref(backend)
+        every = scene.kube.every(TraefikService)
+        near = fixing.near(ref.name, [o.name for o in every if o.namespace == ref.namespace])
         at, full = route_ref(route, backend.field), reference(backend.namespace, backend.name)
-        yield lacking(scene, route, str(ref), at, ref, kind=TraefikService, full=full)
+        yield lacking(scene, route, str(ref), at, ref, kind=TraefikService, full=full, near=near)
     for backend in _backends(scene, route):
         name, space = backend.name, backend.namespace
         if scene.service(space, name) is not None:
@@ -77,6 +81,10 @@ def services_exist(scene: Scene, route: Route) -> Iterator[Finding]:
             near, meant = _meant(scene, backend)
             related = (*meant, backend_ref(backend), *_composites(route))
             words = {"service": name, "svc": name, "near": near, "ns": space}
+            # Of which it is a slip, and which has the port.
+            own = (one for one in scene.services if one.namespace == space)
+            close = fixing.meant(name, [one.name for one in own if port_of(one, backend.port)])
+            words |= fixing.of_backend(scene, route, backend, name=close)
             yield of_route("ING004", scene, route, at=backend.field, related=related, **words)
 
 
@@ -88,9 +96,8 @@ def _meant(scene: Scene, backend: Backend) -> tuple[str, list[ObjectRef]]:
     if elsewhere:
         words = text("near", "elsewhere", namespaces=listing(elsewhere))
         return words, [ObjectRef("Service", name, ns) for ns in elsewhere[:3]]
-    for close in difflib.get_close_matches(name, [n for ns, n in own if ns == space], n=1):
-        return text("near", "there_is", name=close), [ObjectRef("Service", close, space)]
-    return "", []
+    close = fixing.near(name, [n for ns, n in own if ns == space])
+    return fixing.near_words(close), [ObjectRef("Service", close, space)] * bool(close)
 
 
 def _composites(route: Route) -> tuple[ObjectRef, ...]:
@@ -117,7 +124,15 @@ def services_have_the_port(scene: Scene, route: Route) -> Iterator[Finding]:
             ports=listing(ports),
             related=(backend_ref(backend), *_composites(route)),
             ns=backend.namespace,
+            **_to_its_port(scene, route, backend, service),
         )
+
+
+def _to_its_port(scene: Scene, route: Route, backend: Backend, service: Service) -> Words:
+    """The edit that names the Service's only port, or the one of which the name is a slip."""
+    ports = {port.name: port.port for port in service.spec.ports if port.port}
+    name = fixing.only(str(backend.port or ""), [*ports])
+    return fixing.of_backend(scene, route, backend, port=ports.get(name) if ports else None)
 
 
 @route_rule()
@@ -142,8 +157,8 @@ def servers_transports_exist(scene: Scene, route: Route) -> Iterator[Finding]:
             continue
         ends = [backend_ref(backend, "metadata.annotations"), route_ref(route, backend.field)]
         holder = ends.pop(1 if backend.servers_transport else 0)
-        what = f"ServersTransport {wanted}"
-        yield lacking(scene, route, what, holder, *ends, kind=ServersTransport, full=own)
+        what, near = f"ServersTransport {wanted}", fixing.near(own, known)
+        yield lacking(scene, route, what, holder, *ends, kind=ServersTransport, full=own, near=near)
 
 
 @route_rule()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hopcheck.behaviour.kubernetes.references import TLS_OPTIONS
 from hopcheck.behaviour.traefik.ingress import filter_exclusions
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.logs import overtaken
@@ -20,6 +21,7 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import CertificateProblem, certificate_problem
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
+from hopcheck.steps import fixing
 from hopcheck.steps.ingress.references import lacking
 from hopcheck.steps.ingress.standing import route_rule
 from hopcheck.steps.names import last_exchanges, of_route, ref_of, route_ref, sent, traefik_refs
@@ -72,18 +74,26 @@ def tls_options_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     readable = options.seen and wanted.endswith("@kubernetescrd")
     if not (readable or wanted.endswith("@kubernetes")):
         return
-    if wanted in {reference(*option.key) for option in scene.kube.every(TLSOption)}:
+    known = {reference(*option.key) for option in scene.kube.every(TLSOption)}
+    if wanted in known:
         return
+    full = f"{wanted.rpartition('@')[0]}@kubernetescrd"
+    near = full if full in known else fixing.near(full, known)
+    name = full if full in known else fixing.meant(full, known)
     option = ObjectRef("TLSOption", wanted.rpartition("@")[0])
     own = route_ref(route, "spec.tls.options" if route.kind != "Ingress" else None)
-    instance, words = scene.instance, {}
+    instance = scene.instance
+    noted = {f"metadata.annotations[{TLS_OPTIONS}]": name}
+    words = fixing.of_route(scene, route, noted if route.kind == "Ingress" and route.tls else {})
     holder, related = own, [option]
     if not route.tls and instance is not None:
-        holder, related = traefik_refs(scene)[0], [option, own]
+        holder, related, near = traefik_refs(scene)[0], [option, own], ""
         words = {"route": str(holder), "resource": instance.kind.lower(), "name": instance.name}
         words["ns"] = instance.namespace
     what = f"TLSOption {_written(scene, route)}"
-    yield lacking(scene, route, what, holder, *related, kind=TLSOption, full=wanted, **words)
+    yield lacking(
+        scene, route, what, holder, *related, kind=TLSOption, full=wanted, near=near, **words
+    )
 
 
 def _written(scene: Scene, route: Route) -> str:

@@ -9,8 +9,10 @@ import difflib
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
+from hopcheck.behaviour.kubernetes.references import ENTRY_POINTS
 from hopcheck.behaviour.traefik.ingressroute import ingressroute_routes
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
 from hopcheck.behaviour.traefik.routes import precision
@@ -22,7 +24,8 @@ from hopcheck.model.kubernetes import Ingress, IngressRoute, IngressRouteTCP
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import requests_made, succeeded
 from hopcheck.scene.scene import Scene
-from hopcheck.steps.ingress.standing import obstacle, other_kinds, unseen, unserved
+from hopcheck.steps import fixing
+from hopcheck.steps.ingress.standing import Obstacle, obstacle, other_kinds, unseen, unserved
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
@@ -66,7 +69,16 @@ def ingress_class_is_traefiks(scene: Scene) -> Iterator[Finding]:
                 *traefik_refs(scene),
             ),
             **words,
+            **_of_its_class(scene, route, why),
         )
+
+
+def _of_its_class(scene: Scene, route: Route, why: Exclusion) -> Words:
+    """The edit that names the only Traefik's class, where the Ingress names none and it exists."""
+    none = why.reason is Excluded.NO_CLASS_BUT_FLAG and route.kind == "Ingress"
+    known = scene.kube.one("ingressclasses", None, why.expected).seen and len(scene.instances) == 1
+    changes = {"spec.ingressClassName": why.expected} if none and known else {}
+    return fixing.of_route(scene, route, changes)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
@@ -96,7 +108,24 @@ def one_entry_point_exists(scene: Scene) -> Iterator[Finding]:
             existing=listing(routing_of(scene).view.static.entry_points),
             related=traefik_refs(scene),
             **words,
+            **_at_entry_points(scene, route),
         )
+
+
+def _at_entry_points(scene: Scene, route: Route) -> Words:
+    """The edit that names the entryPoints meant: by a slip, or the one for a scheme of its name."""
+    existing = [*routing_of(scene).view.static.entry_points]
+    usual = {routing_of(scene).scheme_inside: routing_of(scene).entry_point}
+    declared = route.entry_points_declared
+    named = [usual.get(one) or fixing.meant(one, existing) for one in declared]
+    return _bound(scene, route, named) if all(named) and set(named) <= {*existing} else {}
+
+
+def _bound(scene: Scene, route: Route, names: list[str]) -> Words:
+    """The edit of the entryPoints of a route."""
+    noted: Words = {f"metadata.annotations[{ENTRY_POINTS}]": ",".join(names)}
+    own = {"spec.entryPoints": names}
+    return fixing.of_route(scene, route, noted if route.kind == "Ingress" else own)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
@@ -192,7 +221,21 @@ def request_arrives_where_the_route_listens(scene: Scene) -> Iterator[Finding]:
             entry=routing_of(scene).entry_point,
             redirecting="",
             related=traefik_refs(scene),
+            **_where_it_arrives(scene, found),
         )
+
+
+def _where_it_arrives(scene: Scene, found: Obstacle) -> Words:
+    """The edit that binds a route that brings a certificate where the request arrives, too.
+
+    Where it is bound to the other one that clients reach, and to no inner one.
+    """
+    route, entry = found.route, routing_of(scene).entry_point
+    ends = [scene.wanted_port(scheme) for scheme in ("http", "https")]
+    public = {end.entry_point.name for end in ends if end is not None and end.entry_point}
+    fits = found.reason is Excluded.ENTRYPOINT_OTHER and {entry, *route.entry_points} <= public
+    known = fits and route.tls_secrets
+    return _bound(scene, route, [*route.entry_points_declared, entry]) if known else {}
 
 
 @rule(reads=("kube", "http"), uses=BESIDE_KUBE)
@@ -288,7 +331,17 @@ def host_is_routed(scene: Scene) -> Iterator[Finding]:
         near=text("near", "host", route=ref, host=actual) if named else "",
         actual=actual,
         related=(*beside, host) if named else others,
+        **_with_host(scene),
     )
+
+
+def _with_host(scene: Scene) -> Words:
+    """The edit that adds the host to the one Ingress that has it in spec.tls, beside its own."""
+    meant = _meant_by_tls(scene)
+    if len(meant) != 1 or len(meant[0].spec.rules) != 1:
+        return {}
+    own = to_builtins(meant[0].spec.rules[0])
+    return fixing.patch(meant[0], {"spec.rules[-]": own | {"host": scene.target.host}})
 
 
 def _hosts(obj: Ingress) -> list[str]:

@@ -94,6 +94,7 @@ def the_health_check_asks_a_port_of_traefik(scene: Scene) -> Iterator[Finding]:
                 known=listing(sorted(known)),
                 ping_port=ping,
                 ping_entry=scene.static.ping_entry_point,
+                same_port="traffic-port" if _protocol(group) == "TCP" else "",
             )
 
 
@@ -134,6 +135,8 @@ def the_health_check_asks_what_traefik_answers(scene: Scene) -> Iterator[Finding
             variant="ping" if ping else "nlb" if network else alb,
             ping_port=ping,
             ping_entry=scene.static.ping_entry_point,
+            # What kind of check it is stays, as the answer that is wanted does.
+            ask=ping if _protocol(group) == "HTTP" and admits(_matcher(group), "200") else "",
             said=text("health_check", said, answer=codes),
         )
 
@@ -225,6 +228,8 @@ def _untold(scene: Scene) -> bool:
 
 # --- its zones
 
+_CROSS_ZONE = "load_balancing.cross_zone.enabled"
+
 
 @rule(reads=("dns", "aws"), uses=BEHIND)
 def every_zone_has_a_healthy_target(scene: Scene) -> Iterator[Finding]:
@@ -252,6 +257,7 @@ def every_zone_has_a_healthy_target(scene: Scene) -> Iterator[Finding]:
             variant="used" if failing else None,
             severity=Severity.ERROR if failing else None,
             lb_arn=balancer.load_balancer_arn,
+            crossing=(group.attributes.get(_CROSS_ZONE) != "false" and failing and "true") or "",
             zones=listing(empty),
             served=listing(sorted(str(zone) for zone in served)),
             fails=listing(p.address for p in failing),
@@ -262,11 +268,10 @@ def every_zone_has_a_healthy_target(scene: Scene) -> Iterator[Finding]:
 
 def _crosses_zones(scene: Scene, group: GroupLink) -> bool:
     """Whether the group gets requests of every zone, or that could not be read."""
-    key = "load_balancing.cross_zone.enabled"
-    own = group.attributes.get(key)
+    own = group.attributes.get(_CROSS_ZONE)
     arn = group.balancer.load_balancer_arn
     general = scene.aws.load_balancer_attributes.get(arn, NOT_SELECTED).or_else({}) or {}
-    return (own if own in ("true", "false") else general.get(key)) != "false"
+    return (own if own in ("true", "false") else general.get(_CROSS_ZONE)) != "false"
 
 
 def address_zones(scene: Scene, balancer: LoadBalancer) -> Mapping[str, str]:

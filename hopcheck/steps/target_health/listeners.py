@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from hopcheck.behaviour.traefik.static import EntryPoint
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Severity
+from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Hop, ObjectRef, Severity
 from hopcheck.model.aws import Action, LoadBalancer
 from hopcheck.scene.chain import Chain, GroupLink, TraefikPort
 from hopcheck.scene.chosen_route import routing_of
@@ -102,8 +102,22 @@ def the_listener_leads_to_the_entrypoint_of_its_scheme(scene: Scene) -> Iterator
             scheme=scene.target.scheme,
             wanted=meant[0].name or meant[0].port,
             wanted_port=meant[1],
+            right_arn=_group_on(scene, group, meant[1]),
             related=(group.ref, lb_ref(group.balancer), *service_refs(scene)),
         )
+
+
+def _group_on(scene: Scene, group: GroupLink, port: int) -> str:
+    """The ARN of the one group of the same kind whose targets are all on that port; else ""."""
+    kind, lb = (group.protocol, group.obj.target_type), group.balancer.load_balancer_arn
+    alike = [
+        one.target_group_arn
+        for one in scene.aws.target_groups.or_else(()) or ()
+        if (one.protocol, one.target_type) == kind and {*one.load_balancer_arns} <= {lb}
+    ]
+    health = ((arn, scene.aws.target_health.get(arn, NOT_SELECTED).or_else(())) for arn in alike)
+    on = [arn for arn, targets in health if {one.target.port for one in targets} == {port}]
+    return on[0] if len(on) == 1 and group.balancer.type == "network" else ""
 
 
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
@@ -139,6 +153,7 @@ def _between(code: str, link: _Link, **params: Any) -> Finding:
     group, number, _, entry = link
     params |= {"tg": group.name, "tg_arn": group.arn, "tg_protocol": group.protocol}
     params |= {"target_port": number, "entry": entry.name}
+    params["listener_arn"] = group.listener.listener_arn
     return of_listener(code, group.balancer, group.listener.port, **params)
 
 

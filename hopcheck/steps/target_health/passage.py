@@ -122,6 +122,7 @@ def _outbound(way: Chain, by_id: _Groups) -> Finding | None:
 def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Claimed | None:
     own = set(way.balancer.security_groups)
     from_outside = bool(_silent(scene)) and not scene.snapshot.vantage.in_cluster
+    clients = text("security_group", "clients")
     for group, target in ((one, target) for one in way.groups for target in one.targets):
         preserved = group.attributes.get("preserve_client_ip.enabled") == "true"
         instance = instance_of(scene, target)
@@ -143,13 +144,16 @@ def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Claimed | None:
                 and not own & set(sources_of(rules))
                 and not any(admits_all(rules, version) for version in (4, 6))
             ):
-                source = text("security_group", "clients")
+                source = clients
             else:
                 continue
             what = text("security_group", "nodes")
             # A request that comes through shows its port open; of a check's port it says nothing.
             claim = Claim.STOPS_EVERYTHING if traffic else Claim.STOPS_NOTHING_NOW
-            return Claimed(claim, _finding(groups[0], what, source, port, rules, group.ref))
+            # Which addresses clients have is theirs to say who runs it.
+            admitted = way.balancer.security_groups if source != clients else ()
+            found = _finding(groups[0], what, source, port, rules, group.ref, *admitted[:1])
+            return Claimed(claim, found)
     return None
 
 
@@ -184,6 +188,7 @@ def _finding(
     port: int,
     rules: list[IpPermission],
     related: ObjectRef,
+    admitted: str = "",
 ) -> Finding:
     sources, told = listing(sources_of(rules)), "rules" if rules else "no_rule"
     return make(
@@ -192,6 +197,7 @@ def _finding(
         sg=group.group_id,
         what=what,
         source=source,
+        admitted=admitted,
         port=port,
         rules=text("security_group", told, port=port, sources=sources),
         related=(related,),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node
 from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import node_ports_of
 from hopcheck.behaviour.traefik.static import EntryPoint
-from hopcheck.catalogue.catalogue import has_text, listing, text
+from hopcheck.catalogue.catalogue import Raw, has_text, listing, text
 from hopcheck.model import Finding, Hop, ObjectRef, Severity, Words
 from hopcheck.model.kubernetes import Node, Pod
 from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
@@ -45,10 +46,26 @@ def the_group_has_targets(scene: Scene) -> Iterator[Finding]:
             group,
             variant="excluded" if excluded else "draining" if draining else None,
             nodes=listing(excluded),
+            members=_members(_today(scene, group)),
             port=group.listener.port,
             share=group.share,
             related=(lb_ref(group.balancer),),
         )
+
+
+def _today(scene: Scene, group: GroupLink) -> list[tuple[str, int | None]]:
+    """The nodes that may be targets, where the group's own port is the one for the request."""
+    wanted = scene.wanted_port(scene.target.scheme)
+    fits = group.obj.target_type == "instance" and wanted and wanted.node_port == group.obj.port
+    nodes = scene.kube.of(Node).or_else(()) or () if fits else ()
+    meant = [node for node in nodes if not node.metadata.labels.keys() & _NOT_MEANT]
+    return [(one, None) for node in meant if (one := instance_of_node(node))]
+
+
+def _members(targets: Iterable[tuple[str, int | None]]) -> Raw:
+    """Targets as the AWS CLI takes them."""
+    words = (f"Id={name},Port={port}" if port else f"Id={name}" for name, port in targets)
+    return Raw(" ".join(map(shlex.quote, words)))
 
 
 def _not_traefiks(
@@ -161,6 +178,9 @@ def _off_port(scene: Scene, group: GroupLink, these: list[TargetLink], **params:
     service = scene.traefik_service or scene.instance
     namespace, name = (service.namespace, service.name) if service is not None else ("", "")
     words = {"owner": "", "service": f"{namespace}/{name}", "ns": namespace, "svc": name}
+    if params["variant"] != "owned" and params["wanted_port"]:  # else they may be that one's
+        words["right"] = _members((target.id, params["wanted_port"]) for target in these)
+        words["wrong"] = _members((target.id, target.port) for target in these)
     share = group.share * len(these) / len(group.targets)
     return of_group(
         "TGT014", group, these, target_port=these[0].port, share=share, **(words | params)
@@ -226,9 +246,12 @@ def _deaf(group: GroupLink, entry: str, **params: Any) -> Finding:
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
 def both_ends_speak_proxy_protocol_or_neither(scene: Scene) -> Iterator[Finding]:
     """Where the group sends the PROXY protocol, the entryPoint behind it accepts it."""
-    for group, entry in _sending_proxy_protocol(scene) if scene.static.known else ():
+    sending = list(_sending_proxy_protocol(scene)) if scene.static.known else []
+    for group, entry in sending:
         if not entry.proxy_protocol:
-            yield _deaf(group, entry.name, workload="", related=traefik_refs(scene))
+            alone = all(other is entry for one, other in sending if one is group)
+            refs, off = traefik_refs(scene), "false" if alone else ""
+            yield _deaf(group, entry.name, workload="", related=refs, off=off)
 
 
 @rule(reads=WAY, uses=SHOWN)

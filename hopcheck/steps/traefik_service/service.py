@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from hopcheck.behaviour.kubernetes.graph import selects, workload_of
-from hopcheck.behaviour.kubernetes.objects import named_port
+from hopcheck.behaviour.kubernetes.objects import named_port, node_ports_of
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import ErrorKind, Exchange, Finding, Hop, ObjectRef, Severity, Words
-from hopcheck.model.kubernetes import Pod, Service
+from hopcheck.model.kubernetes import Middleware, Pod, Service
 from hopcheck.scene.chain import TraefikPort, listens_on
 from hopcheck.scene.outcome import requests_made
 from hopcheck.scene.probes import knocks_at, probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.strangers import holder
+from hopcheck.steps import fixing
 from hopcheck.steps.bounds import between_nodes_and_pods
 from hopcheck.steps.names import labels_as_text, ref_of, traefik_refs
 from hopcheck.steps.network_policies import closed_entrance, may_turn_away
@@ -104,6 +105,7 @@ def the_selector_picks_traefiks_pods(scene: Scene) -> Iterator[Finding]:
         near=text("near", "pods", count=len(pods), labels=shown, names=names),
         labels=shown,
         related=traefik_refs(scene),
+        **fixing.selecting(scene, service, pods),
     )
 
 
@@ -143,7 +145,26 @@ def nodes_that_are_targets_have_a_port_for_it(scene: Scene) -> Iterator[Finding]
         type=service.spec.type or "ClusterIP",
         entry=wanted.name or wanted.port,
         related=_groups(scene),
+        **_opened(scene, service, wanted),
     )
+
+
+def _opened(scene: Scene, service: Service, wanted: TraefikPort) -> Words:
+    """The edit that opens the nodePort to which the target group sends, if it is nobody else's."""
+    number = _free(scene)
+    places = [at for at, port in enumerate(service.spec.ports) if port.name == wanted.name]
+    if number is None or len(places) != 1:
+        return {}
+    kept = service.spec.type == "LoadBalancer"
+    port = {f"spec.ports[{places[0]}].nodePort": number}
+    return fixing.patch(service, port if kept else {"spec.type": "NodePort", **port})
+
+
+def _free(scene: Scene) -> int | None:
+    """The one nodePort to which the target groups send, where no Service has it."""
+    numbers = scene.way.numbers if scene.way is not None and scene.way.feeds_nodes else set()
+    taken = any(numbers & node_ports_of(other) for other in scene.services)
+    return min(numbers) if len(numbers) == 1 and not taken else None
 
 
 def _groups(scene: Scene) -> tuple[ObjectRef, ...]:
@@ -160,6 +181,7 @@ def the_service_has_a_port_for_the_scheme(scene: Scene) -> Iterator[Finding]:
     service, target = service_of(scene), scene.target
     if service is None or scene.used_port is not None or not scene.ports:
         return
+    wanted = "websecure" if target.scheme == "https" else "web"
     yield of_service(
         "SVC014",
         service,
@@ -167,8 +189,18 @@ def the_service_has_a_port_for_the_scheme(scene: Scene) -> Iterator[Finding]:
         scheme=target.scheme,
         ports=listing(f"{p.name or '-'} {p.port}" for p in scene.ports),
         port=target.port,
-        wanted="websecure" if target.scheme == "https" else "web",
+        wanted=wanted,
+        **_with_port(scene, service, wanted),
     )
+
+
+def _with_port(scene: Scene, service: Service, wanted: str) -> Words:
+    """The edit that adds the port for an entryPoint, on the nodePort of the target group."""
+    entry, number = scene.static.entry_points.get(wanted), _free(scene)
+    if entry is None or not entry.port or number is None:
+        return {}
+    port = {"name": wanted, "port": scene.target.port, "targetPort": entry.port}
+    return fixing.patch(service, {"spec.ports[-]": port | {"nodePort": number}})
 
 
 def _used(scene: Scene) -> TraefikPort | None:
@@ -186,8 +218,10 @@ def the_target_port_is_a_port_of_the_pods(scene: Scene) -> Iterator[Finding]:
     if used.protocol != "TCP":
         return
     ports = (p for pod in pods for c in pod.spec.containers for p in c.ports)
-    names = listing(sorted({p.name for p in ports if p.name}))
-    words = {"port": used.port, "target": used.target, "names": names}
+    names = sorted({p.name for p in ports if p.name})
+    words: Words = {"port": used.port, "target": used.target, "names": listing(names)}
+    meant = [used.name] if used.name in names else names
+    words |= fixing.target_port(service, used, fixing.only(used.target, meant))
     yield of_service("SVC004", service, "spec.ports", **words, related=traefik_refs(scene))
 
 
@@ -221,6 +255,9 @@ def the_port_leads_to_its_entrypoint(scene: Scene) -> Iterator[Finding]:
             wanted=wanted or "websecure",
             entry_points=listing(f"{name} {entry.address}" for name, entry in entries.items()),
             related=traefik_refs(scene),
+            **fixing.target_port(
+                service, used, entries[wanted].port if wanted in entries else None
+            ),
         )
 
 
@@ -321,7 +358,19 @@ def a_target_has_a_pod_under_policy_local(scene: Scene) -> Iterator[Finding]:
         pod_nodes=listing(sorted(serving)),
         target_nodes=listing(nodes),
         related=(*traefik_refs(scene), *_groups(scene)),
+        **_without_local(scene, service),
     )
+
+
+def _without_local(scene: Scene, service: Service) -> Words:
+    """The edit of the policy; not where somebody judges clients by addresses: nodes' they are then.
+
+    A list of allowed ones would keep everybody out, or let everybody in.
+    """
+    listed = scene.kube.of(Middleware)
+    judged = any(one.kinds & {"ipAllowList", "ipWhiteList"} for one in listed.or_else(()) or ())
+    known = listed.seen and not judged and not service.spec.load_balancer_source_ranges
+    return fixing.patch(service, {"spec.externalTrafficPolicy": "Cluster"} if known else {})
 
 
 OF_THE_SERVICE = (*_OF_THE_PORT, a_target_has_a_pod_under_policy_local)
