@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import field
+from msgspec import Meta, field
 
-from hopcheck.model.read import Thing, read_all
+from hopcheck.model.read import Entry, Thing, read_all
+
+Number = Annotated[int, Meta(ge=0, le=65535)]  # of a port
 
 
 class Described(Thing, frozen=True, rename="pascal"):
     """A part of an answer of AWS."""
+
+
+class Counted(Entry, Described, frozen=True, rename="pascal"):
+    """An entry of an answer's list, of which it matters that there is no other."""
+
+
+# What AWS says of a load balancer, and of a target's health; another word is not known here.
+_STATES = ("active", "provisioning", "active_impaired", "failed")
+_HEALTH = ("healthy", "unhealthy", "initial", "unused", "draining", "unhealthy.draining",
+           "unavailable")  # fmt: skip
 
 
 class Identity(Described, frozen=True):
@@ -40,7 +52,7 @@ class AvailabilityZone(Described, frozen=True):
     load_balancer_addresses: tuple[LoadBalancerAddress, ...] = ()
 
 
-class LoadBalancer(Described, frozen=True):
+class LoadBalancer(Counted, frozen=True):
     load_balancer_arn: str = ""
     load_balancer_name: str = ""
     dns_name: str = field(default="", name="DNSName")
@@ -51,6 +63,11 @@ class LoadBalancer(Described, frozen=True):
     state: LoadBalancerState = LoadBalancerState()
     availability_zones: tuple[AvailabilityZone, ...] = ()
     security_groups: tuple[str, ...] = ()
+
+    @property
+    def lacking(self) -> bool:
+        """Whether AWS tells no name of it, or no state that is known."""
+        return not self.dns_name or self.state.code not in _STATES
 
 
 class GroupShare(Described, frozen=True):
@@ -90,17 +107,22 @@ class ListenerCertificate(Described, frozen=True):
     certificate_arn: str = ""
 
 
-class Listener(Described, frozen=True):
+class Listener(Counted, frozen=True):
     """A listener. A gateway load balancer's has no port."""
 
     listener_arn: str = ""
     load_balancer_arn: str = ""
-    port: int = 0
+    port: Number = 0
     protocol: str = ""
     ssl_policy: str = ""
     certificates: tuple[ListenerCertificate, ...] = ()
     default_actions: tuple[Action, ...] = ()
     alpn_policy: tuple[str, ...] = ()
+
+    @property
+    def lacking(self) -> bool:
+        """Whether it is on no port."""
+        return not self.port
 
     @property
     def ends_tls(self) -> bool:
@@ -125,7 +147,7 @@ class RuleCondition(Described, frozen=True):
     query_string_config: dict[str, Any] | None = None
 
 
-class ListenerRule(Described, frozen=True):
+class ListenerRule(Counted, frozen=True):
     rule_arn: str = ""
     priority: str = ""
     is_default: bool = False
@@ -138,12 +160,12 @@ class Matcher(Described, frozen=True):
     grpc_code: str = ""
 
 
-class TargetGroup(Described, frozen=True):
+class TargetGroup(Counted, frozen=True):
     target_group_arn: str = ""
     target_group_name: str = ""
     protocol: str = ""
     protocol_version: str = ""
-    port: int | None = None
+    port: Number | None = None
     vpc_id: str = ""
     target_type: str = ""
     ip_address_type: str = ""
@@ -161,7 +183,7 @@ class TargetGroup(Described, frozen=True):
 
 class Target(Described, frozen=True):
     id: str = ""
-    port: int | None = None
+    port: Number | None = None
     availability_zone: str = ""
 
 
@@ -171,10 +193,15 @@ class TargetState(Described, frozen=True):
     description: str = ""
 
 
-class TargetHealth(Described, frozen=True):
+class TargetHealth(Counted, frozen=True):
     target: Target = Target()
     health_check_port: str = ""
     target_health: TargetState = TargetState()
+
+    @property
+    def lacking(self) -> bool:
+        """Whether it is nobody's, or of no health that is known."""
+        return not self.target.id or self.target_health.state not in _HEALTH
 
 
 class Attribute(Described, frozen=True):

@@ -298,7 +298,11 @@ class KubeEvidence(Struct, frozen=True):
             return NOT_SELECTED
         if namespace is None or not found.seen:
             return found
-        narrowed = tuple(item for item in found.get() if item.namespace == namespace)
+        narrowed = tuple(
+            item
+            for item in found.get()
+            if item.namespace == namespace or (item.unread and not item.namespace)
+        )
         return Collected(value=narrowed, source=found.source)
 
     def one(self, resource: str, namespace: str | None, name: str) -> Collected[Obj]:
@@ -312,7 +316,9 @@ class KubeEvidence(Struct, frozen=True):
         for item in listed.get():
             if item.name == name:
                 return Collected(value=item, source=listed.source)
-        return Collected(why=Why.NOT_FOUND, source=listed.source)
+        # One whose name could not be read may be it.
+        unnamed = any(item.unread and not item.name for item in listed.get())
+        return Collected(why=Why.INVALID if unnamed else Why.NOT_FOUND, source=listed.source)
 
 
 # --- evidence: traefik ---------------------------------------------------------------------

@@ -7,12 +7,14 @@ compared as a whole and never read is a plain dict.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
+from msgspec import Meta as Bounds
 from msgspec import field
 
-from hopcheck.model.read import Thing, read
+from hopcheck.model.read import Entry, Thing, read
 
+Number = Annotated[int, Bounds(ge=0, le=65535)]  # of a port, which the API server checks
 Port = int | str  # a number, or the name of a port (intOrString)
 Texts = dict[str, str]
 
@@ -61,7 +63,7 @@ class Meta(Thing, frozen=True):
     managed_fields: tuple[Manager, ...] = ()
 
 
-class Object(Thing, frozen=True):
+class Object(Entry, frozen=True):
     """What every object has. `slim`: kept in part, since it is not the host's."""
 
     plural: ClassVar[str] = ""
@@ -70,6 +72,11 @@ class Object(Thing, frozen=True):
     kind: str = ""
     metadata: Meta = Meta()
     slim: bool = False
+
+    @property
+    def lacking(self) -> bool:
+        """Whether it has no name, which every object has."""
+        return not self.metadata.name
 
     @property
     def name(self) -> str:
@@ -398,9 +405,9 @@ class Secret(Object, frozen=True):
 
 class ServicePort(Thing, frozen=True):
     name: str = ""
-    port: int | None = None
+    port: Number | None = None
     target_port: Port | None = None
-    node_port: int | None = None
+    node_port: Number | None = None
     protocol: str = ""
     app_protocol: str = ""
 
@@ -465,7 +472,7 @@ class Endpoint(Thing, frozen=True):
 
 class EndpointPort(Thing, frozen=True):
     name: str = ""
-    port: int | None = None
+    port: Number | None = None
     protocol: str = ""
     app_protocol: str = ""
 
@@ -525,7 +532,7 @@ class NetworkPolicy(Object, frozen=True):
 
 class BackendPort(Thing, frozen=True):
     name: str = ""
-    number: int | None = None
+    number: Number | None = None
 
 
 class BackendService(Thing, frozen=True):

@@ -2,8 +2,8 @@
 
 An API server, AWS and Traefik answer what their types allow. Compatible servers and objects written
 by hand do not always: null for a list, a number as text, an object without metadata. A value that
-cannot be brought to the type of its field counts as absent; null is absent, as in Kubernetes' own
-decoding.
+cannot be brought to the type of its field is left out; null is absent, as in Kubernetes' own
+decoding. An entry that lost anything so is marked (`Entry.unread`): what it lacks is not known.
 """
 
 from __future__ import annotations
@@ -53,6 +53,17 @@ class Thing(Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=Tru
         ]
 
 
+class Entry(Thing, frozen=True, kw_only=True):
+    """An entry of a list. `unread`: what it lacks may have been there, and could not be read."""
+
+    unread: bool = False
+
+    @property
+    def lacking(self) -> bool:
+        """Whether it says nothing of what an entry of its kind always does."""
+        return False
+
+
 def _absent(value: Any, default: Any) -> bool:
     return value is default or (value == default and type(value) is type(default))
 
@@ -69,6 +80,21 @@ def _by_name(kind: type[Thing]) -> dict[str, tuple[str, Any]]:
     return found
 
 
+# What a party's JSON may take when it is decoded and read; a page of 500 pods takes a third.
+_DECODED = 256 << 20
+
+
+def decoded(content: bytes, kind: Any = Any) -> Any:
+    """JSON as a `kind`. Raises ValueError: no such JSON, nested too deep, or too much of it."""
+    size = len(content) + 512 * sum(map(content.count, (b"{", b"["))) + 8 * content.count(b",")
+    if size + 32 * content.count(b'"') > _DECODED:
+        raise ValueError(f"it holds more than {_DECODED >> 20} MiB")
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 def read(kind: type[T], value: Any) -> T | None:
     """`value`, plain JSON or an object of `kind` already, as a `kind`; None where it is no object.
 
@@ -76,20 +102,27 @@ def read(kind: type[T], value: Any) -> T | None:
     """
     if isinstance(value, kind):
         return value
+    lost = False
     try:
-        return msgspec.convert(value, kind, strict=False)
+        found: Any = msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError:
-        found: Any = _reader(kind)(value)  # type: ignore[arg-type]  # a type is hashable
-        return None if found is UNSET else found
+        notes: list[str] = []
+        found = _reader(kind)(value, notes)  # type: ignore[arg-type]  # a type is hashable
+        lost = bool(notes)
+    if isinstance(found, Entry) and (lost or found.lacking):
+        found = msgspec.structs.replace(found, unread=True)
+    return None if found is UNSET else found
 
 
 def read_all(kind: type[T], values: Iterable[Any]) -> tuple[T, ...]:
-    """Those of `values` that are objects, each as a `kind`."""
-    found = (read(kind, value) for value in values)
+    """Each of `values` as a `kind`; what is no object is an entry that could not be read."""
+    nothing = kind(unread=True) if issubclass(kind, Entry) else None
+    found = (read(kind, value) or nothing for value in values)
     return tuple(one for one in found if one is not None)
 
 
-_Reader = Callable[[Any], Any]
+# Takes a value and the names of what was lost on the way.
+_Reader = Callable[[Any, list[str]], Any]
 
 
 @cache
@@ -101,53 +134,64 @@ def _reader(kind: Any) -> _Reader:
 def _of(info: inspect.Type) -> _Reader:
     match info:
         case inspect.StructType(cls=cls):
-            return lambda value: _struct(cls, value)
+            return lambda value, lost: _struct(cls, value, lost)
         case inspect.UnionType(types=types):
             return _first([_of(one) for one in types if not isinstance(one, inspect.NoneType)])
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
             each = _of(item)
-            return lambda value: _each(each, value)
+            return lambda value, lost: _each(each, value, lost)
         case inspect.DictType(value_type=item):
             each = _of(item)
-            return lambda value: _named(each, value)
+            return lambda value, lost: _named(each, value, lost)
         case inspect.StrType():
             return _text
-        case inspect.IntType():
-            return _number
+        case inspect.IntType(ge=least, le=most):
+            return lambda value, _lost: _number(value, least, most)
         case inspect.BoolType():
             return _truth
         case inspect.AnyType():
-            return lambda value: value
+            return lambda value, _lost: value
     raise TypeError(f"no field has the type {info}")
 
 
-def _struct(cls: Any, value: Any) -> Any:
+def _struct(cls: Any, value: Any, lost: list[str]) -> Any:
     if not isinstance(value, Mapping):
         return UNSET
     found = {}
-    for key, name, reader in _readers(cls):
+    for key, name, reader, holds in _readers(cls):
         given = value.get(key)
-        if given is not None:
-            one = reader(given)
-            if one is not UNSET:
-                found[name] = one
+        one = UNSET if given is None else reader(given, lost)
+        if one is not UNSET:
+            found[name] = one
+        elif given is not None or (holds and key in value):
+            lost.append(key)
     return cls(**found)
 
 
 @cache
-def _readers(cls: Any) -> list[tuple[str, str, _Reader]]:
-    """Each field's name in JSON, its attribute and what reads it."""
-    fields = msgspec.structs.fields(cls)
-    return [(field.encode_name, field.name, _reader(field.type)) for field in fields]
+def _readers(cls: Any) -> list[tuple[str, str, _Reader, bool]]:
+    """Each field's name in JSON, its attribute, what reads it, and whether it holds others.
+
+    No API writes null for what holds others: it is empty, or left out.
+    """
+    return [
+        (
+            field.encode_name,
+            field.name,
+            _reader(field.type),
+            isinstance(inspect.type_info(field.type), inspect.StructType | inspect.DictType),
+        )
+        for field in msgspec.structs.fields(cls)
+    ]
 
 
 def _first(readers: list[_Reader]) -> _Reader:
-    def reads(value: Any) -> Any:
+    def reads(value: Any, lost: list[str]) -> Any:
         # A port's name stays text, though text can be read as a number too.
         if isinstance(value, str) and _text in readers:
             return value
         for reader in readers:
-            one = reader(value)
+            one = reader(value, lost)
             if one is not UNSET:
                 return one
         return UNSET
@@ -155,20 +199,26 @@ def _first(readers: list[_Reader]) -> _Reader:
     return reads
 
 
-def _each(reader: _Reader, value: Any) -> Any:
+def _each(reader: _Reader, value: Any, lost: list[str]) -> Any:
     if not isinstance(value, list | tuple):
         return UNSET
-    return tuple(one for one in map(reader, value) if one is not UNSET)
+    found = tuple(one for given in value if (one := reader(given, lost)) is not UNSET)
+    if len(found) < len(value):
+        lost.append("an item")
+    return found
 
 
-def _named(reader: _Reader, value: Any) -> Any:
+def _named(reader: _Reader, value: Any, lost: list[str]) -> Any:
     if not isinstance(value, Mapping):
         return UNSET
-    found = {str(key): reader(one) for key, one in value.items() if one is not None}
-    return {key: one for key, one in found.items() if one is not UNSET}
+    found = {str(key): reader(one, lost) for key, one in value.items() if one is not None}
+    kept = {key: one for key, one in found.items() if one is not UNSET}
+    if len(kept) < len(value):
+        lost.append("a value")
+    return kept
 
 
-def _text(value: Any) -> Any:
+def _text(value: Any, _lost: list[str]) -> Any:
     """Text; numbers and truth values as they would be written in YAML."""
     if isinstance(value, str):
         return value
@@ -177,18 +227,19 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else UNSET
 
 
-def _number(value: Any) -> Any:
-    """A whole number, also one written as text."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+def _number(value: Any, least: float | None, most: float | None) -> Any:
+    """A whole number within its bounds, also one written as text."""
     if isinstance(value, float) and value.is_integer():
-        return int(value)
+        value = int(value)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
-        return int(value)
-    return UNSET
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return UNSET
+    inside = (least is None or value >= least) and (most is None or value <= most)
+    return value if inside else UNSET
 
 
-def _truth(value: Any) -> Any:
+def _truth(value: Any, _lost: list[str]) -> Any:
     """True or False, also as text."""
     if isinstance(value, bool):
         return value

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hopcheck.model.read import Thing, read, read_all
+from hopcheck.model.read import Entry, Thing, read, read_all
 
 
 class Overview(Thing, frozen=True):
@@ -43,7 +43,7 @@ class ListedEntryPoint(Thing, frozen=True):
     proxy_protocol: dict[str, Any] | None = None
 
 
-class Loaded(Thing, frozen=True):
+class Loaded(Entry, frozen=True):
     name: str = ""
     provider: str = ""
     status: str = ""

@@ -15,7 +15,7 @@ from hopcheck.model import Judgement, Step
 from hopcheck.scene.scene import Scene
 from hopcheck.steps import any_version as versions
 from hopcheck.steps.rule import Rule
-from hopcheck.steps.unseen import denied
+from hopcheck.steps.unseen import denied, without_guesses
 
 PARTIES = ("dns", "aws", "kube", "traefik", "http")
 
@@ -34,7 +34,7 @@ def judge(step: Step, scene: Scene, rules: Sequence[Rule]) -> Judgement:
         findings = tuple(finding for rule in rules for finding in rule(scene))
         return msgspec.structs.replace(sight(scene), findings=findings)
 
-    judged = versions.agreed(step, scene, walked)
+    judged = without_guesses(step, scene, versions.agreed(step, scene, walked))
     if judged.not_applicable is not None or not judged.seen:
         return judged
     return msgspec.structs.replace(judged, gaps=(*judged.gaps, *denied(step, scene)))

@@ -58,4 +58,5 @@ def _by_api(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
         if answer:
             return Loaded.YES
         undecided = undecided or answer is None
+    undecided = undecided or any(router.unread for router in replica.routers.get())
     return Loaded.UNKNOWN if undecided else Loaded.NO

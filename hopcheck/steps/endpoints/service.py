@@ -27,6 +27,7 @@ from hopcheck.steps.endpoints.judged import (
 )
 from hopcheck.steps.names import labels_as_text, ref_of, route_refs, traefik_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
+from hopcheck.verdict.contradicted import Claim
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE)
@@ -186,7 +187,7 @@ def target_port_is_named_in_the_pods(scene: Scene) -> Iterator[Finding]:
             )
 
 
-@rule(reads=("kube",), uses=BESIDE_KUBE)
+@rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_A_PART)
 def endpoints_are_listed(scene: Scene) -> Iterator[Finding]:
     """An EndpointSlice lists addresses for the Service's port."""
     for one in judged(scene, State.EMPTY):

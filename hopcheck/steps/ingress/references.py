@@ -64,7 +64,7 @@ def _backends(scene: Scene, route: Route) -> Iterator[Backend]:
             yield backend
 
 
-@route_rule()
+@route_rule(claims=Claim.STOPS_A_PART)
 def services_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """Every Service and TraefikService behind the route exists; Traefik drops the route else."""
     for backend in routing_of(scene).backends(route)[1]:
@@ -105,7 +105,7 @@ def _composites(route: Route) -> tuple[ObjectRef, ...]:
     return tuple(backend_ref(b) for b in route.backends if b.kind == "TraefikService")
 
 
-@route_rule()
+@route_rule(claims=Claim.STOPS_A_PART)
 def services_have_the_port(scene: Scene, route: Route) -> Iterator[Finding]:
     """Every Service behind the route has the port that the route names."""
     for backend in _backends(scene, route):

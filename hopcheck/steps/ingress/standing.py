@@ -15,6 +15,7 @@ from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.rule import BESIDE_KUBE, Party, Rule, rule
+from hopcheck.verdict.contradicted import Claim
 
 ROUTE_LISTS = ("ingresses", "ingressroutes", "ingressroutetcps")
 # What a route's own trouble is told as; what was most likely meant to serve the host comes first.
@@ -185,7 +186,7 @@ def _route(scene: Scene) -> Route | None:
 _OfRoute = Callable[[Scene, Route], Iterable[Finding]]
 
 
-def route_rule(*more: Party) -> Callable[[_OfRoute], Rule]:
+def route_rule(*more: Party, claims: Claim = Claim.STOPS_NOTHING_NOW) -> Callable[[_OfRoute], Rule]:
     """Make a rule of a function of the route in question; it reads the cluster, and `more`."""
 
     def made(function: _OfRoute) -> Rule:
@@ -194,6 +195,6 @@ def route_rule(*more: Party) -> Callable[[_OfRoute], Rule]:
             route = route_in_question(scene)
             return function(scene, route) if route is not None else ()
 
-        return rule(reads=("kube", *more), uses=BESIDE_KUBE)(look)
+        return rule(reads=("kube", *more), uses=BESIDE_KUBE, claims=claims)(look)
 
     return made

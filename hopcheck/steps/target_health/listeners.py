@@ -46,7 +46,7 @@ def the_load_balancer_is_active(scene: Scene) -> Iterator[Finding]:
     )
 
 
-@rule(reads=("dns", "aws"), uses=BEHIND)
+@rule(reads=("dns", "aws"), uses=BEHIND, claims=Claim.STOPS_A_PART)
 def a_listener_takes_the_port(scene: Scene) -> Iterator[Finding]:
     """A listener for streams takes the port of the URL, and of where requests are redirected."""
     balancer = balancer_of(scene)
