@@ -51,7 +51,7 @@ def _same_host(one: str, other: str) -> bool:
 
 def _path(path: str) -> str:
     """The path and query as they may be sent: no spaces, no control characters, ASCII."""
-    return quote(path or "/", safe="%/?:@!$&'()*+,;=~-._[]|")
+    return quote(path or "/", safe="%/?:@!$&'()*+,;=~-._[]|", errors="replace")
 
 
 def _authority(host: str, port: int, scheme: str) -> str:
