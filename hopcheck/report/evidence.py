@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from hopcheck.catalogue.catalogue import text
+from hopcheck.config.target import check_expect_status
 from hopcheck.model import Report, Snapshot, Step
+from hopcheck.model.read import decoded
 from hopcheck.model.snapshot import shaped_snapshot
 from hopcheck.report.text import encodable, map_text, whole_text
 
 FORMAT = "hopcheck-evidence-1"
+_MOST_BYTES = 32 << 20
 
 
 class BadEvidenceError(ValueError):
@@ -36,16 +41,20 @@ def load(path: Path) -> Snapshot:
     """
     file = path / "evidence.json" if path.is_dir() else path
     try:
-        content = file.read_bytes()
-        if file.suffix == ".gz":
-            content = gzip.decompress(content)
+        with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as opened:
+            content: bytes = opened.read(_MOST_BYTES + 1)
+    except gzip.BadGzipFile as error:
+        raise BadEvidenceError(text("usage", "replay_gzip", file=file, error=error)) from None
     except OSError as error:
         raise BadEvidenceError(f"{file}: {error.strerror or error}") from None
     except (EOFError, zlib.error) as error:
         raise BadEvidenceError(text("usage", "replay_gzip", file=file, error=error)) from None
+    if len(content) > _MOST_BYTES:
+        size = f"> {_MOST_BYTES >> 20} MiB"
+        raise BadEvidenceError(text("usage", "replay_none", file=file, error=size))
     try:
-        kind = msgspec.json.decode(content, type=_Kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        kind = decoded(content, _Kind)
+    except ValueError as error:
         raise BadEvidenceError(text("usage", "replay_none", file=file, error=error)) from None
     if kind.schema_version:
         raise BadEvidenceError(text("usage", "replay_report", file=file))
@@ -55,9 +64,21 @@ def load(path: Path) -> Snapshot:
             text("usage", "replay_format", file=file, found=found, format=FORMAT)
         )
     try:
-        return shaped_snapshot(msgspec.json.decode(content, type=Snapshot))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        snapshot = decoded(content, Snapshot)
+        _checked(snapshot)
+        return shaped_snapshot(snapshot)
+    except ValueError as error:
         raise BadEvidenceError(text("usage", "replay_none", file=file, error=error)) from None
+
+
+def _checked(snapshot: Snapshot) -> None:
+    """Raises ValueError where the target is none, or the time could be anywhere on earth."""
+    check_expect_status(snapshot.target.expect_status)
+    if not 0 < (urlsplit(snapshot.target.url).port or 443) < 65536:
+        raise ValueError(ascii(snapshot.target.url))
+    taken = snapshot.taken_at
+    if taken and dt.datetime.fromisoformat(taken).tzinfo is None:
+        raise ValueError(ascii(taken))
 
 
 def evidence_of(snapshot: Snapshot) -> Any:

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -25,6 +24,7 @@ from hopcheck.collect.kubernetes.credentials import Access, client_of, open_api
 from hopcheck.collect.kubernetes.kept import prune
 from hopcheck.model import Why
 from hopcheck.model.kubernetes import Object, kubernetes_object
+from hopcheck.model.read import decoded
 from hopcheck.model.redact import redact_text
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ PAGE = 500
 MAX_PAGES = 40
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
-_BODY_BYTES = 64 * 1024 * 1024
+_BODY_BYTES = 32 * 1024 * 1024
 _RETRIES = 3
 _WORDS = 400
 _GZIP = 31  # zlib's window bits for a gzip header
@@ -59,8 +59,8 @@ class Answer(Struct, frozen=True):
     def json(self) -> Any:
         """The body as JSON. Raises Unavailable(INVALID)."""
         try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, RecursionError) as error:
+            return decoded(self.body)
+        except ValueError as error:
             raise Unavailable(Why.INVALID, f"the answer is no JSON: {error}") from error
 
 
@@ -333,8 +333,8 @@ def _status(answer: Answer) -> dict[str, Any] | None:
     if answer.status < 400 or not answer.body.startswith(b"{"):
         return None
     try:
-        data = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, RecursionError):
+        data = decoded(answer.body)
+    except ValueError:
         return None
     return data if isinstance(data, dict) and data.get("kind") == "Status" else None
 
