@@ -22,8 +22,10 @@ Talk = Callable[[socket.socket], None]
 
 
 @contextmanager
-def server(talk: Talk, context: ssl.SSLContext | None = None) -> Iterator[tuple[str, list[bytes]]]:
-    """Its "ADDRESS:PORT", and the requests as they came."""
+def server(
+    talk: Talk, context: ssl.SSLContext | None = None, ends: bytes = b"ENDS"
+) -> Iterator[tuple[str, list[bytes]]]:
+    """Its "ADDRESS:PORT", and the requests as they came, each up to what it ends with."""
     listener = socket.create_server(("127.0.0.1", 0))
     seen: list[bytes] = []
 
@@ -31,7 +33,7 @@ def server(talk: Talk, context: ssl.SSLContext | None = None) -> Iterator[tuple[
         plain.settimeout(5)
         with context.wrap_socket(plain, server_side=True) if context else plain as client:
             data = client.recv(65536)
-            while b"ENDS" not in data and (more := client.recv(65536)):
+            while ends not in data and (more := client.recv(65536)):
                 data += more
             seen.append(data)
             talk(client)

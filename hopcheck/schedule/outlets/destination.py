@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from hopcheck.catalogue.catalogue import text
+from hopcheck.collect.ask import within
 from hopcheck.config.options import UsageError
 from hopcheck.report.store import replace_file
 
@@ -29,6 +31,8 @@ CONTENT_TYPES = {
     ".db": "application/vnd.sqlite3",
 }
 _AT_ONCE = 8
+_LIMIT_S = 60.0  # of a call, its tries included: botocore limits each read, and one may trickle
+_MOST_BYTES = 64 << 20
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _CHANGED = frozenset({"412", "PreconditionFailed", "ConditionalRequestConflict", "409"})
 
@@ -146,6 +150,7 @@ class Bucket:
         self._region, self._profile = region, profile
         self._client_made: Any = None
         self._conditional = True
+        self._silent_until = 0.0
         self.name = f"s3://{bucket}/{prefix}"
 
     def read(self, key: str) -> Stored | None:
@@ -153,7 +158,10 @@ class Bucket:
 
         def get() -> Stored | None:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-            return Stored(answer["Body"].read(), str(answer.get("ETag", "")))
+            data = answer["Body"].read(_MOST_BYTES + 1)
+            if len(data) > _MOST_BYTES:
+                raise DestinationError(f"{self.name}: GET {key}: > {_MOST_BYTES >> 20} MiB")
+            return Stored(data, str(answer.get("ETag", "")))
 
         return self._asked(f"GET {key}", get, missing=None)
 
@@ -234,10 +242,17 @@ class Bucket:
 
     def _asked(self, what: str, call: Callable[[], T], **known: T) -> T:
         """The call's result; `missing` (if given) for a key that is not there."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
+        if time.monotonic() < self._silent_until:  # one that hangs is not waited for call by call
+            raise DestinationError(f"{self.name}: {what}: {text('why', 'timed_out')}")
         try:
-            return call()
+            return within(_LIMIT_S, call)
+        except TimeoutError:
+            self._silent_until = time.monotonic() + _LIMIT_S
+            raise DestinationError(f"{self.name}: {what}: {text('why', 'timed_out')}") from None
+        except DestinationError:
+            raise
         except ClientError as error:
             said = error.response.get("Error", {})
             code = str(said.get("Code", ""))
@@ -249,7 +264,7 @@ class Bucket:
                 raise _NotImplementedError(f"{self.name}: {what}: {code}") from None
             words = said.get("Message") or code
             raise DestinationError(f"{self.name}: {what}: {code}: {words}") from None
-        except BotoCoreError as error:
+        except Exception as error:  # noqa: BLE001  # botocore's, urllib3's, a parser's
             raise DestinationError(f"{self.name}: {what}: {error}") from None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from hopcheck.catalogue.catalogue import text
+from hopcheck.collect.ask import within
 from hopcheck.collect.web.deliver import deliver
 from hopcheck.schedule.outlets.incidents import Kind, Message, Observation, State, advance, messages
 from hopcheck.schedule.outlets.settings import Outlets, SinkSettings
@@ -114,19 +115,28 @@ def send(url: str, message: Message, now: str) -> str | None:
     """
     try:
         import apprise
+        import requests
     except ImportError:
         return "pip install 'hopcheck[synthetic]'"
     service = apprise.Apprise()
     if not service.add(url):
         return text("notify", "sink_url")
     kind = apprise.NotifyType.SUCCESS if message.kind is Kind.RECOVERED else None
-    accepted = service.notify(
+    # A redirect would be followed with another method and without the body, to anywhere: it is a
+    # refusal, as any answer but 2xx. Neither that nor an end can be asked of apprise.
+    requests.Session.get_redirect_target = lambda *_: None  # type: ignore[method-assign]
+    call = partial(
+        service.notify,
         title=title(message),
         body=body(message, now=now),
         notify_type=kind or apprise.NotifyType.FAILURE,
         body_format=apprise.NotifyFormat.TEXT,
         timeout=_LIMIT_S,
     )
+    try:
+        accepted = within(_LIMIT_S, call)
+    except Exception as error:  # noqa: BLE001  # of any service; it may hold the URL
+        return text("notify", "sink_failed", kind=type(error).__name__)
     return None if accepted else text("notify", "sink_refused")
 
 
