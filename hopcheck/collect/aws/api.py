@@ -7,6 +7,7 @@ nothing that is needed here. botocore blocks, so each call has a daemon thread o
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import gzip
 import os
@@ -21,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hopcheck.collect.ask import Once, Run, Unavailable, in_thread
+from hopcheck.collect.kubernetes.load import Plugin
 from hopcheck.model import Collected, Why
 from hopcheck.model.aws import Identity, described
 from hopcheck.model.redact import redact_text
@@ -31,6 +33,7 @@ METADATA_SECONDS = 1.0  # off EC2 nobody answers at 169.254.169.254, and that mu
 ATTEMPTS = 3
 CALLS_AT_ONCE = 16  # all Describe calls of an account share a bucket of 40
 MAX_ITEMS = 5000
+_BODY_BYTES = 8 << 20  # XML takes twenty times that when it is parsed; a page has far less
 
 _DENIED = ("AccessDenied", "UnauthorizedOperation", "NotAuthorized", "OptInRequired", "Blocked")
 _UNAUTHENTICATED = (
@@ -103,10 +106,33 @@ def _search(profile: str | None) -> tuple[Any, Any, Any]:
         if provider.METHOD == "iam-role":  # asked last, under a limit of its own
             metadata = provider
             chain.remove("iam-role")
+        elif provider.METHOD == "custom-process":
+            provider._popen = _Process
         elif provider.METHOD == "assume-role":
             # The default asks for an MFA code at the terminal and would wait there for ever.
             provider._prompter = _no_prompt
     return session, metadata, chain.load_credentials()
+
+
+class _Process(Plugin):
+    """A credential_process: what it prints is bounded, and it does not outlive the run."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        if self.poll() is None:
+            self.kill()
+
+    def communicate(self, *_: object, **__: object) -> tuple[Any, Any]:
+        try:
+            return tuple(words.encode() for words in super().communicate())  # type: ignore[return-value]
+        except ValueError as error:
+            self.kill()
+            raise Unavailable(Why.MISCONFIGURED, f"credential_process: {error}") from error
+        finally:
+            self.wait()
 
 
 class _ModelFiles:
@@ -283,9 +309,33 @@ class Api:
                         max_pool_connections=CALLS_AT_ONCE,
                     ),
                 )
-                client.meta.events.register("response-received", self._on_response)
+                events, http = client.meta.events, client._endpoint.http_session
+                events.register("before-send", lambda request, **_: self._sent(http, request))
+                events.register("response-received", self._on_response)
                 self._clients[service] = client
             return self._clients[service]
+
+    def _sent(self, http: Any, request: Any) -> Any:
+        """The answer, read up to a limit and while somebody waits for it, unlike botocore does."""
+        from botocore.exceptions import HTTPClientError
+        from urllib3.exceptions import HTTPError
+
+        request.stream_output = True
+        response, body = http.send(request), bytearray()
+        try:
+            for data in response.raw.stream(65_536):
+                body += data
+                if len(body) > _BODY_BYTES:
+                    words = f"the answer is larger than {_BODY_BYTES >> 20} MiB"
+                    raise Unavailable(Why.INVALID, words)
+                if self._current.call.stopped:
+                    raise Unavailable(Why.TIMED_OUT)
+        except HTTPError as error:
+            raise HTTPClientError(error=error) from error
+        finally:
+            response.raw.release_conn()
+        response._content = bytes(body)
+        return response
 
     def _on_response(self, **event: Any) -> None:
         """Hears each attempt: remembers throttling, and ends the trying where nobody listens."""
