@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -82,6 +83,19 @@ class Run:
             found = Collected(why=why, detail=detail)
         took = self.now() - started
         return replace(found, source=source, started_s=started, duration_s=took)
+
+
+def barred(address: str) -> bool:
+    """Whether nothing is ever sent there, whoever names it: link-local, or a cloud's metadata.
+
+    What answers there gives credentials away, and is nobody's application.
+    """
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False  # a name, which is looked up first
+    found = getattr(found, "ipv4_mapped", None) or found
+    return found.is_link_local or str(found) == "fd00:ec2::254"
 
 
 class Once:

@@ -19,7 +19,8 @@ import trustme
 from msgspec.structs import replace
 
 from hopcheck import __version__
-from hopcheck.collect.ask import Run
+from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.kubernetes.client import KubeClient
 from hopcheck.collect.web.probe import probe, probe_hops, request_host
 from hopcheck.config.options import ConnectTo, Options
 from hopcheck.model import Collected, ErrorKind, Exchange, Hop, Probe, Target, Why
@@ -752,3 +753,28 @@ def test_ipv6() -> None:
         assert (exchange.status, exchange.error) == (200, None)
 
     go(test())
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "169.254.0.1", "fe80::1%lo", "::ffff:169.254.169.254", "fd00:ec2::254"],
+)
+def test_nothing_is_sent_to_link_local_and_metadata_addresses(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connected(*_: Any) -> None:
+        raise AssertionError("a connection was tried")
+
+    async def main() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", connected)
+        exchange = await asked(80, address=address)
+        assert exchange.error is ErrorKind.LOCAL
+        assert "link-local and metadata" in exchange.error_text
+        by_name = await asked(80, options=Options(connect_to=(ConnectTo(None, None, address, 80),)))
+        assert "link-local and metadata" in by_name.error_text
+        async with KubeClient(Run(Options())) as client:
+            with pytest.raises(Unavailable) as refused:
+                await client.direct(address, 8080, "/api/version")
+        assert refused.value.why is Why.NOT_REACHABLE_FROM_HERE
+
+    go(main())

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hopcheck.collect.ask import Run, Unavailable
+from hopcheck.collect.ask import Run, Unavailable, barred
 from hopcheck.collect.kubernetes.credentials import Access, client_of, open_api
 from hopcheck.collect.kubernetes.kept import prune
 from hopcheck.model import Why
@@ -219,6 +219,9 @@ class KubeClient:
         self, address: str, port: int, path: str, *, params: Params | None = None
     ) -> Answer:
         """GET `path` of a pod's own address, by plain HTTP and no proxy. Raises Unavailable."""
+        if barred(address):
+            words = "nothing is sent to link-local and metadata addresses"
+            raise Unavailable(Why.NOT_REACHABLE_FROM_HERE, words)
         if self._plain is None:
             self._plain = client_of(Access("http://pod"), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         host = f"[{address}]" if ":" in address else address

@@ -29,7 +29,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hopcheck import __version__
-from hopcheck.collect.ask import Run, in_thread
+from hopcheck.collect.ask import Run, barred, in_thread
 from hopcheck.collect.web.tls import (
     HTTP1,
     HTTP2,
@@ -136,6 +136,8 @@ async def _connect(progress: Progress, address: str, port: int) -> PlainStream:
         found = await in_thread(lambda: socket.getaddrinfo(address, port, type=kind))
         progress.done("dns", "connect")
     family, _, _, _, where = found[0]
+    if barred(str(where[0])):
+        raise OSError("nothing is sent to link-local and metadata addresses")
     progress.ipv6 = family == socket.AF_INET6
     sock = socket.socket(family, kind)
     try:
