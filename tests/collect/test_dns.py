@@ -514,3 +514,19 @@ def test_resolve_name_without_addresses_and_without_answer():
     failed = resolve([lambda q, tcp: reply(q, rcode="REFUSED")])
     assert (failed.why, failed.detail) == (Why.ERROR, "REFUSED")
     assert resolve([lambda q, tcp: None], timeout=0.3).why is Why.TIMED_OUT
+
+
+def test_an_answer_that_is_cut_short_over_tcp_too_is_no_answer():
+    def answer(query, tcp):
+        response = reply(query)
+        response.flags |= dns.flags.TC
+        return response
+
+    for found in ask(answer):
+        assert (found.why, "truncated" in found.detail) == (Why.INVALID, True)
+
+
+def test_a_chain_without_end_is_no_empty_answer():
+    links = [f"n{i}.example.com 60 CNAME n{i + 1}.example.com." for i in range(30)]
+    for found in ask(lambda query, tcp: reply(query, *links), "n0.example.com"):
+        assert (found.why, "more than 20 CNAMEs" in found.detail) == (Why.INVALID, True)

@@ -6,6 +6,7 @@ findings take their examples from here and from the gallery (`python -m tests.ex
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 from tests.steps.edits import TRAEFIK_NS, Edit, collected
 
@@ -72,6 +73,33 @@ def dns_resolvers_disagree() -> Edit:
         answer["value"]["chain"] = []
     second["value"] |= {"addresses": ["203.0.113.9"], "ttl": 300}
     e.dns["names"] = {}
+    return e
+
+
+def _nothing_from_dns(e: Edit, rcode: str, chain: list[dict[str, Any]]) -> None:
+    for answer in e.dns["answers"]:
+        answer["value"] |= {"rcode": rcode, "addresses": [], "chain": chain}
+    e.http["requests"] = []
+    e.no_other_scheme()
+
+
+@scene("broken", "*DNS003")
+def dns_cname_loop() -> Edit:
+    """Resolvers say SERVFAIL of an alias of itself, which is no fault of the zone's servers."""
+    e = Edit()
+    owners = ("myapp.example.com", "www.example.com")
+    circle = [
+        {"owner": a, "target": b, "ttl": 60} for a, b in zip(owners, owners[::-1], strict=True)
+    ]
+    _nothing_from_dns(e, "SERVFAIL", circle)
+    return e
+
+
+@scene("broken", "*DNS004")
+def dns_refused() -> Edit:
+    """The resolver does not serve this client: nothing is said of the zone."""
+    e = Edit()
+    _nothing_from_dns(e, "REFUSED", [])
     return e
 
 

@@ -256,6 +256,8 @@ async def _resolve(
             raise Unavailable(
                 Why.INVALID, f"{path}: a referral to {referral}; the server does not recurse"
             )
+        if unfinished and end not in asked and len(chain) >= MAX_CHAIN:
+            raise Unavailable(Why.INVALID, f"{name}: a chain of more than {MAX_CHAIN} CNAMEs")
         return DnsAnswer(
             resolver=resolver,
             name=name,
@@ -363,6 +365,7 @@ class Sender:
             return await _receive(sock, query)
 
     async def _tcp(self, query: dns.message.Message, wire: bytes) -> dns.message.Message:
+        import dns.flags
         import dns.message
 
         host, port = str(self.address[0]), int(self.address[1])
@@ -377,6 +380,8 @@ class Sender:
             response = dns.message.from_wire(await reader.readexactly(size))
         finally:
             writer.close()
+        if response.flags & dns.flags.TC:
+            raise Unavailable(Why.INVALID, "the answer is truncated, over TCP too")
         if not query.is_response(response):
             raise Unavailable(Why.INVALID, "the answer over TCP is to another question")
         return response

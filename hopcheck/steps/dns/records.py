@@ -128,9 +128,11 @@ def its_zone_is_served(scene: Scene) -> Iterator[Finding]:
     """The resolvers can ask the name's zone."""
     answers = _nothing(scene)
     failing = [answer for answer in answers if _fails(answer)]
-    if failing and not _missing(scene):
+    if failing and not _missing(scene) and not _circle(answers):
         dnssec = any(a.rcode_checking_disabled == "NOERROR" for a in failing)
-        variant, rcode = "dnssec" if dnssec else None, failing[0].rcode
+        refused = all(answer.rcode == "REFUSED" for answer in failing)
+        variant = "dnssec" if dnssec else "refused" if refused else None
+        rcode = failing[0].rcode
         yield of_host("DNS004", scene, variant=variant, rcode=rcode, **_common(answers))
 
 
@@ -138,14 +140,30 @@ def its_zone_is_served(scene: Scene) -> Iterator[Finding]:
 def the_name_has_addresses(scene: Scene) -> Iterator[Finding]:
     """The name has addresses."""
     answers = _nothing(scene)
-    if not answers or any(answer.rcode != "NOERROR" for answer in answers):
+    circle = _circle(answers)
+    if not answers or (not circle and any(answer.rcode != "NOERROR" for answer in answers)):
         return
     silent = any(not collected.seen for collected in scene.snapshot.dns.answers)
-    if silent and {a.rrtype for a in answers} != {"A", "AAAA"}:
+    if not circle and silent and {a.rrtype for a in answers} != {"A", "AAAA"}:
         return
     likely = (scene.balancer,) if scene.balancer is not None else scene.feeding[:3]
-    more = {"has": "", "lacks": "A, AAAA", "right": "", "related": tuple(map(lb_ref, likely))}
+    more = {
+        "variant": "loop" if circle else None,
+        "has": " → ".join(circle),
+        "lacks": "A, AAAA",
+        "right": "",
+        "related": tuple(map(lb_ref, likely)),
+    }
     yield of_host("DNS003", scene, **more, **_common(answers))
+
+
+def _circle(answers: Sequence[DnsAnswer]) -> list[str]:
+    """The names of CNAME records that lead back to where they came from, in turn; [] for none."""
+    for answer in answers:
+        names = [link.owner for link in answer.chain]
+        if names and answer.chain[-1].target in names:
+            return [*names, answer.chain[-1].target]
+    return []
 
 
 # --- beside each other
