@@ -498,6 +498,32 @@ def test_rubbish_is_invalid(monkeypatch):
     assert found.load_balancers.why is Why.INVALID
 
 
+def test_an_answer_without_end_is_cut_off(monkeypatch):
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+
+        def one(peer):
+            with peer, contextlib.suppress(OSError):
+                peer.recv(65536)
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n\r\n")
+                while True:
+                    peer.sendall(b"<a/>" * 16_384)
+            ended.set()
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=one, args=(sock.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{sock.getsockname()[1]}")
+        found, _ = alone()
+        assert ended.wait(10)
+        sock.shutdown(socket.SHUT_RDWR)
+    assert found.load_balancers.why is Why.INVALID
+    assert "larger than 8 MiB" in found.load_balancers.detail
+
+
 @pytest.fixture
 def no_keys(monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -536,6 +562,11 @@ def test_a_metadata_service_that_hangs_costs_a_second(no_keys, monkeypatch):
         ),
         ("[profile night]\ncredential_process = /no/such/program\n", Why.MISCONFIGURED, "program"),
         (
+            "[profile night]\ncredential_process = cat /dev/zero\n",
+            Why.MISCONFIGURED,
+            "credential_process: it printed more than 1 MiB",
+        ),
+        (
             "[profile night]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n"
             "[sso-session s]\nsso_region = us-east-1\nsso_start_url = https://sso.example.com\n",
             Why.UNAUTHENTICATED,
@@ -548,6 +579,23 @@ def test_a_profile_that_does_not_work(no_keys, monkeypatch, tmp_path, config, wh
     found, _ = alone(Options(aws_profile="night"))
     assert found.load_balancers.why is why
     assert words in found.load_balancers.detail
+
+
+def test_a_key_that_makes_no_header_is_not_told(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "cAnAryKey1\ncAnAryKey2")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    found, _ = alone()
+    assert found.load_balancers.why is Why.MISCONFIGURED
+    assert "cAnAry" not in str(found)
+
+
+def test_a_credential_process_prints_its_keys(no_keys, monkeypatch, tmp_path):
+    keys = tmp_path / "keys.json"
+    keys.write_text('{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b"}')
+    (tmp_path / "config").write_text(f"[profile night]\ncredential_process = cat {keys}\n")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    found, _ = alone(Options(aws_profile="night"))
+    assert found.load_balancers.why is Why.UNREACHABLE
 
 
 # --- the region ------------------------------------------------------------------------------

@@ -163,6 +163,8 @@ def classify(error: BaseException) -> tuple[Why, str] | None:
     if isinstance(error, Unavailable | TimeoutError):
         return None
     words = redact_text(str(error))
+    if "header value" in words:  # urllib3 tells the value of one that cannot be sent
+        return Why.MISCONFIGURED, "the credentials make no valid header"
     if isinstance(error, e.ClientError):
         return _by_code(error)
     kinds: tuple[tuple[Why, tuple[type[Exception], ...]], ...] = (
@@ -321,19 +323,22 @@ class Api:
         from urllib3.exceptions import HTTPError
 
         request.stream_output = True
-        response, body = http.send(request), bytearray()
+        response, body, reason = http.send(request), bytearray(), None
         try:
             for data in response.raw.stream(65_536):
                 body += data
                 if len(body) > _BODY_BYTES:
                     words = f"the answer is larger than {_BODY_BYTES >> 20} MiB"
-                    raise Unavailable(Why.INVALID, words)
-                if self._current.call.stopped:
-                    raise Unavailable(Why.TIMED_OUT)
+                    reason = Unavailable(Why.INVALID, words)
+                elif self._current.call.stopped:
+                    reason = Unavailable(Why.TIMED_OUT)
+                if reason is not None:
+                    break
         except HTTPError as error:
             raise HTTPClientError(error=error) from error
-        finally:
-            response.raw.release_conn()
+        if reason is not None:
+            response.raw.close()  # else what comes still fills the system's buffers
+            raise reason
         response._content = bytes(body)
         return response
 
