@@ -17,6 +17,13 @@ from hopcheck.lab.topology import APP, GATEWAY, HOST, INGRESS, SERVICE, TRAEFIK
 
 ACCOUNT = "123456789012"  # the lab's AWS account
 
+# Forms in which a secret is told by its beginning, or by the word before it.
+FORMS = (
+    "k8s-aws-v1.{}", "ya29.{}", "token: {}", "X-Api-Key: {}", "client_secret: {}",
+    "SECRET_KEY = '{}'", "--certificatesresolvers.le.acme.eab.hmacencoded={}", "csrf={}",
+    "sessionid={}", '<input type="hidden" name="csrf_token" value="{}">',
+)  # fmt: skip
+
 
 class Canaries:
     """Makes secrets of every form, each with a mark of its own, and remembers all marks."""
@@ -45,6 +52,7 @@ class Canaries:
             f"mail to {one(where + ': mail')}@corp.example.com",
             f"jwt eyJhbGciOiJIUzI1NiJ9.{one(where + ': JWT')}abcdefgh.c2lnbmF0dXJl",
             f"-----BEGIN PRIVATE KEY-----{one(where + ': key')}-----END PRIVATE KEY-----",
+            *(form.format(one(f"{where}: {form}") + "4711") for form in FORMS),
             f"Cookie: sid={one(where + ': cookie')}",
         ]
 
@@ -203,7 +211,7 @@ def plant_logs(lab: RunningLab, canaries: Canaries) -> None:
 
 def outputs(lab: RunningLab, directory: Path, *more: str) -> dict[str, str]:
     """Everything that a run leaves or prints, by name."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-m", "hopcheck", "diagnose", *lab.arguments(), "--direct-probes",
          "--reports", str(directory), *more],

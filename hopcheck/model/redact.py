@@ -67,17 +67,17 @@ _SECRET_KEYS = frozenset(
         "clientkeydata",
     ]
 )
-# Environment variables and the like: DB_PASSWORD, TRAEFIK_HUB_TOKEN.
+# Environment variables, annotations and the like: DB_PASSWORD, example.com/api-token.
 _SECRET_VARIABLE = re.compile(
-    r"(?:^|_)(?:TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_KEY|ACCESS_KEY|ACCESS_KEY_ID|"
-    r"API_KEY|PRIVATE_KEY|CREDENTIALS?)$"
+    r"(?i)(?:^|[_./-])(?:TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|(?:SECRET|ACCESS|API|PRIVATE)[_-]KEY|"
+    r"ACCESS[_-]KEY[_-]ID|CREDENTIALS?)$"
 )
 # Traefik's Middleware: `basicAuth.secret` is the name of a Secret, not a secret.
 _SECRET_IS_A_NAME = frozenset({"basicAuth", "digestAuth"})
 
 _WORDS = (
     r"(?:password|passwd|passphrase|secret|token|api[_-]?key|secret[_-]?key|private[_-]?key|"
-    r"access[_-]?key(?:[_-]?id)?|credentials?|x-amz-signature)"
+    r"access[_-]?key(?:[_-]?id)?|credentials?|x-amz-signature|hmacencoded|csrf|xsrf|session[_-]?id)"
 )
 _VALUE = r"(?!REDACTED\b|(?:true|false|null|none|nil)\b)"
 
@@ -167,7 +167,42 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], _Replacement], ...] = (
         _query,
     ),
     (
-        ("passw", "passphrase", "secret", "token", "key", "credential", "x-amz-signature"),
+        ("k8s-aws-v1.", "ya29."),  # tokens of EKS and of Google
+        re.compile(r"\b(?:k8s-aws-v1|ya29)\.[\w.~+/=-]{8,}", re.ASCII),
+        REDACTED,
+    ),
+    (
+        ("<input",),  # hidden fields of a form
+        re.compile(
+            r"(?i)(<input[^<>]{0,200}?(?:csrf|xsrf|token|session|secret)[^<>]{0,200}?"
+            r"value=[\"'])(?!REDACTED)[^\"'<>]+"
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (
+        ("token", "key", "secret", "csrf", "session"),
+        # YAML, headers and assignments in prose; what has no digit is a word of the sentence.
+        re.compile(
+            r"(?i)((?:token|api[_-]?key|(?:client|app)[_-]?secret|(?:secret|access|private)[_-]?key|"
+            r"[cx]srf|session[_-]?id)\s{0,3}[:=]\s{0,3}[\"']?)"
+            r"(?!REDACTED)(?=[^\s\"',;]{0,200}\d)[^\s\"',;<>()\[\]{}]{6,}"
+        ),
+        rf"\1{REDACTED}",
+    ),
+    (
+        (
+            "passw",
+            "passphrase",
+            "secret",
+            "token",
+            "key",
+            "credential",
+            "x-amz-signature",
+            "hmacencoded",
+            "csrf",
+            "xsrf",
+            "session",
+        ),
         # name=value as in flags and variables; "name":"value" as in JSON
         re.compile(
             rf"(?i)({_WORDS}(?:=|\\?[\"']\s{{0,3}}[:=]\s{{0,3}}))"

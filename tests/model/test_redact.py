@@ -15,6 +15,7 @@ from hopcheck.model.redact import (
     redact_url,
 )
 from tests.objects import made
+from tests.test_planted import FORMS
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzeXN0ZW0ifQ.c2lnbmF0dXJl-_x"
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc+/=\n-----END RSA PRIVATE KEY-----"
@@ -245,3 +246,30 @@ def test_hostile_text_costs_linear_time(hostile: str) -> None:
     began = time.process_time()
     redact_text(hostile)
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_secrets_by_the_word_before_them(form: str) -> None:
+    said = redact_text(f"before {form.format('cAnAry001xQ74711')} after")
+    assert "cAnAry" not in said
+    assert said.endswith(" after")
+    assert redact_text(said) == said
+
+
+@pytest.mark.parametrize("key", ["example.com/api-token", "acme.io/webhook.secret", "db-password"])
+def test_annotations_whose_key_says_secret(key: str) -> None:
+    assert redact_obj({key: "plain words"}) == {key: REDACTED}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "secret default/myapp-tls: not found",
+        "token: expired",
+        "session: the server closed it",
+        "key: app.kubernetes.io/name",
+        "could not find the secret: default/tls-2024",
+    ],
+)
+def test_words_of_a_diagnosis_stay(text: str) -> None:
+    assert redact_text(text) == text

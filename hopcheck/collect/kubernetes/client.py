@@ -381,7 +381,9 @@ async def _fetch(http: httpx.AsyncClient, url: str, params: Params | None, accep
         async with http.stream("GET", url, params=params or None, headers=headers) as response:
             body = await _body(response)
     except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise Unavailable(Why.MISCONFIGURED, f"no valid request: {error}") from error
+        # Of a header that cannot be sent httpx tells the value.
+        words = "a header" if "header value" in str(error) else redact_text(str(error))
+        raise Unavailable(Why.MISCONFIGURED, f"no valid request: {words}") from error
     except httpx.ProxyError as error:
         detail = f"the proxy refused the connection: HTTP {error}"
         raise Unavailable(Why.UNREACHABLE, redact_text(detail)) from error
