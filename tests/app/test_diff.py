@@ -10,7 +10,7 @@ from hopcheck.app.diff import diff, lines, read, to_dict
 from hopcheck.engine.write import write
 from hopcheck.report.json import to_json
 from tests.app.test_cli import run
-from tests.engine.test_replay import recorded, session, unpacked
+from tests.engine.test_replay import session, unpacked
 from tests.report.examples import BROKEN
 
 
@@ -56,7 +56,7 @@ def test_json(healthy: Path, broken: Path) -> None:
 
 
 def test_a_runs_directory_and_its_files_are_the_same(tmp_path: Path) -> None:
-    run_ = write(session(tmp_path, recorded("svc-targetport-num")))
+    run_ = write(session(tmp_path, "svc-targetport-num"))
     sides = [read(run_), read(run_ / "report.json"), read(run_ / "evidence.json")]
     for one in sides:
         assert diff(sides[0], one).same
