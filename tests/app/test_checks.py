@@ -211,3 +211,80 @@ def test_a_directory_that_is_not_there_is_a_usage_error(lab: RunningLab, tmp_pat
     assert done.returncode == 2
     assert done.stderr == "hopcheck: --checks nowhere: no such directory\n"
     assert not list(tmp_path.iterdir())
+
+
+def pytest_in(cwd: Path, *arguments: str) -> Done:
+    """Plain pytest where there is no lab and nothing of the user's."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=cwd, capture_output=True, text=True,
+        timeout=60, env={**child_environment(), "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [[], ["-n", "2"], ["-k", "dns"]])
+def test_without_a_host_it_says_so_in_one_sentence(tmp_path: Path, more: list[str]) -> None:
+    done = pytest_in(
+        ROOT, "checks", "-p", "no:cacheprovider", "--hop-reports", str(tmp_path), *more
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, said
+    assert said.count("no host was given: pytest checks --host myapp.example.com") == 1, said
+    assert not any(word in said for word in ("INTERNALERROR", "Traceback", "passed", "skipped"))
+
+
+def test_what_only_looks_at_the_checks_needs_no_host() -> None:
+    listed = pytest_in(ROOT, "checks", "-p", "no:cacheprovider", "--collect-only", "-q")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    assert len([line for line in listed.stdout.splitlines() if "::test_" in line]) == 7
+    fixtures = pytest_in(ROOT, "checks", "-p", "no:cacheprovider", "--fixtures")
+    assert fixtures.returncode == 0, fixtures.stdout + fixtures.stderr
+    assert "kube_evidence" in fixtures.stdout
+    assert "error" not in (listed.stderr + fixtures.stderr).lower()
+
+
+ITS_OWN = """
+def pytest_addoption(parser):
+    parser.addoption("--host", default="nobody")
+"""
+
+
+@pytest.mark.parametrize("loaded", ["by -p", "by its conftest"])
+def test_a_project_keeps_its_own_host_option(tmp_path: Path, loaded: str) -> None:
+    named = ["-p", "hopcheck.pytest_plugin"] if loaded == "by -p" else []
+    own = "" if named else 'pytest_plugins = ["hopcheck.pytest_plugin"]\n'
+    (tmp_path / "conftest.py").write_text(own + ITS_OWN)
+    (tmp_path / "test_theirs.py").write_text(
+        "def test_theirs(request): assert request.config.getoption('host') == 'theirs'\n"
+    )
+    (tmp_path / "test_hop.py").write_text(
+        "def test_hop(target): assert target.host == 'a.example'\n"
+    )
+    theirs = pytest_in(tmp_path, *named, "test_theirs.py", "--host", "theirs")
+    assert theirs.returncode == 0, theirs.stdout + theirs.stderr
+    without = pytest_in(tmp_path, *named, "--host", "theirs")
+    assert without.returncode == pytest.ExitCode.USAGE_ERROR, without.stdout + without.stderr
+    assert "(--hop-host where" in without.stderr
+    ours = pytest_in(tmp_path, *named, "--host", "theirs", "--hop-host", "a.example")
+    assert ours.returncode == 0, ours.stdout + ours.stderr
+    assert "2 passed" in ours.stdout
+
+
+def test_workers_leave_the_summary_as_it_is(faulty: RunningLab, tmp_path: Path) -> None:
+    done = plain(faulty, tmp_path, "-n", "2")
+    assert done.returncode == 1
+    _, summary = done.stdout.split(f"hopcheck {HOST}")
+    assert "broken: " in summary
+    (cause,) = report_of(tmp_path)["root_causes"]
+    assert f"{cause['code']} Service " in summary
+    assert f"fix: {cause['fix']}"[:60] in summary
+    assert "report: reports/" in summary
+
+
+def test_a_skip_points_to_the_check(tmp_path: Path) -> None:
+    done = pytest_in(
+        ROOT, "checks", "-p", "no:cacheprovider", "-rs", "--host", "a.example",
+        "--hop-resolver", "127.0.0.1:1", "--hop-reports", str(tmp_path),
+    )  # fmt: skip
+    skips = [line for line in done.stdout.splitlines() if line.startswith(("SKIP", "SUBSKIP"))]
+    assert skips, done.stdout
+    assert all("checks/test_" in line and "fixtures.py" not in line for line in skips), skips
