@@ -262,12 +262,13 @@ def explain(code: str) -> None:
 
 
 @_command()
-def doctor(**options: Any) -> None:
+def doctor(config: str | None, **options: Any) -> None:
     """Tell which credentials, rights and parties are there, and what each step will see."""
     from hopcheck.app.doctor import run_doctor
-    from hopcheck.config.options import build_options
+    from hopcheck.config.options import build_options, given
 
-    sys.exit(run_doctor(build_options(options)))
+    file = load_config(config, Path.cwd())
+    sys.exit(run_doctor(build_options(file.defaults | given(options))))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,9 +18,10 @@ from hopcheck.app.fixtures import SESSION, step_of
 from hopcheck.catalogue.catalogue import text
 from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config
-from hopcheck.config.options import options_at
+from hopcheck.config.options import Misnamed, options_at
 from hopcheck.engine.host import HostSession, Session
 from hopcheck.model import Report
+from hopcheck.report.labels import verdict_word
 from hopcheck.report.text import for_terminal, one_line
 from hopcheck.steps import PARTIES
 
@@ -102,14 +103,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             "target",
             list(chosen),
             indirect=True,
-            ids=[_id(host) for host in chosen.values()],
+            ids=[own.id_of(host) for host in chosen.values()],
             scope="session",
         )
-
-
-def _id(host: HostSession) -> str:
-    asked = host.run.target
-    return asked.host if asked.url == f"https://{asked.host}/" else asked.url
 
 
 def _checks(session: pytest.Session) -> list[pytest.Function]:
@@ -123,11 +119,21 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     hosts = session.config.stash[SESSION].hosts
     if hosts or session.config.getoption("collectonly") or not _checks(session):
         return None
-    words = text("usage", "no_host_pytest")
-    if not hasattr(session.config, "workeroutput"):
-        raise pytest.UsageError(words)
-    session.shouldstop = words  # what a worker raises is a crash to xdist
+    _refuse(session, text("usage", "no_host_pytest"))
     return True
+
+
+def _refuse(session: pytest.Session, words: str) -> None:
+    """End the run as pytest's usage errors end, from a worker as well.
+
+    What a worker raises is a crash to xdist; and the command line says it itself.
+    """
+    worker: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if worker is not None:
+        worker["hopcheck_refused"] = words
+    elif not session.config.pluginmanager.has_plugin("hopcheck-handover"):
+        raise pytest.UsageError(words)
+    session.shouldstop = words
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -156,6 +162,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note what a check of one's own says. What is skipped stands in the check's file, not here."""
     report = yield
+    if call.excinfo is not None and call.excinfo.errisinstance(Misnamed):
+        _refuse(item.session, str(call.excinfo.value))
     if isinstance(report.longrepr, tuple) and report.longrepr[0] == fixtures.__file__:
         path, line, _ = item.reportinfo()
         report.longrepr = (str(path), (line or 0) + 1, report.longrepr[2])
@@ -170,6 +178,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     said = config.stash.setdefault(SUMMARY, [])
     if SESSION not in config.stash or config.getoption("collectonly"):
+        return
+    if config.stash[SESSION].misnamed:
         return
     from hopcheck.engine.write import write  # with the history, which only a run's end needs
 
@@ -189,8 +199,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _summary(host: HostSession, report: Report) -> list[str]:
     """Verdict, root causes with their fixes, where the report is, and what else is to be said."""
-    word = text("label", f"verdict.{report.verdict.value}")
-    lines = [f"{word}: {for_terminal(report.headline)}"]
+    lines = [f"{verdict_word(report)}: {for_terminal(report.headline)}"]
     for finding in report.root_causes:
         lines.append(f"{finding.code} {one_line(str(finding.object), 200)}")
         lines.append(f"  {text('note', 'fix', fix=one_line(finding.fix, 400))}")
@@ -200,10 +209,10 @@ def _summary(host: HostSession, report: Report) -> list[str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker of xdist has to say of its hosts, or that it was given none."""
+    """Take over what a worker of xdist has to say of its hosts, or why it refused."""
     output = getattr(node, "workeroutput", {})  # none of one that crashed
-    if output.get("shouldstop") == text("usage", "no_host_pytest"):
-        raise pytest.UsageError(output["shouldstop"])
+    if refused := output.get("hopcheck_refused"):
+        raise pytest.UsageError(refused)
     node.config.stash.setdefault(SUMMARY, []).extend(output.get("hopcheck", ()))
 
 
