@@ -278,7 +278,7 @@ def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
     first = next(iter(sorted(step.findings, key=weight)), None)
     if step.status in (Status.FAIL, Status.WARN) and first is not None:
         consequence = follows(report, first)
-        text = f"{first.code} {first.title}" + (f" ({consequence})" if consequence else "")
+        text = f"{first.code} {f'({consequence}) ' if consequence else ''}{first.title}"
     else:
         text = step.reason or step.title
     return _status_line(step.status, str(step.number), step.step.value, text, console)
