@@ -32,6 +32,7 @@ install() {
           Collecting*|*'Requirement already satisfied'*)
             count=$((count + 1))
             [ $((count % 20)) -ne 0 ] || echo "  $count of $total" ;;
+          'WARNING: Retrying'*) echo '  the package index does not answer; trying again' ;;
           'Installing collected'*) echo '  installing' ;;
           'ERROR: '*|'error: '*) last=${line#*: } ;;
           'ended 0') exit 0 ;;
