@@ -17,14 +17,13 @@ from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, replay_options
 from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report
-from hopcheck.model.report import DEFECT, EXIT, worst
+from hopcheck.model.report import DEFECT, EXIT, UNWRITTEN, worst
 
 if TYPE_CHECKING:
     from hopcheck.engine.host import HostSession, Session
     from hopcheck.report.terminal import Progress
 
 INTERRUPTED = 130
-UNWRITTEN = 2  # healthy, and there is no report of it
 _LINE = 200  # cells of a round
 
 Reports = Mapping[str, Report]  # by the URL of each host

@@ -18,7 +18,7 @@ from hopcheck.app.fixtures import SESSION, step_of
 from hopcheck.catalogue.catalogue import text
 from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config
-from hopcheck.config.options import Misnamed, options_at
+from hopcheck.config.options import Misnamed, hold_reports, options_at
 from hopcheck.engine.host import HostSession, Session
 from hopcheck.model import Report
 from hopcheck.report.labels import verdict_word
@@ -86,7 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
         speak(given.pop("lang"))
         file = load_config(given.pop("config"), Path.cwd())
         hosts = [one for name in _HOSTS for one in config.getoption(f"hop_{name}")]
-        config.stash[SESSION] = Session(host_runs(hosts, given, file))
+        hold_reports(runs := host_runs(hosts, given, file))
+        config.stash[SESSION] = Session(runs)
     except ValueError as error:  # UsageError is one
         raise pytest.UsageError(str(error)) from None
 
@@ -177,14 +178,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the reports of all hosts of which something was judged or collected."""
     config = session.config
     said = config.stash.setdefault(SUMMARY, [])
-    if SESSION not in config.stash or config.getoption("collectonly"):
-        return
-    if config.stash[SESSION].misnamed:
+    hop = config.stash.get(SESSION, None)
+    if hop is None or hop.misnamed or config.getoption("collectonly"):
         return
     from hopcheck.engine.write import write  # with the history, which only a run's end needs
 
-    for host in config.stash[SESSION].finish():
-        if host.collection is None or not config.stash[SESSION].keep(host):
+    for host in hop.finish():
+        if host.collection is None or not hop.keep(host):
             continue
         try:
             write(host)

@@ -27,7 +27,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.model.aws import Identity
-from hopcheck.model.kubernetes import Server
+from hopcheck.model.kubernetes import Server, Service
 from hopcheck.model.redact import redact_url
 from hopcheck.scene.probes import (
     BEFORE_THE_ROUTE,
@@ -331,7 +331,7 @@ def hold_names(options: Options, kube: KubeEvidence) -> None:
     wanted = options.traefik_service or ""
     listed = kube.lists.get(f"services@{wanted.partition('/')[0]}") or kube.list("services")
     if wanted and listed.seen and not listed.truncated:
-        services = [f"{one.namespace}/{one.name}" for one in listed.get()]
+        services = [f"{one.namespace}/{one.name}" for one in kube.every(Service)]
         if wanted not in services:
             raise Misnamed("traefik_service", wanted, services)
 

@@ -90,6 +90,7 @@ class Options(Struct, frozen=True):
         return address, port
 
 
+REPORTS = "reports"
 KEEP_RUNS = 100
 KEEP_DAYS = 30
 
@@ -99,10 +100,21 @@ class HostRun(Struct, frozen=True):
 
     target: Target
     options: Options
-    reports: str = "reports"
+    reports: str = REPORTS
     keep_runs: int = KEEP_RUNS  # run directories of a host; 0: no limit
     keep_days: int = KEEP_DAYS  # 0: no limit
     base_url: str | None = None  # where the reports directory is served
+
+
+def hold_reports(runs: Iterable[HostRun]) -> None:
+    """Raises UsageError for a directory that was named and can neither be written nor made.
+
+    Where none was named, the verdict matters more than its files.
+    """
+    for named in {run.reports for run in runs} - {REPORTS}:
+        there = next(one for one in (Path(named), *Path(named).absolute().parents) if one.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise UsageError(text("usage", "reports", directory=named, there=there))
 
 
 # --- from what is given to a value; each raises UsageError ---------------------------------
@@ -189,14 +201,6 @@ def _ca_file(given: str) -> str:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(given)
     except OSError as error:  # ssl.SSLError is one
         raise UsageError(text("usage", "ca_file", file=given, error=error)) from None
-    return given
-
-
-def _reports(given: str) -> str:
-    """A directory that is there or can be made. Nothing is made yet."""
-    there = next(one for one in (Path(given), *Path(given).absolute().parents) if one.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise UsageError(text("usage", "reports", directory=given, there=there))
     return given
 
 
@@ -287,7 +291,7 @@ TABLE = (
     Option("json", "flag", "run", words="json_run"),
     Option("json", "flag", "diff", words="json_diff"),
     Option("reports", "text", "diagnose|run|merge|serve|pytest|file", "DIR", "run",
-           read=_reports, default="reports"),
+           default=REPORTS),
     Option("base_url", "text", "diagnose|pytest|file", "URL", "run",
            read=partial(_matching, "base_url", r"https?://[^\s\x00-\x20]+")),
     Option("config", "text", "diagnose|run|merge|serve|runbook|doctor|pytest", "FILE",

@@ -128,3 +128,14 @@ def test_a_namespace_bounds_the_application_alone(lab: RunningLab, place: Path, 
     report = json.loads(done.stdout)
     assert compare(report, FAULTS[fault] if fault else None) == ""
     assert "unknown" not in [step["status"] for step in report["steps"]] or fault
+
+
+def test_in_a_fleet_a_report_that_is_not_written_is_no_success(
+    lab: RunningLab, place: Path
+) -> None:
+    (place / "hopcheck.toml").write_text(f'[[host]]\nname = "{HOST}"\n')
+    (place / "reports").mkdir()
+    (place / f"reports/{HOST}").write_text("a file")
+    done = run(lab, place, "hopcheck", "run", *lab.arguments())
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "could not be written" in done.stderr
