@@ -25,7 +25,7 @@ echo "setting up $venv (once): $total packages"
 
 # What pip says is counted; its last word is kept for the sentence.
 install() {
-  { "$venv/bin/python" -m pip install --disable-pip-version-check "$@" 2>&1; echo "ended $?"; } |
+  { "$venv/bin/python" -u -m pip install --disable-pip-version-check "$@" 2>&1; echo "ended $?"; } |
     { count=0 last='no word of pip'
       while IFS= read -r line; do
         case $line in
