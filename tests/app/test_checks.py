@@ -355,7 +355,6 @@ def test_what_follows_is_nobodys_to_mend(lab: RunningLab, tmp_path: Path) -> Non
     assert len(rows) == 2
     assert all(f"(follows from {root['code']}" in row for row in rows), rows
     assert " ".join(told.stdout.split()).count(words) >= len(following)
-    assert told.stdout.count("Fix") == 2  # on the first screen, and at its finding
     page = (reports[0].parent / "report.html").read_text()
     plain_words = " ".join(re.sub(r"<[^>]+>", "", page).split())
     assert plain_words.count(words) == len(following)
