@@ -99,13 +99,5 @@ lock: ## requirements-dev.txt, the lock with hashes, from pyproject.toml; ARGS=-
 clean: ## remove the environment and the caches
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
 
-# The lock names every package, so none is looked for. pip compiles on one core, compileall on all;
-# uncompiled, the first run of a test would wait for it.
 $(STAMP): requirements-dev.txt pyproject.toml
-	@echo "setting up $(VENV) (once)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile \
-	  --require-hashes -r requirements-dev.txt
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $(STAMP)
+	@sh environment.sh "$(PYTHON)" $(VENV)

@@ -1,7 +1,11 @@
 """The Makefile: values stay text, whatever they hold."""
 
+import os
 import shutil
+import signal
 import subprocess
+import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -66,7 +70,10 @@ def test_make_alone_prints_what_there_is(checkout: Path) -> None:
 
 
 def test_the_lock_installs_by_its_hashes() -> None:
-    makefile, lock = (ROOT / "Makefile").read_text(), (ROOT / "requirements-dev.txt").read_text()
+    makefile, lock = (
+        (ROOT / "environment.sh").read_text(),
+        (ROOT / "requirements-dev.txt").read_text(),
+    )
     assert "--require-hashes -r requirements-dev.txt" in makefile
     pinned = [line for line in lock.splitlines() if line[:1].isalnum()]
     assert len(pinned) > 80
@@ -78,3 +85,101 @@ def test_what_make_test_leaves_out_exists() -> None:
     for name in (*SAMPLED, *LONGEST):
         file, _, function = name.partition("::")
         assert f"def {function}" in (ROOT / "tests" / file).read_text("utf-8"), name
+
+
+# --- the environment: whole or not at all
+
+
+def stub(path: Path, script: str) -> str:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def set_up(checkout: Path, python: str) -> subprocess.CompletedProcess[str]:
+    shutil.copy(ROOT / "environment.sh", checkout)
+    return subprocess.run(
+        ["make", f"PYTHON={python}", "faults"], cwd=checkout, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def fresh(checkout: Path) -> Path:
+    shutil.rmtree(checkout / ".venv")
+    (checkout / "requirements-dev.txt").write_text("".join(f"p{n}==1 \\\n" for n in range(45)))
+    return checkout
+
+
+# A Python that makes environments whose pip does as it is told.
+PYTHON = """
+case "$*" in
+  *print*) echo 3.11;;
+  *-m\\ venv*) mkdir -p .venv/bin; cp "$0".pip .venv/bin/python;;
+esac
+"""
+BROKEN: dict[str, tuple[str, str]] = {
+    "too old": ('case "$*" in *print*) echo 3.9;; *exit*) exit 1;; esac',
+                "Python 3.11 or later is needed, and {python} is 3.9"),
+    "none": ("exit 127", "no Python at {python}"),
+    "no venv": ('case "$*" in *print*) echo 3.12;; *ensurepip*) exit 1;; esac',
+                "{python} has no venv (on Debian and Ubuntu: apt install python3.12-venv)"),
+    "no index": (PYTHON, "the packages could not be installed (No matching distribution found for "
+                 "p0); is a package index reachable (pip config list)?"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_keeps_it_from_being_set_up_is_one_sentence(fresh: Path, kind: str) -> None:
+    script, words = BROKEN[kind]
+    python = stub(fresh / "a-python", script)
+    stub(fresh / "a-python.pip", "echo 'ERROR: No matching distribution found for p0'; exit 1")
+    done = set_up(fresh, python)
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    assert len(said) == 1, done.stderr
+    assert said[0].startswith(f"hopcheck: {words.format(python=python)}")
+    assert not (fresh / ".venv").exists()
+
+
+def test_an_environment_that_was_there_before_stays(fresh: Path) -> None:
+    python = stub(fresh / "a-python", PYTHON)
+    stub(fresh / "a-python.pip", "echo 'ERROR: nothing'; exit 1")
+    (fresh / ".venv").mkdir()
+    (fresh / ".venv/mine").write_text("")
+    assert set_up(fresh, python).returncode == 2
+    assert (fresh / ".venv/mine").exists()
+    assert not (fresh / ".venv/.ready").exists()
+
+
+def test_an_interrupted_one_is_removed(fresh: Path) -> None:
+    python = stub(fresh / "a-python", PYTHON)
+    stub(fresh / "a-python.pip", "touch begun; exec sleep 60")
+    shutil.copy(ROOT / "environment.sh", fresh)
+    process = subprocess.Popen(
+        ["sh", "environment.sh", python, ".venv"], cwd=fresh, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    end = time.monotonic() + 30
+    while not (fresh / "begun").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert "hopcheck: interrupted; nothing was set up" in said
+    assert not (fresh / ".venv").exists()
+
+
+def test_it_says_how_far_it_is(fresh: Path) -> None:
+    python = stub(fresh / "a-python", PYTHON)
+    stub(fresh / "a-python.pip", 'for n in $(seq 45); do echo "Collecting p$n==1"; done\n'
+         'echo "Installing collected packages: p"')  # fmt: skip
+    done = set_up(fresh, python)
+    assert done.returncode == 0, done.stderr
+    assert "setting up .venv (once): 45 packages\n  20 of 45\n  40 of 45\n" in done.stdout
+    assert (fresh / ".venv/.ready").exists()
+
+
+def test_the_oldest_python_is_the_packages() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert wanted == ">=3.11"
+    assert "sys.version_info < (3, 11)" in (ROOT / "environment.sh").read_text()

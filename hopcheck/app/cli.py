@@ -18,7 +18,7 @@ from hopcheck.app import diagnose as running
 from hopcheck.catalogue.catalogue import codes, entry, text
 from hopcheck.catalogue.language import speak
 from hopcheck.config.file import host_runs, load_config
-from hopcheck.config.options import Option, UsageError, options_at
+from hopcheck.config.options import Option, UsageError, hold_reports, options_at
 from hopcheck.model import Step
 
 USAGE = 2
@@ -119,6 +119,7 @@ def diagnose(
     if not hosts:
         raise UsageError(text("usage", "no_host"))
     runs = host_runs(hosts, options, file)
+    hold_reports(runs)
     begin(runs[0].options)
     sys.exit(running.diagnosed(runs, look, every_s))
 
@@ -262,12 +263,13 @@ def explain(code: str) -> None:
 
 
 @_command()
-def doctor(**options: Any) -> None:
+def doctor(config: str | None, **options: Any) -> None:
     """Tell which credentials, rights and parties are there, and what each step will see."""
     from hopcheck.app.doctor import run_doctor
-    from hopcheck.config.options import build_options
+    from hopcheck.config.options import build_options, given
 
-    sys.exit(run_doctor(build_options(options)))
+    file = load_config(config, Path.cwd())
+    sys.exit(run_doctor(build_options(file.defaults | given(options))))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,7 +17,7 @@ from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, replay_options
 from hopcheck.config.options import HostRun, UsageError
 from hopcheck.model import Report
-from hopcheck.model.report import DEFECT, EXIT, worst
+from hopcheck.model.report import DEFECT, EXIT, UNWRITTEN, worst
 
 if TYPE_CHECKING:
     from hopcheck.engine.host import HostSession, Session
@@ -82,15 +82,21 @@ class _Interrupts:
 
 
 def _checked(session: Session, progress: Progress) -> int:
-    """Run pytest in this process on the shipped checks and the user's; pytest's exit code."""
+    """Run pytest in this process on the shipped checks and the user's; pytest's exit code.
+
+    Raises UsageError for what the user named and is not there.
+    """
     from hopcheck.app.own import run_checks
     from hopcheck.engine.checklist import checks_directory
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return run_checks(session, [checks_directory()])
+        code = run_checks(session, [checks_directory()])
     finally:
         progress.stop()
+    if session.misnamed:
+        raise UsageError(session.misnamed)
+    return code
 
 
 def _exit_code(session: Session, code: int) -> int:
@@ -102,7 +108,8 @@ def _exit_code(session: Session, code: int) -> int:
     defects = [words for host in session.hosts.values() for words in host.defects.values()]
     if defects or len(reports) < len(session.hosts) or code == pytest.ExitCode.INTERNAL_ERROR:
         return defect("\n".join(defects) or f"pytest ended with {code!r}")
-    return worst(EXIT[report.verdict] for report in reports)
+    unwritten = any(host.write_error for host in session.hosts.values())
+    return worst(EXIT[report.verdict] for report in reports) or (UNWRITTEN if unwritten else 0)
 
 
 def _show_session(session: Session, look: Look) -> None:
@@ -142,10 +149,11 @@ def changed(before: Reports, now: Reports) -> bool:
 
 def round_line(report: Report) -> str:
     """A round in one line: when, verdict, host, what is to be fixed."""
+    from hopcheck.report.labels import verdict_word
     from hopcheck.report.since import clock
     from hopcheck.report.text import one_line
 
-    word = text("label", f"verdict.{report.verdict.value}").upper()
+    word = verdict_word(report).upper()
     causes = ", ".join(f"{one.code} {one.object}" for one in report.root_causes)
     when = clock(report.started_at, report.started_at)
     parts = [when, word, report.target.display_host or report.target.host]
@@ -227,6 +235,7 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
         raise UsageError(str(error)) from None
     reports: list[Report] = []
     where: list[str | None] = []
+    unwritten = 0
     for name, snapshot in zip(stored, snapshots, strict=True):
         if snapshot.redaction == "strict":
             _note("strict", file=name)
@@ -241,9 +250,10 @@ def replayed(stored: Sequence[str], options: Mapping[str, Any], file: Config, lo
                 base = Path(str(options["reports"]))
                 where[-1] = str(write_replayed(report, evidence, base))
             except OSError as error:
+                unwritten = UNWRITTEN
                 _note("not_written", error=error)
     _show(reports, where, look)
-    return worst(EXIT[report.verdict] for report in reports)
+    return worst(EXIT[report.verdict] for report in reports) or unwritten
 
 
 def defect(words: str) -> int:

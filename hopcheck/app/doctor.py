@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 from rich.text import Text
 
+from hopcheck.app.grants import iam, rbac
 from hopcheck.behaviour.traefik.discovery import traefik_pods
 from hopcheck.catalogue.catalogue import advice, text
 from hopcheck.collect.ask import Run, Unavailable
@@ -68,6 +70,7 @@ class _Seen(Struct):
     identity: Collected[Any] = NOT_SELECTED
     aws: dict[str, Collected[Any]] = {}
     resolvers: dict[str, Collected[Any]] = {}
+    traefik: bool = True  # False: its pods are not among those that may be listed
 
 
 def run_doctor(options: Options) -> int:
@@ -75,7 +78,7 @@ def run_doctor(options: Options) -> int:
     seen = asyncio.run(_look(options))
     console = make_console()
     lines, complete = _lines(seen)
-    for line in lines:
+    for line in [*lines, *_grants(seen, options.namespace)]:
         console.print(Text(sayable(console, for_terminal(line))), soft_wrap=True, highlight=False)
     return 0 if complete else 3
 
@@ -112,10 +115,16 @@ async def _kube(run: Run, seen: _Seen) -> None:
 
 async def _one_pod(run: Run, client: KubeClient, seen: _Seen) -> None:
     """Try what needs a pod (log, proxy) on a Traefik pod, or on any where there is none."""
-    namespace = run.options.namespace
-    path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
-    listed = await run.ask("list pods", lambda: client.list(path, max_pages=1))
+    own = (run.options.traefik_service or "").partition("/")[0]
+    # Traefik is where it is, whatever --namespace says of the application.
+    spaces = [f"namespaces/{one}/" for one in (own, run.options.namespace) if one]
+    for where in ["", *spaces]:
+        path = f"/api/v1/{where}pods"
+        listed = await run.ask("list pods", partial(client.list, path, max_pages=1))
+        if listed.seen:
+            break
     pods: list[Pod] = list(listed.get().items) if listed.seen else []
+    seen.traefik = not pods or bool(traefik_pods(pods))
     running = [pod for pod in pods if pod.status.phase == "Running"]
     # One that has not started has no log yet, whatever the rights.
     pod = next(iter([*traefik_pods(running), *traefik_pods(pods), *running, *pods]), None)
@@ -159,6 +168,7 @@ async def _aws(run: Run, seen: _Seen) -> None:
             continue
         of_one = {parameter: arns[parameter]} if parameter else {}
         listed = await api.items("elbv2", operation, key, **of_one)
+        api.hold_region(listed)
         seen.aws[name] = listed
         for item in listed.or_else(()) or ():
             for arn in ("LoadBalancerArn", "TargetGroupArn"):
@@ -239,13 +249,35 @@ def _step(step: Step, seen: _Seen) -> tuple[str, bool]:
             return text("doctor", "request"), True
         return (text("doctor", "full"), True) if good else (_nothing("dns", Why.UNREACHABLE), False)
     if step is Step.TARGET_HEALTH:
-        if not seen.identity.seen:
+        if not seen.aws:  # who asks need not be known
             return _nothing("aws", seen.identity.why or Why.ERROR), False
         return _partly({name: found for name, found in seen.aws.items() if not found.seen}, "aws")
     if not seen.rights:
         return _nothing("kubernetes", seen.server.why or Why.ERROR), False
     lacking = {name: seen.rights[name] for name in _STEP_NEEDS[step] if not seen.rights[name].seen}
+    if not seen.traefik and step in (Step.TRAEFIK_SERVICE, Step.TRAEFIK_LOGS):
+        return text("gap", "traefik_not_found"), False
     return _partly(lacking, "kubernetes")
+
+
+def _grants(seen: _Seen, namespace: str | None) -> Iterator[str]:
+    """What is forbidden, as what grants it."""
+    denied = {n: found for n, found in seen.rights.items() if found.why is Why.DENIED}
+    for space in (None, namespace) if namespace else (None,):
+        paths = {
+            name: (_NEEDED | _OPTIONAL).get(name, "")
+            for name in denied
+            if not namespace or (name in _CLUSTER_SCOPED) is (space is None)
+        }
+        if paths:
+            yield ""
+            yield text("doctor", "rbac")
+            yield from rbac(paths, next(iter(denied.values())).detail, space).splitlines()
+    lacking = [name for name in _AWS if name not in seen.aws or seen.aws[name].why is Why.DENIED]
+    if any(found.why is Why.DENIED for found in seen.aws.values()):
+        yield ""
+        yield text("doctor", "iam")
+        yield from iam(f"elasticloadbalancing:{name}" for name in lacking).splitlines()
 
 
 def _partly(lacking: Mapping[str, Collected[Any]], party: str) -> tuple[str, bool]:

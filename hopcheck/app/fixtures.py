@@ -37,6 +37,7 @@ from hopcheck.model import (
     Target,
     TraefikEvidence,
 )
+from hopcheck.report.labels import follows
 from hopcheck.steps.rule import Rule
 
 if TYPE_CHECKING:
@@ -82,11 +83,18 @@ class StepChecklist(NamedTuple):
 
     def _hold(self, findings: list[Finding]) -> None:
         """Whether one rule holds: not passed where its step was not seen."""
-        bad = [f"{f.code} {f.object}: {f.message}" for f in findings if f.severity != Severity.INFO]
-        if any(finding.severity is Severity.ERROR for finding in findings):
+        errors = [one for one in findings if one.severity is Severity.ERROR]
+        bad = [f"{f.code} {f.object}: {f.message}\n  {self._advice(f)}" for f in errors]
+        if bad:
             pytest.fail("\n".join(bad), pytrace=False)
         if self.result.status in _NOT_SEEN:
             pytest.skip(self.result.status.value)
+
+    def _advice(self, finding: Finding) -> str:
+        """The fix; of a consequence, whose it is."""
+        report = self.host.report
+        consequence = follows(report, finding) if report is not None else ""
+        return consequence or text("note", "fix", fix=finding.fix)
 
     def describe(self, severity: Severity) -> str:
         """The step's findings of `severity` with their fixes, as plain text."""
@@ -94,7 +102,7 @@ class StepChecklist(NamedTuple):
         for finding in self.result.findings:
             if finding.severity is severity:
                 lines.append(f"{finding.code} {finding.object}: {finding.message}")
-                lines.append(f"  {text('note', 'fix', fix=finding.fix)}")
+                lines.append(f"  {self._advice(finding)}")
                 lines.extend(f"  $ {command}" for command in finding.commands)
         return "\n".join(lines)
 

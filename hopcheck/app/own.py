@@ -35,6 +35,19 @@ def is_below(path: Path, host: HostSession) -> bool:
     return any(path.is_relative_to(Path(one).resolve()) for one in host.run.options.checks)
 
 
+def id_of(host: HostSession) -> str:
+    """What pytest shows of a host, beside the name of a check."""
+    asked = host.run.target
+    return asked.host if asked.url == f"https://{asked.host}/" else asked.url
+
+
+def _name(item: pytest.Item, host: HostSession) -> str:
+    """The check's name, with its own parameters: one is a step of the report, not two of a name."""
+    name = getattr(item, "originalname", None) or item.name
+    given = item.name.removeprefix(name).strip("[]").replace(id_of(host), "").strip("-")
+    return f"{name}[{given}]" if given else str(name)
+
+
 def hosts_of(item: pytest.Item, session: Session) -> list[HostSession]:
     """The hosts that a check of one's own was run for; [] where it is one of the seven, or none."""
     fixtures = getattr(item, "fixturenames", ())
@@ -68,7 +81,7 @@ def note(
         status = Status.UNKNOWN if unseen else Status.FAIL
         reason = raised.exconly().removeprefix("AssertionError: ").removeprefix("Failed: ")
     function = getattr(item, "function", None)
-    name = getattr(item, "originalname", None) or item.name
+    name = _name(item, host)
     words = (inspect.getdoc(function) or "").partition("\n")[0].partition(". ")[0].rstrip(".")
     title = words or name.removeprefix("test_").replace("_", " ")
     said = reason[:_WORDS] if reason else None

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from hopcheck.config.options import Options
+from hopcheck.config.options import Misnamed, Options
 from hopcheck.model import Collected, Why
 
 T = TypeVar("T")
@@ -67,9 +67,10 @@ class Run:
         classify: Classify | None = None,
         timeout: float | None = None,  # noqa: ASYNC109  # narrowed by the deadline here
     ) -> Collected[T]:
-        """Await `call()` within the call's timeout and the deadline; never raises.
+        """Await `call()` within the call's timeout and the deadline.
 
-        Cancellation (Ctrl-C) passes through; everything else becomes a typed reason.
+        Cancellation (Ctrl-C) and what the user named wrongly (Misnamed) pass through; everything
+        else becomes a typed reason.
         """
         started = self.now()
         limit = min(self.options.timeout if timeout is None else timeout, self.remaining())
@@ -78,6 +79,8 @@ class Run:
         try:
             async with asyncio.timeout(limit):
                 found = Collected(value=await call())
+        except Misnamed:
+            raise
         except Exception as error:  # noqa: BLE001  # becomes a typed reason, nothing is swallowed
             why, detail = (classify and classify(error)) or _known(error)
             found = Collected(why=why, detail=detail)

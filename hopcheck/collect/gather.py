@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from hopcheck.collect.ask import Run
-from hopcheck.config.options import Options
+from hopcheck.config.options import Misnamed, Options
 from hopcheck.config.target import is_address, without_query_values
 from hopcheck.model import (
     AwsEvidence,
@@ -27,7 +27,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.model.aws import Identity
-from hopcheck.model.kubernetes import Server
+from hopcheck.model.kubernetes import Server, Service
 from hopcheck.model.redact import redact_url
 from hopcheck.scene.probes import (
     BEFORE_THE_ROUTE,
@@ -110,7 +110,10 @@ class Collection:
         )
 
     async def collect(self, progress: Callable[[str], None] = lambda _party: None) -> None:
-        """Ask every party that is wanted. Ends by the deadline; never raises for a party."""
+        """Ask every party that is wanted. Ends by the deadline.
+
+        Raises Misnamed for what the user named and is not there, else never for a party.
+        """
         dns = asyncio.ensure_future(self._timed("dns", self._dns(), progress))
         kube = asyncio.ensure_future(self._timed("kube", self._kube(), progress))
         aws = asyncio.ensure_future(self._timed("aws", self._aws(dns, kube), progress))
@@ -207,6 +210,8 @@ class Collection:
             else:
                 self._client = KubeClient(self.run)
             self.kube = await collect_kube(self.target, self.run, self._client)
+            if self.shared is None:  # many hosts at night: an object that is gone is a finding
+                hold_names(self.run.options, self.kube)
         return self.kube
 
     async def _aws(
@@ -314,6 +319,21 @@ class Collection:
             kept = [c for c in hops if not c.seen or c.get().hop not in BEFORE_THE_ROUTE]
             hops = (*kept, *await probe_hops(self.target, self.run, inside))
             self.http = msgspec.structs.replace(self.http, hops=hops)
+
+
+def hold_names(options: Options, kube: KubeEvidence) -> None:
+    """Raises Misnamed for a namespace or Traefik's Service that a whole list lacks."""
+    spaces = kube.list("namespaces")
+    if options.namespace and spaces.seen and not spaces.truncated:
+        names = [one.name for one in spaces.get()]
+        if options.namespace not in names:
+            raise Misnamed("namespace", options.namespace, names)
+    wanted = options.traefik_service or ""
+    listed = kube.lists.get(f"services@{wanted.partition('/')[0]}") or kube.list("services")
+    if wanted and listed.seen and not listed.truncated:
+        services = [f"{one.namespace}/{one.name}" for one in kube.every(Service)]
+        if wanted not in services:
+            raise Misnamed("traefik_service", wanted, services)
 
 
 def addresses_of(target: Target, dns: DnsEvidence) -> tuple[tuple[str, ...], float | None]:

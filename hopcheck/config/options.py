@@ -8,21 +8,45 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import re
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from hopcheck.catalogue.catalogue import codes, has_text, nearest, text
+from hopcheck.catalogue.catalogue import codes, has_text, listing, nearest, text
 from hopcheck.catalogue.language import LANGUAGES
 from hopcheck.model import EXPECTED, Step, Target
 
 
 class UsageError(ValueError):
     """An option or the configuration file is wrong; the message is one clear line."""
+
+
+class Misnamed(UsageError):  # noqa: N818  # a kind of usage, its message is for the user
+    """What the user named is not there: the nearest name, and what there is."""
+
+    def __init__(self, kind: str, value: str, known: Iterable[str]) -> None:
+        names = sorted(set(known))
+        near = difflib.get_close_matches(value, names, n=1)
+        hint = text("usage", "near", near=near[0]) if near else ""
+        what, there_is = text("named", kind), listing([*near, *(n for n in names if n not in near)])
+        super().__init__(
+            text("usage", "misnamed", what=what, value=value[:200], near=hint, known=there_is)
+        )
+
+
+def siblings(file: str) -> list[str]:
+    """The paths of what is in the directory of `file`, as `file` is spelled."""
+    path = Path(file)
+    try:
+        return [str(path.parent / one.name) for one in path.expanduser().parent.iterdir()]
+    except OSError:
+        return []
 
 
 class ConnectTo(Struct, frozen=True):
@@ -66,6 +90,7 @@ class Options(Struct, frozen=True):
         return address, port
 
 
+REPORTS = "reports"
 KEEP_RUNS = 100
 KEEP_DAYS = 30
 
@@ -75,10 +100,21 @@ class HostRun(Struct, frozen=True):
 
     target: Target
     options: Options
-    reports: str = "reports"
+    reports: str = REPORTS
     keep_runs: int = KEEP_RUNS  # run directories of a host; 0: no limit
     keep_days: int = KEEP_DAYS  # 0: no limit
     base_url: str | None = None  # where the reports directory is served
+
+
+def hold_reports(runs: Iterable[HostRun]) -> None:
+    """Raises UsageError for a directory that was named and can neither be written nor made.
+
+    Where none was named, the verdict matters more than its files.
+    """
+    for named in {run.reports for run in runs} - {REPORTS}:
+        there = next(one for one in (Path(named), *Path(named).absolute().parents) if one.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise UsageError(text("usage", "reports", directory=named, there=there))
 
 
 # --- from what is given to a value; each raises UsageError ---------------------------------
@@ -160,7 +196,11 @@ def _strict(given: str) -> bool:
 
 def _ca_file(given: str) -> str:
     if not Path(given).is_file():
-        raise UsageError(text("usage", "ca_file", file=given))
+        raise Misnamed("ca_file", given, siblings(given))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(given)
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(text("usage", "ca_file", file=given, error=error)) from None
     return given
 
 
@@ -251,10 +291,10 @@ TABLE = (
     Option("json", "flag", "run", words="json_run"),
     Option("json", "flag", "diff", words="json_diff"),
     Option("reports", "text", "diagnose|run|merge|serve|pytest|file", "DIR", "run",
-           default="reports"),
+           default=REPORTS),
     Option("base_url", "text", "diagnose|pytest|file", "URL", "run",
            read=partial(_matching, "base_url", r"https?://[^\s\x00-\x20]+")),
-    Option("config", "text", "diagnose|run|merge|serve|runbook|pytest", "FILE",
+    Option("config", "text", "diagnose|run|merge|serve|runbook|doctor|pytest", "FILE",
            default="hopcheck.toml"),
     Option("shard", "text", "run", "I/N"),
     Option("concurrency", "count", "run|fleet", "N", default="50"),
@@ -263,13 +303,14 @@ TABLE = (
            "options"),
     Option("context", "text", "diagnose|run|serve|runbook|doctor|pytest|file", "NAME", "options"),
     Option("namespace", "text", "diagnose|run|doctor|pytest|file", "NS", "options"),
-    Option("traefik_service", "text", "diagnose|run|pytest|file", "NS/NAME", "options",
+    Option("traefik_service", "text", "diagnose|run|doctor|pytest|file", "NS/NAME", "options",
            read=partial(_matching, "traefik_service", r"[a-z0-9.-]+/[a-z0-9.-]+")),
     Option("resolver", "list", "diagnose|run|serve|doctor|pytest|file", "ADDR[:PORT]",
            "options.resolvers", read=_resolver),
     Option("connect_to", "list", "diagnose|run|serve|pytest|file", "HOST:PORT:ADDR:PORT",
            "options", read=parse_connect_to),
-    Option("ca_file", "text", "diagnose|run|serve|pytest|file", "FILE", "options", read=_ca_file),
+    Option("ca_file", "text", "diagnose|run|serve|doctor|pytest|file", "FILE", "options",
+           read=_ca_file),
     Option("http1", "flag", "diagnose|run|serve|pytest|file", becomes="options",
            flags=("--http1.1",)),
     Option("path", "text", "diagnose|pytest|file", "PATH"),

@@ -15,7 +15,7 @@ import msgspec
 
 from hopcheck import steps
 from hopcheck.collect.gather import Collection
-from hopcheck.config.options import HostRun
+from hopcheck.config.options import HostRun, Misnamed
 from hopcheck.config.target import without_query_values
 from hopcheck.model import Gap, Judgement, OwnStep, Report, Snapshot, Step, StepResult, Why
 from hopcheck.scene.scene import Scene
@@ -173,13 +173,18 @@ class Session:
         self._on_event = on_event
         self._on_step = on_step
         self.keep = keep
+        self.misnamed = ""  # what the user named and is not there: nothing was diagnosed
 
     def ensure_collected(self, url: str) -> HostSession:
-        """Collect for every selected host at once, on the first call."""
+        """Collect for every selected host at once, on the first call. Raises Misnamed."""
         waiting = [h for h in self.hosts.values() if h.parties and h.collection is None]
         if waiting:
             self._on_start(", ".join(host.run.target.host for host in waiting))
-            asyncio.run(self._collect(waiting))
+            try:
+                asyncio.run(self._collect(waiting))
+            except Misnamed as error:
+                self.misnamed = str(error)
+                raise
         return self.hosts[url]
 
     async def _collect(self, hosts: list[HostSession]) -> None:
@@ -198,9 +203,14 @@ class Session:
         await asyncio.gather(*made)
 
     def step(self, url: str, step: Step) -> StepResult:
-        """Judge `step` on the host's evidence and give its result (causes not yet attributed)."""
+        """Judge `step` on the host's evidence and give its result.
+
+        The others that are selected are judged with it: what follows from what, all together tell.
+        """
         host = self.ensure_collected(url)
-        host.judge(step)
+        host.judge_the_rest()
+        if step not in host.judgements:
+            host.judge(step)  # raises what it raised
         result = host.assess().steps[step.number - 1]
         self._on_step(result)
         return result

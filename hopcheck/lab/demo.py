@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hopcheck.lab.faults import FAULTS, Fault
 from hopcheck.lab.faults.gallery import HEALTHY, VERDICTS
@@ -36,13 +36,20 @@ async def demo(lab: Lab, scenario: str | None, arguments: Sequence[str]) -> int:
 
     0: the injected fault was named, and nothing else; 1: it was not, or a healthy set-up raised an
     alarm; else the diagnosis's own exit code where it gave no verdict.
+
+    Before a fault the lab is diagnosed as it is, so that what changed is the fault and not another
+    lab's certificate.
     """
+    reports = _directory(arguments)
+    if scenario in FAULTS:
+        before = [*FAULTS[scenario].asked, *lab.arguments(), "--reports", str(reports), "--quiet"]
+        await _diagnose(before, lab.environment(), sys.stderr)
     words, environment = await staged(lab, scenario)
     began = time.time()
     code = await _diagnose([*words, *arguments], environment)
     if code not in _VERDICTS:
         return code
-    path = _report(_directory(arguments), began)
+    path = _report(reports, began)
     if path is None:
         print("demo: no report was written", file=sys.stderr)
         return 1
@@ -110,7 +117,9 @@ def _cause(finding: dict[str, Any]) -> str:
     return f"{finding['step']}: {finding['code']} {thing['kind']} {where}{thing['name']}"
 
 
-async def _diagnose(arguments: list[str], environment: dict[str, str]) -> int:
+async def _diagnose(
+    arguments: list[str], environment: dict[str, str], out: TextIO | None = None
+) -> int:
     """Run ``hopcheck diagnose`` as a user would, in a process of its own; its exit code.
 
     It has a session of its own, so that Ctrl-C reaches it once, from here, and the lab outlives
@@ -123,6 +132,7 @@ async def _diagnose(arguments: list[str], environment: dict[str, str]) -> int:
         "diagnose",
         *arguments,
         env=child_environment() | environment,
+        stdout=out,
         start_new_session=True,
     )
     try:

@@ -41,6 +41,7 @@ class Verdict(StrEnum):
 # The contract's exit codes; DEFECT where the suite itself failed.
 EXIT = {Verdict.HEALTHY: 0, Verdict.BROKEN: 1, Verdict.UNKNOWN: 3, Verdict.DEGRADED: 4}
 DEFECT = 70
+UNWRITTEN = 2  # healthy, and there is no report of it
 _WORST_FIRST = (DEFECT, 1, 4, 3, 0)
 
 

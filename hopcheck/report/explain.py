@@ -129,7 +129,8 @@ def _commands(own: Entry, example: Mapping[str, Any] | None) -> str:
 
 
 def _fixes(own: Entry, example: Mapping[str, Any] | None) -> str:
-    found = [_plain(example["fix"] if example else filled(own.fix))]
+    usual = text("runbook", "depends") if own.fix == "{advice}" else filled(own.fix)
+    found = [_plain((example and example["fix"]) or usual)]
     lines = example.get("fix_commands", ()) if example else map(filled, own.fix_commands)
     found += [f"{changing(line)}:\n\n```console\n{line}\n```" for line in lines]
     if "fix" in own.page:

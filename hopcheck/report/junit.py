@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from hopcheck.model import Finding, OwnStep, Report, Severity, Status, Step, StepResult
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import changing, label
+from hopcheck.report.labels import changing, follows, label, origins, weight
 from hopcheck.report.text import command, for_xml
 
 # (host, step) -> the words of a defect of the suite in that step.
@@ -66,7 +66,7 @@ def _suite(report: Report, defects: Defects) -> ET.Element:
 
 def _case(report: Report, step: StepResult, defect: str | None) -> ET.Element:
     case = _testcase(report, step.step.value, step)
-    findings = sorted(step.findings, key=_weight)
+    findings = sorted(step.findings, key=weight)
     _properties(case, _case_properties(report, step, findings))
     if defect is not None:
         _result(case, "error", "defect", defect.partition("\n")[0], defect)
@@ -112,10 +112,7 @@ def _own_case(report: Report, own: OwnStep) -> ET.Element:
 def _case_properties(
     report: Report, step: StepResult, findings: Sequence[Finding]
 ) -> dict[str, str]:
-    by_id = {one.id: one for other in report.steps for one in other.findings}
-    by_id.update({one.id: one for one in (*report.skipped, *report.root_causes)})
-    causes = list(dict.fromkeys(i for one in findings for i in _roots(one, by_id)))
-    roots = [by_id[cause] for cause in causes]
+    roots = [one for one in origins(report, [f.id for f in findings]) if one.root_cause]
     owners = [one.owner for one in (*roots, *findings) if one.owner]
     return {
         "host": report.target.host,
@@ -131,38 +128,16 @@ def _case_properties(
     }
 
 
-def _roots(finding: Finding, by_id: Mapping[str, Finding]) -> list[str]:
-    """Ids of the root causes that `finding` is or follows from, over any number of edges."""
-    found: list[str] = []
-    seen: set[str] = set()
-    todo = [finding.id]
-    while todo:
-        one = by_id.get(todo.pop(0))
-        if one is None or one.id in seen:
-            continue
-        seen.add(one.id)
-        if one.root_cause:
-            found.append(one.id)
-        todo.extend(one.caused_by)
-    return found
-
-
-def _weight(finding: Finding) -> tuple[bool, int]:
-    return not finding.root_cause, list(Severity).index(finding.severity)
-
-
 def _cause(finding: Finding) -> str:
     return f"{finding.code} {finding.object}"
 
 
 def _finding_text(report: Report, finding: Finding) -> str:
-    codes = {one.id: one.code for one in (*report.skipped, *report.root_causes)}
     lines = [f"{finding.code} {finding.title}", f"{label('object')}: {finding.object}"]
     if finding.message:
         lines.append(finding.message)
-    if finding.caused_by:
-        causes = ", ".join(codes.get(cause, cause) for cause in finding.caused_by)
-        lines.append(label("caused_by", codes=causes))
+    if consequence := follows(report, finding):
+        lines.append(consequence)
     said = {key: getattr(finding, key) for key in ("expected", "actual", "fix")}
     lines += [f"{label(key)}: {value}" for key, value in said.items() if value]
     if finding.commands:

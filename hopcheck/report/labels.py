@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hopcheck.catalogue.catalogue import has_text, listing, text
-from hopcheck.model import Hop, Report
+from hopcheck.model import Finding, Hop, Report, Severity, Status, Verdict
 
 _PATH_KEYS = frozenset(
     f"{hop.value}.{part}" for hop in Hop for part in ("label", "members", "detail", "na")
@@ -16,6 +16,40 @@ _PATH_KEYS = frozenset(
 def label(key: str, **params: object) -> str:
     """The words of `key` with `params` filled in. Raises KeyError for an unknown key."""
     return text("label", key, **params)
+
+
+def verdict_word(report: Report) -> str:
+    """The verdict; of a healthy host with how much was seen, where that is not all; of when."""
+    said = label(f"verdict.{report.verdict.value}")
+    if report.verdict is Verdict.HEALTHY and Status.UNKNOWN in {s.status for s in report.steps}:
+        seen = report.coverage
+        said = label("verdict_seen", verdict=said, seen=seen.seen, of=seen.of)
+    return f"{said} ({label('replayed', when=report.started_at)})" if report.replayed else said
+
+
+def origins(report: Report, ids: Iterable[str]) -> list[Finding]:
+    """What the findings of these ids follow from in the end; themselves, where from nothing."""
+    known = [*(one for step in report.steps for one in step.findings), *report.skipped]
+    by_id = {one.id: one for one in (*known, *report.root_causes)}
+    todo, seen = list(ids), dict[str, None]()
+    for ident in todo:  # grows while it is walked
+        if ident in by_id and ident not in seen:
+            seen[ident] = None
+            todo.extend(by_id[ident].caused_by)
+    return [by_id[ident] for ident in seen if not by_id[ident].caused_by]
+
+
+def follows(report: Report, finding: Finding) -> str:
+    """That a consequence is one, and of what; "" for any other finding."""
+    if not finding.caused_by:
+        return ""
+    codes = dict.fromkeys(one.code for one in origins(report, finding.caused_by))
+    return label("caused_by", codes=", ".join(codes))
+
+
+def weight(finding: Finding) -> tuple[bool, int]:
+    """By which findings of a step are sorted: its root cause first, then the worst."""
+    return not finding.root_cause, list(Severity).index(finding.severity)
 
 
 def word(kind: str, value: str) -> str:

@@ -6,7 +6,7 @@ import re
 
 from hopcheck.model import Report, Status
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import changing, label, left_out
+from hopcheck.report.labels import changing, label, left_out, verdict_word
 from hopcheck.report.since import change_line, changes_words, since_words
 from hopcheck.report.text import one_line
 
@@ -35,7 +35,7 @@ def code(text: str, limit: int = 2 * _LIMIT) -> str:
 
 def to_markdown(report: Report, where: str | None = None) -> bytes:
     """The summary, UTF-8; `where` is the path or address of the whole report."""
-    word = label(f"verdict.{report.verdict.value}").upper()
+    word = verdict_word(report).upper()
     seen = label("seen", seen=report.coverage.seen, of=report.coverage.of)
     took = label("took", seconds=f"{report.duration_s:.1f}")
     lines = [f"**{word}** {code(public_url(report.target))}: {escape(report.headline)}", ""]

@@ -10,7 +10,14 @@ from typing import Any
 from msgspec import Struct
 
 from hopcheck.model import Report
-from hopcheck.report.labels import beside_path, changing, label, word
+from hopcheck.report.labels import (
+    beside_path,
+    changing,
+    label,
+    origins,
+    verdict_word,
+    word,
+)
 from hopcheck.report.picture import draw, member_look, member_words
 from hopcheck.report.since import by_words, changes_words, clock, since_words, span, value_words
 from hopcheck.report.store import Day, IndexRow
@@ -47,11 +54,12 @@ def page_of(report: Report, data: Mapping[str, Any], limits: Limits) -> dict[str
 
     What is cut away is not even cleaned: megabytes of it must not take seconds.
     """
-    view = _View(data, limits)
+    view = _View(report, data, limits)
     steps = [view.step(step) for step in data["steps"]]
     path = [view.hop(hop) for hop in data["path"]]
     return {
         "report": view.head,
+        "verdict": verdict_word(report),
         "causes": [view.finding(one) for one in data["root_causes"][: limits.findings]],
         "more_causes": max(0, len(data["root_causes"]) - limits.findings),
         "steps": steps,
@@ -83,7 +91,8 @@ def page_of(report: Report, data: Mapping[str, Any], limits: Limits) -> dict[str
 class _View:
     """One report's data and limits, and how its parts are shown."""
 
-    def __init__(self, data: Mapping[str, Any], limits: Limits) -> None:
+    def __init__(self, report: Report, data: Mapping[str, Any], limits: Limits) -> None:
+        self.report = report
         self.limits = limits
         self.head = {
             key: map_text(value, self.shown)
@@ -130,7 +139,9 @@ class _View:
             "docs_url": url if url.startswith(("https://", "http://")) else "",
             "percent": None if share is None else f"{100 * share:.3g}",
             "causes": [
-                (self.codes[i], self.anchors[i]) for i in finding["caused_by"] if i in self.codes
+                (self.codes[one.id], self.anchors[one.id])
+                for one in origins(self.report, finding["caused_by"])
+                if one.id in self.codes
             ],
             "leading": finding["id"] in self.leading,
             # The headline is made of the first cause's own words.

@@ -13,7 +13,16 @@ from rich.text import Text
 
 from hopcheck.model import Finding, OwnStep, Report, Severity, Status, StepResult, Verdict
 from hopcheck.report.json import public_url
-from hopcheck.report.labels import beside_path, changing, fact, label, left_out
+from hopcheck.report.labels import (
+    beside_path,
+    changing,
+    fact,
+    follows,
+    label,
+    left_out,
+    verdict_word,
+    weight,
+)
 from hopcheck.report.since import change_line, changes_words, since_words
 from hopcheck.report.text import command, in_words, one_line, pad, shorten, width_of
 
@@ -127,7 +136,7 @@ def _clean(text: str) -> str:
 
 
 def _headline(report: Report, console: Console) -> _Line:
-    word = label(f"verdict.{report.verdict.value}").upper()
+    word = verdict_word(report).upper()
     url = one_line(public_url(report.target), console.width)
     width = 3 * console.width - width_of(word) - 6
     headline = one_line(report.headline, max(40, width - width_of(url)))
@@ -136,7 +145,7 @@ def _headline(report: Report, console: Console) -> _Line:
 
 
 def _one_line(report: Report) -> _Line:
-    word = label(f"verdict.{report.verdict.value}").upper()
+    word = verdict_word(report).upper()
     words = f"  {_clean(public_url(report.target))}  {_clean(report.headline)}"
     return _Line((word, _VERDICT_STYLE[report.verdict]), (words, ""), raw=True)
 
@@ -251,16 +260,6 @@ def _warnings(report: Report, console: Console, room: int) -> Iterator[_Line]:
                 yield _labelled(key, one_line(text, width), "yellow")
 
 
-def _follows(report: Report, step: StepResult) -> str:
-    """The root causes that a step's trouble follows from; nothing where it holds one itself."""
-    if any(one.root_cause for one in step.findings):
-        return ""
-    roots = {one.id: one.code for one in report.root_causes}
-    named = [i for one in step.findings for i in one.caused_by]
-    causes = dict.fromkeys(roots[i] for i in named if i in roots)
-    return label("caused_by", codes=", ".join(causes)) if causes else ""
-
-
 def _status_line(status: Status, number: str, name: str, text: str, console: Console) -> _Line:
     symbol, plain, style = _STATUS_LOOK[status]
     sign = plain if sayable(console, symbol) != symbol else symbol
@@ -276,12 +275,10 @@ def _own_line(own: OwnStep, console: Console) -> _Line:
 
 
 def _step_line(report: Report, step: StepResult, console: Console) -> _Line:
-    first = next(
-        iter(sorted(step.findings, key=lambda one: list(Severity).index(one.severity))), None
-    )
+    first = next(iter(sorted(step.findings, key=weight)), None)
     if step.status in (Status.FAIL, Status.WARN) and first is not None:
-        follows = _follows(report, step)
-        text = f"{first.code} {first.title}" + (f" ({follows})" if follows else "")
+        consequence = follows(report, first)
+        text = f"{first.code} {f'({consequence}) ' if consequence else ''}{first.title}"
     else:
         text = step.reason or step.title
     return _status_line(step.status, str(step.number), step.step.value, text, console)
@@ -310,7 +307,7 @@ def _all_findings(report: Report) -> Iterator[_Line]:
         if step.reason:
             yield _indented(2, _clean(step.reason))
         for finding in step.findings:
-            yield from _finding_lines(finding)
+            yield from _finding_lines(report, finding)
         for key, value in beside_path(step.facts).items():
             words = fact(_clean(key), one_line(in_words(value, fact), 400))
             yield _Line((f"  {words}", "dim"), indent=4)
@@ -328,14 +325,16 @@ def _all_findings(report: Report) -> Iterator[_Line]:
         yield _Line()
         yield _Line((label("skipped"), "bold"))
         for finding in report.skipped:
-            yield from _finding_lines(finding)
+            yield from _finding_lines(report, finding)
 
 
-def _finding_lines(finding: Finding) -> Iterator[_Line]:
+def _finding_lines(report: Report, finding: Finding) -> Iterator[_Line]:
     severity = label(f"severity.{finding.severity.value}")
     yield _Line((f"  {finding.code} {severity} {_clean(str(finding.object))}", "bold"))
     yield _indented(4, _clean(finding.title))
     yield _indented(4, _clean(finding.message))
+    if consequence := follows(report, finding):
+        yield _indented(4, consequence)
     for key in ("expected", "actual", "fix"):
         if value := getattr(finding, key):
             yield _indented(4, f"{label(key)}: {_clean(value)}")

@@ -16,7 +16,7 @@ from msgspec import Struct
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.file import Config, load_config
 from hopcheck.config.options import build_options, given
-from hopcheck.model.report import EXIT
+from hopcheck.model.report import EXIT, UNWRITTEN
 from hopcheck.schedule.fleet_model import FleetResult, Shard, parse_shard
 from hopcheck.schedule.plan import concurrency, planned, write_mode
 
@@ -114,7 +114,8 @@ def run(
             click.echo(f"hopcheck: {each.target.host}: {words}", err=True)
     if not result.complete:
         return INTERRUPTED
-    return 0 if exit_zero and result.exit_code in EXIT.values() else result.exit_code
+    code = 0 if exit_zero and result.exit_code in EXIT.values() else result.exit_code
+    return code or (UNWRITTEN if any(each.write_error for each in result.hosts) else 0)
 
 
 def keep(result: FleetResult, publishing: Publishing) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hopcheck.collect.gather import Collection
 from hopcheck.collect.shared import Shared
+from hopcheck.config.options import Misnamed
 from hopcheck.engine.checklist import shipped_rules
 from hopcheck.engine.host import HostSession
 from hopcheck.model import Verdict
@@ -120,6 +121,8 @@ class FleetRun:
                     where = str(await loop.run_in_executor(self._writers, self._write, session))
                 except OSError as error:
                     problem = str(error)
+        except Misnamed:
+            raise
         except Exception:  # noqa: BLE001  # a defect of this host's result, the others go on
             defects[""] = traceback.format_exc()
         report = session.report

@@ -93,6 +93,7 @@ def between_balancer_and_nodes(scene: Scene, balancer: LoadBalancer) -> list[Fin
             total=len(made),
             works=listing(p.member for p in good),
             fails=listing(p.address for p in failing),
+            members=[p.address for p in failing],
             actual=listing(said(p) for p in failing),
             host=scene.target.host,
             port=scene.target.port,

@@ -27,7 +27,7 @@ from hopcheck.scene.outcome import Outcome, outcomes
 from hopcheck.scene.scene import Scene
 from hopcheck.verdict import cause
 from hopcheck.verdict.advice import advised
-from hopcheck.verdict.hops import path_of
+from hopcheck.verdict.hops import marked, path_of
 
 
 def gap_text(gap: Gap) -> str:
@@ -99,7 +99,7 @@ def assess(
                 status=status,
                 reason=reason_of(judgement, status),
                 duration_s=round(durations.get(step, 0.0), 3),
-                facts=judgement.facts,
+                facts=marked(judgement.facts, findings),
                 findings=findings,
             )
         )
@@ -195,7 +195,8 @@ def _headline(
     if verdict is Verdict.HEALTHY:
         seen = sum(step.status in (Status.PASS, Status.WARN) for step in steps)
         na = sum(step.status is Status.NOT_APPLICABLE for step in steps)
-        key = "healthy_all" if seen == len(steps) else "healthy_unneeded" if na else "healthy_some"
+        key = "healthy_some" if unknown else "healthy_unneeded" if na else "healthy_all"
+        key += "_unneeded" if unknown and na else ""
         return text("headline", key, host=host, seen=seen, na=na)
     intended = [f for f in findings if entry(f.code).intended]
     if not roots and intended:

@@ -107,7 +107,14 @@ def attribute(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     precise = [one for one in uncaused if not entry(one.code).last_resort]
     roots = {finding.id for finding in precise or uncaused}
     return tuple(
-        msgspec.structs.replace(one, caused_by=causes[one.id], root_cause=one.id in roots)
+        msgspec.structs.replace(
+            one,
+            caused_by=causes[one.id],
+            root_cause=one.id in roots,
+            # A consequence goes with its cause: nothing to do there.
+            fix="" if causes[one.id] else one.fix,
+            fix_commands=() if causes[one.id] else one.fix_commands,
+        )
         for one in numbered
     )
 

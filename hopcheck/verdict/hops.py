@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from hopcheck.catalogue.catalogue import entry
 from hopcheck.model import (
+    Facts,
     Finding,
     Hop,
     PathHop,
@@ -51,12 +52,35 @@ def hop_of(finding: Finding) -> Hop | None:
     if finding.step is Step.REQUEST:
         return Hop.POD if finding.object.kind == "Application" else None
     kinds, inside, outside = _BY_KIND[finding.step]
+    if finding.step is Step.ENDPOINTS and finding.object.field is None and _partial(finding):
+        return outside  # some members are named, and not what selects them
     # The security group of a target group's targets is that of the nodes.
     if finding.object.kind == "SecurityGroup" and any(
         ref.kind == "TargetGroup" for ref in finding.related
     ):
         return Hop.NODE
     return inside if finding.object.kind in kinds else outside
+
+
+def _partial(finding: Finding) -> bool:
+    """Whether it is some members' own trouble, who are named."""
+    wrong = finding.severity is Severity.ERROR and not finding.caused_by
+    part = finding.share is not None and finding.share < 1
+    return wrong and part and bool(finding.params.get("members"))
+
+
+def marked(facts: Facts, findings: Sequence[Finding]) -> Facts:
+    """A step's facts, of which the members that its findings name are broken."""
+    named = {name for one in findings if _partial(one) for name in one.params["members"]}
+
+    def mark(value: Any) -> Any:
+        if isinstance(value, list):
+            return [mark(one) for one in value]
+        if isinstance(value, dict) and value.get("name") in named and value.get("state") == "ok":
+            return {**value, "state": "broken"}
+        return value
+
+    return {key: mark(value) for key, value in facts.items()} if named else facts
 
 
 def _state(hop: Hop, step: StepResult | None, findings: Sequence[Finding]) -> State:

@@ -1,6 +1,7 @@
 """The checks as pytest runs them: what they read, a line for each rule, and checks of one's own."""
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -139,6 +140,15 @@ def test_there_is_one_load_balancer(aws):
 def test_what_is_not_here():
     import pytest
     pytest.skip("not_applicable: there is no such thing")
+
+
+import pytest
+
+
+@pytest.mark.parametrize("colour", ["red", "blue"])
+def test_colours(target, colour):
+    """Every colour is there."""
+    assert colour == "red", "no blue"
 '''
 
 
@@ -160,6 +170,8 @@ def test_checks_of_ones_own_stand_after_the_seven(lab: RunningLab, own: Path) ->
         ("test_the_name_resolves", "pass"),
         ("test_there_is_one_load_balancer", "pass"),
         ("test_what_is_not_here", "not_applicable"),
+        ("test_colours[red]", "pass"),
+        ("test_colours[blue]", "fail"),
     ], report["yours"]
     first = report["yours"][0]
     assert first["title"] == "The Service says who owns it"
@@ -172,17 +184,36 @@ def test_checks_of_ones_own_stand_after_the_seven(lab: RunningLab, own: Path) ->
     assert "to standard error" in done.stderr
     (html,) = (own / "reports" / HOST).glob("2*/report.html")
     assert "nobody owns it" in html.read_text()
+    suite = ET.parse(html.parent / "junit.xml").getroot()[0]
+    cases = {str(case.get("name")): case for case in suite.iter("testcase")}
+    failure = cases[f"test_the_service_has_an_owner[{HOST}]"].find("failure")
+    assert failure is not None
+    assert failure.get("message") == "The Service says who owns it"
+    assert str(failure.text).startswith("nobody owns it")
+    screen = python(lab, own, "hopcheck", "diagnose", HOST, *lab.arguments(), "--checks", "mine")
+    rows = [row for row in screen.stdout.splitlines() if "Yours" in row]
+    assert rows[0].startswith(
+        " ✗   fail    Yours           The Service says who owns it: nobody owns"
+    )
+    assert rows[1].startswith(" ✓   pass    Yours           The host answers the suite's user")
+    assert len(rows) == 7
 
 
 def test_checks_of_the_file_run_in_a_fleet(lab: RunningLab, own: Path) -> None:
-    (own / "hopcheck.toml").write_text(f'checks = "mine"\n[[host]]\nname = "{HOST}"\n')
+    (own / "hopcheck.toml").write_text(
+        f'checks = "mine"\n[metrics]\ntextfile = "hop.prom"\n[[host]]\nname = "{HOST}"\n'
+    )
     done = python(lab, own, "hopcheck", "run", *lab.arguments(), "--json")
     assert done.returncode == 4, done.stdout + done.stderr
     report = report_of(own)
     assert [one["status"] for one in report["yours"]] == [
-        "fail", "pass", "pass", "pass", "not_applicable",
+        "fail", "pass", "pass", "pass", "not_applicable", "pass", "fail",
     ]  # fmt: skip
     assert report["coverage"]["seen"] == 7
+    metrics = (own / "hop.prom").read_text()
+    for name, status in (("test_the_service_has_an_owner", "fail"), ("test_colours[red]", "pass")):
+        labels = f'host="{HOST}",status="{status}",step="{name}"'
+        assert f"hopcheck_step_status{{{labels}}} 1.0" in metrics, metrics
 
 
 def test_a_check_of_ones_own_takes_no_run_along(lab: RunningLab, tmp_path: Path) -> None:
@@ -211,3 +242,119 @@ def test_a_directory_that_is_not_there_is_a_usage_error(lab: RunningLab, tmp_pat
     assert done.returncode == 2
     assert done.stderr == "hopcheck: --checks nowhere: no such directory\n"
     assert not list(tmp_path.iterdir())
+
+
+def pytest_in(cwd: Path, *arguments: str) -> Done:
+    """Plain pytest where there is no lab and nothing of the user's."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=cwd, capture_output=True, text=True,
+        timeout=60, env={**child_environment(), "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [[], ["-n", "2"], ["-k", "dns"]])
+def test_without_a_host_it_says_so_in_one_sentence(tmp_path: Path, more: list[str]) -> None:
+    done = pytest_in(
+        ROOT, "checks", "-p", "no:cacheprovider", "--hop-reports", str(tmp_path), *more
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, said
+    assert said.count("no host was given: pytest checks --host myapp.example.com") == 1, said
+    assert not any(word in said for word in ("INTERNALERROR", "Traceback", "passed", "skipped"))
+
+
+def test_what_only_looks_at_the_checks_needs_no_host() -> None:
+    listed = pytest_in(ROOT, "checks", "-p", "no:cacheprovider", "--collect-only", "-q")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    assert len([line for line in listed.stdout.splitlines() if "::test_" in line]) == 7
+    fixtures = pytest_in(ROOT, "checks", "-p", "no:cacheprovider", "--fixtures")
+    assert fixtures.returncode == 0, fixtures.stdout + fixtures.stderr
+    assert "kube_evidence" in fixtures.stdout
+    assert "error" not in (listed.stderr + fixtures.stderr).lower()
+
+
+ITS_OWN = """
+def pytest_addoption(parser):
+    parser.addoption("--host", default="nobody")
+"""
+
+
+@pytest.mark.parametrize("loaded", ["by -p", "by its conftest"])
+def test_a_project_keeps_its_own_host_option(tmp_path: Path, loaded: str) -> None:
+    named = ["-p", "hopcheck.pytest_plugin"] if loaded == "by -p" else []
+    own = "" if named else 'pytest_plugins = ["hopcheck.pytest_plugin"]\n'
+    (tmp_path / "conftest.py").write_text(own + ITS_OWN)
+    (tmp_path / "test_theirs.py").write_text(
+        "def test_theirs(request): assert request.config.getoption('host') == 'theirs'\n"
+    )
+    (tmp_path / "test_hop.py").write_text(
+        "def test_hop(target): assert target.host == 'a.example'\n"
+    )
+    theirs = pytest_in(tmp_path, *named, "test_theirs.py", "--host", "theirs")
+    assert theirs.returncode == 0, theirs.stdout + theirs.stderr
+    without = pytest_in(tmp_path, *named, "--host", "theirs")
+    assert without.returncode == pytest.ExitCode.USAGE_ERROR, without.stdout + without.stderr
+    assert "(--hop-host where" in without.stderr
+    ours = pytest_in(tmp_path, *named, "--host", "theirs", "--hop-host", "a.example")
+    assert ours.returncode == 0, ours.stdout + ours.stderr
+    assert "2 passed" in ours.stdout
+
+
+def test_workers_leave_the_summary_as_it_is(faulty: RunningLab, tmp_path: Path) -> None:
+    done = plain(faulty, tmp_path, "-n", "2")
+    assert done.returncode == 1
+    _, summary = done.stdout.split(f"hopcheck {HOST}")
+    assert "broken: " in summary
+    (cause,) = report_of(tmp_path)["root_causes"]
+    assert f"{cause['code']} Service " in summary
+    assert f"fix: {cause['fix']}"[:60] in summary
+    assert "report: reports/" in summary
+
+
+def test_a_skip_points_to_the_check(tmp_path: Path) -> None:
+    done = pytest_in(
+        ROOT, "checks", "-p", "no:cacheprovider", "-rs", "--host", "a.example",
+        "--hop-resolver", "127.0.0.1:1", "--hop-reports", str(tmp_path),
+    )  # fmt: skip
+    skips = [line for line in done.stdout.splitlines() if line.startswith(("SKIP", "SUBSKIP"))]
+    assert skips, done.stdout
+    assert all("checks/test_" in line and "fixtures.py" not in line for line in skips), skips
+
+
+def test_what_follows_is_nobodys_to_mend(lab: RunningLab, tmp_path: Path) -> None:
+    """Of a consequence nobody says how to mend it, but of what it is one, in the same words.
+
+    Also of one that an earlier step sees: the targets fail, since Traefik's pods do.
+    """
+    lab.inject("tsvc-selector")
+    try:
+        done = plain(lab, tmp_path, "-v", "--junitxml", "junit.xml")
+        told = python(lab, tmp_path, "hopcheck", "diagnose", HOST, *lab.arguments(), "-v")
+    finally:
+        lab.heal()
+    reports = sorted((tmp_path / "reports" / HOST).glob("2*/report.json"))
+    report = json.loads(reports[0].read_text())
+    (root,) = report["root_causes"]
+    findings = [one for step in report["steps"] for one in step["findings"]]
+    following = [one for one in findings if one["caused_by"]]
+    assert {one["step"] for one in following} >= {"target-health", "request"}, findings
+    assert not any(one["fix"] for one in following)
+    words = f"follows from {root['code']}; nothing to do here"
+    cases = ET.parse(tmp_path / "junit.xml").getroot().iter("testcase")
+    failures = {str(case.get("name")): str(case.find("failure").text)  # type: ignore[union-attr]
+                for case in cases if case.find("failure") is not None}  # fmt: skip
+    own = ET.parse(reports[0].parent / "junit.xml").getroot().iter("testcase")
+    failures |= {f"own {case.get('name')}": str(case.find("failure").text)  # type: ignore[union-attr]
+                 for case in own if case.find("failure") is not None}  # fmt: skip
+    for step in {one["step"] for one in following if one["severity"] == "error"}:
+        for name in (f"test_{step.replace('-', '_')}[{HOST}]", f"own {step}[{HOST}]"):
+            assert words in failures[name], name
+            assert "fix:" not in failures[name].lower().replace(words, ""), name
+    assert done.stdout.count(words) >= len({one["step"] for one in following})
+    rows = [row for row in told.stdout.splitlines() if row.startswith((" ✗ 2", " ✗ 7"))]
+    assert len(rows) == 2
+    assert all(f"(follows from {root['code']}" in row for row in rows), rows
+    assert " ".join(told.stdout.split()).count(words) >= len(following)
+    page = (reports[0].parent / "report.html").read_text()
+    plain_words = " ".join(re.sub(r"<[^>]+>", "", page).split())
+    assert plain_words.count(words) == len(following)

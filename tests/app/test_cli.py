@@ -84,7 +84,8 @@ def test_without_any_party_the_rest_is_unknown(tmp_path: Path) -> None:
 def test_a_request_alone(tmp_path: Path, application: str) -> None:
     done = run(tmp_path, "diagnose", f"{application}/")
     assert done.returncode == 0, done.stderr
-    assert "HEALTHY" in done.stdout
+    assert done.stdout.startswith("HEALTHY (1 OF 7 SEEN)  ")
+    assert "is healthy as far as seen (1 of 7, 1 not" in done.stdout
     assert "\x1b" not in done.stdout
     assert (tmp_path / "reports").is_dir()
     (latest,) = (tmp_path / "reports").glob("*/latest")
@@ -106,11 +107,36 @@ def test_a_required_step_may_not_stay_unknown(tmp_path: Path, application: str) 
 
 
 def test_reports_that_cannot_be_written_leave_the_verdict(tmp_path: Path, application: str) -> None:
-    (tmp_path / "file").write_text("")
-    done = run(tmp_path, "diagnose", f"{application}/", "--reports", str(tmp_path / "file/x"))
-    assert done.returncode == 0
+    (tmp_path / "reports").write_text("")
+    done = run(tmp_path, "diagnose", f"{application}/")
+    assert "HEALTHY" in done.stdout
+    assert done.returncode == 2
     assert "could not be written" in done.stderr
     assert "Traceback" not in done.stderr
+    assert run(tmp_path, "diagnose", f"{application}/bad").returncode == 1
+
+
+def test_a_reports_directory_that_cannot_be_is_usage(tmp_path: Path, application: str) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(tmp_path, "diagnose", f"{application}/", "--reports", "file/x")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("hopcheck: --reports file/x: reports cannot be written there")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_replay_says_of_when_it_is(tmp_path: Path, application: str) -> None:
+    assert run(tmp_path, "diagnose", f"{application}/", "--quiet").returncode == 0
+    (evidence,) = tmp_path.glob("reports/*/2*/evidence.json")
+    when = json.loads((evidence.parent / "report.json").read_text())["started_at"]
+    again = run(tmp_path, "diagnose", "--from", str(evidence), "--quiet", "--reports", "again")
+    assert again.stdout.startswith(f"HEALTHY (1 OF 7 SEEN) (REPLAY OF {when})  http://"), again
+    (page,) = tmp_path.glob("again/*/2*/report.html")
+    assert f"(replay of {when})</b>" in page.read_text()
+    (tmp_path / "file").write_text("")
+    lost = run(tmp_path, "diagnose", "--from", str(evidence), "--reports", "file")
+    assert lost.returncode == 2
+    assert "could not be written" in lost.stderr
 
 
 KUBECONFIGS = {

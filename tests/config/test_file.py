@@ -88,7 +88,7 @@ def test_connect_to_refuses(text: str) -> None:
         ("resolver", ["name.example"], "no address"),
         ("resolver", ["1.1.1.1:99999"], "ADDR:PORT"),
         ("traefik_service", "traefik", "NS/NAME"),
-        ("ca_file", "/does/not/exist", "no such file"),
+        ("ca_file", "/does/not/exist", "none of that name"),
         ("redact", "all", "strict"),
     ],
 )

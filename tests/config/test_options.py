@@ -40,12 +40,11 @@ def test_pytest_takes_what_the_table_names() -> None:
         def addoption(self, name: str, **more: Any) -> None:
             taken[name] = more
 
-    pytest_plugin.pytest_addoption(Parser())  # type: ignore[arg-type]
+    pytest_plugin.pytest_addoption(Parser(), pytest.PytestPluginManager())  # type: ignore[arg-type]
     rows = options_at("pytest")
-    assert list(taken) == ["--host", "--url", *(f"--hop-{row.flag}" for row in rows)]
-    assert {more["dest"] for more in taken.values() if "dest" in more} == {
-        f"hop_{row.key}" for row in rows
-    }
+    assert list(taken) == ["--hop-host", "--hop-url", *(f"--hop-{row.flag}" for row in rows)]
+    keys = ["host", "url", *(row.key for row in rows)]
+    assert [more["dest"] for more in taken.values()] == [f"hop_{key}" for key in keys]
     assert taken["--hop-resolver"]["action"] == "append"
     assert taken["--hop-strict"]["action"] == "store_true"
 

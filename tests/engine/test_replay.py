@@ -227,7 +227,7 @@ def test_the_language_changes_no_exit_code(tmp_path: Path, words: list[str], loc
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     korean = "en" not in words
-    assert done.stdout.startswith("장애  https://" if korean else "BROKEN  https://")
+    assert done.stdout.startswith("장애 (2" if korean else "BROKEN (REPLAY OF 2")
     assert ("근본 원인  END003 Service default/my-app-service" in done.stdout) is korean
     wrong = subprocess.run(
         [*command, "--skip", "X1"], capture_output=True, text=True, encoding="utf-8",

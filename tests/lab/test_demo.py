@@ -97,3 +97,24 @@ def test_one_fault_of_each_step(lab: RunningLab, tmp_path: Path, name: str) -> N
         if p.get("name") == "root_cause"
     }
     assert any(cause["code"] in str(value) for value in named)
+
+
+def test_what_changed_is_the_fault_alone(tmp_path: Path) -> None:
+    """Whatever another lab has left in the same directory: its certificate, its addresses."""
+    command = [sys.executable, "-m", "hopcheck.lab", "demo"]
+    env = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
+    for more in ([], ["--fault", "svc-selector"]):
+        done = subprocess.run(
+            [*command, *more], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=100,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "reports" / HOST / "latest" / "report.json").read_text())
+    first, *effects = [(one["object"]["name"], one["field"]) for one in report["changes"]]
+    assert first == ("my-app-service", "spec.selector.app")
+    assert set(effects) <= {
+        ("my-app-service", "endpointPorts"), ("my-app-service", "readyEndpoints"),
+    }  # fmt: skip
+    (words,) = [line for line in done.stdout.splitlines() if line.startswith("Changed")]
+    assert "Service default/my-app-service" in words
+    assert "HEALTHY" in done.stderr

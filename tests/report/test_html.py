@@ -236,6 +236,6 @@ def test_a_reason_stands_once_in_the_picture_and_everywhere_in_words(
 
 
 def test_a_replay_says_so() -> None:
-    assert "judged again from stored evidence" not in Tags(to_html(BROKEN)).words
+    assert "replay of 2026-02-25T03:00:00Z" not in Tags(to_html(BROKEN)).words
     again = msgspec.structs.replace(BROKEN, replayed=True)
-    assert "judged again from stored evidence" in Tags(to_html(again)).words
+    assert "replay of 2026-02-25T03:00:00Z" in Tags(to_html(again)).words

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from hopcheck.collect.ask import Once, Run, Unavailable, in_thread
 from hopcheck.collect.kubernetes.load import Plugin
+from hopcheck.config.options import Misnamed
 from hopcheck.model import Collected, Why
 from hopcheck.model.aws import Identity, described
 from hopcheck.model.redact import redact_text
@@ -73,8 +74,8 @@ class Credentials(Struct, frozen=True):
 async def find_credentials(run: Run) -> Credentials:
     """The standard chain's credentials, for `run.options.aws_profile` where that is given.
 
-    Raises Unavailable (not_configured) where there are none, botocore's exceptions and OSError
-    where they cannot be had: see `classify`.
+    Raises Unavailable (not_configured) where there are none, Misnamed for a profile that is not
+    there, botocore's exceptions and OSError where they cannot be had: see `classify`.
     """
     session, metadata, found = await in_thread(_search, run.options.aws_profile)
     if found is None and metadata is not None:
@@ -95,6 +96,12 @@ def _search(profile: str | None) -> tuple[Any, Any, Any]:
     import botocore.session
 
     session = botocore.session.Session(profile=profile)
+    named = profile or os.environ.get("AWS_PROFILE")
+    if named and named not in (
+        "default",
+        *session.available_profiles,
+    ):  # botocore may do without that
+        raise Misnamed("aws_profile", named, session.available_profiles)
     session.get_component("data_loader").file_loader = _ModelFiles()
     # botocore reads AWS_DEFAULT_REGION alone, every other SDK and the contract AWS_REGION.
     region = os.environ.get("AWS_REGION")
@@ -246,6 +253,21 @@ class Api:
         """The attributes that an ELBv2 operation lists, by key."""
         call = _Call("elbv2", operation, "Attributes", parameters)
         return await self._ask(call, lambda found: {item.key: item.value for item in found})
+
+    def hold_region(self, listed: Collected[Any]) -> None:
+        """Raises Misnamed where nobody answered, and no region of that name is known to botocore.
+
+        One that is newer than botocore answers.
+        """
+        if listed.why in (Why.UNREACHABLE, Why.MISCONFIGURED):
+            session = self._credentials.session
+            known = [
+                region
+                for partition in session.get_available_partitions()
+                for region in session.get_available_regions("elbv2", partition)
+            ]
+            if self.region not in known:
+                raise Misnamed("aws_region", self.region, known)
 
     async def identity(self) -> Collected[Identity]:
         """The account, the caller's ARN and the region searched."""

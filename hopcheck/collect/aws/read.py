@@ -51,7 +51,7 @@ async def collect_aws(
     Where the host leads to none of them, or to one that knows nothing of Traefik's nodePorts, up
     to five that do are read as well, and always those that its Services' status names. Details are
     there for those load balancers alone. Without credentials or region everything has that reason.
-    Never raises.
+    Raises Misnamed alone.
     """
     account = account or Account(run)
     cluster = asyncio.ensure_future(kube)
@@ -74,6 +74,7 @@ async def collect_aws(
         api.items("elbv2", "describe_load_balancers", "LoadBalancers"),
         api.items("elbv2", "describe_target_groups", "TargetGroups"),
     )
+    api.hold_region(balancers)
     listed = AwsEvidence(identity=identity, load_balancers=balancers, target_groups=groups)
     reader = _Reader(api, run, cluster, resolve, listed)
     return await reader.read(chain, addresses), reader.names

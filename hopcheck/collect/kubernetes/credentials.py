@@ -25,6 +25,7 @@ from msgspec import Struct
 
 from hopcheck import __version__
 from hopcheck.collect.ask import Run, Unavailable, in_thread
+from hopcheck.config.options import Misnamed, siblings
 from hopcheck.model import Why
 from hopcheck.model.redact import redact_text
 
@@ -84,6 +85,7 @@ class _Loading:
 
     def __init__(self, options: Options, seconds: float) -> None:
         """Start it, to end by itself after `seconds`. Raises OSError."""
+        self._options = options
         self.directory = tempfile.TemporaryDirectory(prefix="hopcheck-")
         asked = {
             "path": sys.path,
@@ -136,12 +138,17 @@ class _Loading:
         )
 
     def access(self) -> Access:
-        """What was found. Raises Unavailable."""
+        """What was found. Raises Unavailable, and Misnamed."""
         try:
             found = msgspec.json.decode(bytes(self.out.kept).rpartition(b"\n")[2])
             if "why" not in found:
                 return msgspec.convert(found, Access)
             why, detail = Why(found["why"]), found["detail"]
+            named = self._options
+            if named.context and found.get("known") is not None:
+                raise Misnamed("context", named.context, found["known"])
+            if named.kubeconfig and not Path(named.kubeconfig).expanduser().exists():
+                raise Misnamed("kubeconfig", named.kubeconfig, siblings(named.kubeconfig))
         except msgspec.DecodeError:
             words = self.errors.kept.decode("utf-8", "replace")
             why, detail = Why.ERROR, f"the kubernetes package ended early: {words[-_WORDS:]}"

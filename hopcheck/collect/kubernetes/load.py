@@ -31,11 +31,17 @@ _WORDS = 300
 
 
 class Refused(Exception):  # noqa: N818  # a reason, not an error of ours
-    """Why there is nothing to show: a value of `model.Why`, and one line."""
+    """Why there is nothing to show: a value of `model.Why`, and one line.
 
-    def __init__(self, detail: str, why: str = "misconfigured") -> None:
+    `known` are the names that there are in place of the context that the user named.
+    """
+
+    def __init__(
+        self, detail: str, why: str = "misconfigured", known: list[str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.why = why
+        self.known = known
 
 
 class Plugin(subprocess.Popen[str]):
@@ -102,8 +108,10 @@ def _named(whole: Any, section: str, name: object, wanted_by: str) -> Any:
     """The entry of `section` called `name`. Raises Refused, with the names there are."""
     found = whole[section].get_with_name(name, safe=True)
     if found is None:
-        known = ", ".join(sorted(str(one["name"]) for one in whole.value[section])) or "none"
-        raise Refused(f"{wanted_by} {str(name)!r} is not in the kubeconfig; {section}: {known}")
+        known = sorted(str(one["name"]) for one in whole.value[section])
+        words = f"{section}: {', '.join(known) or 'none'}"
+        detail = f"{wanted_by} {str(name)!r} is not in the kubeconfig; {words}"
+        raise Refused(detail, known=known if section == "contexts" else None)
     return found
 
 
@@ -288,7 +296,7 @@ def main() -> None:
         except ConfigException as error:
             raise Refused(str(error)) from error
     except Refused as refused:
-        found = {"why": refused.why, "detail": str(refused)}
+        found = {"why": refused.why, "detail": str(refused), "known": refused.known}
     except Exception as error:  # noqa: BLE001  # any of many libraries' own; its words are handed on
         detail = f"the kubeconfig cannot be used: {type(error).__name__}: {error}"
         found = {"why": "misconfigured", "detail": detail}

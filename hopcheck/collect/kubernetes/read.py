@@ -50,6 +50,8 @@ T = TypeVar("T")
 _SLIM_ROUTES = 2_000
 _EVENTS = 50
 _LISTED_EVENTS = 500
+# Where Traefik runs; --namespace bounds the application alone.
+_TELL_TRAEFIK = ("services", "pods")
 _DENIED = (Why.DENIED, Why.UNAUTHENTICATED)
 
 
@@ -81,12 +83,15 @@ class Collector:
             self._version(),
             self._find_legacy(),
             *(self._first(resource, only) for resource in LISTED_IN_ALL),
+            *(self._list(resource, None) for resource in _TELL_TRAEFIK if only is not None),
         )
         if only is None:
             await self._fall_back()
         if any(found.seen for found in self._lists.values()):
             await self._add_legacy()
             await self._second()
+        if only is not None:
+            self._bound()
         self._keep_relevant()
         return self._evidence()
 
@@ -285,6 +290,15 @@ class Collector:
             await self._list(resource, namespace, params, max_pages=1)
         else:
             await self._list(resource, namespace)
+
+    def _bound(self) -> None:
+        """Keep of the whole lists, which told where Traefik is, what is in namespaces looked at."""
+        for resource in _TELL_TRAEFIK:
+            found = self._lists.pop(resource)
+            self._rights.pop(f"list {resource}", None)
+            whole = KubeEvidence(lists={resource: found})
+            for space in self._done if found.seen else ():
+                self._lists.setdefault(f"{resource}@{space}", whole.list(resource, space))
 
     # --- keeping -----------------------------------------------------------------------------
 

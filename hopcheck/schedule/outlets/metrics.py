@@ -1,7 +1,7 @@
 """Prometheus metrics: of the newest report of each host, and of a run as a whole.
 
 Names of the request's phases are blackbox_exporter's (`resolve`, `connect`, `tls`, `processing`,
-`transfer`). Series are bounded: seven steps and one series for each root cause of a host.
+`transfer`). Series are bounded: the steps, the user's checks and one for each root cause of a host.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def of_hosts(reports: Iterable[Report]) -> Iterator[Metric]:
             verdict.add_metric([host, one.value], float(one is report.verdict))
         for step in report.steps:
             steps.add_metric([host, step.step.value, step.status.value], 1)
+        for own in {one.step: one for one in report.yours}.values():
+            steps.add_metric([host, own.step, own.status.value], 1)
         for hop in dict.fromkeys((c.step.value, c.code) for c in report.root_causes):
             broken.add_metric([host, *hop], 1)
         facts = request_facts(report)

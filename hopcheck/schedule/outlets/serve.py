@@ -18,7 +18,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
 from hopcheck.catalogue.catalogue import text
-from hopcheck.config.options import UsageError
+from hopcheck.config.options import Misnamed, UsageError
 from hopcheck.config.target import parse_target
 from hopcheck.model import Report, Verdict
 from hopcheck.report.store import HISTORY, INDEX
@@ -105,6 +105,8 @@ class Site:
                     left = limit - (asyncio.get_running_loop().time() - began)
                     if left > 0:
                         report = await self._diagnose(asked, left)
+        except Misnamed as error:
+            return web.Response(status=500, text=f"{error}\n")
         except TimeoutError:
             report = None
         seconds = asyncio.get_running_loop().time() - began

@@ -85,6 +85,7 @@ def _not_its_own(
         "DNS005",
         scene,
         wrong=listing(wrong),
+        members=wrong,
         right=listing(right),
         lb=balancer.load_balancer_name,
         lb_dns=balancer.dns_name,

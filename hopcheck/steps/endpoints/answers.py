@@ -131,6 +131,7 @@ def every_endpoint_serves(scene: Scene) -> Iterator[Finding]:
             total=len(asked),
             endpoints=listing(said(p) for p in odd),
             pod=odd[0].name or "",
+            members=[p.name or p.address for p in odd],
             share=len(odd) / len(asked),
             related=(*pods, *_workloads(one)),
         )

@@ -18,6 +18,7 @@ from aiohttp import web
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hopcheck.config.options import Misnamed
 from hopcheck.engine.replay import replay
 from hopcheck.model import Report
 from hopcheck.report.evidence import load
@@ -42,10 +43,13 @@ class Diagnoses:
     def __init__(self) -> None:
         self.report: Report | None = report("healthy")
         self.hang = False
+        self.error: Exception | None = None
         self.asked: list[tuple[str, float]] = []
 
     async def __call__(self, host: str, limit: float) -> Report | None:
         self.asked.append((host, limit))
+        if self.error:
+            raise self.error
         if self.hang:
             await asyncio.Event().wait()
         return self.report
@@ -188,6 +192,13 @@ def test_a_defect_is_a_failed_probe_and_no_verdict(url: str, diagnoses: Diagnose
     found = samples(get(f"{url}/probe?target={HOST}")[1])
     assert found["probe_success{}"] == 0
     assert not [name for name in found if name.startswith("hopcheck_verdict")]
+
+
+def test_what_it_was_told_and_is_not_there_is_said(url: str, diagnoses: Diagnoses) -> None:
+    diagnoses.error = Misnamed("context", "prdo", ["prod"])
+    status, body, _ = get(f"{url}/probe?target={HOST}")
+    assert status == 500
+    assert body.startswith("context 'prdo': there is none of that name; did you mean 'prod'?")
 
 
 def test_a_destination_that_fails_is_said(diagnoses: Diagnoses, tmp_path: Path) -> None:
