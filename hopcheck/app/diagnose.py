@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -88,8 +87,9 @@ def _checked(session: Session, progress: Progress) -> int:
     """
     from hopcheck.app.own import run_checks
     from hopcheck.engine.checklist import checks_directory
+    from hopcheck.schedule.guard import end_by_sigterm
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_by_sigterm()
     try:
         code = run_checks(session, [checks_directory()])
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import signal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from hopcheck.config.file import Config, load_config
 from hopcheck.config.options import build_options, given
 from hopcheck.model.report import EXIT, UNWRITTEN
 from hopcheck.schedule.fleet_model import FleetResult, Shard, parse_shard
+from hopcheck.schedule.guard import end_by_sigterm
 from hopcheck.schedule.plan import concurrency, planned, write_mode
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def run(
     asked = asked_of(options)
     publishing = Publishing(asked.config, asked.options.get("reports"))
     asked.options["reports"] = str(publishing.base)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_by_sigterm()
     runs: list[FleetRun] = []
     try:
         publishing.before()

@@ -118,7 +118,8 @@ class FleetRun:
                 await loop.run_in_executor(self._writers, self._own_checks, session)
             if self._write is not None:
                 try:
-                    where = str(await loop.run_in_executor(self._writers, self._write, session))
+                    writing = loop.run_in_executor(self._writers, self._write, session)
+                    where = str(await _to_its_end(writing))
                 except OSError as error:
                     problem = str(error)
         except Misnamed:
@@ -184,6 +185,14 @@ class FleetRun:
             self._closed = (requests + view.shared.api_requests, calls + view.shared.aws_calls)
             await view.shared.close()
         return fresh
+
+
+async def _to_its_end(writing: asyncio.Future[Path]) -> Path:
+    """The directory written, also where the run is interrupted meanwhile: what is kept is told."""
+    try:
+        return await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        return await writing
 
 
 class _View:

@@ -1,4 +1,4 @@
-"""A time limit for computation: a judge that loops for ever must not take the other hosts along."""
+"""What ends a computation from outside: a time limit (a judge may loop for ever), and SIGTERM."""
 
 from __future__ import annotations
 
@@ -35,3 +35,18 @@ def limited(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def end_by_sigterm() -> None:
+    """From here on SIGTERM does what Ctrl-C does.
+
+    Raised in a loop's midst, KeyboardInterrupt leaves threads behind that wait for ever for its
+    last task; asyncio's own handler, while a loop runs, ends the tasks first.
+    """
+
+    def end(_number: int, frame: FrameType | None) -> None:
+        interrupt = signal.getsignal(signal.SIGINT)  # ignored, where a script runs this with "&"
+        ends = interrupt if callable(interrupt) else signal.default_int_handler
+        ends(signal.SIGINT, frame)
+
+    signal.signal(signal.SIGTERM, end)

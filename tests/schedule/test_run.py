@@ -249,7 +249,10 @@ def test_the_command_discovers_and_writes_and_shards_partition(
     assert sorted(taken) == sorted(names)
 
 
-def test_an_interrupted_run_tells_what_it_has(lab: RunningLab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_tells_what_it_has(
+    lab: RunningLab, tmp_path: Path, number: signal.Signals
+) -> None:
     silent = host(1)
     lab.call(lambda: lab.lab.dns.rcodes.update({silent: "TIMEOUT"}))
     (tmp_path / "hopcheck.toml").write_text(f'hosts = ["{host(0)}", "{silent}"]\n')
@@ -266,7 +269,7 @@ def test_an_interrupted_run_tells_what_it_has(lab: RunningLab, tmp_path: Path) -
         until = time.monotonic() + 40
         while not latest.exists() and time.monotonic() < until:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, error = process.communicate(timeout=40)
     finally:
         process.kill()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from msgspec import Struct, field, to_builtins
@@ -228,6 +229,12 @@ def config_files(pod: Pod, container: Container, kube: KubeEvidence) -> dict[str
     return files
 
 
+@lru_cache(maxsize=32)  # the pods of a Traefik have the same, whatever the host
+def _by_flags(args: tuple[str, ...]) -> tuple[Flags, StaticConfig]:
+    flags = parse_flags(args)
+    return flags, _build(flags)
+
+
 def static_config(pod: Pod, files: Mapping[str, str] | None = None) -> StaticConfig:
     """The static configuration of the pod's Traefik container; `files` as of `config_files`."""
     found = traefik_container(pod)
@@ -236,7 +243,7 @@ def static_config(pod: Pod, files: Mapping[str, str] | None = None) -> StaticCon
     args = command_line(found.command, found.args)
     if args is None:  # the command line is put together by a script
         return StaticConfig()
-    flags = parse_flags(args)
+    flags, by_flags = _by_flags(tuple(args))
     seen = files or {}
     wanted = flags.values.get("configfile")
     path = next((each for each in (wanted, *_DEFAULT_FILES) if each and each in seen), None)
@@ -248,7 +255,7 @@ def static_config(pod: Pod, files: Mapping[str, str] | None = None) -> StaticCon
     if wanted or _has_hidden_mount(pod, found, seen):
         return StaticConfig()
     if args:
-        return _build(flags)
+        return by_flags
     values = from_environment(found.env)
     return StaticConfig() if values is None else _build(Flags(values))
 
