@@ -163,8 +163,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note what a check of one's own says. What is skipped stands in the check's file, not here."""
     report = yield
-    if call.excinfo is not None and call.excinfo.errisinstance(Misnamed):
-        _refuse(item.session, str(call.excinfo.value))
+    raised = call.excinfo
+    if raised is not None and raised.errisinstance(Misnamed) and item in _checks(item.session):
+        _refuse(item.session, str(raised.value))
     if isinstance(report.longrepr, tuple) and report.longrepr[0] == fixtures.__file__:
         path, line, _ = item.reportinfo()
         report.longrepr = (str(path), (line or 0) + 1, report.longrepr[2])

@@ -551,7 +551,6 @@ def test_a_metadata_service_that_hangs_costs_a_second(no_keys, monkeypatch):
 @pytest.mark.parametrize(
     ("config", "why", "words"),
     [
-        ("", Why.MISCONFIGURED, "The config profile (night) could not be found"),
         ("[profile night\n", Why.MISCONFIGURED, "Unable to parse config file"),
         (
             "[profile night]\nrole_arn = arn:aws:iam::1:role/a\nmfa_serial = arn:aws:iam::1:mfa/a\n"
