@@ -227,7 +227,7 @@ class KubeClient:
         host = f"[{address}]" if ":" in address else address
         limit = min(self.run.options.timeout, self.run.remaining())
         try:
-            async with asyncio.timeout(limit):
+            async with self.run.limit(limit):
                 return await _fetch(self._plain, f"http://{host}:{port}{path}", params, "*/*")
         except TimeoutError:
             raise Unavailable(Why.TIMED_OUT, f"no answer within {limit:.1f} s") from None
@@ -240,7 +240,7 @@ class KubeClient:
             limit = min(self.run.options.timeout, self.run.remaining())
             self.requests += 1
             try:
-                async with asyncio.timeout(limit):
+                async with self.run.limit(limit):
                     answer = await self._send(http, path, params, accept)
             except TimeoutError:
                 raise self._note(Why.TIMED_OUT, f"no answer within {limit:.1f} s") from None
