@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import math
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,7 +40,19 @@ def _known(error: BaseException) -> tuple[Why, str]:
         return Why.TIMED_OUT, str(error)
     if isinstance(error, ConnectionError):
         return Why.UNREACHABLE, str(error)
-    return Why.ERROR, f"{type(error).__name__}: {error}"
+    if isinstance(error, _UNFORESEEN):
+        return Why.INVALID, "the answer has an unexpected form"
+    return Why.ERROR, str(error)
+
+
+# What reading something of another form than is expected ends in: their words are Python's own.
+_UNFORESEEN = (LookupError, TypeError, AttributeError, RecursionError)
+_RAW = re.compile(r"""(?:bytearray\()?\bb(['"])(.*?)\1\)?""", re.DOTALL)
+
+
+def without_raw(words: str) -> str:
+    """Libraries' words, with the bytes that they show as text."""
+    return _RAW.sub(r"\2", words)
 
 
 class _Pulse:

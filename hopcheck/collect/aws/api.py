@@ -178,8 +178,9 @@ def classify(error: BaseException) -> tuple[Why, str] | None:
         (Why.TIMED_OUT, (e.ConnectTimeoutError, e.ReadTimeoutError)),
         (Why.NOT_CONFIGURED, (e.NoCredentialsError, e.NoRegionError)),
         (Why.UNAUTHENTICATED, (e.SSOError, e.TokenRetrievalError, e.NoAuthTokenError)),
+        # Whom the certificates do not vouch for, and what is no answer of AWS.
+        (Why.INVALID, (e.SSLError, ResponseParserError, e.PaginationError)),
         (Why.UNREACHABLE, (e.ConnectionError, e.HTTPClientError)),
-        (Why.INVALID, (ResponseParserError,)),
         # Profiles, files and processes that are configured wrongly.
         (Why.MISCONFIGURED, (e.BotoCoreError, ValueError, FileNotFoundError, PermissionError)),
     )
@@ -187,7 +188,7 @@ def classify(error: BaseException) -> tuple[Why, str] | None:
         if isinstance(error, types) or (
             why is Why.UNAUTHENTICATED and type(error).__name__.startswith("Login")
         ):
-            return why, words
+            return why, words.partition(":\n")[0]  # what follows is the page, byte by byte
     return (Why.UNREACHABLE, words) if isinstance(error, OSError) else None
 
 
@@ -196,6 +197,8 @@ def _by_code(error: Any) -> tuple[Why, str]:
     code = str(entry.get("Code", ""))
     words = redact_text(f"{code}: {entry.get('Message', '')}")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if not code:
+        return Why.INVALID, f"HTTP {status}, a page: it is not AWS that says it"
     if code.startswith(_THROTTLED):
         return Why.THROTTLED, words
     if code.startswith(_UNAUTHENTICATED) or status == 401:
@@ -214,6 +217,7 @@ class _Call(Struct):
     parameters: dict[str, Any]
     stopped: bool = False
     cut: bool = False  # there are more items than are read
+    answered: bool = False  # something came: what is odd from then on is no configuration
     throttled: str = ""  # AWS's words, heard while botocore goes on trying
 
 
@@ -290,10 +294,16 @@ class Api:
                 call.stopped = True
             return shape(found)
 
+        def told(error: BaseException) -> tuple[Why, str] | None:
+            reason = classify(error)
+            if call.answered and reason is not None and reason[0] is Why.MISCONFIGURED:
+                return Why.INVALID, reason[1]
+            return reason
+
         async def made() -> Collected[T]:
             self.calls += 1
             async with self._slots:
-                found = await self._run.ask(source, ask, classify=classify)
+                found = await self._run.ask(source, ask, classify=told)
             if found.why is Why.TIMED_OUT and call.throttled:
                 return replace(found, why=Why.THROTTLED, detail=call.throttled)
             return replace(found, truncated=call.cut)
@@ -341,11 +351,12 @@ class Api:
 
     def _sent(self, http: Any, request: Any) -> Any:
         """The answer, read up to a limit and while somebody waits for it, unlike botocore does."""
-        from botocore.exceptions import HTTPClientError
-        from urllib3.exceptions import HTTPError
+        from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+        from urllib3 import exceptions
 
         request.stream_output = True
         response, body, reason = http.send(request), bytearray(), None
+        self._current.call.answered = True
         try:
             for data in response.raw.stream(65_536):
                 body += data
@@ -356,8 +367,10 @@ class Api:
                     reason = Unavailable(Why.TIMED_OUT)
                 if reason is not None:
                     break
-        except HTTPError as error:
-            raise HTTPClientError(error=error) from error
+        except exceptions.ReadTimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=request.url) from error
+        except exceptions.HTTPError as error:
+            raise ConnectionClosedError(endpoint_url=request.url) from error
         if reason is not None:
             response.raw.close()  # else what comes still fills the system's buffers
             raise reason

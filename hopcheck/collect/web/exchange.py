@@ -29,7 +29,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hopcheck import __version__
-from hopcheck.collect.ask import Run, barred, in_thread
+from hopcheck.collect.ask import Run, barred, in_thread, without_raw
 from hopcheck.collect.web.tls import (
     HTTP1,
     HTTP2,
@@ -438,7 +438,7 @@ def _needs_http1(error: BaseException) -> bool:
 
 def _protocol_failure(error: Exception, progress: Progress) -> tuple[ErrorKind, str]:
     """How an exchange failed that no system call and no TLS failed, and the words for it."""
-    said, words = _said_by_http2(error), str(error)
+    said, words = _said_by_http2(error), without_raw(str(error))
     if isinstance(said, h2.events.StreamReset | h2.events.ConnectionTerminated):
         frame = "RST_STREAM" if isinstance(said, h2.events.StreamReset) else "GOAWAY"
         code = said.error_code
