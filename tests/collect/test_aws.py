@@ -38,6 +38,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.model.aws import Identity
+from tests.collect.test_credentials import gone
 
 HOST = "myapp.example.com"
 NODE = "i-0123456789abcdef0"
@@ -648,6 +649,16 @@ def test_a_credential_process_prints_its_keys(no_keys, monkeypatch, tmp_path):
 # --- the region ------------------------------------------------------------------------------
 
 IN_VIRGINIA = dns((), "a-0123456789abcdef.elb.us-east-1.amazonaws.com", rcode="NXDOMAIN")
+
+
+def test_a_credential_process_that_hangs_ends_with_its_children(no_keys, monkeypatch, tmp_path):
+    """At the call's limit, while this process lives on."""
+    child, script = tmp_path / "child", tmp_path / "script"
+    script.write_text(f"sleep 60 & echo $! > {child}; wait")
+    (tmp_path / "config").write_text(f"[profile night]\ncredential_process = sh {script}\n")
+    found, _ = alone(Options(aws_profile="night", timeout=0.5))
+    assert found.load_balancers.why is Why.TIMED_OUT
+    assert gone(child.read_text().strip())
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ import atexit
 import contextlib
 import gzip
 import os
+import signal
 import threading
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +25,7 @@ from msgspec.structs import replace
 
 from hopcheck.collect.ask import Once, Run, Unavailable, in_thread
 from hopcheck.collect.kubernetes.load import Plugin
-from hopcheck.config.options import Misnamed
+from hopcheck.config.options import Misnamed, Options
 from hopcheck.model import Collected, Why
 from hopcheck.model.aws import Identity, described
 from hopcheck.model.redact import redact_text
@@ -77,7 +79,7 @@ async def find_credentials(run: Run) -> Credentials:
     Raises Unavailable (not_configured) where there are none, Misnamed for a profile that is not
     there, botocore's exceptions and OSError where they cannot be had: see `classify`.
     """
-    session, metadata, found = await in_thread(_search, run.options.aws_profile)
+    session, metadata, found = await in_thread(_search, run.options)
     if found is None and metadata is not None:
         try:
             async with asyncio.timeout(METADATA_SECONDS):
@@ -91,12 +93,12 @@ async def find_credentials(run: Run) -> Credentials:
     return Credentials(session, frozen.access_key, frozen.secret_key, frozen.token, region)
 
 
-def _search(profile: str | None) -> tuple[Any, Any, Any]:
+def _search(options: Options) -> tuple[Any, Any, Any]:
     """The session, the provider that asks the EC2 metadata service, and what others found."""
     import botocore.session
 
-    session = botocore.session.Session(profile=profile)
-    named = profile or os.environ.get("AWS_PROFILE")
+    session = botocore.session.Session(profile=options.aws_profile)
+    named = options.aws_profile or os.environ.get("AWS_PROFILE")
     if named and named not in (
         "default",
         *session.available_profiles,
@@ -114,7 +116,7 @@ def _search(profile: str | None) -> tuple[Any, Any, Any]:
             metadata = provider
             chain.remove("iam-role")
         elif provider.METHOD == "custom-process":
-            provider._popen = _Process
+            provider._popen = partial(_Process, options.timeout)
         elif provider.METHOD == "assume-role":
             # The default asks for an MFA code at the terminal and would wait there for ever.
             provider._prompter = _no_prompt
@@ -122,24 +124,29 @@ def _search(profile: str | None) -> tuple[Any, Any, Any]:
 
 
 class _Process(Plugin):
-    """A credential_process: what it prints is bounded, and it does not outlive the run."""
+    """A credential_process: what it prints is bounded, and so is its time; its children end too."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, seconds: float, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options, start_new_session=True)
+        self._limit = threading.Timer(seconds, self._end)
+        self._limit.daemon = True
+        self._limit.start()
         atexit.register(self._end)
 
     def _end(self) -> None:
-        if self.poll() is None:
-            self.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def communicate(self, *_: object, **__: object) -> tuple[Any, Any]:
         try:
             return tuple(words.encode() for words in super().communicate())  # type: ignore[return-value]
         except ValueError as error:
-            self.kill()
             raise Unavailable(Why.MISCONFIGURED, f"credential_process: {error}") from error
         finally:
+            self._end()  # before it is waited for: until then its number is nobody else's
             self.wait()
+            self._limit.cancel()
+            atexit.unregister(self._end)
 
 
 class _ModelFiles:
