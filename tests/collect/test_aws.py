@@ -656,7 +656,7 @@ def test_a_credential_process_that_hangs_ends_with_its_children(no_keys, monkeyp
     child, script = tmp_path / "child", tmp_path / "script"
     script.write_text(f"sleep 60 & echo $! > {child}; wait")
     (tmp_path / "config").write_text(f"[profile night]\ncredential_process = sh {script}\n")
-    found, _ = alone(Options(aws_profile="night", timeout=0.5))
+    found, _ = alone(Options(aws_profile="night", timeout=3.0))
     assert found.load_balancers.why is Why.TIMED_OUT
     assert gone(child.read_text().strip())
 
