@@ -128,10 +128,15 @@ class _Process(Plugin):
 
     def __init__(self, seconds: float, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options, start_new_session=True)
-        self._limit = threading.Timer(seconds, self._end)
+        self._late = False
+        self._limit = threading.Timer(seconds, self._too_late)
         self._limit.daemon = True
         self._limit.start()
         atexit.register(self._end)
+
+    def _too_late(self) -> None:
+        self._late = True
+        self._end()
 
     def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -139,11 +144,15 @@ class _Process(Plugin):
 
     def communicate(self, *_: object, **__: object) -> tuple[Any, Any]:
         try:
-            return tuple(words.encode() for words in super().communicate())  # type: ignore[return-value]
+            told = super().communicate()
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # it may end after its output
+            if self._late:
+                raise Unavailable(Why.TIMED_OUT, "credential_process: no credentials in time")
+            return told[0].encode(), told[1].encode()
         except ValueError as error:
             raise Unavailable(Why.MISCONFIGURED, f"credential_process: {error}") from error
         finally:
-            self._end()  # before it is waited for: until then its number is nobody else's
+            self._end()  # its children; until it is waited for, its number is nobody else's
             self.wait()
             self._limit.cancel()
             atexit.unregister(self._end)
