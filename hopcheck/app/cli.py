@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -274,6 +276,15 @@ def doctor(config: str | None, **options: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point; whatever escapes is a defect of hopcheck (exit 70), never a bare traceback."""
+    try:
+        _main(arguments)
+    finally:
+        if arguments is None:  # the process ends: a signal has nothing left to interrupt
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _main(arguments: Sequence[str] | None) -> None:
     gc.set_threshold(*_COLLECT_AFTER)
     try:
         cli.main(args=arguments, prog_name="hopcheck", standalone_mode=False)
@@ -285,5 +296,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(ended.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(running.INTERRUPTED)
-    except Exception:  # noqa: BLE001  # the last resort: log it and say so in one line
+    except Exception as error:  # noqa: BLE001  # the last resort: log it and say so in one line
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            # What is still to be written would fail once more as Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            _usage(text("usage", "output", error=error.strerror))
         sys.exit(running.defect(traceback.format_exc()))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
+import re
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -37,7 +40,60 @@ def _known(error: BaseException) -> tuple[Why, str]:
         return Why.TIMED_OUT, str(error)
     if isinstance(error, ConnectionError):
         return Why.UNREACHABLE, str(error)
-    return Why.ERROR, f"{type(error).__name__}: {error}"
+    if isinstance(error, _UNFORESEEN):
+        return Why.INVALID, "the answer has an unexpected form"
+    return Why.ERROR, str(error)
+
+
+# What reading something of another form than is expected ends in: their words are Python's own.
+_UNFORESEEN = (LookupError, TypeError, AttributeError, RecursionError)
+_RAW = re.compile(r"""(?:bytearray\()?\bb(['"])(.*?)\1\)?""", re.DOTALL)
+
+
+def without_raw(words: str) -> str:
+    """Libraries' words, with the bytes that they show as text."""
+    return _RAW.sub(r"\2", words)
+
+
+class _Pulse:
+    """Measures how long the loop did not run: that time is given back to whoever is waiting."""
+
+    _BEAT = 0.05
+
+    def __init__(self) -> None:
+        self.lost = 0.0  # seconds, while somebody was waiting
+        self._waiting: dict[asyncio.Timeout, float] = {}
+        self._next: asyncio.TimerHandle | None = None
+
+    @asynccontextmanager
+    async def limit(self, seconds: float, most: float = math.inf) -> AsyncIterator[None]:
+        """Raise TimeoutError after `seconds` in which the loop ran, and after `most` at any rate.
+
+        A process that decodes or is not given the processor answers for nobody's silence.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(seconds) as waiting:
+            self._waiting[waiting] = loop.time() + most
+            if self._next is None:
+                self._beat(loop.time())
+            try:
+                yield
+            finally:
+                del self._waiting[waiting]
+                if not self._waiting and self._next is not None:
+                    self._next.cancel()
+                    self._next = None
+
+    def _beat(self, due: float) -> None:
+        loop = asyncio.get_running_loop()
+        late = loop.time() - due
+        self.lost += late
+        for waiting, end in self._waiting.items():
+            until = waiting.when()
+            if until is not None and until < end and not waiting.expired():
+                waiting.reschedule(min(until + late, end))
+        following = loop.time() + self._BEAT
+        self._next = loop.call_at(following, self._beat, following)
 
 
 class Run:
@@ -46,10 +102,14 @@ class Run:
     `whole` is the run that this one is a part of (one host of many), else itself.
     """
 
+    _pulse: _Pulse
+
     def __init__(self, options: Options, whole: Run | None = None) -> None:
         self.options = options
         self.whole: Run = whole or self
         self.began = time.monotonic()
+        self._pulse = _Pulse() if whole is None else whole._pulse
+        self.limit = self._pulse.limit
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -58,6 +118,13 @@ class Run:
     def remaining(self) -> float:
         """Seconds until the deadline, never negative."""
         return max(0.0, self.options.deadline - self.now())
+
+    def awake(self) -> float:
+        """The loop's clock without the time in which it did not run, as far as that was measured.
+
+        What others took is told by it: our own stalls are not theirs.
+        """
+        return asyncio.get_running_loop().time() - self._pulse.lost
 
     async def ask(
         self,
@@ -77,7 +144,7 @@ class Run:
         if limit <= 0:
             return Collected(why=Why.TIMED_OUT, source=source, started_s=started)
         try:
-            async with asyncio.timeout(limit):
+            async with self.limit(limit, self.remaining()):
                 found = Collected(value=await call())
         except Misnamed:
             raise

@@ -122,11 +122,12 @@ class Collection:
             self._timed("http", self._http(dns, kube, aws), progress),
         )
         try:
-            # Each call is bounded by the deadline on its own; this is the net below them.
-            async with asyncio.timeout(self.run.options.deadline + 1.0):
+            # Each call is bounded by the deadline on its own; this is the net below them. What was
+            # gathered by then is kept, however long the loop itself did not run.
+            async with self.run.limit(self.run.options.deadline + 1.0):
                 await asyncio.gather(dns, kube, aws, *rest)
         except TimeoutError:
-            return
+            self._too_late()
         finally:
             if self._client is not None and self.shared is None:
                 await self._client.close()
@@ -172,15 +173,24 @@ class Collection:
     def _too_late(self) -> None:
         """What is not there by the deadline is unknown, with the reason."""
         late: Collected[Any] = Collected(why=Why.TIMED_OUT)
-        if not self.kube.lists:
+        if "dns" not in self.durations:
+            self.dns = DnsEvidence(answers=(late,), getaddrinfo=late)
+        if "http" not in self.durations and not self.http.requests:
+            self.http = msgspec.structs.replace(self.http, requests=(late,), other_scheme=late)
+        if "kube" not in self.durations and not self.kube.lists:
             from hopcheck.collect.kubernetes.wanted import LISTED_BY_NAMESPACE, LISTED_IN_ALL
 
             lists = dict.fromkeys((*LISTED_IN_ALL, *LISTED_BY_NAMESPACE), late)
             self.kube = KubeEvidence(server=late, lists=lists)
-        if self.aws.load_balancers.why is Why.NOT_SELECTED:  # else it is seen, or has its reason
+        # What is seen stays so, and what has a reason keeps it.
+        if "aws" not in self.durations and self.aws.load_balancers.why is Why.NOT_SELECTED:
             from hopcheck.collect.aws.read import without
 
             self.aws = without(late)
+        if "traefik" not in self.durations and not self.traefik.replicas:
+            from hopcheck.collect.traefik import unheard
+
+            self.traefik = unheard(self.kube, late)
 
     async def _timed(
         self, party: str, work: Coroutine[Any, Any, T], progress: Callable[[str], None]

@@ -125,6 +125,11 @@ def _pods(kube: KubeEvidence) -> list[Pod]:
     return sorted(traefik_pods(kube.every(Pod)), key=order)
 
 
+def unheard(kube: KubeEvidence, reason: Collected[Any]) -> TraefikEvidence:
+    """Every Traefik pod of `kube`, none of which was heard for that reason."""
+    return TraefikEvidence(tuple(_not_asked(pod, reason) for pod in _pods(kube)))
+
+
 def _not_asked(pod: Pod, reason: Collected[Any]) -> Replica:
     return Replica(
         namespace=pod.namespace,

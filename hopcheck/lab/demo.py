@@ -19,6 +19,7 @@ from hopcheck.lab.field.judge import judge
 from hopcheck.lab.lab import Lab
 from hopcheck.lab.setups import SETUPS
 from hopcheck.lab.topology import HOST
+from hopcheck.lab.traefik import dying_with_us
 
 _WRITE_S = 15.0  # for the report so far, after an interruption
 _VERDICTS = frozenset({0, 1, 3, 4})
@@ -126,11 +127,7 @@ async def _diagnose(
     it while it writes the report so far.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "hopcheck",
-        "diagnose",
-        *arguments,
+        *dying_with_us(sys.executable, "-m", "hopcheck", "diagnose", *arguments),
         env=child_environment() | environment,
         stdout=out,
         start_new_session=True,

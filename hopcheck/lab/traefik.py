@@ -25,7 +25,7 @@ _LINE_BYTES = 1 << 20
 _STOP_S = 5.0
 _RELOAD = timedelta(seconds=4)  # longer than from building a configuration to applying it
 
-# Runs in a fresh interpreter that becomes Traefik: the kernel ends it with this process
+# Runs in a fresh interpreter that becomes what is started: the kernel ends it with this process
 # (prctl(2), PR_SET_PDEATHSIG = 1), even where this one is killed. A preexec_fn would run Python
 # between fork and exec, which may deadlock in a process with threads.
 _LAUNCH = (
@@ -34,6 +34,13 @@ _LAUNCH = (
     "if os.getppid() == int(sys.argv[1]):\n"
     "    os.execv(sys.argv[2], sys.argv[2:])\n"
 )
+
+
+def dying_with_us(*command: str) -> list[str]:
+    """The command such that it ends with this process, however that ends; on Linux."""
+    if sys.platform != "linux":
+        return [*command]
+    return [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
 
 
 def find_binary() -> Path:
@@ -97,11 +104,8 @@ class TraefikProcess:
         """Run the process with `args`."""
         self._previous, self._lines = self._lines, deque(maxlen=_LOG_LINES)
         self.exit_code = None
-        command = [str(self.binary), *self.args]
-        if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
         self._process = await asyncio.create_subprocess_exec(
-            *command,
+            *dying_with_us(str(self.binary), *self.args),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -17,6 +17,7 @@ import jsonschema
 import pytest
 
 import hopcheck
+from tests.recorded import SNAPSHOTS
 
 SCHEMA = json.loads((Path(hopcheck.__file__).parent / "report/report.schema.json").read_text())
 NOBODY = "127.0.0.1:1"  # a resolver that refuses
@@ -286,3 +287,39 @@ def test_help_is_in_the_language_in_use(
     done = run(tmp_path, "doctor", *arguments, "--help", **{"PYTHONUTF8": "1"} | env)
     assert done.returncode == 0
     assert words in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["explain", "REQ003"],
+        ["--help"],
+        ["diagnose", "--json", "--from", str(SNAPSHOTS / "healthy.json.gz")],
+    ],
+)
+def test_a_full_disk_is_no_defect(tmp_path: Path, words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "hopcheck", *words],
+            cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == ("hopcheck: standard output cannot be written: No space left on device\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_as_it_ends_is_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """It comes while Python itself ends, where nobody could catch what it raises."""
+    program = (
+        "import atexit, os, signal; from hopcheck.app.cli import main\n"
+        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"  # as a diagnosis does
+        f"atexit.register(lambda: os.kill(os.getpid(), {int(number)})); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--version"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

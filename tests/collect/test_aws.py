@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 import time
 
 import msgspec
 import pytest
+import trustme
 
 from hopcheck.collect.ask import Run
 from hopcheck.collect.aws.read import collect_aws
@@ -36,6 +38,7 @@ from hopcheck.model import (
     Why,
 )
 from hopcheck.model.aws import Identity
+from tests.collect.test_credentials import gone
 
 HOST = "myapp.example.com"
 NODE = "i-0123456789abcdef0"
@@ -480,7 +483,31 @@ def test_a_silent_endpoint_times_out(monkeypatch):
     assert seconds < 5
 
 
-def test_rubbish_is_invalid(monkeypatch):
+PAGE = b"<html><body>Blocked</body></html>"
+UNREADABLE = b"""<r><DescribeLoadBalancersResult><LoadBalancers><member>
+<CreatedTime>soon</CreatedTime></member></LoadBalancers></DescribeLoadBalancersResult></r>"""
+
+
+def answer(status: str, body: bytes) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+CUT_OFF = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n<html>"
+
+
+@pytest.mark.parametrize(
+    ("raw", "why", "words"),
+    [
+        (answer("200 OK", b"<htm"), Why.INVALID, "Unable to parse response"),
+        (answer("200 OK", UNREADABLE), Why.INVALID, "soon"),
+        (answer("403 Forbidden", PAGE), Why.INVALID, "HTTP 403, a page"),
+        (answer("200 OK", PAGE), Why.INVALID, "the answer has an unexpected form"),
+        (CUT_OFF, Why.UNREACHABLE, "Connection was closed"),
+    ],
+    ids=["no XML", "no time", "refusal of a proxy", "page of a proxy", "cut off"],
+)
+def test_what_is_no_answer_of_aws(monkeypatch, raw, why, words):
+    """Neither the configuration nor a right is to blame, and no bytes are shown."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
 
         def serve():
@@ -489,13 +516,35 @@ def test_rubbish_is_invalid(monkeypatch):
                     peer, _ = sock.accept()
                     with peer:
                         peer.recv(65536)
-                        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n<htm")
+                        peer.sendall(raw)
 
         threading.Thread(target=serve, daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{sock.getsockname()[1]}")
         found, _ = alone()
         sock.shutdown(socket.SHUT_RDWR)
+    assert found.load_balancers.why is why
+    assert words in found.load_balancers.detail
+    assert "b'" not in found.load_balancers.detail
+    assert "(" not in found.load_balancers.detail.partition("line 1")[2]
+
+
+def test_a_certificate_that_is_not_vouched_for_is_no_matter_of_the_network(monkeypatch):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    with contextlib.suppress(ssl.SSLError):
+                        context.wrap_socket(sock.accept()[0], server_side=True).close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{sock.getsockname()[1]}")
+        found, _ = alone()
+        sock.shutdown(socket.SHUT_RDWR)
     assert found.load_balancers.why is Why.INVALID
+    assert "certificate verify failed" in found.load_balancers.detail
 
 
 def test_an_answer_without_end_is_cut_off(monkeypatch):
@@ -600,6 +649,16 @@ def test_a_credential_process_prints_its_keys(no_keys, monkeypatch, tmp_path):
 # --- the region ------------------------------------------------------------------------------
 
 IN_VIRGINIA = dns((), "a-0123456789abcdef.elb.us-east-1.amazonaws.com", rcode="NXDOMAIN")
+
+
+def test_a_credential_process_that_hangs_ends_with_its_children(no_keys, monkeypatch, tmp_path):
+    """At the call's limit, while this process lives on."""
+    child, script = tmp_path / "child", tmp_path / "script"
+    script.write_text(f"sleep 60 & echo $! > {child}; wait")
+    (tmp_path / "config").write_text(f"[profile night]\ncredential_process = sh {script}\n")
+    found, _ = alone(Options(aws_profile="night", timeout=3.0))
+    assert found.load_balancers.why is Why.TIMED_OUT
+    assert gone(child.read_text().strip())
 
 
 @pytest.mark.parametrize(

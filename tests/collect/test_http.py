@@ -778,3 +778,31 @@ def test_nothing_is_sent_to_link_local_and_metadata_addresses(
         assert refused.value.why is Why.NOT_REACHABLE_FROM_HERE
 
     go(main())
+
+
+def test_a_stall_of_this_process_is_not_held_against_the_host() -> None:
+    """The loop does not run for longer than the time-out; the answer is there when it does."""
+    heard, may_answer = threading.Event(), threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as connection:
+            connection.recv(65_536)
+            heard.set()
+            may_answer.wait(10)
+            connection.sendall(OK)
+
+    async def stalled() -> None:
+        asked_for = asyncio.ensure_future(
+            ask(listener.getsockname()[1], options=Options(timeout=0.5, deadline=15))
+        )
+        await asyncio.to_thread(heard.wait, 10)
+        time.sleep(1.2)  # noqa: ASYNC251  # the stall
+        await asyncio.to_thread(may_answer.set)
+        exchange = (await asked_for).get().exchanges[-1]
+        assert (exchange.error, exchange.status) == (None, 200)
+        assert exchange.timing.total is not None
+        assert exchange.timing.total < 1.0  # nor is the application called slow
+
+    threading.Thread(target=serve, daemon=True).start()
+    go(stalled())

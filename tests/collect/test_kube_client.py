@@ -389,7 +389,7 @@ def test_the_tls_server_name_is_asked_for_and_verified(tmp_path, proxied):
     assert found["sni"] == ["kubernetes"]
     with pytest.raises(Unavailable, match="not valid for 'other'") as caught:
         serving_tls(tmp_path, "kubernetes", **{"tls-server-name": "other"}, **proxied)
-    assert caught.value.why is Why.UNREACHABLE
+    assert caught.value.why is Why.INVALID  # it is reached: no network or VPN would help
     with pytest.raises(Unavailable, match=r"not valid for '127\.0\.0\.1'"):
         serving_tls(tmp_path, "kubernetes", **proxied)
 
@@ -495,3 +495,49 @@ def test_a_pods_address_is_asked_without_proxy_and_credentials(against, monkeypa
     assert against(answer, ask).status == 200
     assert heads[1].startswith("GET /api/version?page=1 HTTP/1.1\r\n")
     assert "authorization" not in heads[1].lower()
+
+
+# --- what passes, and who it was ------------------------------------------------------------------
+
+
+def said(status: str, body: bytes = b"{}", *headers: str) -> bytes:
+    return plain(body, *headers).replace(b"200 OK", status.encode(), 1)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [said("500 Internal Server Error", b"{}", "Retry-After: 0"), said("502 x"), b""],
+    ids=["500", "502", "dropped"],
+)
+def test_what_passes_is_asked_again(against, monkeypatch, first):
+    monkeypatch.setattr(kube_client.random, "random", lambda: 0.0)
+    heads = []
+
+    async def answer(reader, writer):
+        heads.append(await head(reader))
+        writer.write(plain(b"{}") if len(heads) > 1 else first)
+
+    assert against(answer, lambda client: client.get("/version")) == {}
+    assert len(heads) == 2
+
+
+def test_a_page_of_a_proxy_is_no_refusal_of_the_api_server(against):
+    page = said("403 Forbidden", b"<html>Blocked</html>", "Content-Type: text/html")
+
+    async def answer(reader, writer):
+        await head(reader)
+        writer.write(page)
+
+    found = failure(against, answer)
+    assert (found.why, found.detail) == (
+        Why.INVALID,
+        "HTTP 403, a page: it is not the API server that says it",
+    )
+
+
+def test_what_is_no_http_is_shown_as_text(against):
+    async def answer(reader, writer):
+        await head(reader)
+        writer.write(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+
+    assert failure(against, answer).detail == "not HTTP: illegal status line: SSH-2.0-OpenSSH_9.6"

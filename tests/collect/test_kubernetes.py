@@ -480,7 +480,7 @@ def test_the_deadline_ends_everything(tmp_path):
 def test_an_unknown_authority(serving, tmp_path):
     evidence, _ = away(tmp_path, serving.server.url)
     found = evidence.list("ingresses")
-    assert found.why is Why.UNREACHABLE
+    assert found.why is Why.INVALID
     assert "certificate verify failed" in found.detail
 
 
@@ -490,7 +490,7 @@ def test_a_wrong_server_name(serving, tmp_path):
     path = tmp_path / "named"
     path.write_text(json.dumps(config))
     evidence = asyncio.run(read(Run(Options(kubeconfig=str(path)))))
-    assert evidence.server.why is Why.UNREACHABLE
+    assert evidence.server.why is Why.INVALID
     assert "kubernetes.default" in evidence.server.detail
     config["clusters"][0]["cluster"]["tls-server-name"] = "localhost"
     path.write_text(json.dumps(config))

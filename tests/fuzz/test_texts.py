@@ -47,7 +47,7 @@ def redirected(text: str) -> None:
     )  # fmt: skip
 
     async def follow() -> None:
-        progress = Progress()
+        progress = Progress(lambda: 0.0)
         progress.status, progress.headers = 302, (("location", text), ("set-cookie", text))
         _next(Run(Options()), request, progress, override=True)
         _cookies(request, progress)

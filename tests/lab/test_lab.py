@@ -385,6 +385,24 @@ def test_a_signal_ends_every_process(number: signal.Signals) -> None:
         assert not directory.exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+def test_the_demos_diagnosis_ends_with_it(tmp_path: Path) -> None:
+    """Where the demo is killed, nobody interrupts what it has started."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(30)
+        words = ["a.example", "--reports", str(tmp_path / "kept"), "--timeout", "60"]
+        words += ["--deadline", "60", "--resolver", f"127.0.0.1:{silent.getsockname()[1]}"]
+        program = "import asyncio; from hopcheck.lab.demo import _diagnose\n"
+        program += f"asyncio.run(_diagnose({words}, {{}}))"
+        demo = subprocess.Popen([sys.executable, "-c", program])
+        silent.recv(512)  # the query has come: the diagnosis is under way
+        assert processes(str(tmp_path))
+        demo.kill()
+        demo.wait(10)
+        wait_until_gone(str(tmp_path))
+
+
 def test_the_command_line_knows_its_faults() -> None:
     command = [sys.executable, "-m", "hopcheck.lab"]
     listed = subprocess.run([*command, "faults"], capture_output=True, text=True, check=True)

@@ -11,9 +11,11 @@ import atexit
 import contextlib
 import gzip
 import os
+import signal
 import threading
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +25,7 @@ from msgspec.structs import replace
 
 from hopcheck.collect.ask import Once, Run, Unavailable, in_thread
 from hopcheck.collect.kubernetes.load import Plugin
-from hopcheck.config.options import Misnamed
+from hopcheck.config.options import Misnamed, Options
 from hopcheck.model import Collected, Why
 from hopcheck.model.aws import Identity, described
 from hopcheck.model.redact import redact_text
@@ -77,7 +79,7 @@ async def find_credentials(run: Run) -> Credentials:
     Raises Unavailable (not_configured) where there are none, Misnamed for a profile that is not
     there, botocore's exceptions and OSError where they cannot be had: see `classify`.
     """
-    session, metadata, found = await in_thread(_search, run.options.aws_profile)
+    session, metadata, found = await in_thread(_search, run.options)
     if found is None and metadata is not None:
         try:
             async with asyncio.timeout(METADATA_SECONDS):
@@ -91,12 +93,12 @@ async def find_credentials(run: Run) -> Credentials:
     return Credentials(session, frozen.access_key, frozen.secret_key, frozen.token, region)
 
 
-def _search(profile: str | None) -> tuple[Any, Any, Any]:
+def _search(options: Options) -> tuple[Any, Any, Any]:
     """The session, the provider that asks the EC2 metadata service, and what others found."""
     import botocore.session
 
-    session = botocore.session.Session(profile=profile)
-    named = profile or os.environ.get("AWS_PROFILE")
+    session = botocore.session.Session(profile=options.aws_profile)
+    named = options.aws_profile or os.environ.get("AWS_PROFILE")
     if named and named not in (
         "default",
         *session.available_profiles,
@@ -114,7 +116,7 @@ def _search(profile: str | None) -> tuple[Any, Any, Any]:
             metadata = provider
             chain.remove("iam-role")
         elif provider.METHOD == "custom-process":
-            provider._popen = _Process
+            provider._popen = partial(_Process, options.timeout)
         elif provider.METHOD == "assume-role":
             # The default asks for an MFA code at the terminal and would wait there for ever.
             provider._prompter = _no_prompt
@@ -122,24 +124,38 @@ def _search(profile: str | None) -> tuple[Any, Any, Any]:
 
 
 class _Process(Plugin):
-    """A credential_process: what it prints is bounded, and it does not outlive the run."""
+    """A credential_process: what it prints is bounded, and so is its time; its children end too."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, seconds: float, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options, start_new_session=True)
+        self._late = False
+        self._limit = threading.Timer(seconds, self._too_late)
+        self._limit.daemon = True
+        self._limit.start()
         atexit.register(self._end)
 
+    def _too_late(self) -> None:
+        self._late = True
+        self._end()
+
     def _end(self) -> None:
-        if self.poll() is None:
-            self.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def communicate(self, *_: object, **__: object) -> tuple[Any, Any]:
         try:
-            return tuple(words.encode() for words in super().communicate())  # type: ignore[return-value]
+            told = super().communicate()
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # it may end after its output
+            if self._late:
+                raise Unavailable(Why.TIMED_OUT, "credential_process: no credentials in time")
+            return told[0].encode(), told[1].encode()
         except ValueError as error:
-            self.kill()
             raise Unavailable(Why.MISCONFIGURED, f"credential_process: {error}") from error
         finally:
+            self._end()  # its children; until it is waited for, its number is nobody else's
             self.wait()
+            self._limit.cancel()
+            atexit.unregister(self._end)
 
 
 class _ModelFiles:
@@ -178,8 +194,9 @@ def classify(error: BaseException) -> tuple[Why, str] | None:
         (Why.TIMED_OUT, (e.ConnectTimeoutError, e.ReadTimeoutError)),
         (Why.NOT_CONFIGURED, (e.NoCredentialsError, e.NoRegionError)),
         (Why.UNAUTHENTICATED, (e.SSOError, e.TokenRetrievalError, e.NoAuthTokenError)),
+        # Whom the certificates do not vouch for, and what is no answer of AWS.
+        (Why.INVALID, (e.SSLError, ResponseParserError, e.PaginationError)),
         (Why.UNREACHABLE, (e.ConnectionError, e.HTTPClientError)),
-        (Why.INVALID, (ResponseParserError,)),
         # Profiles, files and processes that are configured wrongly.
         (Why.MISCONFIGURED, (e.BotoCoreError, ValueError, FileNotFoundError, PermissionError)),
     )
@@ -187,7 +204,7 @@ def classify(error: BaseException) -> tuple[Why, str] | None:
         if isinstance(error, types) or (
             why is Why.UNAUTHENTICATED and type(error).__name__.startswith("Login")
         ):
-            return why, words
+            return why, words.partition(":\n")[0]  # what follows is the page, byte by byte
     return (Why.UNREACHABLE, words) if isinstance(error, OSError) else None
 
 
@@ -196,6 +213,8 @@ def _by_code(error: Any) -> tuple[Why, str]:
     code = str(entry.get("Code", ""))
     words = redact_text(f"{code}: {entry.get('Message', '')}")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if not code:
+        return Why.INVALID, f"HTTP {status}, a page: it is not AWS that says it"
     if code.startswith(_THROTTLED):
         return Why.THROTTLED, words
     if code.startswith(_UNAUTHENTICATED) or status == 401:
@@ -214,6 +233,7 @@ class _Call(Struct):
     parameters: dict[str, Any]
     stopped: bool = False
     cut: bool = False  # there are more items than are read
+    answered: bool = False  # something came: what is odd from then on is no configuration
     throttled: str = ""  # AWS's words, heard while botocore goes on trying
 
 
@@ -290,10 +310,16 @@ class Api:
                 call.stopped = True
             return shape(found)
 
+        def told(error: BaseException) -> tuple[Why, str] | None:
+            reason = classify(error)
+            if call.answered and reason is not None and reason[0] is Why.MISCONFIGURED:
+                return Why.INVALID, reason[1]
+            return reason
+
         async def made() -> Collected[T]:
             self.calls += 1
             async with self._slots:
-                found = await self._run.ask(source, ask, classify=classify)
+                found = await self._run.ask(source, ask, classify=told)
             if found.why is Why.TIMED_OUT and call.throttled:
                 return replace(found, why=Why.THROTTLED, detail=call.throttled)
             return replace(found, truncated=call.cut)
@@ -341,11 +367,12 @@ class Api:
 
     def _sent(self, http: Any, request: Any) -> Any:
         """The answer, read up to a limit and while somebody waits for it, unlike botocore does."""
-        from botocore.exceptions import HTTPClientError
-        from urllib3.exceptions import HTTPError
+        from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+        from urllib3 import exceptions
 
         request.stream_output = True
         response, body, reason = http.send(request), bytearray(), None
+        self._current.call.answered = True
         try:
             for data in response.raw.stream(65_536):
                 body += data
@@ -356,8 +383,10 @@ class Api:
                     reason = Unavailable(Why.TIMED_OUT)
                 if reason is not None:
                     break
-        except HTTPError as error:
-            raise HTTPClientError(error=error) from error
+        except exceptions.ReadTimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=request.url) from error
+        except exceptions.HTTPError as error:
+            raise ConnectionClosedError(endpoint_url=request.url) from error
         if reason is not None:
             response.raw.close()  # else what comes still fills the system's buffers
             raise reason

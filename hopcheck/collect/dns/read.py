@@ -186,7 +186,7 @@ def _classify(error: BaseException) -> tuple[Why, str] | None:
     if isinstance(error, OSError):  # refused, no route, the resolver's name does not resolve
         return Why.UNREACHABLE, error.strerror or str(error)
     if isinstance(error, DNSException | UnicodeError | EOFError):
-        return Why.INVALID, str(error) or type(error).__name__
+        return Why.INVALID, str(error) or "no DNS message"
     return None
 
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from msgspec import Struct
 from msgspec.structs import replace
 
-from hopcheck.collect.ask import Run, Unavailable, barred
+from hopcheck.collect.ask import Run, Unavailable, barred, without_raw
 from hopcheck.collect.kubernetes.credentials import Access, client_of, open_api
 from hopcheck.collect.kubernetes.kept import prune
 from hopcheck.model import Why
@@ -36,6 +36,7 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 _BODY_BYTES = 32 * 1024 * 1024
 _RETRIES = 3
+_PASSING = (500, 502, 503)  # what an API server, or what is before it, says for a moment
 _WORDS = 400
 _GZIP = 31  # zlib's window bits for a gzip header
 
@@ -227,7 +228,7 @@ class KubeClient:
         host = f"[{address}]" if ":" in address else address
         limit = min(self.run.options.timeout, self.run.remaining())
         try:
-            async with asyncio.timeout(limit):
+            async with self.run.limit(limit):
                 return await _fetch(self._plain, f"http://{host}:{port}{path}", params, "*/*")
         except TimeoutError:
             raise Unavailable(Why.TIMED_OUT, f"no answer within {limit:.1f} s") from None
@@ -240,7 +241,7 @@ class KubeClient:
             limit = min(self.run.options.timeout, self.run.remaining())
             self.requests += 1
             try:
-                async with asyncio.timeout(limit):
+                async with self.run.limit(limit):
                     answer = await self._send(http, path, params, accept)
             except TimeoutError:
                 raise self._note(Why.TIMED_OUT, f"no answer within {limit:.1f} s") from None
@@ -253,8 +254,8 @@ class KubeClient:
                     continue
                 raise self._note(Why.UNAUTHENTICATED, _words(answer, status))
             self._accepted = True
-            # An API server that has just started says 503 for a moment.
-            if (answer.status == 429 or (answer.status == 503 and not relayed)) and not last:
+            passing = answer.status == 429 or (answer.status in _PASSING and not relayed)
+            if passing and not last:
                 # Spread: all calls of a wave are refused at once, and would be once more.
                 wait = _retry_after(answer) + random.random()  # noqa: S311
                 if wait < min(self.run.options.timeout, self.run.remaining()):
@@ -313,14 +314,13 @@ class KubeClient:
         self, http: httpx.AsyncClient, path: str, params: Params | None, accept: str
     ) -> Answer:
         try:
-            return await _fetch(http, path, params, accept)
-        except _Dropped as failure:
-            if not self._answered:
-                raise self._note(failure.why, failure.detail) from failure
+            try:
+                return await _fetch(http, path, params, accept)
+            except _Dropped:
+                # A server may close a connection as it is used again, or restart: once more.
+                return await _fetch(http, path, params, accept)
         except Unavailable as failure:
             raise self._note(failure.why, failure.detail) from failure
-        # A server may close a connection as it is used again: a fresh one will do.
-        return await _fetch(http, path, params, accept)
 
 
 class _Dropped(Unavailable):
@@ -361,6 +361,9 @@ def _refusal(answer: Answer, status: Mapping[str, Any] | None, *, relayed: bool)
     if 300 <= answer.status < 400:
         words = f"HTTP {answer.status}, a redirect: is this the API server?"
         return Unavailable(Why.INVALID, words)
+    if status is None and "html" in answer.headers.get("content-type", ""):
+        words = f"HTTP {answer.status}, a page: it is not the API server that says it"
+        return Unavailable(Why.INVALID, words)
     if answer.status == 404 and status is None:
         return Unavailable(Why.NOT_FOUND, "no such API")
     why = {403: Why.DENIED, 404: Why.NOT_FOUND, 429: Why.THROTTLED, 504: Why.TIMED_OUT}.get(
@@ -390,11 +393,15 @@ async def _fetch(http: httpx.AsyncClient, url: str, params: Params | None, accep
     except httpx.RemoteProtocolError as error:
         if "disconnected" in str(error):  # before the first byte
             raise _Dropped(Why.UNREACHABLE, str(error)) from error
-        raise Unavailable(Why.INVALID, redact_text(f"not HTTP: {error}")[:_WORDS]) from error
+        words = f"not HTTP: {without_raw(str(error))}"
+        raise Unavailable(Why.INVALID, redact_text(words)[:_WORDS]) from error
     except httpx.TransportError as error:
         cause = _cause(error)
         if isinstance(cause, TimeoutError):  # the system's own
             raise TimeoutError from error
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            # The network is well: somebody is there whom the kubeconfig does not vouch for.
+            raise Unavailable(Why.INVALID, _said(cause)) from error
         dropped = isinstance(error, httpx.ReadError | httpx.WriteError)
         raise (_Dropped if dropped else Unavailable)(Why.UNREACHABLE, _said(cause)) from error
     return Answer(response.status_code, dict(response.headers), body)
@@ -417,8 +424,8 @@ async def _body(response: httpx.Response) -> bytes:
 
 def _cause(error: BaseException) -> BaseException:
     """The system's or OpenSSL's error, below those of the libraries in between."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while (below := error.__cause__ or error.__context__) is not None:  # httpcore raises from None
+        error = below
         if isinstance(error, BaseExceptionGroup):  # several addresses: the first one's
             error = error.exceptions[0]
     return error

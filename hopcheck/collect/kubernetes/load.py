@@ -97,7 +97,7 @@ def _merged(paths: list[str]) -> Any:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             mark = getattr(error, "problem_mark", None)
             where = f", line {mark.line + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or type(error).__name__
+            problem = getattr(error, "problem", None) or getattr(error, "reason", "unreadable")
             raise Refused(f"{path}{where}: not YAML: {problem}") from error
         except (TypeError, AttributeError, RecursionError) as error:
             raise Refused(f"{path}: not a kubeconfig: {error}") from error
@@ -196,9 +196,7 @@ def _of_context(whole: Any, name: str | None, tell: Callable[[str], None]) -> di
     except Exception as error:
         if not provider:
             raise
-        raise Refused(
-            f"auth-provider {provider}: {type(error).__name__}: {error}{_GONE}"
-        ) from error
+        raise Refused(f"auth-provider {provider}: {_words(error)}{_GONE}") from error
     found = _found(configuration, _proxy(configuration, cluster.value.get("proxy-url")))
     if plugin and said.words:
         raise Refused(f"exec plugin {_plugin_words(plugin, said.words[-1])}")
@@ -212,6 +210,12 @@ def _of_context(whole: Any, name: str | None, tell: Callable[[str], None]) -> di
         "namespace": context.get("namespace") or None,
         "headers": _impersonation(user),
     }
+
+
+def _words(error: Exception) -> str:
+    """What a person can read of it: of something of an unexpected form, Python's words are not."""
+    odd = isinstance(error, LookupError | TypeError | AttributeError)
+    return "it has an unexpected form" if odd else str(error)
 
 
 _GONE = "; auth-providers were removed from kubectl, use an exec plugin"
@@ -298,7 +302,7 @@ def main() -> None:
     except Refused as refused:
         found = {"why": refused.why, "detail": str(refused), "known": refused.known}
     except Exception as error:  # noqa: BLE001  # any of many libraries' own; its words are handed on
-        detail = f"the kubeconfig cannot be used: {type(error).__name__}: {error}"
+        detail = f"the kubeconfig cannot be used: {_words(error)}"
         found = {"why": "misconfigured", "detail": detail}
     with os.fdopen(answers, "wb") as answer:
         answer.write(json.dumps(found).encode())

@@ -14,7 +14,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from hopcheck import __version__
-from hopcheck.collect.ask import Run, barred, in_thread
+from hopcheck.collect.ask import Run, barred, in_thread, without_raw
 from hopcheck.collect.web.tls import (
     HTTP1,
     HTTP2,
@@ -79,9 +79,10 @@ class Request(Struct, frozen=True):
 class Progress:
     """How far an exchange came: what there is to tell when it fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.phase: Phase = "connect"
-        self.began = self.mark = asyncio.get_running_loop().time()
+        self.clock = clock
+        self.began = self.mark = clock()
         self.times: dict[str, float] = {}
         self.tls: TlsInfo | None = None
         self.first_bytes = b""
@@ -96,14 +97,14 @@ class Progress:
 
     def done(self, phase: str, following: Phase) -> None:
         """Note the time of `phase` and enter the one following."""
-        now = asyncio.get_running_loop().time()
+        now = self.clock()
         self.times[phase] = now - self.mark
         self.mark = now
         self.phase = following
 
     def restart(self) -> None:
         """Begin again on a new connection: its times are the exchange's times."""
-        self.began = self.mark = asyncio.get_running_loop().time()
+        self.began = self.mark = self.clock()
         self.times.clear()
         self.phase = "connect"
         self.version = None
@@ -234,7 +235,7 @@ class _Wire(httpcore.AsyncNetworkStream):
         """What has arrived. Raises OSError, _ClosedError, _NotHttpError."""
         progress = self._progress
         if progress.phase == "send":
-            progress.mark = asyncio.get_running_loop().time()
+            progress.mark = progress.clock()
             progress.phase = "first_byte"
         data = await self._stream.receive()
         progress.ended = not data
@@ -437,7 +438,7 @@ def _needs_http1(error: BaseException) -> bool:
 
 def _protocol_failure(error: Exception, progress: Progress) -> tuple[ErrorKind, str]:
     """How an exchange failed that no system call and no TLS failed, and the words for it."""
-    said, words = _said_by_http2(error), str(error)
+    said, words = _said_by_http2(error), without_raw(str(error))
     if isinstance(said, h2.events.StreamReset | h2.events.ConnectionTerminated):
         frame = "RST_STREAM" if isinstance(said, h2.events.StreamReset) else "GOAWAY"
         code = said.error_code
@@ -504,26 +505,26 @@ async def _send_and_read(request: Request, progress: Progress, pair: Contexts | 
 async def send(
     run: Run, request: Request, deadline: float, dns_s: float | None
 ) -> tuple[Exchange, Progress]:
-    """Send one request by `deadline` (the loop's clock); what was seen, as evidence and raw."""
+    """Send one request by `deadline` (the run's `awake`); what was seen, as evidence and raw."""
     # Not on the exchange's clock: the authorities, and the half of anyio that httpcore loads late.
     pair = contexts(run) if request.scheme == "https" else None
     anyio.current_time()
-    progress = Progress()
+    progress = Progress(run.awake)
     kind: ErrorKind | None = None
     words = ""
     try:
-        async with asyncio.timeout_at(deadline):
+        async with run.limit(deadline - run.awake()):
             try:
                 await _send_and_read(request, progress, pair)
             except _FAILURES as error:
                 if progress.version != "HTTP/2" or not _needs_http1(error):
                     raise
-                progress = Progress()
+                progress = Progress(run.awake)
                 await _send_and_read(replace(request, http1=True), progress, pair)
     except _FAILURES as error:
         if not (isinstance(error, TimeoutError) and progress.phase == "body") or progress.announced:
             kind, words = _failure(error, progress)
-    total = asyncio.get_running_loop().time() - progress.began
+    total = run.awake() - progress.began
     times = progress.times
     seen = Exchange(
         url=redact_url(request.url),

@@ -118,7 +118,7 @@ async def _follow(
     override: bool,
 ) -> tuple[tuple[Exchange, ...], str | None]:
     """The exchanges in turn, and the other host that the last one leads to."""
-    clock = asyncio.get_running_loop().time
+    clock = run.awake
     end = clock() + 2 * timeout
     exchanges: list[Exchange] = []
     asked = {(request.url, request.cookies)}

@@ -85,7 +85,7 @@ async def _probe(
 
 
 class Configured:
-    """The names of the configured hosts; discovered ones are asked for again every few minutes."""
+    """Names and URLs of the configured hosts; discovered ones are asked for every few minutes."""
 
     def __init__(self, config: Config, options: Mapping[str, Any]) -> None:
         self._config = config
@@ -97,7 +97,8 @@ class Configured:
         """The names; those of last time where the cluster cannot be read."""
         if time.monotonic() >= self._until:
             found = await _planned(self._config, self._options)
-            names = frozenset(host.run.target.host for host in found.hosts)
+            targets = [host.run.target for host in found.hosts]
+            names = frozenset(name for one in targets for name in (one.host, one.url))
             self._names = names | (self._names if found.problems else frozenset())
             self._until = time.monotonic() + _FRESH_S
         return self._names
@@ -130,6 +131,9 @@ async def _serve(
     site = Site(publishing.place, probe, configured, publishing.outlets.probe)
     runner = web.AppRunner(site.application(), access_log=None)
     await runner.setup()
+    if runner.server is None:
+        raise AssertionError  # it was set up
+    ending = asyncio.create_task(site.end_idle(runner.server))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -142,4 +146,5 @@ async def _serve(
         click.echo(f"hopcheck: {text('note', 'serving', where=shown)}", err=True)
         await stop.wait()
     finally:
+        ending.cancel()
         await runner.cleanup()

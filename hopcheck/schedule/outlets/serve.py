@@ -2,25 +2,28 @@
 
 ``/metrics`` of the newest scheduled run, ``/probe?target=<host>`` in blackbox_exporter's
 multi-target form (a diagnosis at each scrape), ``/healthz``, and the published reports. Only
-configured hosts are probed: whoever can reach the port cannot make it send requests elsewhere.
+configured hosts are probed, at their own URL or their front page: whoever can reach the port cannot
+make it send requests elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
 from hopcheck.catalogue.catalogue import text
 from hopcheck.config.options import Misnamed, UsageError
 from hopcheck.config.target import parse_target
-from hopcheck.model import Report, Verdict
+from hopcheck.model import Report, Target, Verdict
 from hopcheck.report.store import HISTORY, INDEX
 from hopcheck.schedule.outlets.destination import CONTENT_TYPES, Destination, DestinationError
 from hopcheck.schedule.outlets.metrics import (
@@ -34,6 +37,7 @@ from hopcheck.schedule.outlets.metrics import (
 from hopcheck.schedule.outlets.workspace import MEMORY, METRICS
 
 PROBES_AT_ONCE = 4
+IDLE_S = 60.0  # Prometheus's and browsers' own connections are asked more often, or opened again
 # Prometheus says how long it waits; the answer has to be back before that.
 _MARGIN_S = 0.5
 _DEFAULT_S = 25.0
@@ -49,7 +53,7 @@ Diagnose = Callable[[str, float], Awaitable[Report | None]]
 
 
 class Site:
-    """The handlers. `configured` are host names, `patterns` shell patterns of further ones."""
+    """The handlers. `configured` are names and URLs of hosts, `patterns` those of further names."""
 
     def __init__(
         self,
@@ -63,10 +67,11 @@ class Site:
         self._configured = configured
         self._patterns = patterns
         self._slots = asyncio.Semaphore(PROBES_AT_ONCE)
+        self._busy: set[asyncio.BaseTransport | None] = set()
 
     def application(self) -> web.Application:
         """The application with its routes."""
-        application = web.Application()
+        application = web.Application(middlewares=[self._note])
         for path, handler in (
             ("/healthz", self.healthz),
             ("/metrics", self.metrics),
@@ -76,6 +81,27 @@ class Site:
         ):
             application.router.add_get(path, handler)
         return application
+
+    @web.middleware
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Which connections are served just now."""
+        self._busy.add(request.transport)
+        try:
+            return await handler(request)
+        finally:
+            self._busy.discard(request.transport)
+
+    async def end_idle(self, server: web.Server, seconds: float = IDLE_S) -> None:
+        """Close connections on which nothing whole was asked for so long; until cancelled."""
+        idle: dict[asyncio.BaseTransport | None, float] = {}
+        while True:
+            await asyncio.sleep(seconds / 4)
+            now = asyncio.get_running_loop().time()
+            present = {one.transport for one in server.connections} - self._busy
+            idle = {one: idle.get(one, now) for one in present}
+            for one, since in idle.items():
+                if isinstance(one, asyncio.Transport) and now - since >= seconds:
+                    one.abort()
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """Whether this process answers; it says nothing of any host."""
@@ -94,30 +120,36 @@ class Site:
             target = parse_target(asked)
         except UsageError as error:
             return web.Response(status=400, text=f"{error}\n")
-        if not await self._allowed(target.host):
+        if not await self._allowed(target):
             return web.Response(status=403, text=f"{target.host} is not configured here\n")
         limit = _limit(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds"))
         began = asyncio.get_running_loop().time()
         report: Report | None = None
+        begun = False
         try:
             async with asyncio.timeout(limit + _MARGIN_S / 2):
                 async with self._slots:
                     left = limit - (asyncio.get_running_loop().time() - began)
-                    if left > 0:
+                    if begun := left > 0:
                         report = await self._diagnose(asked, left)
         except Misnamed as error:
             return web.Response(status=500, text=f"{error}\n")
         except TimeoutError:
             report = None
+        if not begun:  # of the host nothing is known
+            return web.Response(status=503, text="too many probes at once\n")
         seconds = asyncio.get_running_loop().time() - began
         return web.Response(
             body=probe_metrics(report, seconds), headers={"Content-Type": CONTENT_TYPES[".prom"]}
         )
 
-    async def _allowed(self, host: str) -> bool:
-        if any(fnmatchcase(host, pattern) for pattern in self._patterns):
-            return True
-        return host in await self._configured()
+    async def _allowed(self, target: Target) -> bool:
+        """Whether it is a configured URL, or the front page of a host that may be asked."""
+        known = await self._configured()
+        if target.port != (443 if target.scheme == "https" else 80) or target.path != "/":
+            return target.url in known
+        host = target.host
+        return host in known or any(fnmatchcase(host, pattern) for pattern in self._patterns)
 
     async def report(self, request: web.Request) -> web.Response:
         """A file of the published reports."""
@@ -141,8 +173,10 @@ class Site:
 
 def _limit(given: str | None) -> float:
     try:
-        seconds = float(given) if given is not None else _DEFAULT_S
+        seconds = float(given or "nan")
     except ValueError:
+        seconds = math.nan
+    if math.isnan(seconds):
         seconds = _DEFAULT_S
     return min(max(seconds - _MARGIN_S, 0.5), 300.0)
 

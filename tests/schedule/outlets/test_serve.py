@@ -1,14 +1,17 @@
 """The page that is always there, over real HTTP, scraped by a real Prometheus if there is one."""
 
 import asyncio
+import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -25,11 +28,12 @@ from hopcheck.report.evidence import load
 from hopcheck.schedule.outlets.destination import Destination, DestinationError, Directory, Stored
 from hopcheck.schedule.outlets.incidents import Outcome
 from hopcheck.schedule.outlets.metrics import of_hosts, of_run, registry
-from hopcheck.schedule.outlets.serve import Site, split_listen
+from hopcheck.schedule.outlets.serve import PROBES_AT_ONCE, Site, split_listen
 from tests.schedule.outlets.receiving import free_port
 
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 HOST = "myapp.example.com"
+IDLE_S = 0.4
 PROMETHEUS = shutil.which("prometheus")
 
 
@@ -58,16 +62,20 @@ class Diagnoses:
 @contextmanager
 def serving(published: Destination, diagnoses: Diagnoses) -> Iterator[str]:
     async def configured() -> frozenset[str]:
-        return frozenset({HOST})
+        return frozenset({HOST, f"https://{HOST}:8443/health"})
 
     site = Site(published, diagnoses, configured, ("*.shop.example.com",))
     loop = asyncio.new_event_loop()
     port = free_port()
 
+    tasks: list[asyncio.Task[None]] = []
+
     async def start() -> web.AppRunner:
         runner = web.AppRunner(site.application())
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
+        assert runner.server is not None
+        tasks.append(loop.create_task(site.end_idle(runner.server, IDLE_S)))
         return runner
 
     thread = threading.Thread(target=loop.run_forever)
@@ -75,6 +83,7 @@ def serving(published: Destination, diagnoses: Diagnoses) -> Iterator[str]:
     try:
         runner = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
         yield f"http://127.0.0.1:{port}"
+        loop.call_soon_threadsafe(tasks[0].cancel)
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
     finally:
         loop.call_soon_threadsafe(loop.stop)
@@ -176,6 +185,56 @@ def test_it_is_no_open_relay(url: str, diagnoses: Diagnoses) -> None:
     assert get(f"{url}/probe")[0] == 400
     assert diagnoses.asked == []
     assert get(f"{url}/probe?target=x.shop.example.com")[0] == 200
+
+
+@pytest.mark.parametrize("asked", [HOST, f"http://{HOST}", f"https://{HOST}:8443/health"])
+def test_a_configured_host_may_be_asked(url: str, asked: str) -> None:
+    assert get(f"{url}/probe?target={quote(asked)}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "asked", [f"{HOST}:22", f"https://{HOST}/logout", "http://x.shop.example.com:8080/"]
+)
+def test_neither_port_nor_path_is_the_strangers_to_choose(
+    url: str, diagnoses: Diagnoses, asked: str
+) -> None:
+    assert get(f"{url}/probe?target={quote(asked)}")[0] == 403
+    assert diagnoses.asked == []
+
+
+def test_who_finds_no_place_is_told_so_and_not_that_the_host_fails(
+    url: str, diagnoses: Diagnoses
+) -> None:
+    diagnoses.hang = True
+
+    def ask(seconds: str) -> int:
+        more = {"X-Prometheus-Scrape-Timeout-Seconds": seconds}
+        return get(f"{url}/probe?target={HOST}", **more)[0]
+
+    with ThreadPoolExecutor() as pool:
+        first = [pool.submit(ask, "8") for _ in range(PROBES_AT_ONCE)]
+        deadline = time.monotonic() + 5
+        while len(diagnoses.asked) < PROBES_AT_ONCE:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert ask("1") == 503
+        assert [one.result() for one in first] == [200] * PROBES_AT_ONCE
+
+
+@pytest.mark.parametrize("given", ["nan", "-nan", "soon"])
+def test_a_time_out_that_is_no_number_is_none(url: str, diagnoses: Diagnoses, given: str) -> None:
+    get(f"{url}/probe?target={HOST}", **{"X-Prometheus-Scrape-Timeout-Seconds": given})
+    ((_, limit),) = diagnoses.asked
+    assert 20 < limit < 30
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: a"])
+def test_a_connection_on_which_nothing_is_asked_is_closed(url: str, said: bytes) -> None:
+    """One that is served takes longer here, and is not."""
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 10) as stranger:
+        stranger.sendall(said)
+        with contextlib.suppress(ConnectionResetError):
+            assert stranger.recv(100) == b""
 
 
 def test_a_probe_is_back_before_prometheus_gives_up(url: str, diagnoses: Diagnoses) -> None:
