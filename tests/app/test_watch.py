@@ -114,7 +114,9 @@ def test_a_fix_is_seen(tmp_path: Path, application: str) -> None:
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 0, stderr
     assert re.search(r"^\d\d:\d\d:\d\dZ HEALTHY \(1 OF 7 SEEN\) 127\.0\.0\.1$", stdout, re.M)
-    assert re.search(r"^HEALTHY \(1 OF 7 SEEN\)  http://", stdout, re.M)  # the whole report of the last one
+    assert re.search(
+        r"^HEALTHY \(1 OF 7 SEEN\)  http://", stdout, re.M
+    )  # the whole report of the last one
     assert "Traceback" not in stderr
     # The first and the last are written, the rounds between them are not.
     assert len(list(tmp_path.glob("reports/*/2*"))) == 2

@@ -14,7 +14,6 @@ WORDS = {
         "clusters, and 0 have insufficient available IP addresses",
         "couldn't auto-discover subnets: subnets count less than minimal required count: 1 < 2",
         "failed to ensure load balancer: could not find any suitable subnets for creating the ELB",
-        "InvalidSubnet: VPC vpc-0a has no internet gateway",
     ),
     "space": (
         "InvalidSubnet: Not enough IP space available in subnet-0a. ELB requires at least 8 free "
@@ -30,7 +29,6 @@ WORDS = {
         " is tagged; the tagged groups were sg-0(a) sg-1(b)",
         "Multiple untagged security groups found for instance i-0; ensure the k8s security group is"
         " tagged",
-        "InvalidGroup.NotFound: The security group 'sg-0' does not exist",
     ),
     "rights": (
         "AccessDenied: User: arn:aws:sts::1:assumed-role/r/1 is not authorized to perform: "
@@ -69,7 +67,15 @@ WORDS = {
         "TooManyRequestsException: slow down",
         "RequestLimitExceeded: Request limit exceeded.",
     ),
-    None: ("conflicting scheme: map[internal:{} internet-facing:{}]", "backend not found", ""),
+    None: (
+        "conflicting scheme: map[internal:{} internet-facing:{}]",
+        "InvalidSubnet: VPC vpc-0a has no internet gateway",
+        "InvalidGroup.NotFound: The security group 'sg-0' does not exist",
+        "Internal error occurred: failed calling webhook: tls: failed to verify certificate: x509",
+        "ResourceInUse: Target group 'arn' is currently in use by a listener or a rule",
+        "backend not found",
+        "",
+    ),
 }
 
 

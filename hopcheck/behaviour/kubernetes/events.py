@@ -13,17 +13,13 @@ from collections.abc import Iterable
 from hopcheck.model.kubernetes import Event
 
 _OF_NODES = "UnAvailableLoadBalancer"
-_FAILURES = frozenset(
-    {
-        # AWS Load Balancer Controller, EKS Auto Mode
-        "FailedBuildModel", "FailedDeployModel", "FailedAddFinalizer", "FailedUpdateStatus",
-        "FailedLoadGroupID", "ConflictingIngressClass", "FailedNetworkReconcile", "BackendNotFound",
-        # cloud providers' service controllers
-        "SyncLoadBalancerFailed", "CreatingLoadBalancerFailed", "UpdateLoadBalancerFailed",
-        "LoadBalancerUpdateFailed", _OF_NODES,
-        "AllocationFailed",  # MetalLB
-    }
-)  # fmt: skip
+# Of AWS Load Balancer Controller and EKS Auto Mode; of service controllers; of MetalLB.
+_FAILURES = """
+FailedBuildModel FailedDeployModel FailedAddFinalizer FailedUpdateStatus FailedLoadGroupID
+ConflictingIngressClass FailedNetworkReconcile BackendNotFound SyncLoadBalancerFailed
+CreatingLoadBalancerFailed UpdateLoadBalancerFailed LoadBalancerUpdateFailed UnAvailableLoadBalancer
+AllocationFailed
+"""
 _UPDATED = "UpdatedLoadBalancer"
 _SUCCESSES = frozenset({"SuccessfullyReconciled", "EnsuredLoadBalancer", _UPDATED, "IPAllocated"})
 # What an error is of, by the words of AWS and the controllers; the first that fits. Each is a
@@ -34,14 +30,12 @@ _KINDS = {
     r"|no EC2 IMDS role",
     "quota": r"TooMany(?!Requests)\w+|\w*LimitExceeded\b(?<!RequestLimitExceeded)|Exceeded quota",
     "space": r"Not enough IP space|InsufficientFreeAddresses|free IP addresses",
-    "subnets": r"auto-discover subnets|at least one subnet|suitable subnets|subnets count less than"
-    r"|unable to discover|InvalidSubnet",
-    "groups": r"securityGroup tagged|tagged security groups|InvalidGroup|InvalidSecurityGroup",
-    "certificate": r"(?i)certificate",
+    "subnets": r"auto-discover subnets|at least one subnet|suitable subnets|subnets count less",
+    "groups": r"securityGroup tagged|tagged security groups",
+    "certificate": r"CertificateNotFound|UnsupportedCertificate|no certificate found",
     "ranges": r"(?i)\bcidr|source ?ranges?",
-    "port": r"TargetGroup port is empty|CreateTargetGroupInput\.Port|target type .*(?:NodePort|Cl)"
-    r"|service type must be",
-    "taken": r"Duplicate\w*Name|with the same name|already in use|ResourceInUse",
+    "port": r"TargetGroup port is empty|CreateTargetGroupInput\.Port|service type must be",
+    "taken": r"Duplicate\w*Name|with the same name|already in use",
     "aws": r"Internal(?:Failure|Error|ServerError)|ServiceUnavailable|Throttling|TooManyRequests"
     r"|RequestLimitExceeded",
 }
@@ -64,18 +58,13 @@ def standing(events: Iterable[Event], kind: str, name: str, since: str = "") -> 
         if (one.involved_object.kind, one.involved_object.name) == (kind, name)
         and one.seen_at >= since
     ]
-    failures = (one for one in own if one.type == "Warning" and one.reason in _FAILURES)
+    failures = (one for one in own if one.type == "Warning" and one.reason in _FAILURES.split())
     last = max(failures, key=lambda one: one.seen_at, default=None)
     if last is None:
         return None
     past = {_UPDATED} if last.reason == _OF_NODES else _SUCCESSES
     overtaken = any(one.reason in past and one.seen_at >= last.seen_at for one in own)
     return None if overtaken else last
-
-
-def said_of(events: Iterable[Event], kind: str, name: str) -> bool:
-    """Whether anybody said anything of an object."""
-    return any((e.involved_object.kind, e.involved_object.name) == (kind, name) for e in events)
 
 
 def failure_kind(event: Event) -> str | None:

@@ -161,7 +161,8 @@ def somebody_makes_the_load_balancer(scene: Scene) -> Iterator[Finding]:
     new = not _older(scene, service.metadata.creation_timestamp, _MADE_WITHIN)
     if new or not listed.seen or listed.truncated or scene.addresses or not _waits(scene, service):
         return
-    if events.said_of(listed.get(), "Service", service.name):
+    about = (one.involved_object for one in listed.get())
+    if any((one.kind, one.name) == ("Service", service.name) for one in about):
         return
     wanted, kind = service.spec.load_balancer_class, type_of(service)
     yield of_service(
