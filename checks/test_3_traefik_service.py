@@ -1,9 +1,13 @@
 """Step 3 (`traefik-service`), get svc traefik: what holds when all is well, in order."""
 
 from hopcheck.steps.rule import Checklist
-from hopcheck.steps.traefik_service import pods, service, step
+from hopcheck.steps.traefik_service import origin, pods, service, step
 
 RULES = (
+    # its load balancer
+    origin.the_load_balancers_controller_fails_at_nothing,
+    origin.somebody_makes_the_load_balancer,
+    origin.annotations_of_the_load_balancer_are_known,
     # the Service
     service.traefik_has_a_service_where_it_needs_one,
     service.no_other_service_holds_its_addresses,

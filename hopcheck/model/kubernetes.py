@@ -385,6 +385,13 @@ class Event(Object, frozen=True):
     event_time: str = ""
     series: EventSeries | None = None
 
+    @property
+    def seen_at(self) -> str:
+        """When it was last seen, RFC 3339, "" where it does not say."""
+        observed = self.series.last_observed_time if self.series else ""
+        created = self.metadata.creation_timestamp
+        return observed or self.last_timestamp or self.event_time or created
+
 
 class ConfigMap(Object, frozen=True):
     plural: ClassVar[str] = "configmaps"

@@ -56,7 +56,7 @@ def traefik_service(namespace: str = "edge") -> dict:
     return made
 
 
-def event(name: str, kind: str, time: str) -> dict:
+def event(name: str, kind: str, time: str, about: str = "Service") -> dict:
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -64,7 +64,7 @@ def event(name: str, kind: str, time: str) -> dict:
         "type": kind,
         "reason": name,
         "lastTimestamp": time,
-        "involvedObject": {"kind": "Pod", "name": "my-app-1", "namespace": "default"},
+        "involvedObject": {"kind": about, "name": "my-app-1", "namespace": "default"},
     }
 
 
@@ -95,6 +95,8 @@ def furnished(serving: Serving) -> None:
         event("Old", "Warning", "2026-02-25T03:00:00Z"),
         event("New", "Warning", "2026-02-25T03:05:00Z"),
         event("Fine", "Normal", "2026-02-25T03:06:00Z"),
+        event("EnsuredLoadBalancer", "Normal", "2026-02-25T03:07:00Z"),
+        event("BackOff", "Warning", "2026-02-25T03:08:00Z", "Pod"),
     ]
     for obj in objects:
         store.put(json.loads(json.dumps(obj)))
@@ -140,7 +142,7 @@ def test_all_that_matters_is_read(serving):
     (piece,) = evidence.list("endpointslices", "default").get()
     assert piece["endpoints"][0]["addresses"] == ("127.0.0.5",)
     assert evidence.list("deployments", "default").get() == ()
-    assert names(evidence, "events", "default") == ["Old", "New"]
+    assert names(evidence, "events", "default") == ["Old", "New", "EnsuredLoadBalancer"]
     assert evidence.objects["configmaps@edge/gate-config"].get()["data"] == {
         "traefik.yml": "log:\n  level: INFO\n"
     }
@@ -189,7 +191,9 @@ def test_few_waves(serving):
     began = time.monotonic()
     collect(serving)
     assert time.monotonic() - began < 1.5
-    assert len(serving.server.requests) < 45
+    asked = [path for _, path in serving.server.requests]
+    assert len(asked) < 45
+    assert sum(path.endswith("/events") for path in asked) == 2  # failures and successes at once
 
 
 def test_without_the_crds_their_absence_is_believed(serving):

@@ -16,7 +16,6 @@ from aiohttp import web
 
 from hopcheck.collect.ask import Run
 from hopcheck.collect.kubernetes.client import METADATA_ONLY, KubeClient
-from hopcheck.collect.kubernetes.kept import event_time
 from hopcheck.collect.kubernetes.read import collect_kube
 from hopcheck.config.options import Options
 from hopcheck.model import KubeEvidence, Target, Why
@@ -92,7 +91,7 @@ def test_an_event_of_the_newer_api_has_its_time(evidence: KubeEvidence) -> None:
     (event,) = evidence.list("events", "default").get()
     assert event["reason"] == "FailedScheduling"
     assert event["involvedObject"]["kind"] == "Pod"
-    assert event_time(event) == "2026-11-25T15:21:00.654321Z"
+    assert event.seen_at == "2026-11-25T15:21:00.654321Z"
 
 
 def test_what_is_not_served_is_told_from_what_is_not_there(evidence: KubeEvidence) -> None:

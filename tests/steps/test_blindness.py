@@ -43,20 +43,21 @@ def accused(report: Report) -> set[str]:
 GENERAL = {"TGT017", "TGT020", "SVC016", "END014", "REQ008", "REQ007", "ING022", "END012"}
 
 
-# What the client sees by itself: no address, the certificate, an error page, who answered, a loop
-# that nobody is named for.
-SEEN_FROM_OUTSIDE = {"DNS003", "REQ001", "REQ002", "REQ005", "REQ010", "REQ011"}
+# What the client sees by itself: no name or address, the certificate, an error page, who answered,
+# a loop that nobody is named for.
+NAMES = {"DNS001", "DNS003", "DNS008"}
+SEEN_FROM_OUTSIDE = NAMES | {"REQ001", "REQ002", "REQ005", "REQ010", "REQ011"}
 
 
 # What is wrong as well, and follows from the root cause as long as that can be seen.
-BEHIND = {"ir-catch-all": {"END001"}}
+BEHIND = {"ir-catch-all": {"END001"}, "lb-binding-security-groups": {"TGT019"}}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_denied_list_accuses_nobody_else(name: str) -> None:
     given = snapshot(name)
     usual = accused(report_of(name)) | BEHIND.get(name, set())
-    usual |= GENERAL | {"REQ001", "REQ002", "REQ011"}
+    usual |= GENERAL | NAMES | {"REQ001", "REQ002", "REQ011"}
     # No rule asks which of the two it was: each list meets both, of one fault or another.
     chance = random.Random(name)
     for key in given.kube.lists:

@@ -75,6 +75,23 @@ EXPECTED = {
     "tsvc-selector": ("broken", TRAEFIK_SERVICE, "TGT017 *SVC002 REQ004"),
     "tsvc-targetport-name": ("degraded", TRAEFIK_SERVICE, "TGT017 *SVC004 REQ004 REQ012"),
     "tsvc-targetport-num": ("degraded", TRAEFIK_SERVICE, "TGT017 *SVC005 REQ004 REQ012"),
+    # --- who makes the load balancer
+    "lb-subnets-untagged": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC018"),
+    "lb-subnets-unsuitable": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC018"),
+    "lb-no-space": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC018"),
+    "lb-access-denied": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC018"),
+    "lb-quota": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC018"),
+    "lb-two-tagged-groups": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC018"),
+    "lb-source-range": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC018"),
+    "lb-words-unknown": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC018"),
+    "lb-binding-security-groups": (
+        "degraded", "TargetGroupBinding api-gateway-system/myapp-websecure",
+        "TGT019 TGT020 *SVC018 REQ004 REQ008 REQ012",
+    ),
+    "lb-alb-ingress": ("broken", "Ingress api-gateway-system/edge", "DNS001 *SVC018"),
+    "lb-class-unknown": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC019"),
+    "lb-no-controller": ("broken", TRAEFIK_SERVICE, "DNS001 *SVC019"),
+    "lb-scheme-misspelt": ("broken", TRAEFIK_SERVICE, "DNS008 TGT020 *SVC020 REQ004"),
     # --- load balancer, targets, DNS and the Service of Traefik: the rest of these steps
     "alb-cert": ("broken", LISTENER, "*TGT008 REQ005"),
     "alb-http-to-websecure": ("broken", LISTENER, "*TGT005 TGT020 REQ009"),

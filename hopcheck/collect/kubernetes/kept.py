@@ -154,13 +154,6 @@ def _entries(meta: Meta) -> tuple[str, ...] | None:
     return tuple(sorted(found)) or None
 
 
-def event_time(event: Event) -> str:
-    """When the event was last seen, RFC 3339, "" where it does not say."""
-    observed = event.series.last_observed_time if event.series else ""
-    created = event.metadata.creation_timestamp
-    return observed or event.last_timestamp or event.event_time or created
-
-
 def slim_route(route: Any, hosts: Iterable[str]) -> Any:
     """A route of other hosts, with what is needed to see which instance reads it.
 

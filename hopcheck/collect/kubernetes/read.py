@@ -11,12 +11,14 @@ Lists are read without resourceVersion=0, so that what decides is never a stale 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from hopcheck.behaviour.kubernetes.events import tells
 from hopcheck.behaviour.kubernetes.hosts import KEEP_ALL, ROUTES, RouteIndex
 from hopcheck.behaviour.traefik.discovery import traefik_pods
 from hopcheck.collect.ask import Run
@@ -38,7 +40,6 @@ from hopcheck.model import Collected, KubeEvidence, Target, Why
 from hopcheck.model.kubernetes import (
     FORMER_GROUP,
     KINDS,
-    Event,
     Object,
     ReplicaSet,
     Server,
@@ -50,6 +51,8 @@ T = TypeVar("T")
 _SLIM_ROUTES = 2_000
 _EVENTS = 50
 _LISTED_EVENTS = 500
+# Successes are asked for too, which overtake failures; not what pods and jobs say by the hundred.
+_OF_FEW = ",".join(f"involvedObject.kind!={one}" for one in ("Pod", "ReplicaSet", "Job", "CronJob"))
 # Where Traefik runs; --namespace bounds the application alone.
 _TELL_TRAEFIK = ("services", "pods")
 _DENIED = (Why.DENIED, Why.UNAUTHENTICATED)
@@ -286,7 +289,7 @@ class Collector:
         if f"{resource}@{namespace}" in self._lists:
             return
         if resource == "events":
-            params: Params = {"fieldSelector": "type=Warning", "limit": _LISTED_EVENTS}
+            params: Params = {"fieldSelector": _OF_FEW, "limit": _LISTED_EVENTS}
             await self._list(resource, namespace, params, max_pages=1)
         else:
             await self._list(resource, namespace)
@@ -325,7 +328,7 @@ class Collector:
                     for item in items
                 ]
             elif resource == "events":
-                items = _last_warnings(items)
+                items = sorted(filter(tells, items), key=attrgetter("seen_at"))[-_EVENTS:]
             elif resource == "replicasets":
                 items = [item for item in items if _wants_pods(item)]
             self._lists[key] = replace(found, value=tuple(items))
@@ -356,8 +359,3 @@ def _slimmed(routes: Sequence[Any], host: str) -> list[Any]:
 def _wants_pods(replica_set: ReplicaSet) -> bool:
     """Whether it is in use: Deployments keep ten of the past, scaled to zero."""
     return bool(replica_set.spec.replicas or replica_set.status.replicas)
-
-
-def _last_warnings(events: Iterable[Event]) -> list[Event]:
-    warnings = [event for event in events if event.type == "Warning"]
-    return sorted(warnings, key=pruning.event_time)[-_EVENTS:]

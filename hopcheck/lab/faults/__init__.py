@@ -7,6 +7,7 @@ from hopcheck.lab.faults import (  # noqa: F401, I001  # imported to register, i
     dns,
     balancer,
     target_health,
+    origin,
     traefik_service,
     ingress,
     ingressroute,

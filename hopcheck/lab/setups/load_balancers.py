@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from hopcheck.lab.cloud import (
@@ -19,7 +20,8 @@ from hopcheck.lab.cloud import (
     forward,
     redirect,
 )
-from hopcheck.lab.setups.gallery import Obj, edit_traefik_service, flags, get, setup
+from hopcheck.lab.events import say
+from hopcheck.lab.setups.gallery import Obj, edit_traefik_service, flags, get, put, setup
 from hopcheck.lab.setups.names import lead
 from hopcheck.lab.topology import (
     GATEWAY,
@@ -375,3 +377,59 @@ async def node_maintenance(lab: Lab) -> None:
         ]
 
     lab.store.patch("nodes", None, node.name, edit)
+
+
+def _made(lab: Lab, **annotations: str) -> None:
+    """Traefik's Service as its controller leaves it: the NLB is in its status."""
+    name = lab.cloud.load_balancers[LOAD_BALANCER].dns_name
+    prefix = "service.beta.kubernetes.io/aws-load-balancer"
+
+    def edit(obj: Obj) -> None:
+        obj["spec"] |= {"type": "LoadBalancer", "loadBalancerClass": "service.k8s.aws/nlb"}
+        notes = {f"{prefix}-{key.replace('_', '-')}": value for key, value in annotations.items()}
+        obj["metadata"].setdefault("annotations", {}).update(notes)
+        obj["metadata"]["creationTimestamp"] = "2026-01-15T09:00:00Z"
+        obj["status"]["loadBalancer"] = {"ingress": [{"hostname": name}]}
+
+    edit_traefik_service(lab, edit)
+
+
+_NO_SUBNET = (
+    "Failed build model due to unable to resolve at least one subnet (0 match VPC and tags)"
+)
+
+
+@setup(FAMILY, "lb-failures-overcome")
+async def failures_overcome(lab: Lab) -> None:
+    """The controller failed for a while, of the Service and its binding, and then succeeded."""
+    _made(lab, scheme="internet-facing", nlb_target_type="instance")
+    for seconds in (1500, 900, 600):
+        say(lab, "FailedBuildModel", _NO_SUBNET, ago=seconds)
+    say(lab, "SuccessfullyReconciled", "Successfully reconciled", normal=True, ago=300)
+    binding = partial(say, lab, kind="TargetGroupBinding", name=TARGETS_HTTPS, ago=900)
+    binding("BackendNotFound", "backend not found: services traefik not found")
+    binding("SuccessfullyReconciled", "Successfully reconciled", normal=True)
+
+
+@setup(FAMILY, "lb-other-class")
+async def other_class(lab: Lab) -> None:
+    """Another Service of Traefik's namespace, of another class, whose controller fails."""
+    _made(lab, a_setting_of_a_newer_controller="on")
+    spec = {"type": "LoadBalancer", "loadBalancerClass": "tailscale", "selector": {"app": "vpn"}}
+    put(lab, "Service", "vpn", {**spec, "ports": [{"port": 443}]}, GATEWAY)
+    say(lab, "FailedBuildModel", _NO_SUBNET, name="vpn")
+
+
+@setup(FAMILY, "lb-second-pending")
+async def second_pending(lab: Lab) -> None:
+    """Traefik has a second Service, whose load balancer cannot be made, and nobody's way it is."""
+    _made(lab)
+    found = get(lab, "services", GATEWAY, TRAEFIK)
+    ports = [
+        {k: port[k] for k in ("name", "port", "targetPort")} for port in found["spec"]["ports"]
+    ]
+    spec = {"type": "LoadBalancer", "selector": found["spec"]["selector"], "ports": ports}
+    put(lab, "Service", "traefik-internal", spec, GATEWAY)
+    words = "Error syncing load balancer: failed to ensure load balancer: TooManyLoadBalancers: "
+    words += "Exceeded quota of account 123456789012"
+    say(lab, "SyncLoadBalancerFailed", words, name="traefik-internal")

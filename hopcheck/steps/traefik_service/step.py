@@ -15,6 +15,7 @@ from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import kube_gap, last_exchanges, ref_of
 from hopcheck.steps.rule import SHOWN, WAY, rule
 from hopcheck.steps.traefik_service import service
+from hopcheck.steps.traefik_service.origin import unheard
 from hopcheck.steps.traefik_service.service import full_name, in_sight, workload_ref
 from hopcheck.verdict.contradicted import Claim, Claimed
 
@@ -72,9 +73,10 @@ def sight(scene: Scene) -> Judgement:
     instance, found = scene.instance, scene.traefik_service
     if instance is None and found is None and not traefik_runs_in_the_cluster(scene):
         return Judgement(Step.TRAEFIK_SERVICE, gaps=(Gap("traefik_not_found", Why.NOT_FOUND),))
-    gaps = _pods_unseen(scene, found) if instance is None and found is not None else ()
+    gaps = unheard(scene)
+    gaps += _pods_unseen(scene, found) if instance is None and found is not None else ()
     facts = _facts(scene, instance, found)
-    return Judgement(Step.TRAEFIK_SERVICE, gaps=tuple(gaps), seen=True, facts=facts)
+    return Judgement(Step.TRAEFIK_SERVICE, gaps=gaps, seen=True, facts=facts)
 
 
 def _pods_unseen(scene: Scene, service: Service) -> tuple[Gap, ...]:
