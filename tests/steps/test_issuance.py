@@ -119,9 +119,9 @@ def test_a_certificate_that_was_issued_is_not_blamed() -> None:
 
 def test_who_takes_the_challenges_path_is_named() -> None:
     [cause] = replay(snapshot("cm-challenge-catch-all")).root_causes
-    assert "IngressRoute default/lobby takes" in cause.message
+    assert "Ingress default/lobby takes" in cause.message
     assert "wrong status code '403'" in cause.message
-    assert "IngressRoute default/lobby" in map(str, cause.related)
+    assert "Ingress default/lobby" in map(str, cause.related)
     assert "leave that path out" in cause.fix
     [cause] = replay(snapshot("cm-challenge-redirected")).root_causes
     assert "leads to https://myapp.example.com:8443/" in cause.message

@@ -62,16 +62,29 @@ async def challenge_class(lab: Lab) -> None:
 
 @fault("cm-challenge-catch-all", INGRESS, _CHALLENGE)
 async def challenge_taken(lab: Lab) -> None:
-    """A route for all of plain HTTP outranks the solver's, and its allow list refuses strangers."""
+    """A route for every host's /.well-known outranks the solver's, and refuses strangers."""
     _without_secret(lab)
     issuing.certificate(lab)
     issuing.solver(lab, issuing.challenge(lab, "pending", WAITS.format(403)))
     allow = {"ipAllowList": {"sourceRange": ["192.0.2.0/24"]}}
     lab.store.put(parts.custom("Middleware", "office", allow))
-    rule = {"kind": "Rule", "match": "PathPrefix(`/`)", "priority": 10_000,
-            "middlewares": [{"name": "office"}],
-            "services": [{"name": "my-app-service", "port": 80}]}  # fmt: skip
-    lab.store.put(parts.custom("IngressRoute", "lobby", {"entryPoints": ["web"], "routes": [rule]}))
+    backend = {"service": {"name": "my-app-service", "port": {"number": 80}}}
+    path = {"path": "/.well-known", "pathType": "Prefix", "backend": backend}
+    router = {
+        "entrypoints": "web",
+        "priority": "10000",
+        "middlewares": f"{APP}-office@kubernetescrd",
+    }
+    notes = {f"{parts.PREFIX}/router.{key}": value for key, value in router.items()}
+    meta = {"name": "lobby", "namespace": APP, "annotations": notes}
+    spec = {"ingressClassName": "traefik", "rules": [{"http": {"paths": [path]}}]}
+    lobby = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": meta,
+        "spec": spec,
+    }
+    lab.store.put(lobby)
 
 
 @fault("cm-challenge-dns", INGRESS, _CHALLENGE)
