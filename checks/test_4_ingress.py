@@ -2,6 +2,7 @@
 
 from hopcheck.steps.ingress import (
     annotations,
+    issuance,
     middlewares,
     ranking,
     references,
@@ -38,6 +39,7 @@ RULES = (
     middlewares.middlewares_let_requests_through,
     tls.tls_options_exist,
     tls.certificate_is_usable,
+    issuance.certificate_is_issued,
     tls.certificate_resolver_exists,
     tls.handshakes_are_accepted,
     tls.routes_of_the_host_agree_on_tls_options,

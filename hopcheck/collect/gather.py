@@ -281,6 +281,32 @@ class Collection:
 
         made = asyncio.ensure_future(requests())
         await asyncio.gather(made, self._hops(kube, aws, made))
+        await self._issuance(kube, aws)
+
+    async def _issuance(
+        self, kube: asyncio.Future[KubeEvidence], aws: asyncio.Future[None]
+    ) -> None:
+        """What cert-manager does for a certificate in doubt; its challenge is tried as well."""
+        from hopcheck.scene.issuance import challenge_url, in_doubt, presented
+
+        await asyncio.shield(kube)
+        if self._client is None or presented(Scene(self.snapshot())) is None:
+            return
+        await asyncio.shield(aws)
+        secrets = in_doubt(Scene(self.snapshot()))
+        if not secrets:
+            return
+        from hopcheck.collect.kubernetes.read import add_issuance
+        from hopcheck.collect.web.probe import request_host
+
+        self.kube = await add_issuance(self.target, self.run, self._client, self.kube, secrets)
+        url = challenge_url(Scene(self.snapshot()))
+        addresses, _ = addresses_of(self.target, self.dns)
+        if url and addresses:
+            path = url.partition(self.target.host)[2]
+            asked = msgspec.structs.replace(self.target, scheme="http", port=80, path=path)
+            told = await request_host(asked, self.run, addresses[:1], None, both=False)
+            self.http = msgspec.structs.replace(self.http, challenge=told.requests[0])
 
     async def _hops(
         self,

@@ -205,6 +205,11 @@ def reader_rules() -> list[Obj]:
             "verbs": read,
         },
         {
+            "apiGroups": ["cert-manager.io", "acme.cert-manager.io"],
+            "resources": ["*"],
+            "verbs": read,
+        },
+        {
             "apiGroups": ["authorization.k8s.io"],
             "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
             "verbs": ["create"],

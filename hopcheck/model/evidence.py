@@ -487,6 +487,8 @@ class HttpEvidence(Struct, frozen=True):
     # Nodes, Traefik pods, Service, application pods.
     hops: tuple[Collected[Probe], ...] = ()
     ca_file: bool = False  # --ca-file said which authority is meant
+    # What an ACME authority asks for by plain HTTP, where one of cert-manager's challenges is open.
+    challenge: Collected[Probe] = NOT_SELECTED
 
 
 class Snapshot(Struct, frozen=True):

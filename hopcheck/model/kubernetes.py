@@ -900,6 +900,65 @@ class Gateway(Object, frozen=True):
     spec: GatewaySpec = GatewaySpec()
 
 
+# --- cert-manager: what is judged of its pkg/apis/certmanager/v1 and pkg/apis/acme/v1
+
+
+class IssuerRef(Thing, frozen=True):
+    group: str = ""
+    kind: str = ""
+    name: str = ""
+
+
+class CertificateSpec(Thing, frozen=True):
+    secret_name: str = ""
+    common_name: str = ""
+    dns_names: tuple[str, ...] = ()
+    issuer_ref: IssuerRef = IssuerRef()
+
+
+class Issued(Thing, frozen=True):
+    """A status: conditions, or an Order's and a Challenge's state; the rest is a Certificate's."""
+
+    conditions: tuple[Condition, ...] = ()
+    state: str = ""
+    reason: str = ""
+    not_after: str = ""
+    renewal_time: str = ""
+    failed_issuance_attempts: int = 0
+
+
+class Issuing(Object, frozen=True):
+    """An object of cert-manager's. A token is not kept: the solver's Ingress has it in its path."""
+
+    status: Issued = Issued()
+
+
+class Certificate(Issuing, frozen=True):
+    plural: ClassVar[str] = "certificates"
+
+    spec: CertificateSpec = CertificateSpec()
+
+
+class CertificateRequest(Issuing, frozen=True):
+    plural: ClassVar[str] = "certificaterequests"
+
+
+class Order(Issuing, frozen=True):
+    plural: ClassVar[str] = "orders"
+
+
+class Challenge(Issuing, frozen=True):
+    plural: ClassVar[str] = "challenges"
+
+
+class Issuer(Issuing, frozen=True):
+    plural: ClassVar[str] = "issuers"
+
+
+class ClusterIssuer(Issuing, frozen=True):
+    plural: ClassVar[str] = "clusterissuers"
+
+
 # Of Traefik's own objects up to v2; v3 does not read it.
 FORMER_GROUP = "traefik.containo.us"
 
@@ -909,7 +968,8 @@ KINDS: dict[str, type[Object]] = {
         Pod, Deployment, DaemonSet, StatefulSet, ReplicaSet, Node, Namespace, Event, ConfigMap,
         Secret, Service, EndpointSlice, NetworkPolicy, Ingress, IngressClass, IngressRoute,
         IngressRouteTCP, TraefikService, Middleware, TLSStore, TLSOption, ServersTransport,
-        HTTPRoute, Gateway,
+        HTTPRoute, Gateway, Certificate, CertificateRequest, Issuer, ClusterIssuer, Order,
+        Challenge,
     )
 }  # fmt: skip
 

@@ -116,7 +116,8 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], _Replacement], ...] = (
         ("authorization", "cookie"),
         re.compile(
             r"(?i)((?<![\w./-])(?:request_|downstream_|origin_)?"
-            r"(?:proxy-authorization|authorization|set-cookie|cookie)"
+            # (?!…): what cert-manager says of an authority's answer is no header.
+            r"(?:proxy-authorization|authorization(?!: acme: )|set-cookie|cookie)"
             r"(?:\\?[\"'])?\s{0,3}[:=]\s{0,3}\[?)"
             r"(?:(\\?[\"'])(?!REDACTED)[^\"'\\\r\n]+|(?!REDACTED)[^\s\"'\\][^\"'\r\n]*)"
         ),

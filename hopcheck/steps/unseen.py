@@ -32,7 +32,8 @@ _KUBE: Mapping[Step, tuple[str, ...]] = {
     ),
     Step.INGRESS: (
         "ingressclasses", "middlewares", "traefikservices", "tlsoptions", "tlsstores",
-        "serverstransports", "httproutes", "gateways",
+        "serverstransports", "httproutes", "gateways", "certificates", "certificaterequests",
+        "orders", "challenges", "issuers", "clusterissuers",
     ),
     Step.ENDPOINTS: ("networkpolicies",),
 }  # fmt: skip

@@ -39,6 +39,7 @@ CONDITIONS: dict[str, Callable[[Finding, Finding], bool]] = {
         in re.split(r"[.=-]+", str(cause.params.get("flag")).lower())
         for key in ("wanted", "entry", "asked")
     ),
+    "of_a_challenge": lambda _cause, effect: effect.object.kind == "Challenge",
     "its_backend": lambda cause, effect: bool(
         {(r.namespace, r.name) for r in cause.related if r.kind == "Service"}
         & {

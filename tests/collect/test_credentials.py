@@ -18,7 +18,7 @@ from hopcheck.collect.ask import Run, Unavailable
 from hopcheck.collect.kubernetes import credentials
 from hopcheck.collect.kubernetes.credentials import Access, client_of, open_api
 from hopcheck.collect.kubernetes.load import Refused, load
-from hopcheck.config.options import Options
+from hopcheck.config.options import Misnamed, Options
 from hopcheck.model import Why
 
 V1 = "client.authentication.k8s.io/v1"
@@ -240,12 +240,10 @@ def test_whatever_else_is_wrong_is_one_line(tmp_path, data):
 
 
 def test_wrong_context_missing_file_and_directory(tmp_path):
-    path = written(tmp_path / "k", config())
-    assert unavailable(path, context="prod") == (
-        Why.MISCONFIGURED,
-        "context 'prod' is not in the kubeconfig; contexts: x",
-    )
-    assert unavailable("/nonexistent/k") == (Why.MISCONFIGURED, "/nonexistent/k: no such file")
+    with pytest.raises(Misnamed, match=r"context 'prod'.*\(what there is: x\)"):
+        opened(written(tmp_path / "k", config()), context="prod")
+    with pytest.raises(Misnamed, match="kubeconfig '/nonexistent/k'"):
+        opened("/nonexistent/k")
     assert refused(str(tmp_path)) == ("misconfigured", f"{tmp_path}: Is a directory")
 
 

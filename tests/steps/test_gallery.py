@@ -27,6 +27,9 @@ BALANCER = "LoadBalancer myapp-nlb"
 GROUP = "TargetGroup myapp-websecure"
 BALANCER_SG = "SecurityGroup sg-0a1b2c3d4e5f60002"
 NODE_SG = "SecurityGroup sg-0a1b2c3d4e5f60001"
+CERTIFICATE = "Certificate default/myapp-tls"
+CHALLENGE = "Challenge default/myapp-tls-1-2316417458-1479310894"
+UNISSUED = "ING016 *ING050 LOG010 REQ007"
 EXPECTED = {
     "app-5xx": ("broken", APP, "*REQ001"),
     "app-hang": ("broken", APP, "*REQ003"),
@@ -64,6 +67,24 @@ EXPECTED = {
         "degraded", "TargetGroup myapp-websecure", "*TGT018 TGT020 REQ008 REQ012"
     ),
     "tls-secret-missing": ("broken", INGRESS, "*ING016 LOG010 REQ007"),
+    # --- cert-manager: what it says of its own objects
+    "cm-challenge-catch-all": ("broken", CHALLENGE, UNISSUED),
+    "cm-challenge-class": ("broken", CHALLENGE, UNISSUED),
+    "cm-challenge-dns": ("broken", CHALLENGE, UNISSUED),
+    "cm-challenge-redirected": ("broken", CHALLENGE, "ING016 *ING050 ING015w LOG010 REQ007"),
+    "cm-challenge-refused": ("broken", CHALLENGE, UNISSUED),
+    "cm-controller-gone": ("broken", CERTIFICATE, UNISSUED),
+    "cm-expired": ("broken", CHALLENGE, "*ING050 REQ005"),
+    "cm-issuer-kind": ("broken", CERTIFICATE, UNISSUED),
+    "cm-issuer-misspelt": ("broken", CERTIFICATE, UNISSUED),
+    "cm-issuer-not-ready": ("broken", "ClusterIssuer letsencrypt", UNISSUED),
+    "cm-names": ("broken", CERTIFICATE, "*ING050 REQ007"),
+    "cm-no-certificate": ("broken", INGRESS, UNISSUED),
+    "cm-order-limit": ("broken", "Order default/myapp-tls-1-2316417458", UNISSUED),
+    "cm-renewal-fails": ("healthy", None, "ING051w"),
+    "cm-request-denied": ("broken", "CertificateRequest default/myapp-tls-1", UNISSUED),
+    "cm-request-pending": ("broken", "CertificateRequest default/myapp-tls-1", UNISSUED),
+    "cm-two-certificates": ("broken", CERTIFICATE, UNISSUED),
     "tpod-provider-off": ("broken", TRAEFIK, "*SVC012 REQ007 REQ009"),
     "tpod-rbac": ("broken", TRAEFIK, "*SVC011 LOG002 REQ007 REQ009"),
     "tpod-replica-skew": (

@@ -58,6 +58,8 @@ def keepers(snapshot: Snapshot, ref: ObjectRef, most: int = 3) -> Iterator[Keepe
         if _OF_A_CONTROLLER.fullmatch(ref.name):
             yield Keeper(ref, "controller", makes=True)
         return
+    if ref.kind in ("CertificateRequest", "Order", "Challenge"):
+        return  # each try makes its own: what is to be changed lies outside of them
     if ref.kind == "SecurityGroup":
         groups = snapshot.aws.security_groups.or_else(()) or ()
         tags = (tag for group in groups if group.group_id == ref.name for tag in group.tags)

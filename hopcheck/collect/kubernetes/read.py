@@ -26,6 +26,7 @@ from hopcheck.collect.kubernetes import kept as pruning
 from hopcheck.collect.kubernetes.client import MAX_PAGES, METADATA_ONLY, KubeClient, Params
 from hopcheck.collect.kubernetes.wanted import (
     CLUSTER_SCOPED,
+    ISSUANCE,
     LEGACY,
     LEGACY_PREFIX,
     LISTED_BY_NAMESPACE,
@@ -63,6 +64,14 @@ async def collect_kube(target: Target, run: Run, client: KubeClient) -> KubeEvid
     return await Collector(target, run, client).collect()
 
 
+async def add_issuance(
+    target: Target, run: Run, client: KubeClient, kube: KubeEvidence, secrets: list[tuple[str, str]]
+) -> KubeEvidence:
+    """The same evidence with what cert-manager does for these Secrets (namespace, name)."""
+    added = await Collector(target, run, client).issuance(secrets)
+    return replace(kube, lists=kube.lists | added.lists, rights=kube.rights | added.rights)
+
+
 class Collector:
     """One collection: what was read so far, by the keys of KubeEvidence."""
 
@@ -96,6 +105,22 @@ class Collector:
         if only is not None:
             self._bound()
         self._keep_relevant()
+        return self._evidence()
+
+    async def issuance(self, secrets: Iterable[tuple[str, str]]) -> KubeEvidence:
+        """The Certificates beside these Secrets; where one is theirs, what has become of it."""
+        wanted = {*secrets}
+        await asyncio.gather(*(self._list("certificates", s) for s in {s for s, _ in wanted}))
+        every = self._seen("certificates")
+        theirs = [o for o in every if (o.namespace, o.spec.secret_name) in wanted]
+        spaces = {one.namespace for one in theirs}
+        await asyncio.gather(
+            *(
+                self._list(kind, space)
+                for kind in ISSUANCE
+                for space in ([None] * bool(spaces) if kind in CLUSTER_SCOPED else spaces)
+            )
+        )
         return self._evidence()
 
     def _evidence(self) -> KubeEvidence:

@@ -46,7 +46,7 @@ LISTED_IN_ALL: Mapping[str, str] = {
     "httproutes": _GATEWAY,
     "gateways": _GATEWAY,
 }
-CLUSTER_SCOPED = ("ingressclasses", "nodes", "namespaces")
+CLUSTER_SCOPED = ("ingressclasses", "nodes", "namespaces", "clusterissuers")
 LISTED_BY_NAMESPACE: Mapping[str, str] = {
     "pods": _CORE,
     "endpointslices": _DISCOVERY,
@@ -57,7 +57,18 @@ LISTED_BY_NAMESPACE: Mapping[str, str] = {
     "replicasets": _APPS,
     "events": _CORE,
 }
-_PREFIXES = {**LISTED_IN_ALL, **LISTED_BY_NAMESPACE, "secrets": _CORE, "configmaps": _CORE}
+# What cert-manager makes of a Certificate, and who issues it: asked where one is in doubt.
+ISSUANCE: Mapping[str, str] = {
+    "certificaterequests": "/apis/cert-manager.io/v1",
+    "orders": "/apis/acme.cert-manager.io/v1",
+    "challenges": "/apis/acme.cert-manager.io/v1",
+    "issuers": "/apis/cert-manager.io/v1",
+    "clusterissuers": "/apis/cert-manager.io/v1",
+}
+_PREFIXES = {
+    **LISTED_IN_ALL, **LISTED_BY_NAMESPACE, **ISSUANCE,
+    "secrets": _CORE, "configmaps": _CORE, "certificates": "/apis/cert-manager.io/v1",
+}  # fmt: skip
 
 # Traefik v2 reads its own objects from the group of old too; v3 does not.
 LEGACY_PREFIX = "/apis/traefik.containo.us/v1alpha1"

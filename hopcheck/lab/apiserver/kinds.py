@@ -38,9 +38,10 @@ class Resource:
 
 
 LEGACY_GROUP = "traefik.containo.us"  # of Traefik v2: version 3 reads none of it
-CUSTOM_GROUPS = frozenset({"traefik.io", LEGACY_GROUP, "gateway.networking.k8s.io"})
+CERT_MANAGER = frozenset({"cert-manager.io", "acme.cert-manager.io"})
+CUSTOM_GROUPS = CERT_MANAGER | {"traefik.io", LEGACY_GROUP, "gateway.networking.k8s.io"}
 # Groups whose CustomResourceDefinitions an ordinary cluster does not have.
-UNSERVED = frozenset({LEGACY_GROUP})
+UNSERVED = CERT_MANAGER | {LEGACY_GROUP}
 
 _ALL = ("all",)
 _STATUS = ("status",)
@@ -66,6 +67,10 @@ def _apps(plural: str, kind: str, short: str) -> Resource:
 
 def _traefik(plural: str, kind: str, group: str = "traefik.io") -> Resource:
     return Resource(group, "v1alpha1", plural, kind)
+
+
+def _issuing(plural: str, kind: str, group: str = "cert-manager.io") -> Resource:
+    return Resource(group, "v1", plural, kind, plural != "clusterissuers", subresources=_STATUS)
 
 
 def _review(plural: str, kind: str, group: str = "authorization.k8s.io") -> Resource:
@@ -117,6 +122,12 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(_GATEWAY, "v1", "gateways", "Gateway", short=("gtw",), subresources=_STATUS),
     Resource(_GATEWAY, "v1", "httproutes", "HTTPRoute", subresources=_STATUS),
     Resource(_GATEWAY, "v1", "gatewayclasses", "GatewayClass", namespaced=False, short=("gc",)),
+    _issuing("certificates", "Certificate"),
+    _issuing("certificaterequests", "CertificateRequest"),
+    _issuing("issuers", "Issuer"),
+    _issuing("clusterissuers", "ClusterIssuer"),
+    _issuing("orders", "Order", "acme.cert-manager.io"),
+    _issuing("challenges", "Challenge", "acme.cert-manager.io"),
     Resource(
         "apiextensions.k8s.io",
         "v1",

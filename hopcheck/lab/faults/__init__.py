@@ -13,6 +13,7 @@ from hopcheck.lab.faults import (  # noqa: F401, I001  # imported to register, i
     ingressroute,
     middlewares,
     tls,
+    issuance,
     endpoints,
     traefik_logs,
     request,

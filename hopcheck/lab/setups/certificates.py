@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 from typing import TYPE_CHECKING
 
+from hopcheck.lab import issuing
 from hopcheck.lab.pods import Behaviour
 from hopcheck.lab.setups.gallery import Obj, annotate, edit_ingress, flags, ingress_only, put, setup
 from hopcheck.lab.setups.load_balancers import certificate
@@ -127,3 +129,53 @@ async def international(lab: Lab) -> None:
     data = {key: base64.b64encode(blob).decode() for key, blob in blobs.items()}
     put(lab, "Secret", SECRET, type="kubernetes.io/tls", data=data)
     ingress_only(lab, (name, "/", SERVICE))
+
+
+def _good(lab: Lab, *, renewal: str, days: int = 20, **more: object) -> None:
+    """A Certificate whose certificate is served, and is good for some weeks."""
+    issuing.issuer(lab)
+    ends = issuing.serve(lab, dt.timedelta(days=days))
+    issuing.certificate(lab, status=issuing.ready(ends, renewal, **more))
+
+
+@setup(FAMILY, "cm-renewed")
+async def renewed(lab: Lab) -> None:
+    """cert-manager has just renewed the certificate."""
+    _good(lab, renewal=issuing.ago(days=-60), days=90, revision=2)
+    issuing.request(lab, "Issued", "Certificate fetched from issuer successfully", revision=2)
+
+
+@setup(FAMILY, "cm-old-failure")
+async def old_failure(lab: Lab) -> None:
+    """A request failed long ago; the one after it was issued, and is renewed late by design."""
+    _good(lab, renewal=issuing.ago(days=-5), revision=2)
+    issuing.order(
+        lab, "errored", "Failed to create Order: 429 urn:ietf:params:acme:error:rateLimited"
+    )
+    issuing.request(lab, "Issued", "Certificate fetched from issuer successfully", revision=2)
+
+
+@setup(FAMILY, "cm-renewing")
+async def renewing(lab: Lab) -> None:
+    """The renewal began some minutes ago: its challenge waits, the old certificate is served."""
+    _good(lab, renewal=issuing.ago(minutes=5))
+    issuing.solver(lab, issuing.challenge(lab, "pending", issuing.WAITS.format(404)))
+
+
+@setup(FAMILY, "cm-other-host")
+async def other_host(lab: Lab) -> None:
+    """cert-manager fails for another host of the same namespace."""
+    _good(lab, renewal=issuing.ago(days=-5))
+    lacking = "Issuing certificate as Secret does not exist"
+    waits = issuing.conditions(("Ready", "False", "DoesNotExist", lacking))
+    issuing.certificate(lab, "shop-tls", secret="shop-tls", names=("shop.example.com",),  # noqa: S106
+                        status=waits)  # fmt: skip
+    issuing.challenge(lab, "invalid", "no valid A records found", of="shop-tls",
+                      host="shop.example.com")  # fmt: skip
+
+
+@setup(FAMILY, "cm-by-hand")
+async def by_hand(lab: Lab) -> None:
+    """The Secret was put there by hand and ends before long; a Certificate waits for another."""
+    issuing.issuer(lab)
+    issuing.certificate(lab, "next", secret="myapp-tls-next")  # noqa: S106

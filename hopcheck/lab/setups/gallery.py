@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hopcheck.lab.apiserver.kinds import RESOURCES, UNSERVED
+from hopcheck.lab.apiserver.kinds import LEGACY_GROUP, RESOURCES
 from hopcheck.lab.topology import APP, GATEWAY, HOST, INGRESS, SERVICE, TRAEFIK
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ Obj = dict[str, Any]
 Arrange = Callable[["Lab"], Awaitable[None]]
 Change = Callable[[Obj], None]
 
-_API_VERSION = {one.kind: one.api_version for one in RESOURCES if one.group not in UNSERVED}
+_API_VERSION = {one.kind: one.api_version for one in RESOURCES if one.group != LEGACY_GROUP}
 _NAMESPACED = {one.kind for one in RESOURCES if one.namespaced}
 _LETTERS = {"pass": "p", "not_applicable": "n", "unknown": "u", "warn": "W", "fail": "F"}
 PREFIX = "traefik.ingress.kubernetes.io"

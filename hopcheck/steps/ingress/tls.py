@@ -14,12 +14,12 @@ from hopcheck.behaviour.traefik.logs import overtaken
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.behaviour.traefik.rules import hosts_in
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, Hop, ObjectRef, Probe, Why
+from hopcheck.model import ErrorKind, Finding, ObjectRef, Why
 from hopcheck.model import Evidence as Proof
 from hopcheck.model.kubernetes import ClientAuth, Secret, TLSOption, TLSStore
 from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.issuance import inside, presented
 from hopcheck.scene.outcome import CertificateProblem, certificate_problem
-from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps import fixing
 from hopcheck.steps.ingress.references import lacking
@@ -48,17 +48,10 @@ def _name_refused(scene: Scene) -> bool:
     )
 
 
-def _inside(scene: Scene) -> list[Probe]:
-    return [*probes_at(scene, Hop.NODE), *probes_at(scene, Hop.TRAEFIK_POD)]
-
-
 def _presented(scene: Scene) -> CertificateProblem | None:
-    """The problem of the certificate that clients see; Traefik's own word where none gets there."""
-    for probe in (*sent(scene), *_inside(scene)):
-        for exchange in probe.exchanges:
-            if exchange.tls is not None and exchange.tls.chain:
-                return certificate_problem(exchange.tls, scene.snapshot)
-    return None
+    """The problem of the certificate that clients see."""
+    tls = presented(scene)
+    return None if tls is None else certificate_problem(tls, scene.snapshot)
 
 
 def _unknown_resolver(scene: Scene, route: Route) -> str | None:
@@ -330,7 +323,7 @@ def _refused(scene: Scene, route: Route) -> Iterator[Finding]:
 def _alerts(scene: Scene) -> list[str]:
     """The alerts that end every handshake; none where one is completed."""
     # Where no request of a client could be made, what the hops inside say.
-    last = [p.exchanges[-1] for p in sent(scene) or _inside(scene)]
+    last = [p.exchanges[-1] for p in sent(scene) or inside(scene)]
     alerts = [e.error_text for e in last if e.error is ErrorKind.TLS_ALERT]
     return alerts if len(alerts) == len(last) else []
 
