@@ -11,7 +11,7 @@ Lists are read without resourceVersion=0, so that what decides is never a stale 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar
