@@ -30,6 +30,8 @@ RULES = (
     references.services_exist,
     references.services_have_the_port,
     references.servers_transports_exist,
+    references.filters_leave_in_what_the_route_names,
+    references.parents_exist,
     references.every_entry_point_exists,
     middlewares.middlewares_exist,
     middlewares.middlewares_have_what_they_need,
@@ -47,6 +49,7 @@ RULES = (
     annotations.annotations_do_something,
     router.router_is_enabled,
     router.requests_meet_the_rule,
+    router.a_child_takes_what_the_parent_hands_on,
     # it is the route that was meant
     ranking.one_route_has_the_highest_priority,
     ranking.prefix_ends_with_a_path_element,

@@ -11,6 +11,7 @@ from hopcheck.behaviour.traefik.routes import (
     Scheme,
     Selection,
     candidates,
+    children,
     dropped,
     leaves,
     passing_over,
@@ -139,8 +140,18 @@ class Routing:
         return None
 
     def backends(self, route: Route) -> tuple[list[Backend], list[Backend]]:
-        """Services behind a route, and references of it that lead nowhere."""
-        found = [leaves(self.scene.kube, backend) for backend in route.backends]
+        """Services behind a route, and references of it that lead nowhere.
+
+        Those of the only child that can match, where it has none of its own.
+        """
+        target = self.scene.target
+        below = [
+            child
+            for child in children(route, self.routes)
+            if matches(child.rule, target.host, target.path, syntax=child.syntax) is not False
+        ]
+        own = below[0].backends if len(below) == 1 else route.backends
+        found = [leaves(self.scene.kube, backend) for backend in own]
         services = [one for leading, _ in found for one in leading]
         return services, [one for _, missing in found for one in missing]
 

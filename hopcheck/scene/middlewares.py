@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import Route
-from hopcheck.model.kubernetes import Chain, Meta, Middleware, StripPrefix
+from hopcheck.model.kubernetes import Chain, Headers, Meta, Middleware, StripPrefix
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.scene import Scene
 
@@ -100,6 +100,24 @@ def passes(scene: Scene, *kinds: str) -> bool:
     route = routing_of(scene).winner
     own = acting(scene, route) if route is not None else []
     return any(not obj.kinds.isdisjoint(kinds) for obj in own)
+
+
+def handed_on(scene: Scene, route: Route) -> tuple[dict[str, str], str | None] | None:
+    """The request's headers that middlewares set (lower case), and its path, behind the route.
+
+    None where who is asked may set others; the path is None where it is rewritten.
+    """
+    acts, headers = acting(scene, route), dict[str, str]()
+    known = {ref.partition("@")[0] for ref in by_reference(scene)}
+    named = {name.partition("@")[0] for name in names_of(scene, route).values()}
+    if not named <= known or any(not obj.kinds.isdisjoint(ASKING) for obj in acts):
+        return None
+    for obj in acts:
+        given = (obj.settings("headers", Headers) or Headers()).custom_request_headers
+        headers |= {name.lower(): value for name, value in given.items()}
+    rewriting = {"stripPrefix", "addPrefix", "replacePath", "stripPrefixRegex", "replacePathRegex"}
+    rewritten = any(not obj.kinds.isdisjoint(rewriting) for obj in acts)
+    return headers, None if rewritten else scene.target.path
 
 
 def taken_off(obj: Middleware, path: str) -> tuple[str, ...]:

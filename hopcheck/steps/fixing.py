@@ -77,6 +77,17 @@ def _own_part(name: str) -> str:
     return name.partition("@")[0].partition("-")[2] if "@" in name else name
 
 
+def in_full(name: str, namespace: str, known: Mapping[str, Object]) -> str:
+    """The reference of `known` that a name means which has no namespace, or it before a slash.
+
+    That of the namespace comes first, else the only one; "" for none.
+    """
+    bare = name.partition("@")[0]
+    fits = {r: obj for r, obj in known.items() if bare in (obj.name, f"{obj.namespace}/{obj.name}")}
+    own = [ref for ref, obj in fits.items() if obj.namespace == namespace]
+    return next(iter(own or (fits if len(fits) == 1 else ())), "")
+
+
 def near_words(name: str) -> str:
     """What is near, in words that may follow a name; "" for none."""
     return text("near", "there_is", name=name) if name else ""

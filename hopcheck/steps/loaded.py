@@ -30,6 +30,9 @@ def loaded(scene: Scene, routing: Routing, replica: Replica) -> Loaded:
         if probe.name == replica.pod and last.error is None and last.status is not None:
             unrouted = last.status == 404 and producer(last) is Producer.TRAEFIK
             own = not unrouted or application_404(scene.snapshot, last)
+            route = routing.selection.winner
+            if not own and route is not None and route.internal:
+                break  # what it leads to says the same
             return Loaded.YES if own else Loaded.NO
     alone = len(scene.snapshot.traefik.replicas) == 1
     return Loaded.YES if alone and outcome_of(scene).succeeded else Loaded.UNKNOWN

@@ -9,7 +9,7 @@ from hopcheck.behaviour.kubernetes.graph import workload_of
 from hopcheck.behaviour.kubernetes.objects import outside_names
 from hopcheck.behaviour.traefik.route import Backend, Route
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import Collected, Exchange, Finding, Gap, ObjectRef, Probe, Why
+from hopcheck.model import Collected, Exchange, Finding, Gap, ObjectRef, Probe, Why, Words
 from hopcheck.model.aws import LoadBalancer
 from hopcheck.model.kubernetes import Object, Pod
 from hopcheck.scene.chosen_route import Routing
@@ -52,6 +52,12 @@ def of_route(
     }
     ref = at if isinstance(at, ObjectRef) else route_ref(route, at)
     return make(code, ref, **(words | more))
+
+
+def of_object(obj: Object) -> Words:
+    """The words of `of_route` for another object that a finding is about."""
+    resource = f"{type(obj).plural}.traefik.io"
+    return {"route": str(ref_of(obj)), "ns": obj.namespace, "name": obj.name, "resource": resource}
 
 
 def route_refs(routing: Routing) -> tuple[ObjectRef, ...]:

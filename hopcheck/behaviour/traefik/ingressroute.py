@@ -138,13 +138,18 @@ def backend_of(service: LoadBalancerRef, namespace: str, field: str) -> Backend:
     )
 
 
+def parents_of(obj: IngressRoute | IngressRouteTCP) -> list[tuple[str, str]]:
+    """The IngressRoutes (namespace, name) that it names as its parents."""
+    return [(ref.namespace or obj.namespace, ref.name) for ref in obj.spec.parent_refs]
+
+
 def ingressroute_routes(
     obj: IngressRoute | IngressRouteTCP, view: View, *, parents: frozenset[str] = frozenset()
 ) -> list[Route]:
     """The routes of one IngressRoute or IngressRouteTCP, excluded ones with their reasons.
 
-    `parents`: "namespace/name" of IngressRoutes that others name as their parent; such a route
-    needs no service of its own.
+    `parents`: "namespace/name" of IngressRoutes that others name as their parent, or may mean;
+    such a route needs no service of its own.
     """
     spec = obj.spec
     provider, known = view.static.crd, view.static.known
@@ -222,6 +227,7 @@ def _route(
         tls_secrets=(tls.secret_name,) if tls and tls.secret_name else (),
         tls_options=tls_options,
         cert_resolver=(tls.cert_resolver or None) if tls is not None else None,
+        parents=tuple(f"{space}/{name}" for space, name in parents_of(obj)),
         excluded=tuple(excluded),
         uncertain=(*(() if view.static.known else ("static",)), *uncertain),
     )

@@ -309,6 +309,26 @@ def unauthenticated_kinds(lines: Iterable[LogLine]) -> set[str]:
     return _not_listed(lines, _UNAUTHENTICATED)
 
 
+_MISTYPED = re.compile(
+    r"failed to list \*v\w+\.(\w+): .{0,80}?json: cannot unmarshal (\w+).{0,80}? into Go "
+    r"(?:struct field \w+\.([\w.]+)|value) of type ([\w.*\[\]{}]+)"
+)
+
+
+def mistyped_kinds(lines: Iterable[LogLine]) -> set[str]:
+    """Kinds of which Traefik can read none, since a field of one has a value of another type."""
+    return _not_listed(lines, _MISTYPED)
+
+
+def mistyped(line: LogLine) -> tuple[str, str, tuple[str, ...], str] | None:
+    """Kind, the JSON type of the value, its field and the type in Go that such a line tells."""
+    found = _MISTYPED.search(line.raw)
+    if found is None:
+        return None
+    kind, given, field, wanted = found.groups()
+    return kind, given, tuple((field or "").split(".")[1:]), wanted
+
+
 _AROUND = 300  # characters of a line that merely stood beside
 _PROOF = 1_000
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
+from hopcheck.behaviour.traefik.regexp import Regexp, RegexpError, UnsupportedError
 from hopcheck.behaviour.traefik.route import Route
-from hopcheck.behaviour.traefik.rules import hosts_in, looks_v2, matches, routing_path
+from hopcheck.behaviour.traefik.rules import arguments, hosts_in, looks_v2, matches, routing_path
+
+# What may stand around a host and is no part of it.
+_BESIDE = re.compile(r"^[a-z]+://|(?::\d+)?(?:/.*)?$")
+# What a path hardly holds, and a regular expression does.
+_PATTERN = re.compile(r"[*+()|\\^$\[\]{}]")
 
 
 def near_host(route: Route, host: str) -> tuple[str, str] | None:
-    """A hint ("wildcard_apex", "wildcard_depth", "typo") and the route's host that nearly fits.
+    """A hint and the route's host that nearly fits.
+
+    "wildcard_apex", "wildcard_depth", "typo"; "beside": with a scheme, a port or a path it is none.
 
     "v2_syntax": the rule would match, were it read as Traefik v2 reads it; then the rule itself.
     """
@@ -23,6 +33,8 @@ def near_host(route: Route, host: str) -> tuple[str, str] | None:
                 return "wildcard_apex", name
             if wanted.endswith(name[1:]) and wanted.count(".") > name.count("."):
                 return "wildcard_depth", name
+        if _BESIDE.sub("", name) == wanted != name:
+            return "beside", name
         if within(name, wanted, 2) and min(len(name), len(wanted)) > 5:
             return "typo", name
     return None
@@ -31,7 +43,8 @@ def near_host(route: Route, host: str) -> tuple[str, str] | None:
 def near_path(route: Route, path: str) -> str:
     """A hint: "exact" (a prefix would match), "trailing_slash", "case", or nothing.
 
-    "v2_syntax": the rule would match, were it read as Traefik v2 reads it.
+    "v2_syntax": the rule would match, were it read as Traefik v2 reads it; "regex": its path
+    would, were it read as a regular expression.
     """
     asked = routing_path(path)
     old = route.syntax == "v3" and looks_v2(route.rule)
@@ -45,7 +58,16 @@ def near_path(route: Route, path: str) -> str:
             return "exact"
         if asked.lower().startswith(route.path.lower()):
             return "case"
-    return ""
+    named = arguments(route.rule, route.syntax, route.protocol, "Path", "PathPrefix")
+    return "regex" if any(_as_pattern(one, asked) for one in named) else ""
+
+
+def _as_pattern(path: str, asked: str) -> bool:
+    """Whether a path reads like a regular expression, and would match as one."""
+    try:
+        return bool(_PATTERN.search(path)) and Regexp(f"^(?:{path})").search(asked)
+    except (RegexpError, UnsupportedError):
+        return False
 
 
 def within(one: str, other: str, limit: int) -> bool:

@@ -125,6 +125,7 @@ class Route(Struct, frozen=True):
     tls_secrets: tuple[str, ...] = ()
     tls_options: str | None = None
     cert_resolver: str | None = None
+    parents: tuple[str, ...] = ()  # "namespace/name" of the IngressRoutes through which it is met
     excluded: tuple[Exclusion, ...] = ()
     uncertain: tuple[str, ...] = ()
 
@@ -133,13 +134,18 @@ class Route(Struct, frozen=True):
         """Whether nothing that was seen keeps Traefik from loading it."""
         return not self.excluded
 
+    @property
+    def internal(self) -> bool:
+        """Whether it leads to Traefik itself alone, whose 404 has the words of a missing route."""
+        return bool(self.backends) and all(b.name.endswith("@internal") for b in self.backends)
+
 
 class Miss(Struct, frozen=True):
     """A route that does not serve the request, though nearly.
 
-    `hint`: "exact", "trailing_slash", "case" (paths), "method", "wildcard_depth", "wildcard_apex",
-    "typo" (hosts), "v2_syntax" (both); "" where there is no more to say. `host` is the one that
-    nearly fits.
+    `hint`: "exact", "trailing_slash", "case", "regex" (paths), "method", "wildcard_depth",
+    "wildcard_apex", "beside", "typo" (hosts), "v2_syntax" (both); "" where there is no more to
+    say. `host` is the one that nearly fits.
     """
 
     route: Route

@@ -14,11 +14,15 @@ from msgspec.structs import replace
 
 from hopcheck.behaviour.traefik import version as versions
 from hopcheck.behaviour.traefik.ingress import ingress_routes
-from hopcheck.behaviour.traefik.ingressroute import backend_of, ingressroute_routes, is_catch_all
+from hopcheck.behaviour.traefik.ingressroute import (
+    backend_of,
+    ingressroute_routes,
+    is_catch_all,
+    parents_of,
+)
 from hopcheck.behaviour.traefik.near import near_host, near_path
 from hopcheck.behaviour.traefik.route import Backend, Excluded, Miss, Route, View
-from hopcheck.behaviour.traefik.rule_syntax import RuleError, walk
-from hopcheck.behaviour.traefik.rules import hosts_in, matches, parse, same_host
+from hopcheck.behaviour.traefik.rules import arguments, hosts_in, matches, same_host
 from hopcheck.behaviour.traefik.servers import refused
 from hopcheck.behaviour.traefik.static import EntryPoint
 from hopcheck.model import NOT_SELECTED, KubeEvidence
@@ -69,11 +73,11 @@ def candidates(kube: KubeEvidence, views: Sequence[View]) -> list[Route]:
         *kube.every(IngressRoute),
         *kube.every(IngressRouteTCP),
     ]
-    parents = frozenset(
-        f"{ref.namespace or obj.namespace}/{ref.name}"
-        for obj in crds
-        for ref in obj.spec.parent_refs
-    )
+    named, known = {key for obj in crds for key in parents_of(obj)}, {obj.key for obj in crds}
+    # A parent that is not there may be meant to be any of its namespace.
+    astray = {space for space, _ in named - known}
+    named |= {key for key in known if key[0] in astray}
+    parents = frozenset(f"{space}/{name}" for space, name in named)
     routes: list[Route] = []
     for view in views:
         for ingress in ingresses:
@@ -81,6 +85,16 @@ def candidates(kube: KubeEvidence, views: Sequence[View]) -> list[Route]:
         for obj in crds:
             routes += _last_of_each(kube, view, ingressroute_routes(obj, view, parents=parents))
     return routes
+
+
+def children(route: Route, routes: Iterable[Route]) -> list[Route]:
+    """The routes of IngressRoutes to which `route` hands its requests, if it has no service."""
+    own, alone = f"{route.namespace}/{route.name}", {Excluded.CHILD_ROUTE}
+    return [
+        child
+        for child in (routes if not route.backends and route.kind == "IngressRoute" else ())
+        if own in child.parents and {why.reason for why in child.excluded} == alone
+    ]
 
 
 def _last_of_each(kube: KubeEvidence, view: View, routes: Sequence[Route]) -> list[Route]:
@@ -279,18 +293,10 @@ def passing_over(found: Selection, dropped: Callable[[Route], bool], view: View)
 
 def precision(route: Route, host: str) -> tuple[bool, int]:
     """Whether the rule names the host itself, and the length of its longest path."""
-    try:
-        node = parse(route.rule, route.syntax, route.protocol)
-    except RuleError:
-        return False, 0
-    paths = [
-        argument.rstrip("/")
-        for match, negated in walk(node)
-        if match.name in ("Path", "PathPrefix", "PathRegexp") and not negated
-        for argument in match.args
-    ]
+    matchers = ("Path", "PathPrefix", "PathRegexp")
+    paths = arguments(route.rule, route.syntax, route.protocol, *matchers)
     named = host.lower().rstrip(".") in hosts_in(route.rule, route.syntax, route.protocol)
-    return named, max(map(len, paths), default=0)
+    return named, max((len(path.rstrip("/")) for path in paths), default=0)
 
 
 def _covers(one: tuple[bool, int], other: tuple[bool, int]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from urllib.parse import parse_qs, unquote
 
@@ -47,7 +47,8 @@ class _Subject(Struct, frozen=True):
     """A request as far as it is known; None in a field: it is left open.
 
     `host` is the Host header without port (for TCP the SNI); `path` holds the query string.
-    `version` and `syntax` are those of the Traefik that it meets.
+    `version` and `syntax` are those of the Traefik that it meets; `headers` those that are known,
+    by their names in lower case.
     """
 
     host: str | None
@@ -55,6 +56,7 @@ class _Subject(Struct, frozen=True):
     method: str | None
     version: Version | None
     syntax: Syntax
+    headers: Mapping[str, str]
 
 
 def priority(rule: str) -> int:
@@ -192,6 +194,7 @@ def matches(
     *,
     syntax: Syntax | None = None,
     protocol: Protocol = "http",
+    headers: Mapping[str, str] | None = None,
 ) -> Answer:
     """Whether the rule matches; None: it cannot be told (ClientIP, headers, an unreadable rule).
 
@@ -203,7 +206,7 @@ def matches(
         node = parse(rule, spoken, protocol)
     except RuleError:
         return None
-    return _evaluate(node, _Subject(host, path, method, version, spoken))
+    return _evaluate(node, _Subject(host, path, method, version, spoken, headers or {}))
 
 
 def _evaluate(node: Node, subject: _Subject) -> Answer:
@@ -284,6 +287,14 @@ def _method(match: Match, subject: _Subject) -> Answer:
     return subject.method.upper() in (arg.upper() for arg in match.args)
 
 
+def _header(match: Match, subject: _Subject) -> Answer:
+    given = subject.headers.get(match.args[0].lower())
+    if given is None or given == REDACTED or len(match.args) != 2:
+        return None
+    pattern = match.name.endswith("Regexp")
+    return _compiled(match.args[1]).search(given) if pattern else given == match.args[1]
+
+
 def _query(match: Match, subject: _Subject) -> Answer:
     """By the query's values, as far as they are known: in evidence they are redacted."""
     if subject.path is None:
@@ -322,6 +333,7 @@ _MATCH: dict[str, _Matcher] = {
     "PathPrefix": _path,
     "PathRegexp": _path,
     "Method": _method,
+    **dict.fromkeys(("Header", "HeaderRegexp", "Headers", "HeadersRegexp"), _header),
     "Query": _query,
     "QueryRegexp": _query,
 }
@@ -332,17 +344,19 @@ def hosts_in(rule: str, syntax: Syntax = "v3", protocol: Protocol = "http") -> t
 
     Wildcards stay as written; an unreadable rule names none.
     """
+    named = arguments(rule, syntax, protocol, "Host", "HostHeader", "HostSNI")
+    return tuple(dict.fromkeys(name.lower().rstrip(".") for name in named))
+
+
+def arguments(rule: str, syntax: Syntax, protocol: Protocol, *matchers: str) -> list[str]:
+    """What stands in these matchers, negated ones left out; nothing in an unreadable rule."""
     try:
-        node = parse(rule, syntax, protocol)
+        found = walk(parse(rule, syntax, protocol))
     except RuleError:
-        return ()
-    named = [
-        arg.lower().rstrip(".")
-        for match, negated in walk(node)
-        if match.name in ("Host", "HostHeader", "HostSNI") and not negated
-        for arg in match.args
+        return []
+    return [
+        arg for one, negated in found if one.name in matchers and not negated for arg in one.args
     ]
-    return tuple(dict.fromkeys(named))
 
 
 def looks_v2(rule: str, protocol: Protocol = "http") -> bool:

@@ -11,7 +11,7 @@ from hopcheck.behaviour.traefik.route import HOST_ANNOTATION, Route, keeps_host
 from hopcheck.behaviour.traefik.static import EntryPoint, within
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.config.target import is_address
-from hopcheck.model import ErrorKind, Evidence, Finding, ObjectRef, Words
+from hopcheck.model import ErrorKind, Evidence, Exchange, Finding, ObjectRef, Words
 from hopcheck.model.kubernetes import Middleware
 from hopcheck.scene.middlewares import by_reference, names_of
 from hopcheck.scene.outcome import asks_for_credentials, client_seen, preserving_group
@@ -19,7 +19,10 @@ from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import upstreams
 from hopcheck.steps import fixing
 from hopcheck.steps.bounds import said
-from hopcheck.steps.ingress.references import in_former_group
+from hopcheck.steps.ingress.references import (
+    filters_leave_in_what_the_route_names,
+    in_former_group,
+)
 from hopcheck.steps.ingress.standing import route_rule
 from hopcheck.steps.middlewares import OWN, Blame, culprits, faults, missing, spoilt
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
@@ -32,7 +35,7 @@ def middlewares_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     for written in missing(scene, route):
         name = names[written] if names[written].endswith(OWN) else written
         old = in_former_group(scene, Middleware, name)
-        full = f"{name.partition('@')[0]}{OWN}"
+        full = fixing.in_full(name, route.namespace, known) or f"{name.partition('@')[0]}{OWN}"
         close = full if full in known else fixing.near(full, known)
         name_meant = full if full in known else fixing.meant(full, known)
         # Where the route does not, Traefik's arguments name it.
@@ -120,7 +123,7 @@ def application_is_asked_under_its_host(scene: Scene, route: Route) -> Iterator[
         )
 
 
-@route_rule()
+@route_rule(unless=(filters_leave_in_what_the_route_names,))
 def middlewares_are_accepted(scene: Scene, route: Route) -> Iterator[Finding]:
     """Traefik accepts the route's middlewares, by its API or its log."""
     yield from _broken(scene, route, "refused", "absent")
@@ -162,16 +165,27 @@ _BY_ADDRESS = {"ipAllowList", "ipWhiteList", "rateLimit", "inFlightReq"}
 
 def _judged_by(scene: Scene, blame: Blame) -> tuple[str, str]:
     """By whose address the requests were judged, where that is what counts, and what to do."""
-    words: Words = {"status": blame.answer.status}
     if not all(obj.kinds <= _BY_ADDRESS for obj in blame.middlewares):
-        return "", text("judged_advice", "other", **words)
-    seen = client_seen(scene.snapshot, blame.answer)
+        return "", text("judged_advice", "other", status=blame.answer.status)
+    forwarded = any("ipStrategy" in str(obj.spec) for obj in blame.middlewares)
+    source, words = judged_by(scene, blame.answer, "forwarded" if forwarded else "")
+    words["what"] = text("judged", "middleware")
+    limited = blame.answer.status == 429
+    keys = ("limit",) * limited + (source,) * (not limited or source not in ("client", "other"))
+    advice = " ".join(text("judged_advice", key, **words) for key in keys)
+    return text("judged_by", "client" if source == "other" else source, **words), advice
+
+
+def judged_by(scene: Scene, answer: Exchange, source: str = "") -> tuple[str, Words]:
+    """By whose address a request of that answer is judged, if not by another `source`; in words."""
+    words: Words = {"status": answer.status}
+    seen = client_seen(scene.snapshot, answer)
     way, entry, service = scene.way, scene.entry_point, scene.traefik_service
     sends = entry is not None and entry.proxy_protocol and _sent(scene) is not False
     at_pods = way is not None and bool(way.targets) and not way.feeds_nodes
     local = service is None or service.spec.external_traffic_policy == "Local"
-    if any("ipStrategy" in str(obj.spec) for obj in blame.middlewares):
-        source = "forwarded"
+    if source:
+        seen = ""
     elif way is not None and way.balancer.type == "application":
         source = "alb"
     elif _ignored(scene, entry, seen):
@@ -182,15 +196,11 @@ def _judged_by(scene: Scene, blame: Blame) -> tuple[str, str]:
         source = "client" if preserving_group(scene) else "nlb"
     else:  # kube-proxy writes the node's address over the client's, unless it stays on the node
         source = "client" if local else "node"
-    words["address"] = f" ({seen})" if seen and source != "forwarded" else ""
+    words["address"] = f" ({seen})" if seen else ""
     words["entry"] = entry.name if entry is not None else "websecure"
     words["service"] = str(ref_of(service)) if service is not None else ""
-    limited = blame.answer.status == 429
     # Neither a node nor a load balancer is anybody to be added to a list.
-    own = "other" if source == "client" and seen in _ends(scene) else source
-    keys = ("limit",) * limited + (own,) * (not limited or source != "client")
-    advice = " ".join(text("judged_advice", key, **words) for key in keys)
-    return text("judged_by", source, **words), advice
+    return "other" if source == "client" and seen in _ends(scene) else source, words
 
 
 def _sent(scene: Scene) -> bool | None:

@@ -107,24 +107,31 @@ def own_host_outranks_a_wildcard(scene: Scene) -> Iterator[Finding]:
 def set_priority_leaves_the_host_its_own_route(scene: Scene) -> Iterator[Finding]:
     """No priority that was set takes the host's requests from the route that names the host.
 
-    A priority is set on purpose; where nothing works, it is what takes them.
+    A priority is set on purpose; where nothing works, it is what takes them. So does a route
+    without a host that leads to Traefik itself (its dashboard), however it comes to win.
     """
     first, host = winner(scene), scene.target.host
-    if first is not None and first.priority_set and not _names(first, host):
-        for route in [r for r in routing_of(scene).selection.shadowed if _names(r, host)][:1]:
-            yield _outranked(scene, first, route, *map(backend_ref, first.backends))
+    if first is None or _names(first, host) or not (first.priority_set or first.internal):
+        return
+    for route in [r for r in routing_of(scene).selection.shadowed if _names(r, host)][:1]:
+        variant = "internal" if first.internal else None
+        related = () if first.internal else map(backend_ref, first.backends)
+        yield _outranked(scene, first, route, *related, variant=variant)
 
 
 def _names(route: Route, host: str) -> bool:
     return host.lower().rstrip(".") in hosts_in(route.rule, route.syntax, route.protocol)
 
 
-def _outranked(scene: Scene, first: Route, loser: Route, *related: ObjectRef) -> Finding:
+def _outranked(
+    scene: Scene, first: Route, loser: Route, *related: ObjectRef, variant: str | None = None
+) -> Finding:
     return of_route(
         "ING008",
         scene,
         loser,
         at=route_ref(first),
+        variant=variant,
         related=(route_ref(loser), *related),
         loser=str(route_ref(loser)),
         **_ranks(first, loser),

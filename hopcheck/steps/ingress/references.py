@@ -7,23 +7,42 @@ from itertools import zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
-from hopcheck.behaviour.traefik.ingressroute import reference
+from msgspec import structs
+
+from hopcheck.behaviour.kubernetes.graph import Graph
+from hopcheck.behaviour.traefik.ingress import filter_exclusions
+from hopcheck.behaviour.traefik.ingressroute import parents_of, reference
 from hopcheck.behaviour.traefik.route import Backend, Excluded, Route, transport_of
 from hopcheck.behaviour.traefik.routes import copied
 from hopcheck.behaviour.traefik.servers import lacks_port, port_of
 from hopcheck.behaviour.traefik.version import panics_on_resources
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Exchange, Finding, Hop, ObjectRef, Severity, Why, Words
-from hopcheck.model.kubernetes import Object, ServersTransport, Service, TraefikService
+from hopcheck.model.kubernetes import (
+    Ingress,
+    IngressRoute,
+    IngressRouteTCP,
+    Middleware,
+    Object,
+    ServersTransport,
+    Service,
+    TLSOption,
+    TLSStore,
+    TraefikService,
+)
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.steps import fixing
-from hopcheck.steps.ingress.standing import route_rule, winner
-from hopcheck.steps.names import backend_ref, of_route, route_ref, traefik_refs
+from hopcheck.steps.ingress.standing import left_out, route_rule, winner
+from hopcheck.steps.names import backend_ref, of_object, of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
+
+_PLURALS = {kind.__name__: kind.plural for kind in (Ingress, IngressRoute, IngressRouteTCP)}
+_CRD = "kubernetescrd"
+_OF_TRAEFIK = (Middleware, TraefikService, TLSOption, TLSStore, ServersTransport)
 
 
 def in_former_group(scene: Scene, kind: type[Object], full: str) -> bool:
@@ -36,6 +55,7 @@ def lacking(
     route: Route,
     what: str,
     holder: ObjectRef,
+    /,
     *related: ObjectRef,
     kind: type[Object],
     full: str,
@@ -139,7 +159,7 @@ def _to_its_port(scene: Scene, route: Route, backend: Backend, service: Service)
 def servers_transports_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     """The ServersTransport by which Traefik is to speak to the pods exists."""
     transports = scene.kube.of(ServersTransport)
-    known = {reference(obj.namespace, obj.name) for obj in transports.or_else(()) or ()}
+    known = {reference(*obj.key): obj for obj in transports.or_else(()) or ()}
     static = routing_of(scene).view.static
     # A TCP route's is a ServersTransportTCP, which is another resource.
     if not transports.seen or route.kind == "IngressRouteTCP":
@@ -157,8 +177,51 @@ def servers_transports_exist(scene: Scene, route: Route) -> Iterator[Finding]:
             continue
         ends = [backend_ref(backend, "metadata.annotations"), route_ref(route, backend.field)]
         holder = ends.pop(1 if backend.servers_transport else 0)
-        what, near = f"ServersTransport {wanted}", fixing.near(own, known)
+        what = f"ServersTransport {wanted}"
+        near = fixing.in_full(wanted, backend.namespace, known) or fixing.near(own, known)
         yield lacking(scene, route, what, holder, *ends, kind=ServersTransport, full=own, near=near)
+
+
+@route_rule(claims=Claim.STOPS_EVERYTHING)
+def filters_leave_in_what_the_route_names(scene: Scene, route: Route) -> Iterator[Finding]:
+    """The provider's filters, which hold for each of its objects, leave in what the route names."""
+    static, graph = routing_of(scene).view.static, Graph.of(scene.kube)
+    start = graph.get(_PLURALS[route.kind], route.namespace, route.name)
+    if start is None or not static.known:
+        return
+    if route.kind != "Ingress":  # of its rules the one that is asked
+        kept = [r for at, r in enumerate(start.spec.routes) if route.field == f"spec.routes[{at}]"]
+        start = structs.replace(start, spec=structs.replace(start.spec, routes=tuple(kept)))
+    for obj in filter(None, graph.walk([start]).values()):
+        found = filter_exclusions(obj, static.crd, _CRD) if isinstance(obj, _OF_TRAEFIK) else []
+        for why in (one for one in found if one.reason is not Excluded.PROVIDER_DISABLED):
+            words = left_out(why) | of_object(obj)
+            words |= {"at": ref_of(obj, why.field), "actual": why.value or text("list", "none")}
+            related = (route_ref(route), *traefik_refs(scene))
+            yield of_route("ING003", scene, route, related=related, **words)
+            return
+
+
+@route_rule(claims=Claim.STOPS_EVERYTHING)
+def parents_exist(scene: Scene, route: Route) -> Iterator[Finding]:
+    """The parents exist that IngressRoutes name, where one without a Service waits for children."""
+    every = scene.kube.every(IngressRoute)
+    known = {obj.key for obj in every}
+    for child in every if not route.backends and route.kind == "IngressRoute" else ():
+        for at, (space, name) in enumerate(parents_of(child)):
+            if (space, name) in known or space != route.namespace:
+                continue
+            names = [other for where, other in known if where == space]
+            ref, own = ObjectRef("IngressRoute", name, space), f"spec.parentRefs[{at}]"
+            what, at_child = text("reference", "parent", what=ref), ref_of(child, own)
+            meant = fixing.meant(name, names) == route.name
+            words = fixing.patch(child, {f"{own}.name": route.name} if meant else {})
+            words |= of_object(child) | {"near": fixing.near(name, names)}
+            full, related = reference(space, name), (route_ref(route), ref)
+            yield lacking(
+                scene, route, what, at_child, *related, kind=IngressRoute, full=full, **words
+            )
+            return
 
 
 @route_rule()

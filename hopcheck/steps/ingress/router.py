@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hopcheck.behaviour.traefik.route import Route
-from hopcheck.behaviour.traefik.rules import unquoted
-from hopcheck.catalogue.catalogue import listing, text
+from hopcheck.behaviour.traefik.routes import children
+from hopcheck.behaviour.traefik.rules import matches, unquoted
+from hopcheck.catalogue.catalogue import has_text, listing, text
 from hopcheck.model import Evidence as Proof
-from hopcheck.model import Finding, Replica
+from hopcheck.model import Finding, Replica, Words
 from hopcheck.model.traefik import Router
-from hopcheck.scene.middlewares import by_reference
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.middlewares import acting, by_reference, handed_on
 from hopcheck.scene.outcome import Producer, producer
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.ingress import middlewares, references, tls
 from hopcheck.steps.ingress.standing import only_candidate, route_in_question
-from hopcheck.steps.names import last_exchanges, of_route, ref_of, traefik_refs
+from hopcheck.steps.names import last_exchanges, of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, Rule, rule
 from hopcheck.verdict.contradicted import Claim
 
@@ -82,8 +84,44 @@ def requests_meet_the_rule(scene: Scene) -> Iterator[Finding]:
     refused = [e for e in last if e.status == 404 and producer(e) is Producer.TRAEFIK]
     loaded = any(router.status != "disabled" for _, router in _routers(scene, route))
     if loaded and last and len(refused) == len(last):
-        more = {"variant": "condition", "paths": route.rule, "advice": ""}
+        more: Words = {"variant": "condition", "paths": route.rule, "advice": ""}
+        if "ClientIP(" in route.rule:
+            source, words = middlewares.judged_by(scene, last[0])
+            words["what"], own = text("judged", "rule"), f"{source}_rule"
+            key = own if has_text("judged_advice", own) else source
+            seen = text("judged_by", "client" if source == "other" else source, **words)
+            more = {"variant": "client", "paths": f"{route.rule}{seen}"}
+            more["advice"] = text("judged_advice", key, **words)
         yield of_route("ING007", scene, route, at=route.field, **more)
+
+
+@rule(
+    reads=("kube",),
+    uses=BESIDE_KUBE,
+    claims=Claim.STOPS_EVERYTHING,
+    unless=(*ON_THE_ROUTE, router_is_enabled),
+)
+def a_child_takes_what_the_parent_hands_on(scene: Scene) -> Iterator[Finding]:
+    """Of the IngressRoutes below the one that matches, one matches what that hands on."""
+    route, routing = route_in_question(scene), routing_of(scene)
+    below = children(route, routing.routes) if route is not None else []
+    after = handed_on(scene, route) if route is not None and below else None
+    if route is None or after is None:
+        return
+    headers, path = after
+    host, version = scene.target.host, routing.view.version
+    for child in below:
+        own = matches(child.rule, host, path, version=version, syntax=child.syntax, headers=headers)
+        if own is not False:
+            return
+    shown = listing(headers) if headers else text("list", "none")
+    words = {"variant": "children", "advice": text("path_advice", "children", headers=shown)}
+    words["paths"] = listing(f"{route_ref(child)} ({child.rule})" for child in below)
+    setting = [ref_of(obj) for obj in acting(scene, route) if "headers" in obj.kinds]
+    related = (*map(route_ref, below[:3]), route_ref(route), *setting)
+    first = below[0] if len({route_ref(child) for child in below}) == 1 else route
+    words |= {"at": first.field, "route": str(route_ref(route))}
+    yield of_route("ING007", scene, first, related=related, **words)
 
 
 # Whatever a route asks of a request: where one of these speaks it does not serve as it is.

@@ -10,10 +10,13 @@ from msgspec import Struct
 
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Route
 from hopcheck.behaviour.traefik.routes import Selection, precision
-from hopcheck.model import Finding, Why
+from hopcheck.behaviour.traefik.rules import matches
+from hopcheck.catalogue.catalogue import text
+from hopcheck.model import Finding, Why, Words
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import outcome_of
 from hopcheck.scene.scene import Scene
+from hopcheck.steps.names import last_exchanges
 from hopcheck.steps.rule import BESIDE_KUBE, Party, Rule, rule
 from hopcheck.verdict.contradicted import Claim
 
@@ -45,6 +48,7 @@ TOLD_AS = {
     Excluded.CHILD_ROUTE: "ING006",
 }
 _ORDER = tuple(TOLD_AS)
+_FILTERED = tuple(reason for reason, code in TOLD_AS.items() if code in ("ING002", "ING003"))
 
 
 class Obstacle(Struct, frozen=True):
@@ -137,13 +141,14 @@ def obstacle(scene: Scene) -> Obstacle | None:
     """What keeps the likeliest route from serving, where none serves; None where none was meant.
 
     That is the one that would have won: whose rule names the host and has the longest path. A
-    disabled provider is the Traefik step's to say.
+    disabled provider is the Traefik step's to say. Where another serves, and has nothing there, it
+    is one that means the request more precisely.
     """
 
     def found() -> Obstacle | None:
         selection = unserved(scene)
         if selection is None:
-            return None
+            return _overlooked(scene)
         near = [m for m in selection.misses if m.reason is not Excluded.HOST_MISMATCH]
         likely = [Obstacle(m.route, m.reason, m.hint) for m in near]
         likely += [
@@ -157,12 +162,50 @@ def obstacle(scene: Scene) -> Obstacle | None:
     return scene.once("obstacle", found)
 
 
+def _overlooked(scene: Scene) -> Obstacle | None:
+    """The route that names host and path more precisely than the one that gives 404.
+
+    It is left out; or its path is a pattern that Traefik takes literally.
+    """
+    first, routing = winner(scene), routing_of(scene)
+    statuses = {exchange.status for exchange in last_exchanges(scene)}
+    if first is None or statuses != {404} or answered_elsewhere(scene):
+        return None
+    host, path, version = scene.target.host, scene.target.path, routing.view.version
+    shown = precision(first, host)
+
+    def meant(route: Route) -> bool:
+        own = precision(route, host)
+        return own[0] and (first.internal or (own != shown and own[1] >= shown[1]))
+
+    for route in routing.selection.excluded:
+        why = next((e for e in route.excluded if e.reason in _FILTERED), None)
+        if why is None or route.uncertain or not meant(route):
+            continue
+        if matches(route.rule, host, path, version=version, syntax=route.syntax):
+            return Obstacle(route, why.reason, why=why)
+    literal = (m for m in routing.selection.misses if m.hint == "regex" and meant(m.route))
+    return next((Obstacle(m.route, m.reason, m.hint) for m in literal), None)
+
+
 def _likelihood(one: Obstacle, host: str) -> tuple[Any, ...]:
     """The smaller the likelier: a rule that matches host and path, the more precise the better."""
     if one.code == "ING007":
         return 1, 0, 0, _ORDER.index(one.reason), not one.hint
     named, length = precision(one.route, host)
     return 0, not named, -length, _ORDER.index(one.reason), not one.hint
+
+
+def left_out(why: Exclusion) -> Words:
+    """The words for what keeps an object out."""
+    words = {"value": why.value or "-", "expected": why.expected or "-"}
+    words |= {"setting": why.setting or "-", "field": why.field}
+    reason = text("excluded", why.reason.value, **words)
+    return {
+        "at": why.field,
+        "reason": reason,
+        "advice": text("excluded_advice", why.reason.value, **words),
+    }
 
 
 def route_in_question(scene: Scene) -> Route | None:
@@ -186,7 +229,9 @@ def _route(scene: Scene) -> Route | None:
 _OfRoute = Callable[[Scene, Route], Iterable[Finding]]
 
 
-def route_rule(*more: Party, claims: Claim = Claim.STOPS_NOTHING_NOW) -> Callable[[_OfRoute], Rule]:
+def route_rule(
+    *more: Party, claims: Claim = Claim.STOPS_NOTHING_NOW, unless: Iterable[Rule] = ()
+) -> Callable[[_OfRoute], Rule]:
     """Make a rule of a function of the route in question; it reads the cluster, and `more`."""
 
     def made(function: _OfRoute) -> Rule:
@@ -195,6 +240,6 @@ def route_rule(*more: Party, claims: Claim = Claim.STOPS_NOTHING_NOW) -> Callabl
             route = route_in_question(scene)
             return function(scene, route) if route is not None else ()
 
-        return rule(reads=("kube", *more), uses=BESIDE_KUBE, claims=claims)(look)
+        return rule(reads=("kube", *more), uses=BESIDE_KUBE, claims=claims, unless=unless)(look)
 
     return made

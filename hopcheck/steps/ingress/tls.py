@@ -67,10 +67,11 @@ def tls_options_exist(scene: Scene, route: Route) -> Iterator[Finding]:
     readable = options.seen and wanted.endswith("@kubernetescrd")
     if not (readable or wanted.endswith("@kubernetes")):
         return
-    known = {reference(*option.key) for option in scene.kube.every(TLSOption)}
+    known = {reference(*option.key): option for option in scene.kube.every(TLSOption)}
     if wanted in known:
         return
-    full = f"{wanted.rpartition('@')[0]}@kubernetescrd"
+    meant = fixing.in_full(wanted, route.namespace, known)
+    full = meant or f"{wanted.rpartition('@')[0]}@kubernetescrd"
     near = full if full in known else fixing.near(full, known)
     name = full if full in known else fixing.meant(full, known)
     option = ObjectRef("TLSOption", wanted.rpartition("@")[0])

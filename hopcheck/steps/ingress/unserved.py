@@ -13,6 +13,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from hopcheck.behaviour.kubernetes.references import ENTRY_POINTS
+from hopcheck.behaviour.traefik.ingress import CONTROLLER
 from hopcheck.behaviour.traefik.ingressroute import ingressroute_routes
 from hopcheck.behaviour.traefik.route import Excluded, Exclusion, Miss, Route
 from hopcheck.behaviour.traefik.routes import precision
@@ -20,12 +21,19 @@ from hopcheck.behaviour.traefik.rule_syntax import END
 from hopcheck.behaviour.traefik.rules import hosts_in, in_v3, looks_v2
 from hopcheck.catalogue.catalogue import has_text, listing, make, text
 from hopcheck.model import Finding, ObjectRef, Words
-from hopcheck.model.kubernetes import Ingress, IngressRoute, IngressRouteTCP
+from hopcheck.model.kubernetes import Ingress, IngressClass, IngressRoute, IngressRouteTCP
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import requests_made, succeeded
 from hopcheck.scene.scene import Scene
 from hopcheck.steps import fixing
-from hopcheck.steps.ingress.standing import Obstacle, obstacle, other_kinds, unseen, unserved
+from hopcheck.steps.ingress.standing import (
+    Obstacle,
+    left_out,
+    obstacle,
+    other_kinds,
+    unseen,
+    unserved,
+)
 from hopcheck.steps.names import of_route, ref_of, route_ref, traefik_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim
@@ -38,19 +46,7 @@ def _left_out(scene: Scene, code: str) -> Iterator[_Left]:
     """The route that was meant and is left out for what `code` tells, and the words for that."""
     found = obstacle(scene)
     if found is not None and found.why is not None and found.code == code:
-        why, route = found.why, found.route
-        words = {
-            "value": why.value or "-",
-            "expected": why.expected or "-",
-            "setting": why.setting or "-",
-            "field": why.field,
-        }
-        said = {
-            "at": why.field,
-            "reason": text("excluded", why.reason.value, **words),
-            "advice": text("excluded_advice", why.reason.value, **words),
-        }
-        yield route, why, said
+        yield found.route, found.why, left_out(found.why)
 
 
 @rule(reads=("kube",), uses=BESIDE_KUBE, claims=Claim.STOPS_EVERYTHING)
@@ -66,11 +62,31 @@ def ingress_class_is_traefiks(scene: Scene) -> Iterator[Finding]:
             actual_class=why.value or text("list", "none"),
             related=(
                 *((ObjectRef("IngressClass", why.value),) if named else ()),
+                *((route_ref(route),) if _no_class_of_traefiks(scene, why) else ()),
                 *traefik_refs(scene),
             ),
-            **words,
+            **(words | _made_for_nobody(scene, why)),
             **_of_its_class(scene, route, why),
         )
+
+
+def _no_class_of_traefiks(scene: Scene, why: Exclusion) -> bool:
+    """Whether the class is another controller's, and Traefik's controller has none at all."""
+    every = scene.kube.every(IngressClass)
+    return why.reason is Excluded.CLASS_OTHER and all(
+        one.spec.controller != CONTROLLER for one in every
+    )
+
+
+def _made_for_nobody(scene: Scene, why: Exclusion) -> Words:
+    """The class itself is at fault that is meant to be Traefik's; else there is none to name."""
+    if not _no_class_of_traefiks(scene, why):
+        return {}
+    own = "traefik" in f"{why.value} {why.setting}".lower()
+    key = "class_anew" if own else "class_none"
+    said = {"advice": text("excluded_advice", key, value=why.value)}
+    at = ObjectRef("IngressClass", why.value, field="spec.controller")
+    return {**said, "at": at, "variant": "controller"} if own else said
 
 
 def _of_its_class(scene: Scene, route: Route, why: Exclusion) -> Words:
@@ -191,14 +207,18 @@ def path_is_routed(scene: Scene) -> Iterator[Finding]:
     """The host's route has the path."""
     found = obstacle(scene)
     if found is not None and found.code == "ING007" and found.hint != "v2_syntax":
-        misses = routing_of(scene).selection.misses
+        misses, literal = routing_of(scene).selection.misses, found.hint == "regex"
         routes = [m.route for m in misses if m.reason is Excluded.PATH_MISMATCH]
         yield of_route(
             "ING007",
             scene,
             found.route,
             at=found.route.field,
-            paths=listing(f"{r.path_type or ''} {r.path or r.rule}".strip() for r in routes),
+            variant="literal" if literal else None,
+            paths=listing(
+                f"{r.path_type or ''} {r.path or r.rule}".strip()
+                for r in ([found.route] if literal else routes)
+            ),
             advice=text("path_advice", found.hint or "none", path=scene.target.path),
         )
 
@@ -315,6 +335,7 @@ def host_is_routed(scene: Scene) -> Iterator[Finding]:
     if near is None or any(miss.hint == "v2_syntax" for miss in near):
         return
     host = ObjectRef("Host", scene.target.host)
+    near.sort(key=lambda miss: miss.hint != "beside")
     named = [(route_ref(miss.route, miss.route.field), miss.host) for miss in near] or [
         (ref_of(one, "spec.rules"), listing(_hosts(one)))
         for one in _meant_by_tls(scene) or _by_likeness(scene)
@@ -327,12 +348,22 @@ def host_is_routed(scene: Scene) -> Iterator[Finding]:
     yield make(
         "ING001",
         ref,
+        variant="beside" if near and near[0].hint == "beside" else None,
         host=host.name,
         near=text("near", "host", route=ref, host=actual) if named else "",
         actual=actual,
         related=(*beside, host) if named else others,
-        **_with_host(scene),
+        **(_bare(scene, near) or _with_host(scene)),
     )
+
+
+def _bare(scene: Scene, near: list[Miss]) -> Words:
+    """The edit of the one rule that names the host with a port, a scheme or a path."""
+    route, host = near[0].route if near else None, near[0].host if near else ""
+    if route is None or route.kind == "Ingress" or [m.hint for m in near].count("beside") != 1:
+        return {}
+    rule = route.rule.replace(host, scene.target.host)
+    return fixing.of_route(scene, route, {f"{route.field}.match": rule})
 
 
 def _with_host(scene: Scene) -> Words:

@@ -156,8 +156,10 @@ def redirects(scene: Scene) -> bool:
 
 def by_traefik(scene: Scene, status: int, answer: str, /, **more: Any) -> Finding:
     """An answer of Traefik's own."""
-    key = str(status) if status in TRAEFIK_BODIES or status == 421 else "other"
-    words = {"hops": "", "meaning": text("traefik_answer", key)}
+    key, route = str(status) if status in TRAEFIK_BODIES or status == 421 else "other", ""
+    if (first := routing_of(scene).selection.winner) and first.internal and status == 404:
+        key, route = "internal", str(route_ref(first))
+    words = {"hops": "", "meaning": text("traefik_answer", key, route=route)}
     return of_host("REQ009", scene, status=status, answer=answer, **(words | more))
 
 

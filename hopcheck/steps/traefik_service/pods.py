@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from hopcheck.behaviour.aws.loadbalancer import instance_of_node
 from hopcheck.behaviour.aws.security_groups import open_to_all
@@ -15,6 +18,8 @@ from hopcheck.behaviour.traefik.logs import (
     after_last_reload,
     excerpt,
     forbidden_resources,
+    mistyped,
+    mistyped_kinds,
     moment,
     overtaken,
     unauthenticated_kinds,
@@ -25,7 +30,7 @@ from hopcheck.behaviour.traefik.static import INTERNAL_SERVICES
 from hopcheck.behaviour.traefik.subjects import Subject, subject
 from hopcheck.catalogue.catalogue import listing, make, text
 from hopcheck.model import Evidence, Finding, LogLine, ObjectRef, Replica, Severity, Words
-from hopcheck.model.kubernetes import Container, ContainerProbe, Node, Pod
+from hopcheck.model.kubernetes import KINDS, Container, ContainerProbe, Node, Pod
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.middlewares import by_reference, names_of
 from hopcheck.scene.outcome import Producer, producer, requests_made
@@ -61,11 +66,11 @@ def _lines(replica: Replica) -> list[LogLine]:
     return [*(replica.previous_log.or_else(()) or ()), *(replica.log.or_else(()) or ())]
 
 
-def _of_workload(code: str, pod: Pod, **params: Any) -> Finding:
-    """A finding about the workload of a pod that shows it."""
+def _of_workload(code: str, pod: Pod, *, at: ObjectRef | None = None, **params: Any) -> Finding:
+    """A finding about the workload of a pod that shows it, or another object `at` fault."""
     ref = workload_ref(pod)
     words: Words = {"workload": f"{ref.namespace}/{ref.name}", "pod": pod.name, "ns": ref.namespace}
-    return make(code, ref, **words, **params)
+    return make(code, at or ref, **words, **params)
 
 
 def _troubled(scene: Scene) -> tuple[list[tuple[Pod, pod_states.PodState]], int]:
@@ -202,18 +207,17 @@ def _delivered(scene: Scene, replica: Replica, resource: str) -> bool | None:
 
     None: not known. A provider delivers nothing before all that it reads was listed.
     """
+    reader, route = _reader(resource), routing_of(scene).winner
+    if route is not None and reader[-1] != "…":
+        names = (*names_of(scene, route).values(), route.tls_options or "")
+        if reader not in {route.provider, *(name.rpartition("@")[2] for name in names)}:
+            return True
     if not replica.routers.seen:
         return None
-    reader, route = _reader(resource), routing_of(scene).winner
     delivered = {router.provider for router in replica.routers.get()}
-    if any(name.startswith(reader.rstrip("…")) if reader.endswith("…") else name == reader
-           for name in delivered):  # fmt: skip
-        return True
-    if route is None:
+    if route is None or reader[-1] == "…":
         return any(name.startswith("kubernetes") for name in delivered)
-    return reader[-1] != "…" and reader not in {
-        route.provider, *(name.rpartition("@")[2] for name in names_of(scene, route).values())
-    }  # fmt: skip
+    return reader in delivered
 
 
 def _repeated(scene: Scene, replica: Replica) -> list[LogLine]:
@@ -239,7 +243,30 @@ _REFUSED: tuple[tuple[str | None, str, Callable[[Iterable[LogLine]], set[str]]],
     (None, "forbidden", forbidden_resources),
     ("unauthenticated", "failed to list", unauthenticated_kinds),
     ("unserved", "could not find the requested resource", unserved_kinds),
+    ("mistyped", "cannot unmarshal", mistyped_kinds),
 )
+_JSON = {bool: "bool", str: "string", int: "number", float: "number", dict: "object", list: "array",
+         tuple: "array"}  # fmt: skip
+
+
+def _holds(value: Any, path: Sequence[str], given: str) -> bool:
+    """Whether a value of that JSON type stands at the path, in whichever item of its lists."""
+    if isinstance(value, list | tuple) and (path or given != "array"):
+        return any(_holds(one, path, given) for one in value)
+    if not path:
+        return _JSON.get(type(value)) == given
+    return isinstance(value, dict) and path[0] in value and _holds(value[path[0]], path[1:], given)
+
+
+def _misfit(scene: Scene, proof: Sequence[LogLine]) -> Words:
+    """The field of the wrong type that a line tells, and the objects that have it so."""
+    kind, given, path, wanted = next(filter(None, map(mistyped, proof)), ("", "", (), ""))
+    shape = next((one for one in KINDS.values() if one.__name__ == kind), None)
+    every = scene.kube.every(shape) if shape is not None and path else []
+    found = [ref_of(obj) for obj in every if _holds(msgspec.to_builtins(obj), path, given)]
+    words: Words = {"field": ".".join(path) or "-", "given": given, "wanted": wanted}
+    words["holder"] = text("near", "holder", names=listing(found)) if found else ""
+    return {**words, "at": replace(found[0], field=words["field"]) if found else None}
 
 
 @rule(reads=(*WAY, "traefik"), uses=("http",))
@@ -264,9 +291,11 @@ def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding | Claimed]:
         source = text("source", "log", pod=replica.pod)
         unsure = not replica.routers.seen
         claim = Claim.STOPS_EVERYTHING if unsure else Claim.STOPS_NOTHING_NOW
+        service_account = ObjectRef("ServiceAccount", account, pod.namespace)
         found = _of_workload(
             "SVC011",
             pod,
+            **_misfit(scene, proof),
             variant=variant,
             account=f"{pod.namespace}/{account}",
             account_ns=pod.namespace,
@@ -275,7 +304,7 @@ def traefik_may_read_what_it_needs(scene: Scene) -> Iterator[Finding | Claimed]:
             first=resources[0],
             version=str(scene.version or "?"),
             evidence=(Evidence(source, *excerpt(lines, proof)),) if proof else (),
-            related=(ObjectRef("ServiceAccount", account, pod.namespace),),
+            related=(workload_ref(pod) if variant == "mistyped" else service_account,),
         )
         yield Claimed(claim, found)
         return
