@@ -236,3 +236,47 @@ def test_what_was_meant(arrange: Arrange, code: str, accused: str, step: Step, s
     arrange(twin, False)
     report = replay(twin.snapshot())
     assert (report.verdict, errors(report)) == (Verdict.HEALTHY, [])
+
+
+@pytest.mark.parametrize(
+    ("value", "accused"),
+    [(True, "Middleware other/theirs"), ({}, f"Deployment {TRAEFIK_NS}/traefik")],
+)
+def test_a_value_of_the_wrong_type_stops_the_whole_provider(value: Any, accused: str) -> None:
+    """Whose object it is is told by the field that the log names, in whatever namespace."""
+    edit = Edit()
+    edit.items("ingresses").clear()
+    route(edit, "my-app", HOST_RULE)
+    spec = {"headers": {"sslProxyHeaders": value}}
+    edit.add("middlewares", "Middleware", "fine", {"headers": {"sslProxyHeaders": {}}})
+    edit.add("middlewares", "Middleware", "theirs", spec, "other")
+    broken(edit)
+    said = (
+        "failed to list *v1alpha1.Middleware: json: cannot unmarshal bool into Go struct field "
+        "Headers.items.spec.headers.sslProxyHeaders of type map[string]string"
+    )
+    edit.log(f'E1128 15:44:16.1 1 reflector.go:227] "Failed to watch" err="{said}"', "Failed")
+    (root,) = replay(edit.snapshot()).root_causes
+    assert (root.code, str(root.object)) == ("SVC011", accused)
+    assert "a restart of Traefik does not help" in root.fix
+    assert "spec.headers.sslProxyHeaders" in root.message
+
+
+def test_a_list_that_the_hosts_route_does_not_need_is_not_accused() -> None:
+    """An Ingress of its own does not wait for Traefik's own kinds, though the API is not seen."""
+    edit = Edit()
+    broken(edit)
+    for replica in edit.replicas:
+        replica["routers"] = {"value": None, "why": "unreachable"}
+    edit.log("failed to list *v1alpha1.Middleware: json: cannot unmarshal bool into Go struct "
+             "field Headers.items.spec.x of type string", "Failed")  # fmt: skip
+    assert "SVC011" not in {root.code for root in replay(edit.snapshot()).root_causes}
+
+
+def test_a_child_behind_an_authentication_service_is_not_judged() -> None:
+    """It may set any header."""
+    edit = Edit()
+    no_child(edit, True)
+    for obj in edit.items("middlewares"):
+        obj["spec"] = {"forwardAuth": {"address": "https://auth.example.com"}}
+    assert "ING007" not in {root.code for root in replay(edit.snapshot()).root_causes}
