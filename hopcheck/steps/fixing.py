@@ -74,18 +74,16 @@ def near(name: str, names: Iterable[str]) -> str:
 
 def _own_part(name: str) -> str:
     """A name without what all references share: "default-" and "@kubernetescrd"."""
-    return name.partition("@")[0].partition("-")[2] if "@" in name else name
+    bare = name.partition("@")[0]
+    return bare.partition("-")[2] or bare if "@" in name else name
 
 
 def in_full(name: str, namespace: str, known: Mapping[str, Object]) -> str:
-    """The reference of `known` that a name means which has no namespace, or it before a slash.
-
-    That of the namespace comes first, else the only one; "" for none.
-    """
+    """The reference of `known` that a name means without its namespace, or with it and a slash."""
     bare = name.partition("@")[0]
-    fits = {r: obj for r, obj in known.items() if bare in (obj.name, f"{obj.namespace}/{obj.name}")}
-    own = [ref for ref, obj in fits.items() if obj.namespace == namespace]
-    return next(iter(own or (fits if len(fits) == 1 else ())), "")
+    wanted = bare if "/" in bare else f"{namespace}/{bare}"
+    fits = (ref for ref, obj in known.items() if f"{obj.namespace}/{obj.name}" == wanted)
+    return next(fits, "")
 
 
 def near_words(name: str) -> str:

@@ -280,3 +280,13 @@ def test_a_child_behind_an_authentication_service_is_not_judged() -> None:
     for obj in edit.items("middlewares"):
         obj["spec"] = {"forwardAuth": {"address": "https://auth.example.com"}}
     assert "ING007" not in {root.code for root in replay(edit.snapshot()).root_causes}
+
+
+def test_a_middleware_elsewhere_is_named_and_not_put_in() -> None:
+    """Another namespace's of that name may be meant, or not."""
+    edit = Edit()
+    middleware_by_its_bare_name("hdr@kubernetescrd")(edit, True)
+    edit.one("middlewares", "hdr")["metadata"]["namespace"] = "other"
+    (root,) = replay(edit.snapshot()).root_causes
+    assert "other-hdr@kubernetescrd" in root.message
+    assert not root.fix_commands
