@@ -147,19 +147,18 @@ def plant_objects(lab: RunningLab, canaries: Canaries) -> None:
         }
     )
     store.patch("ingresses", APP, INGRESS, use_the_middleware)
-    for number, pod in enumerate(topology.APP_PODS):
-        store.put(
-            {
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {"name": f"pull-{number}", "namespace": APP},
-                "type": "Warning",
-                "reason": "Failed",
-                "message": f"Failed to pull: {canaries.text('event')}",
-                "involvedObject": {"kind": "Pod", "name": pod, "namespace": APP},
-                "lastTimestamp": "2026-02-25T03:00:00Z",
-            }
-        )
+    store.put(
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": "failed", "namespace": APP},
+            "type": "Warning",
+            "reason": "Failed",
+            "message": f"Failed to build: {canaries.text('event')}",
+            "involvedObject": {"kind": "Ingress", "name": INGRESS, "namespace": APP},
+            "lastTimestamp": "2026-02-25T03:00:00Z",
+        }
+    )
     for group in lab.lab.cloud.security_groups:
         group["Description"] = canaries.text("security group")
 
@@ -249,7 +248,7 @@ def test_what_was_planted_was_read(lab: RunningLab, planted: Canaries, tmp_path:
         text for name, text in found.items()
         if name.endswith("evidence.json") and "latest" not in name
     ]  # fmt: skip
-    for around in ("registry.example.com/v2/", "Failed to pull", "DB_PASSWORD", "reflector.go:158",
+    for around in ("registry.example.com/v2/", "Failed to build", "DB_PASSWORD", "reflector.go:158",
                    "x-debug", "customRequestHeaders"):  # fmt: skip
         assert around in evidence, around
 

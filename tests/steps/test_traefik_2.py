@@ -165,6 +165,7 @@ def test_endpoints_are_those_that_are_ready(ready: bool | None, codes: str) -> N
     edit.version("2.11.53")
     for endpoint in edit.endpoints:
         endpoint["conditions"] = {"ready": ready, "serving": True}
+    edit.answer(503, "no available server\n")
     assert ("END012" in found(replay(edit.snapshot()))) == bool(codes)
 
 
