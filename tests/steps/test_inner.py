@@ -212,6 +212,37 @@ def test_the_log_on_the_pods_certificate(address: str, code: str) -> None:
     assert cause(edit)[0] == code
 
 
+@pytest.mark.parametrize(
+    ("words", "variant", "field"),
+    [
+        ("certificate is valid for a.example.net, b.example.net, not whoami", "name", "serverName"),
+        ("cannot validate certificate for 127.230.240.60 because it doesn't contain any IP SANs",
+         "name", "serverName"),
+        ("certificate signed by unknown authority", "authority", "rootCAsSecrets"),
+        ("certificate has expired or is not yet valid: current time is after", "names", None),
+    ],
+)  # fmt: skip
+def test_a_servers_transport_that_does_not_fit_the_certificate(
+    words: str, variant: str, field: str | None
+) -> None:
+    edit = Edit()
+    over_tls(edit)
+    notes = edit.service["metadata"]["annotations"]
+    notes["traefik.ingress.kubernetes.io/service.serverstransport"] = "default-ca@kubernetescrd"
+    edit.add("serverstransports", "ServersTransport", "ca", {"serverName": "whoami"})
+    edit.answer(500, "Internal Server Error")
+    edit.no_other_scheme()
+    words = f"tls: failed to verify certificate: x509: {words}"
+    edit.log(f'ERR 500 Internal Server Error error="{words}"', "500", error=words)
+    code, thing, report = cause(edit)
+    (found,) = report.root_causes
+    holder = "ServersTransport default/ca" if field else "Service default/my-app-service"
+    assert (code, thing, found.params["variant"]) == ("END009", holder, variant)
+    assert found.object.field == (f"spec.{field}" if field else None)
+    named = "a.example.net, b.example.net" if "a.example.net" in words else "app.default.svc"
+    assert (named in found.fix) == (variant != "authority")
+
+
 def test_with_a_servers_transport_the_certificate_does_not_tell() -> None:
     edit = Edit()
     over_tls(edit)
