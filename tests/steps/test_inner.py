@@ -265,6 +265,44 @@ def test_traefik_speaks_tls_to_pods_that_do_not() -> None:
     assert report.root_causes[0].actual == "HTTPS"
 
 
+# --- error pages
+
+
+def with_error_pages(replicas_ready: bool | None) -> Edit:
+    """An errors middleware, and whether its Service has somebody; None: there is no Service."""
+    edit = Edit()
+    edit.annotate(router__middlewares="default-pages@kubernetescrd")
+    pages = {"status": ["500-599"], "query": "/x", "service": {"name": "pages", "port": 80}}
+    edit.add("middlewares", "Middleware", "pages", {"errors": pages})
+    if replicas_ready is not None:
+        selector = {"app": "my-app" if replicas_ready else "pages"}
+        edit.add("services", "Service", "pages", {"selector": selector, "ports": [{"port": 80}]})
+    if replicas_ready:
+        own = copy.deepcopy(edit.items("endpointslices@default")[0])
+        own["metadata"]["labels"]["kubernetes.io/service-name"] = "pages"
+        own["metadata"]["name"] = "pages-1"
+        own["ports"][0]["name"] = ""
+        edit.items("endpointslices@default").append(own)
+    return edit
+
+
+@pytest.mark.parametrize("ready", [False, None])
+def test_error_pages_that_nobody_serves(ready: bool | None) -> None:
+    edit = with_error_pages(ready)
+    edit.unroute()
+    edit.traefik_404()
+    edit.no_other_scheme()
+    code, thing, report = cause(edit)
+    assert (code, thing) == ("ING014", "Middleware default/pages")
+    (found,) = report.root_causes
+    assert "Service default/pages" in map(str, found.related)
+    assert "scale its Deployment up" in found.fix
+
+
+def test_error_pages_that_somebody_serves() -> None:
+    assert not replay(with_error_pages(replicas_ready=True).snapshot()).root_causes
+
+
 # --- policies and shares
 
 
