@@ -1,12 +1,13 @@
 """Step 5 (`endpoints`), get endpoints: what holds when all is well, in order."""
 
-from hopcheck.steps.endpoints import answers, between, policies, service
+from hopcheck.steps.endpoints import answers, between, policies, service, settings
 from hopcheck.steps.rule import Checklist
 
 RULES = (
     # the Service
     service.external_names_are_allowed,
     service.workload_has_replicas,
+    settings.requests_have_somewhere_to_go,
     service.no_empty_service_spoils_the_route,
     service.service_selects_pods,
     service.target_port_is_named_in_the_pods,
@@ -23,6 +24,8 @@ RULES = (
     answers.traefik_speaks_what_the_pods_speak,
     answers.traefik_trusts_the_pods,
     answers.application_answers,
+    settings.traefiks_own_health_checks_pass,
+    settings.traefik_waits_for_answers,
     answers.traefik_gets_answers,
     policies.policies_admit_traefik,
 )

@@ -806,8 +806,16 @@ class TLSOption(Object, frozen=True):
     spec: TLSOptionSpec = TLSOptionSpec()
 
 
+class ForwardingTimeouts(Thing, frozen=True):
+    """For how long Traefik waits for a server: "500ms", or seconds."""
+
+    dial_timeout: Port | None = None
+    response_header_timeout: Port | None = None
+
+
 class ServersTransportSpec(Thing, frozen=True):
     server_name: str = ""
+    forwarding_timeouts: ForwardingTimeouts = ForwardingTimeouts()
     insecure_skip_verify: bool = False
     root_cas_secrets: tuple[str, ...] = field(default=(), name="rootCAsSecrets")
     certificates_secrets: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import field
 from msgspec.structs import replace
 
 from hopcheck.model.read import Entry, Thing, read, read_all
@@ -92,6 +93,7 @@ class WeightedParts(Thing, frozen=True):
 
 class LoadedService(Loaded, frozen=True):
     load_balancer: ServersLoadBalancer | None = None
+    server_status: dict[str, str] = field(default_factory=dict)  # "UP" or "DOWN", by URL
     weighted: WeightedParts | None = None
 
 

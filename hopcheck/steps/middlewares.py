@@ -7,17 +7,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from hopcheck.behaviour.traefik.ingressroute import reference
+from hopcheck.behaviour.traefik.ingressroute import backend_of, reference
 from hopcheck.behaviour.traefik.logs import BAD_LEVELS, overtaken
 from hopcheck.behaviour.traefik.regexp import Regexp, RegexpError, UnsupportedError
 from hopcheck.behaviour.traefik.route import Route
+from hopcheck.behaviour.traefik.servers import refused
 from hopcheck.behaviour.traefik.subjects import owners, subject
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Exchange, Hop, ObjectRef, Probe, Why, Words
 from hopcheck.model import Evidence as Proof
 from hopcheck.model.kubernetes import (
     AuthSecret,
+    ErrorPages,
     ForwardAuth,
     Headers,
     Middleware,
@@ -44,7 +47,7 @@ from hopcheck.scene.probes import probes_at
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import upstreams
 from hopcheck.steps import fixing
-from hopcheck.steps.names import last_exchanges, ref_of, sent
+from hopcheck.steps.names import backend_ref, last_exchanges, ref_of, sent
 
 OWN = "@kubernetescrd"
 _REDIRECT = range(300, 400)
@@ -57,8 +60,8 @@ _THROUGH = (Producer.APPLICATION, Producer.TRAEFIK)
 class Fault(Struct, frozen=True):
     """What is wrong with an existing Middleware; `key` names the texts that say it.
 
-    "secret", "chain", "plugin", "auth_missing", "auth_down": seen at its source. "refused" and
-    "absent": Traefik's own word, where nothing of that is seen.
+    "secret", "chain", "plugin", "pages", "auth_missing", "auth_down": seen at its source.
+    "refused" and "absent": Traefik's own word, where nothing of that is seen.
     """
 
     middleware: ObjectRef
@@ -125,6 +128,7 @@ def _of_one(
         *_plugins(scene, obj),
         *_forward_auth(scene, obj),
         *_idle(scene, obj),
+        *_error_pages(scene, obj),
     ]
     return found or list(_refused(scene, obj))
 
@@ -179,6 +183,17 @@ def _forward_auth(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     if absent or any(refused_by_middleware(scene.snapshot, e, address) for e in last):
         key = "auth_missing" if absent else "auth_down"
         yield Fault(ref_of(obj), key, {"address": address}, related)
+
+
+def _error_pages(scene: Scene, obj: Middleware) -> Iterator[Fault]:
+    pages, routing = (obj.settings("errors", ErrorPages) or ErrorPages()).service, routing_of(scene)
+    if pages is None or pages.kind == "TraefikService" or routing.winner is None:
+        return
+    backend = backend_of(pages, pages.namespace or obj.namespace, "spec.errors.service")
+    # It is built as an IngressRoute's services are (createErrorPageMiddleware).
+    if refused(scene.kube, routing.view, replace(routing.winner, kind="IngressRoute"), backend):
+        words = {"service": f"{backend.namespace}/{backend.name}"}
+        yield Fault(ref_of(obj), "pages", words, (backend_ref(backend),))
 
 
 def _idle(scene: Scene, obj: Middleware) -> Iterator[Fault]:

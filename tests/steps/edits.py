@@ -195,6 +195,11 @@ class Edit:
                 "headers": [[k.replace("_", "-"), v] for k, v in own.items()],
             }
 
+    def takes(self, seconds: float, *hops: str) -> None:
+        """The answers at these hops take so long."""
+        for probe in self.probes(*hops):
+            probe["exchanges"][-1]["timing"] = {"first_byte": seconds, "total": seconds}
+
     def traefik_404(self, *, default_certificate: bool = False) -> None:
         self.answer(404, "404 page not found\n", x_content_type_options="nosniff")
         if default_certificate:

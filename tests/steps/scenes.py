@@ -869,6 +869,63 @@ def one_pod_refuses() -> Edit:
     return e
 
 
+def weighted(e: Edit, *weights: int, **service: object) -> None:
+    """An IngressRoute leads to the application by a weighted TraefikService."""
+    services = [{"name": "my-app-service", "port": 80, "weight": w, **service} for w in weights]
+    e.add("traefikservices", "TraefikService", "ver", {"weighted": {"services": services}})
+    rule = {"kind": "Rule", "match": "Host(`myapp.example.com`)"}
+    route = {**rule, "services": [{"name": "ver", "kind": "TraefikService"}]}
+    e.items("ingresses").clear()
+    tls = {"secretName": "myapp-tls"}
+    spec = {"entryPoints": ["websecure"], "routes": [route], "tls": tls}
+    e.add("ingressroutes", "IngressRoute", "my-app", spec)
+    e.no_other_scheme()
+
+
+@scene("broken", "*END022 REQ009")
+def every_weight_is_zero() -> Edit:
+    e = Edit()
+    weighted(e, 0)
+    _traefik_answers(e, 503, "no available server\n")
+    return e
+
+
+def health_check_fails(e: Edit, words: str) -> None:
+    """Traefik's own health check of a host outside fails, so that it answers 503."""
+    e.arguments("--providers.kubernetescrd.allowExternalNameServices=true")
+    e.service["spec"] |= {"type": "ExternalName", "externalName": "10.9.9.9"}
+    weighted(e, 1, healthCheck={"path": "/healthz"})
+    e.without_pods()
+    _traefik_answers(e, 503, "no available server\n")
+    fields = {
+        "error": words,
+        "serviceName": "default-ver-0a1b2c3d4e5f60718293@kubernetescrd",
+        "targetURL": "http://10.9.9.9:80",
+    }
+    e.log(f"WRN Health check failed. error={words!r}", "Health check failed.", "warn", **fields)
+
+
+@scene("broken", "*END023 REQ009")
+def health_check_of_a_path_that_is_not_there() -> Edit:
+    e = Edit()
+    health_check_fails(e, "checking HTTP health: received error status code: 404")
+    return e
+
+
+@scene("broken", "*END024 REQ009")
+def transport_gives_up() -> Edit:
+    e = Edit()
+    e.service["metadata"]["annotations"] = {
+        "traefik.ingress.kubernetes.io/service.serverstransport": "default-slow@kubernetescrd"
+    }
+    spec = {"forwardingTimeouts": {"responseHeaderTimeout": "500ms"}}
+    e.add("serverstransports", "ServersTransport", "slow", spec)
+    _traefik_answers(e, 504, "Gateway Timeout")
+    e.takes(0.52, "client", "node", "traefik-pod")
+    e.takes(1.5, "pod")
+    return e
+
+
 @scene("broken", "*END014 REQ009")
 def traefik_to_pods_cut() -> Edit:
     e = Edit()

@@ -1,5 +1,7 @@
 """What is said of Traefik's default certificate: why the host's own is not presented."""
 
+import copy
+
 import msgspec
 import pytest
 
@@ -10,22 +12,76 @@ from hopcheck.report.evidence import load
 from tests.recorded import SNAPSHOTS
 from tests.steps.edits import Edit, collected
 
+SECRET, NOBODY = "Secret default/myapp-tls", "Host myapp.example.com"
 
-def cause(given: Snapshot) -> Finding:
+
+def cause(given: Snapshot, accused: str = NOBODY) -> Finding:
     (found,) = replay(given).root_causes
-    assert (found.code, str(found.object)) == ("REQ007", "Host myapp.example.com")
+    assert (found.code, str(found.object)) == ("REQ007", accused)
     assert "Secret default/myapp-tls" in map(str, found.related)
     return found
 
 
 @pytest.mark.parametrize(
-    ("name", "variant"), [("tls-secret-garbled", "unusable"), ("tls-san", "other")]
+    ("name", "variant", "accused"),
+    [("tls-secret-garbled", "key", SECRET), ("tls-san", "other", NOBODY)],
 )
-def test_it_says_what_is_wrong_with_the_secret(name: str, variant: str) -> None:
-    found = cause(load(SNAPSHOTS / f"{name}.json.gz"))
+def test_it_says_what_is_wrong_with_the_secret(name: str, variant: str, accused: str) -> None:
+    found = cause(load(SNAPSHOTS / f"{name}.json.gz"), accused)
     assert found.params["variant"] == variant
     assert "default/myapp-tls" in found.fix
-    assert ("private key does not match public key" in found.message) == (variant == "unusable")
+    assert ("private key does not match public key" in found.message) == (variant == "key")
+    assert ("first (the leaf" in found.fix) == (variant == "key")
+
+
+# --- a certificate resolver that is defined
+
+RESOLVER = "--certificatesResolvers.le.acme.storage=/data/acme.json"
+REFUSED = "Unable to obtain ACME certificate for domains"
+
+
+def by_resolver(*arguments: str, only: int | None = None, **annotations: str) -> Edit:
+    """The default certificate is presented (to the first `only`), and no Secret is named."""
+    edit = Edit()
+    edit.ingress["spec"].pop("tls")
+    edit.annotate(**annotations)
+    edit.arguments(RESOLVER, *arguments)
+    kept = copy.deepcopy(edit.http["requests"])
+    edit.certificate(
+        subject="CN=TRAEFIK DEFAULT CERT", issuer="CN=TRAEFIK DEFAULT CERT",
+        names=["4d5f.traefik.default"], self_signed=True,
+    )  # fmt: skip
+    edit.unverified(18, "self-signed certificate")
+    if only is not None:
+        edit.http["requests"][only:] = kept[only:]
+    edit.no_other_scheme()
+    line = {"raw": f"ERR {REFUSED}", "level": "error", "message": REFUSED, "kind": "traefik"}
+    fields = {"providerName": "le.acme", "routerName": "another-router@kubernetes"}
+    edit.replicas[1]["log"]["value"].append({**line, "fields": fields})
+    return edit
+
+
+OWN = {"router__tls": "true", "router__tls__certresolver": "le"}
+ON_THE_ENTRY = "--entryPoints.websecure.http.tls.certResolver=le"
+
+
+@pytest.mark.parametrize(("arguments", "own"), [((), OWN), ((ON_THE_ENTRY,), {})])
+@pytest.mark.parametrize(("only", "variant"), [(1, "replicas"), (None, "resolver")])
+def test_a_resolver_that_is_set_is_not_to_be_set(
+    arguments: tuple[str, ...], own: dict[str, str], only: int | None, variant: str
+) -> None:
+    (found,) = replay(by_resolver(*arguments, only=only, **own).snapshot()).root_causes
+    assert (found.code, str(found.object)) == ("REQ007", "Deployment api-gateway-system/traefik")
+    assert found.params["variant"] == variant
+    assert "set a certificate resolver" not in found.fix
+    assert [one.text for one in found.evidence] == [f"ERR {REFUSED}"]
+    assert found.params["pod"] == by_resolver().replicas[1]["pod"]
+
+
+def test_without_a_resolver_one_may_be_set() -> None:
+    (found,) = replay(by_resolver().snapshot()).root_causes
+    assert (found.code, str(found.object)) == ("REQ007", NOBODY)
+    assert "set a certificate resolver" in found.fix
 
 
 def test_what_a_later_configuration_has_overtaken_is_not_repeated() -> None:

@@ -224,7 +224,7 @@ EXPECTED = {
     "tls-san-default": ("broken", "Certificate myapp.example.com", "*REQ005"),
     "tls-san": ("broken", "Host myapp.example.com", "*REQ007"),
     "tls-secret-empty": ("broken", INGRESS, "*ING016 LOG010 REQ007"),
-    "tls-secret-garbled": ("broken", "Host myapp.example.com", "*REQ007"),
+    "tls-secret-garbled": ("broken", "Secret default/myapp-tls", "*REQ007"),
     "tls-secret-keys": ("broken", INGRESS, "*ING016 LOG010 REQ007"),
     "alb-redirect-port": ("broken", LISTENER, "*TGT009 REQ011"),
     "app-redirect-port": ("broken", APP, "*REQ011"),

@@ -212,6 +212,37 @@ def test_the_log_on_the_pods_certificate(address: str, code: str) -> None:
     assert cause(edit)[0] == code
 
 
+@pytest.mark.parametrize(
+    ("words", "variant", "field"),
+    [
+        ("certificate is valid for a.example.net, b.example.net, not whoami", "name", "serverName"),
+        ("cannot validate certificate for 127.230.240.60 because it doesn't contain any IP SANs",
+         "name", "serverName"),
+        ("certificate signed by unknown authority", "authority", "rootCAsSecrets"),
+        ("certificate has expired or is not yet valid: current time is after", "names", None),
+    ],
+)  # fmt: skip
+def test_a_servers_transport_that_does_not_fit_the_certificate(
+    words: str, variant: str, field: str | None
+) -> None:
+    edit = Edit()
+    over_tls(edit)
+    notes = edit.service["metadata"]["annotations"]
+    notes["traefik.ingress.kubernetes.io/service.serverstransport"] = "default-ca@kubernetescrd"
+    edit.add("serverstransports", "ServersTransport", "ca", {"serverName": "whoami"})
+    edit.answer(500, "Internal Server Error")
+    edit.no_other_scheme()
+    words = f"tls: failed to verify certificate: x509: {words}"
+    edit.log(f'ERR 500 Internal Server Error error="{words}"', "500", error=words)
+    code, thing, report = cause(edit)
+    (found,) = report.root_causes
+    holder = "ServersTransport default/ca" if field else "Service default/my-app-service"
+    assert (code, thing, found.params["variant"]) == ("END009", holder, variant)
+    assert found.object.field == (f"spec.{field}" if field else None)
+    named = "a.example.net, b.example.net" if "a.example.net" in words else "app.default.svc"
+    assert (named in found.fix) == (variant != "authority")
+
+
 def test_with_a_servers_transport_the_certificate_does_not_tell() -> None:
     edit = Edit()
     over_tls(edit)
@@ -232,6 +263,44 @@ def test_traefik_speaks_tls_to_pods_that_do_not() -> None:
     code, thing, report = cause(edit)
     assert (code, thing) == ("END008", "Service default/my-app-service")
     assert report.root_causes[0].actual == "HTTPS"
+
+
+# --- error pages
+
+
+def with_error_pages(replicas_ready: bool | None) -> Edit:
+    """An errors middleware, and whether its Service has somebody; None: there is no Service."""
+    edit = Edit()
+    edit.annotate(router__middlewares="default-pages@kubernetescrd")
+    pages = {"status": ["500-599"], "query": "/x", "service": {"name": "pages", "port": 80}}
+    edit.add("middlewares", "Middleware", "pages", {"errors": pages})
+    if replicas_ready is not None:
+        selector = {"app": "my-app" if replicas_ready else "pages"}
+        edit.add("services", "Service", "pages", {"selector": selector, "ports": [{"port": 80}]})
+    if replicas_ready:
+        own = copy.deepcopy(edit.items("endpointslices@default")[0])
+        own["metadata"]["labels"]["kubernetes.io/service-name"] = "pages"
+        own["metadata"]["name"] = "pages-1"
+        own["ports"][0]["name"] = ""
+        edit.items("endpointslices@default").append(own)
+    return edit
+
+
+@pytest.mark.parametrize("ready", [False, None])
+def test_error_pages_that_nobody_serves(ready: bool | None) -> None:
+    edit = with_error_pages(ready)
+    edit.unroute()
+    edit.traefik_404()
+    edit.no_other_scheme()
+    code, thing, report = cause(edit)
+    assert (code, thing) == ("ING014", "Middleware default/pages")
+    (found,) = report.root_causes
+    assert "Service default/pages" in map(str, found.related)
+    assert "scale its Deployment up" in found.fix
+
+
+def test_error_pages_that_somebody_serves() -> None:
+    assert not replay(with_error_pages(replicas_ready=True).snapshot()).root_causes
 
 
 # --- policies and shares

@@ -375,15 +375,23 @@ def leaves(
         return [], [backend] if seen else []
     services: list[Backend] = []
     missing: list[Backend] = []
-    for entry, field in _entries(found.spec):
-        namespace = entry.namespace or backend.namespace
-        below = leaves(kube, backend_of(entry, namespace, field), depth + 1)
-        idle = entry.weight == 0 or field == "spec.failover.fallback"
-        crosses = namespace != backend.namespace
+    for branch in branches(kube, backend):
+        below = leaves(kube, branch, depth + 1)
+        crosses = branch.namespace != backend.namespace
         own = [replace(leaf, crosses=crosses or leaf.crosses) for leaf in below[0]]
-        services += [replace(leaf, weight=0) for leaf in own] if idle else own
+        services += [replace(leaf, weight=0) for leaf in own] if branch.weight == 0 else own
         missing += below[1]
     return services, missing
+
+
+def branches(kube: KubeEvidence, backend: Backend) -> list[Backend]:
+    """What a TraefikService spreads its requests over; a fallback has no weight of its own."""
+    key, out = (backend.namespace, backend.name), []
+    found = next((obj for obj in kube.every(TraefikService) if obj.key == key), TraefikService())
+    for entry, field in _entries(found.spec):
+        one = backend_of(entry, entry.namespace or backend.namespace, field)
+        out.append(replace(one, weight=0) if field == "spec.failover.fallback" else one)
+    return out
 
 
 def copied(kube: KubeEvidence, route: Route) -> list[Backend]:

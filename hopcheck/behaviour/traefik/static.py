@@ -26,7 +26,7 @@ from hopcheck.behaviour.traefik.flags import (
 )
 from hopcheck.behaviour.traefik.version import Syntax, Version, has_as_default
 from hopcheck.model import KubeEvidence
-from hopcheck.model.kubernetes import ConfigMap, Container, Pod
+from hopcheck.model.kubernetes import ConfigMap, Container, ForwardingTimeouts, Pod
 from hopcheck.model.traefik import ListedEntryPoint
 
 INTERNAL = "traefik"  # the entryPoint that is never a default
@@ -70,6 +70,7 @@ class EntryPoint(Struct, frozen=True):
     protocol: str = "tcp"
     tls: bool = False
     tls_options: str | None = None
+    cert_resolver: str = ""
     redirect_to: str | None = None
     redirect_priority: int = REDIRECT_PRIORITY
     as_default: bool = False
@@ -131,6 +132,7 @@ class StaticConfig(Struct, frozen=True):
     internal_services: tuple[str, ...] = ()  # those of INTERNAL_SERVICES that are on
     cert_resolvers: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    timeouts: ForwardingTimeouts = ForwardingTimeouts()  # where no ServersTransport is named
     throttle_s: float = 2.0  # seconds between a provider's change and its reload, at most
     unknown: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -146,6 +148,17 @@ class StaticConfig(Struct, frozen=True):
                 if each.protocol != "udp" and name != INTERNAL and (each.as_default or not marked)
             )
         )
+
+
+def seconds(text: int | str | None, default: float) -> float:
+    """A duration as Go writes it ("1m30s", "100ms"); a bare number is seconds (paerser)."""
+    text = str(text or "")
+    if text.isdigit():
+        return float(text)
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return default
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 class _Values:
@@ -171,16 +184,6 @@ class _Values:
             return int(self.text(key)) if self.text(key) else default
         except ValueError:
             return default
-
-    def seconds(self, key: str, default: float) -> float:
-        """A duration as Go writes it ("1m30s", "100ms"); a bare number is seconds (paerser)."""
-        text = self.text(key)
-        if text.isdigit():
-            return float(text)
-        parts = _DURATION.findall(text)
-        if not parts or "".join(number + unit for number, unit in parts) != text:
-            return default
-        return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
     def on(self, key: str) -> bool:
         """Whether a section is switched on: by itself, or by anything within it.
@@ -304,7 +307,11 @@ def _build(flags: Flags) -> StaticConfig:
             for key in ("experimental.plugins", "experimental.localplugins")
             for name in own.children(key)
         ),
-        throttle_s=own.seconds("providers.providersthrottleduration", 2.0),
+        timeouts=ForwardingTimeouts(
+            own.optional("serverstransport.forwardingtimeouts.dialtimeout"),
+            own.optional("serverstransport.forwardingtimeouts.responseheadertimeout"),
+        ),
+        throttle_s=seconds(own.text("providers.providersthrottleduration"), 2.0),
         unknown=_unknown(own),
         ignored=flags.ignored,
         doubtful=flags.doubtful,
@@ -376,6 +383,7 @@ def _entry_point(own: _Values, name: str) -> EntryPoint:
         protocol=protocol.lower() or "tcp",
         tls=own.on(f"{key}.http.tls"),
         tls_options=own.optional(f"{key}.http.tls.options"),
+        cert_resolver=own.text(f"{key}.http.tls.certresolver"),
         redirect_to=own.optional(f"{redirect}.to"),
         redirect_priority=own.number(f"{redirect}.priority", REDIRECT_PRIORITY),
         as_default=own.true(f"{key}.asdefault"),

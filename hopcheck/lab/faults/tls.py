@@ -47,7 +47,7 @@ async def secret_empty(lab: Lab) -> None:
     parts.set_secret(lab, {"tls.crt": b"", "tls.key": b""})
 
 
-@fault("tls-secret-garbled", INGRESS, _presented("REQ007", "Host"))
+@fault("tls-secret-garbled", INGRESS, Expect("REQ007", "Secret", SECRET, APP, step=REQUEST))
 async def secret_garbled(lab: Lab) -> None:
     """The TLS Secret holds the key of another certificate."""
     parts.set_secret(lab, _issue(lab, HOST) | {"tls.key": _issue(lab, HOST)["tls.key"]})

@@ -14,6 +14,7 @@ from hopcheck.scene.scene import Scene
 from hopcheck.scene.upstream import Upstream, upstreams
 from hopcheck.steps import fixing
 from hopcheck.steps.bounds import said
+from hopcheck.steps.endpoints import settings
 from hopcheck.steps.endpoints.between import lost
 from hopcheck.steps.endpoints.judged import (
     State,
@@ -27,9 +28,17 @@ from hopcheck.steps.endpoints.judged import (
     waiting,
 )
 from hopcheck.steps.endpoints.policies import kept_out
-from hopcheck.steps.endpoints.protocols import Mixed, Untrusted, foreign, misunderstood, transport
+from hopcheck.steps.endpoints.protocols import (
+    Mixed,
+    Untrusted,
+    asks_another_name,
+    foreign,
+    misunderstood,
+    named_transport,
+    names_of,
+)
 from hopcheck.steps.endpoints.service import missing_port_name
-from hopcheck.steps.names import labels_as_text, route_refs, workload_refs
+from hopcheck.steps.names import labels_as_text, ref_of, route_refs, workload_refs
 from hopcheck.steps.network_policies import may_turn_away
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 from hopcheck.verdict.contradicted import Claim, Claimed
@@ -335,17 +344,26 @@ def traefik_trusts_the_pods(scene: Scene) -> Iterator[Finding]:
     """Traefik trusts the certificate of pods that speak HTTPS."""
     for one, why in _understood(scene):
         if isinstance(why, Untrusted):
-            name = transport(one)
-            bare = name.removesuffix("@kubernetescrd").removeprefix(f"{one.namespace}-")
-            # Its authorities may be what is missing.
-            refs = (ObjectRef("ServersTransport", bare, one.namespace),) if name else ()
+            obj = None if "has expired" in why.error else named_transport(one)
+            names = names_of(one, why)
+            misnamed = bool(names) and asks_another_name(why)
+            at = (
+                ref_of(obj, f"spec.{'serverName' if misnamed else 'rootCAsSecrets'}")
+                if obj
+                else None
+            )
+            variant = "name" if misnamed else "authority"
             yield of_service(
                 "END009",
                 one,
+                at,
+                variant=variant if obj else "names" if names else None,
                 error=why.error,
+                names=listing(names),
+                transport=str(at),
                 traefik_ns=why.namespace,
                 pod=why.pod,
-                related=(*route_refs(routing_of(scene)), *refs),
+                related=(*route_refs(routing_of(scene)), *((one.ref,) if obj else ())),
             )
 
 
@@ -374,7 +392,7 @@ def application_answers(scene: Scene) -> Iterator[Finding]:
         )
 
 
-@rule(reads=("kube", "http"), uses=BESIDE_KUBE)
+@rule(reads=("kube", "http"), uses=BESIDE_KUBE, unless=(settings.traefik_waits_for_answers,))
 def traefik_gets_answers(scene: Scene) -> Iterator[Claimed]:
     """Traefik gets answers from hosts outside, and from pods that answer when asked directly."""
     instance = scene.instance
@@ -409,7 +427,7 @@ def _silent_to_traefik(scene: Scene) -> Iterator[tuple[Upstream, list[int], str]
     if outside and unanswered(scene) and others_serve and not provider_that_forbids(scene):
         pairs = ((o.service.spec.external_name, o.port or o.backend) for o in outside)
         yield outside[0], unanswered(scene), listing(f"{name}:{at.port}" for name, at in pairs)
-    answers = sorted(traefik_statuses(scene) & {500, 502, 503, 504})
+    answers = sorted(traefik_statuses(scene) & {500, 502, 504})  # a 503 asks no pod
     for one, why in _understood(scene) if answers else ():
         every = [*one.probes, *(p for other in _others(scene, one) for p in other.probes)]
         if why is None and one.probes and all(_serves(scene, probe) for probe in every):

@@ -17,6 +17,7 @@ from hopcheck.steps.bounds import apart, nodes_of
 from hopcheck.steps.endpoints.judged import State, judged, of_service, waiting
 from hopcheck.steps.endpoints.policies import kept_out
 from hopcheck.steps.endpoints.protocols import transport
+from hopcheck.steps.endpoints.settings import gave_up
 from hopcheck.steps.names import traefik_refs, workload_refs
 from hopcheck.steps.rule import BESIDE_KUBE, rule
 
@@ -73,7 +74,8 @@ def connections_to_the_pods_come_about(scene: Scene) -> Iterator[Finding]:
     reached, waits = [p for p in others if p not in lost(others)], waiting(scene)
     for one in judged(scene, State.SERVING):
         gone = [f"{probe.address}:{probe.port}" for probe in lost(one.probes)]
-        if kept_out(scene, one) or not (gone or (waits and not one.probes)):
+        unmet = waits and not one.probes and gave_up(scene, one) is None
+        if kept_out(scene, one) or not (gone or unmet):
             continue
         if _perhaps_by_policy(scene, one):
             continue

@@ -6,9 +6,11 @@ import re
 
 from msgspec import Struct
 
+from hopcheck.behaviour.traefik.ingressroute import reference
 from hopcheck.behaviour.traefik.route import transport_of
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Probe
+from hopcheck.model.kubernetes import ServersTransport
 from hopcheck.scene.chosen_route import routing_of
 from hopcheck.scene.outcome import Producer, producer, says_tls
 from hopcheck.scene.scene import Scene
@@ -105,6 +107,24 @@ def _logged(scene: Scene, one: Upstream) -> Mixed | Untrusted | None:
     return None
 
 
+# crypto/x509's HostnameError.
+_VALID_FOR = re.compile(r"is valid for (.+), not ")
+_OTHER_NAME = re.compile(r"is valid for .+, not |IP SANs|not valid for any names")
+
+
+def asks_another_name(why: Untrusted) -> bool:
+    """Whether Traefik's own words say that it is the name which the certificate lacks."""
+    return _OTHER_NAME.search(why.error) is not None
+
+
+def names_of(one: Upstream, why: Untrusted) -> list[str]:
+    """The names that the pods' certificate has: as Traefik says them, else as it was presented."""
+    said = _VALID_FOR.search(why.error)
+    chains = (probe.exchanges[-1].tls.chain for probe in one.probes if probe.exchanges[-1].tls)
+    shown = [name for chain in chains for leaf in chain[:1] for name in leaf.names]
+    return list(dict.fromkeys(said[1].split(", ") if said else shown))
+
+
 def _presented(scene: Scene, one: Upstream) -> Untrusted | None:
     """The pods answer over TLS if nobody verifies; their certificate, as Traefik verifies it.
 
@@ -131,3 +151,11 @@ def _presented(scene: Scene, one: Upstream) -> Untrusted | None:
 def transport(one: Upstream) -> str:
     """The ServersTransport by which Traefik speaks to the pods; "" for none."""
     return transport_of(routing_of(one.scene).winner, one.backend, one.service)
+
+
+def named_transport(one: Upstream) -> ServersTransport | None:
+    """That ServersTransport itself, where one is named and was seen."""
+    route, name = routing_of(one.scene).winner, transport(one)
+    full = name if route and route.kind == "Ingress" else reference(one.namespace, name)
+    every = one.scene.kube.every(ServersTransport)
+    return next((obj for obj in every if name and reference(*obj.key) == full), None)

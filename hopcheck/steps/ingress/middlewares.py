@@ -92,8 +92,10 @@ def _broken(scene: Scene, route: Route, *keys: str) -> Iterator[Finding]:
 
 @route_rule()
 def middlewares_have_what_they_need(scene: Scene, route: Route) -> Iterator[Finding]:
-    """What the middlewares name is there: Secrets, plugins, links of a chain, a forwardAuth."""
-    yield from _broken(scene, route, "secret", "chain", "plugin", "auth_missing", "auth_down")
+    """What the middlewares name is there: Secrets, plugins, a chain's links, error pages."""
+    yield from _broken(
+        scene, route, "secret", "chain", "plugin", "pages", "auth_missing", "auth_down"
+    )
 
 
 @route_rule("http")

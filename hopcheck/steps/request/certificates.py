@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from hopcheck.behaviour.kubernetes.hosts import hosts_of
-from hopcheck.behaviour.traefik.logs import unusable_certificate
+from hopcheck.behaviour.traefik.logs import BAD_LEVELS, unusable_certificate
 from hopcheck.behaviour.traefik.route import Route
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Certificate, Evidence, Finding, ObjectRef, Severity, TlsInfo, Words
@@ -20,7 +20,7 @@ from hopcheck.scene.outcome import (
 )
 from hopcheck.scene.scene import Scene
 from hopcheck.scene.strangers import stranger
-from hopcheck.steps.names import ref_of, route_ref
+from hopcheck.steps.names import ref_of, route_ref, traefik_refs
 from hopcheck.steps.request.application import USES, of_host, share_of
 from hopcheck.steps.rule import rule
 
@@ -100,20 +100,54 @@ def _default(scene: Scene, share: float | None, related: tuple[ObjectRef, ...]) 
         for r in scene.snapshot.traefik.replicas
     )
     refused = next(filter(None, told), "")
-    variant = ("unusable" if refused else "other") if secrets else None
-    log = text("source", "log", pod="Traefik")
+    variant, at = ("unusable" if refused else "other") if secrets else None, None
+    log, resolver = text("source", "log", pod="Traefik"), "" if secrets else _resolver(scene)
+    pods = [pod.name for pod in scene.instance.pods] if scene.instance is not None else []
+    complaints = _complaints(scene, resolver)
+    proof = (Evidence(log, refused),) if variant == "unusable" else (*complaints.values(),)
+    if variant == "unusable":
+        at = secrets[0] if len(secrets) == 1 else None
+        variant = "key" if "private key does not match" in refused else variant
+    elif resolver:
+        variant = "replicas" if share and len(pods) > 1 else "resolver"
+        at = next(iter(traefik_refs(scene)), None)
     return of_host(
         "REQ007",
         scene,
+        at,
         variant=variant,
         share=share,
         related=related,
-        evidence=(Evidence(log, refused),) if variant == "unusable" else (),
+        evidence=proof,
+        resolver=resolver,
+        traefik_ns=at.namespace if at is not None else "",
+        pod=next(iter((*complaints, *pods)), ""),
         secrets=listing(f"{ref.namespace}/{ref.name}" for ref in secrets),
         words=refused,
         ns=secrets[0].namespace if secrets else "",
         secret=secrets[0].name if secrets else "",
     )
+
+
+def _resolver(scene: Scene) -> str:
+    """The certificate resolver that the route, else its entryPoint, names, and that is defined."""
+    routing, static = routing_of(scene), scene.static
+    route, entry = routing.winner, static.entry_points.get(routing.entry_point)
+    wanted = (route.cert_resolver or "") if route is not None else ""
+    if not wanted and entry is not None and route is not None and not route.tls:
+        wanted = entry.cert_resolver  # of routers without TLS settings of their own (applyModel)
+    return wanted if wanted in static.cert_resolvers else ""
+
+
+def _complaints(scene: Scene, resolver: str) -> dict[str, Evidence]:
+    """The newest complaint about the resolver in each replica's log, by its pod."""
+    found = {}
+    for replica in scene.snapshot.traefik.replicas:
+        for line in replica.log.or_else(()) or () if resolver else ():
+            own = (line.fields.get("providerName"), line.fields.get("resolver"))
+            if line.level in BAD_LEVELS and (f"{resolver}.acme" == own[0] or resolver == own[1]):
+                found[replica.pod] = Evidence(text("source", "log", pod=replica.pod), line.raw)
+    return found
 
 
 def _own(route: Route) -> list[ObjectRef]:
