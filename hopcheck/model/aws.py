@@ -262,6 +262,7 @@ class NetworkInterface(PrivateAddress, frozen=True):
     network_interface_id: str = ""
     description: str = ""
     availability_zone: str = ""
+    security_groups: tuple[GroupId, ...] = field(default=(), name="Groups")
     private_ip_addresses: tuple[PrivateAddress, ...] = ()
     ipv6_addresses: tuple[Ipv6Address, ...] = ()
 
