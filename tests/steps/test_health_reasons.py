@@ -226,6 +226,32 @@ def test_a_pod_with_an_interface_of_its_own_has_groups_of_its_own() -> None:
     assert nodes(e) not in roots(e)
 
 
+# --- whether it is the check at all
+
+
+def checked(matcher: str, *healthy: int) -> Edit:
+    """An HTTP check of /, of which AWS tells no answer; some targets pass it."""
+    e = Edit()
+    e.group().update(HealthCheckProtocol="HTTP", HealthCheckPath="/", Matcher={"HttpCode": matcher})
+    for number, described in enumerate(e.health()):
+        if number not in healthy:
+            reason = "Target.FailedHealthChecks"
+            described["TargetHealth"] = {"State": "unhealthy", "Reason": reason}
+    return e
+
+
+@pytest.mark.parametrize(
+    ("matcher", "healthy", "told"),
+    [("200-399", (), True), ("200-404", (), False), ("200-399", (0,), False)],
+    ids=["unwanted", "admitted", "passed-by-another"],
+)
+def test_a_check_is_wrong_only_where_nothing_says_that_it_is_right(
+    matcher: str, healthy: tuple[int, ...], told: bool
+) -> None:
+    report = replay(checked(matcher, *healthy).snapshot())
+    assert ("TGT016" in {f.code for s in report.steps for f in s.findings}) == told
+
+
 # --- one fault, one root cause
 
 
