@@ -129,6 +129,10 @@ class Listener(Counted, frozen=True):
         """Whether it ends TLS."""
         return self.protocol in ("TLS", "HTTPS")
 
+    def takes(self, scheme: str) -> bool:
+        """Whether it takes what the scheme speaks: only one for bare streams takes both."""
+        return self.protocol != "HTTP" if scheme == "https" else not self.ends_tls
+
 
 class Values(Described, frozen=True):
     values: tuple[str, ...] = ()
