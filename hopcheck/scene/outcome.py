@@ -354,8 +354,13 @@ def succeeded(scene: Scene, probe: Probe) -> bool:
 def disowned(scene: Scene, exchange: Exchange) -> bool:
     """Whether an answer is not the application's: its pods, asked directly, all answer well.
 
-    Not where a middleware may have changed what they are asked, or where Traefik's log says so.
+    Not where Traefik, asked directly, gives it too (applications answer by what its headers say),
+    where a middleware may have changed what they are asked, or where Traefik's log says so.
     """
+    hops = (one.get() for one in scene.snapshot.http.hops if one.seen and one.get().exchanges)
+    behind = (one for one in hops if one.hop in (Hop.NODE, Hop.TRAEFIK_POD))
+    if any(one.exchanges[-1].status == exchange.status for one in behind):
+        return False
     route = routing_of(scene).winner
     if route is None or route.uncertain or acting(scene, route) or not pods_serve(scene):
         return False

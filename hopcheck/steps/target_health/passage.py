@@ -173,7 +173,7 @@ def _of_targets(scene: Scene, way: Chain, by_id: _Groups) -> Claimed | None:
             # Which addresses clients have is theirs to say who runs it.
             admitted = way.balancer.security_groups[:1] if source != clients and whose else ()
             more: Words = {} if whose else {"variant": "unread", "severity": Severity.WARNING}
-            more["address"] = target.id
+            more |= {"address": target.id}
             found = _finding(groups[0], what, source, port, rules, group.ref, *admitted, **more)
             return Claimed(claim, found)
     return None

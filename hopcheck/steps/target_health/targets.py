@@ -17,7 +17,6 @@ from hopcheck.model.kubernetes import Node, Pod
 from hopcheck.scene.chain import TRANSIENT, Chain, GroupLink, Kind, TargetLink, chain_of
 from hopcheck.scene.outcome import (
     Producer,
-    outcome_of,
     pods_serve,
     producer,
     requests_made,
@@ -128,7 +127,7 @@ def no_rule_before_traefiks_takes_the_request(scene: Scene) -> Iterator[Finding]
     if way is None or not way.targets or any(target.leads for target in way.targets):
         return
     own = any(producer(last) is Producer.APPLICATION for last in last_exchanges(scene))
-    if outcome_of(scene).succeeded or (own and not pods_serve(scene)):
+    if own and not pods_serve(scene):
         return
     later = _rule_to_traefik(scene, way)
     if later is None:
