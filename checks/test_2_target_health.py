@@ -15,6 +15,7 @@ RULES = (
     # the targets
     targets.the_group_has_targets,
     targets.an_alb_behind_is_there,
+    targets.no_rule_before_traefiks_takes_the_request,
     targets.the_targets_are_this_clusters,
     targets.targets_are_on_a_port_of_traefik,
     targets.targets_of_a_group_lead_to_one_entrypoint,

@@ -129,6 +129,10 @@ class Listener(Counted, frozen=True):
         """Whether it ends TLS."""
         return self.protocol in ("TLS", "HTTPS")
 
+    def takes(self, scheme: str) -> bool:
+        """Whether it takes what the scheme speaks: only one for bare streams takes both."""
+        return self.protocol != "HTTP" if scheme == "https" else not self.ends_tls
+
 
 class Values(Described, frozen=True):
     values: tuple[str, ...] = ()
@@ -262,6 +266,7 @@ class NetworkInterface(PrivateAddress, frozen=True):
     network_interface_id: str = ""
     description: str = ""
     availability_zone: str = ""
+    security_groups: tuple[GroupId, ...] = field(default=(), name="Groups")
     private_ip_addresses: tuple[PrivateAddress, ...] = ()
     ipv6_addresses: tuple[Ipv6Address, ...] = ()
 

@@ -214,7 +214,9 @@ class AwsEvidence(Struct, frozen=True):
     target_group_attributes: dict[str, Collected[dict[str, str]]] = field(default_factory=dict)
     load_balancer_attributes: dict[str, Collected[dict[str, str]]] = field(default_factory=dict)
     security_groups: Collected[tuple[SecurityGroup, ...]] = NOT_SELECTED
-    network_interfaces: Collected[tuple[NetworkInterface, ...]] = NOT_SELECTED  # of load balancers
+    network_interfaces: Collected[tuple[NetworkInterface, ...]] = (
+        NOT_SELECTED  # balancers', targets'
+    )
     instances: Collected[tuple[Instance, ...]] = NOT_SELECTED  # targets and nodes
 
     def __post_init__(self) -> None:

@@ -62,11 +62,13 @@ class Routing:
 
     @cached_property
     def scheme_inside(self) -> str:
-        """Http where the load balancer has ended TLS and sends plain text on; else as asked."""
-        scene = self.scene
-        if scene.target.scheme == "http" or scene.way is None or not scene.way.listener.ends_tls:
-            return scene.target.scheme
-        return "http" if any(group.sends_plain for group in scene.way.groups) else "https"
+        """Http where the load balancer reads what comes and sends plain text on; else as asked."""
+        scheme, way = self.scene.target.scheme, self.scene.way
+        if scheme == "http" or way is None:
+            return scheme
+        if not way.listener.ends_tls and way.listener.protocol != "HTTP":
+            return scheme
+        return "http" if any(group.sends_plain for group in way.groups) else "https"
 
     @cached_property
     def selection(self) -> Selection:

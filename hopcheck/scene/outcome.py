@@ -15,7 +15,8 @@ from hopcheck.config.target import is_address
 from hopcheck.model import EXPECTED, ErrorKind, Exchange, Hop, Probe, Snapshot, Target, TlsInfo
 from hopcheck.model.traefik import Router
 from hopcheck.scene.chain import GroupLink
-from hopcheck.scene.middlewares import ASKING, may_answer, passes
+from hopcheck.scene.chosen_route import routing_of
+from hopcheck.scene.middlewares import ASKING, acting, may_answer, passes
 from hopcheck.scene.scene import Scene
 
 
@@ -341,13 +342,35 @@ def succeeded(scene: Scene, probe: Probe) -> bool:
         return False
     unasked = not target.path_asked and not astray(probe)
     own_404 = last.status == 404 and unasked and who is Producer.APPLICATION
-    if own_404 and scene.meant is not None:
-        return False  # what another load balancer leads to is a stranger
+    if own_404 and (scene.meant is not None or disowned(scene, last)):
+        return False  # a stranger's: what another load balancer leads to, or the pods contradict
     if not own_404 and not expected(last.status, target.expect_status):
         return False
     if target.expect_status != EXPECTED:
         return True  # whoever gave it: somebody named it
     return not turned_away(scene, last) or asks_for_credentials(scene, last)
+
+
+def disowned(scene: Scene, exchange: Exchange) -> bool:
+    """Whether an answer is not the application's: its pods, asked directly, all answer well.
+
+    Not where Traefik, asked directly, gives it too (applications answer by what its headers say),
+    where a middleware may have changed what they are asked, or where Traefik's log says so.
+    """
+    hops = (one.get() for one in scene.snapshot.http.hops if one.seen and one.get().exchanges)
+    behind = (one for one in hops if one.hop in (Hop.NODE, Hop.TRAEFIK_POD))
+    if any(one.exchanges[-1].status == exchange.status for one in behind):
+        return False
+    route = routing_of(scene).winner
+    if route is None or route.uncertain or acting(scene, route) or not pods_serve(scene):
+        return False
+    return not origin_answered(scene.snapshot, exchange)
+
+
+def pods_serve(scene: Scene) -> bool:
+    """Whether the application's pods, asked directly, all answer as expected."""
+    pods, expect = by_pods(scene.snapshot), scene.target.expect_status
+    return bool(pods) and all(expected(answer.status or 0, expect) for answer in pods)
 
 
 class Outcome(Struct, frozen=True):

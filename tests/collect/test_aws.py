@@ -264,6 +264,23 @@ def test_an_address_that_only_an_interface_holds(monkeypatch):
     assert "eni-0pod" not in described
 
 
+def test_the_interfaces_of_ip_targets_that_are_not_healthy_are_read_with_their_groups(monkeypatch):
+    cloud = account()
+    pod = "127.0.0.77"
+    group = TargetGroup("web", "TCP", 8080, "ip", [CloudTarget(pod, 8080, "ap-northeast-2a")])
+    cloud.target_groups["web"] = group
+    held = {"PrivateIpAddress": pod, "PrivateIpAddresses": [{"PrivateIpAddress": pod}]}
+    own = {"Groups": [{"GroupId": "sg-0pods"}], "VpcId": group.vpc_id, "Description": "a pod's"}
+    cloud.network_interfaces = [
+        {"NetworkInterfaceId": "eni-0pod", **held, **own},
+        {"NetworkInterfaceId": "eni-0far", **held, **own, "VpcId": "vpc-0another"},
+    ]
+    cloud.security_groups.append(security_group("sg-0pods", "pods", []))
+    found, _ = collect(monkeypatch, cloud, dns(["127.0.1.5", "127.0.2.5"]))
+    assert [one.network_interface_id for one in found.network_interfaces.get()] == ["eni-0pod"]
+    assert "sg-0pods" in {one.group_id for one in found.security_groups.get()}
+
+
 @pytest.mark.parametrize("evidence", [dns(["10.9.9.9"]), dns(rcode="NXDOMAIN")])
 def test_where_the_name_leads_elsewhere_the_clusters_load_balancer_is_read(monkeypatch, evidence):
     found, _ = collect(monkeypatch, account(), evidence, cluster(30001, 30000))

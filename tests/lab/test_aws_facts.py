@@ -5,6 +5,7 @@ docs/aws-facts.md has each fact with its source; that every row names a test is 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from pathlib import Path
@@ -351,6 +352,18 @@ async def test_an_albs_own_answers() -> None:
             assert (await ask(cloud)).startswith("HTTP/1.1 502 ")
             group.targets.clear()
             assert (await ask(cloud)).startswith("HTTP/1.1 503 ")
+
+
+@in_loop
+async def test_an_albs_http_listener_answers_a_tls_hello_in_plain_text() -> None:
+    async with nodes() as (first, _):
+        balancer, group = application(first.port)
+        async with running(balancer, group) as cloud, asyncio.timeout(5):
+            port = cloud.bound_port(balancer, ZONE_A, 443)
+            reader, writer = await asyncio.open_connection(ZONE_A, port)
+            writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+            assert (await reader.read(12)) == b"HTTP/1.1 400"
+            writer.close()
 
 
 def rule(number: int, **conditions: list[str]) -> tuple[Rule, ListenerRule]:

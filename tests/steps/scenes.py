@@ -157,6 +157,27 @@ def nlb_provisioning() -> Edit:
     return e
 
 
+@scene("degraded", "*TGT003 REQ008 REQ012")
+def alb_https_by_an_http_listener() -> Edit:
+    e = Edit()
+    e.lb["Type"] = "application"
+    e.listener(443)["Protocol"] = "HTTP"
+    e.fail("tls_protocol", "wrong version number: 'HTTP/1.1 400 Bad Request'", "tls")
+    e.only_pods()
+    return e
+
+
+@scene("broken", "*TGT003 REQ010")
+def alb_http_by_an_https_listener() -> Edit:
+    e = Edit()
+    e.lb["Type"] = "application"
+    e.only_http()
+    e.listener(80)["Protocol"] = "HTTPS"
+    e.answer(400, hops=("client",), server="awselb/2.0")
+    e.only_pods()
+    return e
+
+
 @scene("degraded", "*TGT003 REQ004 REQ012")
 def nlb_listener_udp() -> Edit:
     e = Edit()

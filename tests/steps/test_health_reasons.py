@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from hopcheck.engine.replay import replay
-from hopcheck.model import Finding
-from tests.steps.edits import Edit
+from hopcheck.model import Finding, Severity
+from tests.steps.edits import Edit, collected
 from tests.steps.test_security_groups import group, rule, silent
 
 GROUP = "TargetGroup myapp-websecure"
@@ -174,14 +174,48 @@ def to_pods(e: Edit) -> Edit:
     return e
 
 
+def interfaces(e: Edit, group: str) -> Edit:
+    """What was read of the network interfaces with the targets' addresses."""
+    e.aws["network_interfaces"] = collected(
+        [
+            {"NetworkInterfaceId": f"eni-0{number}", "PrivateIpAddress": described["Target"]["Id"],
+             "Groups": [{"GroupId": group}]}
+            for number, described in enumerate(e.health())
+        ]
+    )  # fmt: skip
+    return e
+
+
 def test_the_group_of_the_node_is_the_pods() -> None:
     e = to_pods(closed(rule(30000, 32767, "0.0.0.0/0")))
+    interfaces(e, nodes(e)[1].partition(" ")[2])
     assert roots(e) == [nodes(e)]
     assert "8443" in one(e, "TGT007").message
+    assert "nodes" in one(e, "TGT007").message
 
 
 def test_the_group_of_the_node_admits_the_pods_port() -> None:
     e = to_pods(closed(rule(8443, 8443, "0.0.0.0/0")))
+    assert nodes(e) not in roots(e)
+
+
+def test_the_group_of_the_pods_own_interface_is_judged_and_not_the_nodes() -> None:
+    e = interfaces(to_pods(closed(rule(30000, 32767, "0.0.0.0/0"))), "sg-0pods")
+    groups = e.aws["security_groups"]["value"]
+    groups.append({"GroupId": "sg-0pods", "IpPermissions": [of_group(8443, "sg-0pods")]})
+    assert roots(e) == [("TGT007", "SecurityGroup sg-0pods")]
+    assert "--group-id sg-0pods" in one(e, "TGT007").fix_commands[0]
+    groups[-1]["IpPermissions"] = [of_group(8443, e.lb["SecurityGroups"][0])]
+    assert all(code != "TGT007" for code, _ in roots(e))
+
+
+@pytest.mark.parametrize("why", ["denied", "not_needed"])
+def test_without_the_pods_interface_the_nodes_group_is_named_with_reserve(why: str) -> None:
+    e = to_pods(closed(rule(30000, 32767, "0.0.0.0/0")))
+    e.aws["network_interfaces"] = {"why": why, "source": "edited"}
+    found = one(e, "TGT007")
+    assert (found.severity, found.fix_commands) == (Severity.WARNING, ())
+    assert e.health()[0]["Target"]["Id"] in found.commands[0]
     assert nodes(e) not in roots(e)
 
 
@@ -190,6 +224,32 @@ def test_a_pod_with_an_interface_of_its_own_has_groups_of_its_own() -> None:
     for pod in e.traefik_pods:
         pod["metadata"].setdefault("annotations", {})["vpc.amazonaws.com/pod-eni"] = "[{}]"
     assert nodes(e) not in roots(e)
+
+
+# --- whether it is the check at all
+
+
+def checked(matcher: str, *healthy: int) -> Edit:
+    """An HTTP check of /, of which AWS tells no answer; some targets pass it."""
+    e = Edit()
+    e.group().update(HealthCheckProtocol="HTTP", HealthCheckPath="/", Matcher={"HttpCode": matcher})
+    for number, described in enumerate(e.health()):
+        if number not in healthy:
+            reason = "Target.FailedHealthChecks"
+            described["TargetHealth"] = {"State": "unhealthy", "Reason": reason}
+    return e
+
+
+@pytest.mark.parametrize(
+    ("matcher", "healthy", "told"),
+    [("200-399", (), True), ("200-404", (), False), ("200-399", (0,), False)],
+    ids=["unwanted", "admitted", "passed-by-another"],
+)
+def test_a_check_is_wrong_only_where_nothing_says_that_it_is_right(
+    matcher: str, healthy: tuple[int, ...], told: bool
+) -> None:
+    report = replay(checked(matcher, *healthy).snapshot())
+    assert ("TGT016" in {f.code for s in report.steps for f in s.findings}) == told
 
 
 # --- one fault, one root cause

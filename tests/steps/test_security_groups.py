@@ -167,3 +167,22 @@ def test_the_load_balancer_may_not_reach_its_targets() -> None:
     ((name, message),) = blamed(e)
     assert name == e.lb["SecurityGroups"][0]
     assert "outbound" in message
+
+
+def test_an_outbound_gap_has_an_outbound_fix() -> None:
+    e = unhealthy()
+    group(e, "balancer")["IpPermissionsEgress"] = [rule(443, 443, ANYWHERE)]
+    (found,) = [f for f in replay(e.snapshot()).root_causes if f.code == "TGT007"]
+    assert "outbound rule for TCP port 30001" in found.fix
+    (command,) = found.fix_commands
+    assert "authorize-security-group-egress" in command
+    assert group(e, "nodes")["GroupId"] in command
+
+
+def test_outbound_rules_that_lead_to_another_group_than_the_targets() -> None:
+    e, pair = unhealthy(), {"UserIdGroupPairs": [{"GroupId": "sg-0another"}]}
+    group(e, "balancer")["IpPermissionsEgress"] = [rule(30001, 30001, **pair)]
+    ((name, _),) = blamed(e)
+    assert name == e.lb["SecurityGroups"][0]
+    pair["UserIdGroupPairs"][0]["GroupId"] = group(e, "nodes")["GroupId"]
+    assert blamed(e) == []

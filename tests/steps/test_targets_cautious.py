@@ -85,6 +85,28 @@ def test_the_address_that_fails_is_in_a_zone_that_is_served() -> None:
     assert "TGT024" not in roots(e)
 
 
+def alb_zone() -> Edit:
+    """An ALB whose group stays in its zone: one address answers 502 by itself."""
+    e = Edit()
+    e.health()[:] = [d for d in e.health() if d["Target"]["Id"] != SECOND]
+    e.answer(502, hops=("client",), only=1, server="awselb/2.0")
+    e.http["hops"] = []
+    e.lb["Type"] = "application"
+    attributes(e, "group")["load_balancing.cross_zone.enabled"] = "false"
+    return e
+
+
+def test_an_albs_group_that_stays_in_a_zone_without_a_healthy_target() -> None:
+    e = alb_zone()
+    assert roots(e) == ["TGT024"]
+    (found,) = [f for f in replay(e.snapshot()).root_causes if f.code == "TGT024"]
+    (command,) = found.fix_commands
+    assert "modify-target-group-attributes" in command
+    del attributes(e, "group")["load_balancing.cross_zone.enabled"]  # an ALB's own is on
+    attributes(e, "balancer").pop("load_balancing.cross_zone.enabled", None)
+    assert "TGT024" not in codes(e)
+
+
 # --- strangers
 
 

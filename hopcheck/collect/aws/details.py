@@ -17,6 +17,7 @@ from hopcheck.model.aws import (
     Listener,
     ListenerRule,
     LoadBalancer,
+    NetworkInterface,
     SecurityGroup,
     TargetGroup,
     TargetHealth,
@@ -144,17 +145,43 @@ class Details:
         flat = tuple(entry for group in found.get() for entry in group.instances)
         return replace(found, value=flat, truncated=len(ids) > MAX_IDS)
 
+    async def interfaces(self) -> Collected[tuple[NetworkInterface, ...]]:
+        """The interfaces of ip targets, which may have groups of their own.
+
+        Of those that are not healthy, or that connections reach from the clients' addresses.
+        """
+        told = {arn: read.or_else({}) for arn, read in self.group_attributes.items()}
+        addresses = {
+            entry.target.id
+            for arn, health in self.health.items()
+            for entry in health.or_else(())
+            if entry.target_health.state != "healthy"
+            or told.get(arn, {}).get("preserve_client_ip.enabled") == "true"
+            if entry.target.id.count(".") == 3  # of IPv4
+        }
+        if not addresses:
+            return Collected(why=Why.NOT_NEEDED)
+        # Another network may have the same addresses.
+        networks = {one.vpc_id for one in self._groups if one.target_group_arn in self.health}
+        wanted = {"addresses.private-ip-address": addresses, "vpc-id": networks - {""}}
+        return await self._api.items(
+            "ec2",
+            "describe_network_interfaces",
+            "NetworkInterfaces",
+            Filters=[{"Name": n, "Values": sorted(v)[:MAX_IDS]} for n, v in wanted.items() if v],
+        )
+
     async def security_groups(
-        self, instances: Iterable[Instance]
+        self, held: Iterable[Instance | NetworkInterface]
     ) -> Collected[tuple[SecurityGroup, ...]]:
-        """The groups of the load balancers looked at and of their target instances."""
+        """The groups of the load balancers looked at and of what their targets are."""
         ids = {
             str(group)
             for balancer in self._balancers
             if balancer.load_balancer_arn in self._asked
             for group in balancer.security_groups
         }
-        ids |= {group.group_id for instance in instances for group in instance.security_groups}
+        ids |= {group.group_id for one in held for group in one.security_groups}
         if not ids:
             return Collected(why=Why.NOT_NEEDED)
         found = await self._api.items(

@@ -167,8 +167,13 @@ class _Reader:
         self._api.prepare("ec2")
         await self._choose(chain, addresses)
         details = self._details
-        instances = await details.instances(self._kube)
-        security = await details.security_groups(instances.or_else(()))
+        instances, own = await asyncio.gather(details.instances(self._kube), details.interfaces())
+        security = await details.security_groups((*instances.or_else(()), *own.or_else(())))
+        interfaces = self._interfaces
+        if own.seen:
+            interfaces = replace(own, value=(*interfaces.or_else(()), *own.get()))
+        elif interfaces.why is Why.NOT_NEEDED:
+            interfaces = own
         return replace(
             self._listed,
             listeners=details.listeners,
@@ -177,7 +182,7 @@ class _Reader:
             target_group_attributes=details.group_attributes,
             load_balancer_attributes=details.balancer_attributes,
             security_groups=security,
-            network_interfaces=self._interfaces,
+            network_interfaces=interfaces,
             instances=instances,
         )
 

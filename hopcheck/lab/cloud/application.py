@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hopcheck.lab.cloud.cloud import Cloud
 
 HEAD_LIMIT = 65_536
+_HANDSHAKE = b"\x16"  # the first byte of a TLS client that says hello
 # An ALB's own reason phrases, where they differ from the standard ones.
 _PHRASES = {503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
 
@@ -128,7 +129,7 @@ class ApplicationPort:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client connection."""
         try:
-            request = parse(await reader.readuntil(b"\r\n\r\n"))
+            request = parse(await _read_head(reader))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
             return
@@ -226,6 +227,13 @@ class ApplicationPort:
             body.cancel()
             upstream[1].close()
             client[1].close()
+
+
+async def _read_head(reader: asyncio.StreamReader) -> bytes:
+    first = await reader.readexactly(1)
+    if first == _HANDSHAKE:
+        return first  # no head: its end would never come
+    return first + await reader.readuntil(b"\r\n\r\n")
 
 
 async def _send_body(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

@@ -36,6 +36,7 @@ class Edits:
         }
         self.ec2: dict[str, Callable[[Form], Fields]] = {
             "AuthorizeSecurityGroupIngress": self.authorize,
+            "AuthorizeSecurityGroupEgress": self.authorize,
         }
 
     def listener(self, form: Form) -> Fields:
@@ -103,7 +104,7 @@ class Edits:
         return {}
 
     def authorize(self, form: Form) -> Fields:
-        """AuthorizeSecurityGroupIngress of TCP. Raises AwsError DryRunOperation where asked to."""
+        """A rule of TCP for one of the two ways. Raises AwsError DryRunOperation where asked to."""
         ids = [one for one in self._cloud.security_groups if one["GroupId"] == form["GroupId"]]
         if not ids:
             raise AwsError("InvalidGroup.NotFound", "The security group does not exist")
@@ -113,7 +114,8 @@ class Edits:
         if form.get("DryRun") == "true":
             text = "Request would have succeeded, but DryRun flag is set."
             raise AwsError("DryRunOperation", text, 412)
-        ids[0]["IpPermissions"].append(admit(port, cidrs=cidrs, groups=groups))
+        way = "IpPermissions" + "Egress" * form["Action"].endswith("Egress")
+        ids[0][way].append(admit(port, cidrs=cidrs, groups=groups))
         return {"Return": True}
 
 

@@ -142,6 +142,11 @@ def middlewares_let_requests_through(scene: Scene, route: Route) -> Iterator[Fin
     key = "loop" if bad.error is ErrorKind.TOO_MANY_REDIRECTS else "between"
     words: Words = {"status": bad.status, "location": bad.header("location") or ""}
     seen, advice = _judged_by(scene, blame)
+    way, entry = scene.way, scene.entry_point
+    told = way is not None and way.listener.protocol == "HTTPS"  # an ALB says what came to it
+    schemes = all(obj.kinds == {"redirectScheme"} for obj in blame.middlewares)
+    fix = "trust" if key == "loop" and told and schemes and entry is not None else key
+    words["entry"] = entry.name if entry is not None else ""
     asks = asks_for_credentials(scene, bad)
     yield make(
         "ING041" if asks else "ING040" if blame.refused else "ING014",
@@ -153,7 +158,7 @@ def middlewares_let_requests_through(scene: Scene, route: Route) -> Iterator[Fin
         status=bad.status,
         seen=seen,
         reason=text("middleware", key, **words),
-        advice=advice if blame.refused else text("middleware_advice", key, **words),
+        advice=advice if blame.refused else text("middleware_advice", fix, **words),
         ns=refs[0].namespace or "",
         name=refs[0].name,
         share=blame.share,

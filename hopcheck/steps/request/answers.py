@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hopcheck.behaviour.aws.loadbalancer import own_answer
 from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import ErrorKind, Exchange, Finding, ObjectRef, Probe, Severity, Words
 from hopcheck.scene.outcome import (
@@ -106,7 +107,7 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
             status=last.status,
             who=text("front", who.value),
             server=last.header("server") or "",
-            advice=text("front_advice", who.value),
+            advice=text("front_advice", _front(scene, last)),
             address=last.address,
             **common,
         )
@@ -121,6 +122,19 @@ def _answer(scene: Scene, kind: str, probe: Probe, share: float | None) -> Findi
     if kind.startswith("application"):
         return application.answered(scene, last, own, common)
     return None
+
+
+def _front(scene: Scene, last: Exchange) -> str:
+    """Who in front wrote it; an ALB's own 403 comes of its firewall, where no rule gives it."""
+    who, way = producer(last), scene.way
+    if who is not Producer.ALB or (last.status or 500) >= 500:
+        return who.value
+    chosen = scene.rule(way.listener) if way is not None else None
+    given = chosen is None or any(
+        own_answer(action) == str(last.status) for action in chosen.actions
+    )
+    blocked = last.status == 403 or last.header("x-amzn-waf-action")
+    return "firewall" if blocked and not given else "alb_rule"
 
 
 def _listener(scene: Scene, last: Exchange) -> ObjectRef | None:

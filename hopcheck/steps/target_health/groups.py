@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hopcheck.model.aws import Instance
+from hopcheck.behaviour.aws.loadbalancer import interface_addresses
+from hopcheck.model.aws import Instance, NetworkInterface
 from hopcheck.scene.chain import GroupLink, TargetLink
 from hopcheck.scene.outcome import Producer, outcome_of, producer
 from hopcheck.scene.scene import Scene
@@ -58,6 +59,13 @@ def instance_of(scene: Scene, target: TargetLink) -> Instance | None:
         if node is not None and _BRANCH not in pod.metadata.annotations:
             names.add(node.spec.provider_id.rpartition("/")[2])
     return next((i for i in known if names & {i.instance_id, i.private_ip_address}), None)
+
+
+def interface_of(scene: Scene, target: TargetLink) -> NetworkInterface | None:
+    """The one network interface with the target's address, where it was read."""
+    listed = scene.aws.network_interfaces.or_else(()) or ()
+    own = [one for one in listed if target.id in interface_addresses(one)]
+    return own[0] if len(own) == 1 else None
 
 
 def zone_of(scene: Scene, target: TargetLink) -> str | None:

@@ -13,10 +13,10 @@ from hopcheck.behaviour.aws.loadbalancer import (
     own_answer,
 )
 from hopcheck.catalogue.catalogue import listing, text
-from hopcheck.model import NOT_SELECTED, ErrorKind, Finding, Probe, Severity
+from hopcheck.model import NOT_SELECTED, ErrorKind, Exchange, Finding, Probe, Severity
 from hopcheck.model.aws import LoadBalancer
 from hopcheck.scene.chain import GroupLink, TargetLink
-from hopcheck.scene.outcome import requests_made, succeeded
+from hopcheck.scene.outcome import Producer, producer, requests_made, succeeded
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import lb_ref
 from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
@@ -117,6 +117,8 @@ def the_health_check_asks_what_traefik_answers(scene: Scene) -> Iterator[Finding
     """
     for group, unhealthy in _unhealthy(scene):
         reasons = {target.reason for target in unhealthy}
+        if _passed(group):
+            continue
         answered = "Target.ResponseCodeMismatch" in reasons
         lost = reasons <= _UNANSWERED or security_groups_let_the_traffic_through(scene)
         if _protocol(group) not in _ASKS or (not answered and (lost or _asks_ping(scene, group))):
@@ -126,6 +128,8 @@ def the_health_check_asks_what_traefik_answers(scene: Scene) -> Iterator[Finding
             continue
         told = (_CODES.search(one.described.target_health.description) for one in unhealthy)
         codes = next((found[1] for found in told if found), "")  # an NLB names none
+        if not codes and not answered and admits(_matcher(group), _NO_ROUTER):
+            continue
         ping, network = _ping_port(scene, group), group.balancer.type == "network"
         alb = "alb" if codes and codes < "5" else None  # a fault is not to be taken for health
         said = "unseen" if not codes else "not_found" if codes == "404" else "other"
@@ -139,6 +143,14 @@ def the_health_check_asks_what_traefik_answers(scene: Scene) -> Iterator[Finding
             ask=ping if _protocol(group) == "HTTP" and admits(_matcher(group), "200") else "",
             said=text("health_check", said, answer=codes),
         )
+
+
+_NO_ROUTER = "404"  # what Traefik answers where no rule takes the request
+
+
+def _passed(group: GroupLink) -> bool:
+    """Whether a target that is Traefik passes the very check: it asks nothing wrong then."""
+    return any(target.leads is not None for target in group.in_state("healthy"))
 
 
 def _matcher(group: GroupLink) -> str:
@@ -233,7 +245,7 @@ _CROSS_ZONE = "load_balancing.cross_zone.enabled"
 
 @rule(reads=("dns", "aws"), uses=BEHIND)
 def every_zone_has_a_healthy_target(scene: Scene) -> Iterator[Finding]:
-    """Without cross-zone balancing every zone of a Network Load Balancer has a healthy target.
+    """Without cross-zone balancing every zone of the load balancer has a healthy target.
 
     An error where requests go to such a zone; else information: AWS takes it out of DNS.
     """
@@ -243,13 +255,16 @@ def every_zone_has_a_healthy_target(scene: Scene) -> Iterator[Finding]:
         zones = {zone_of(scene, target) for target in group.targets}
         served = {zone_of(scene, target) for target in group.in_state("healthy")}
         empty = [zone for zone in enabled if zone not in served]
-        if balancer.type != "network" or _crosses_zones(scene, group):
+        if _crosses_zones(scene, group):
             continue
         if not served or None in zones or "all" in served:
             continue
         if not empty or len(empty) == len(enabled):
             continue
         failing = _failing(scene, balancer, empty)
+        own = group.attributes.get(_CROSS_ZONE) == "false"
+        if not failing and balancer.type != "network":
+            continue  # an ALB's name may keep its zones
         share = len(failing) / len(requests_made(scene.snapshot)) if failing else 0.0
         yield of_group(
             "TGT024",
@@ -257,7 +272,8 @@ def every_zone_has_a_healthy_target(scene: Scene) -> Iterator[Finding]:
             variant="used" if failing else None,
             severity=Severity.ERROR if failing else None,
             lb_arn=balancer.load_balancer_arn,
-            crossing=(group.attributes.get(_CROSS_ZONE) != "false" and failing and "true") or "",
+            crossing="true" if failing and not own else "",
+            own_crossing="true" if failing and own else "",
             zones=listing(empty),
             served=listing(sorted(str(zone) for zone in served)),
             fails=listing(p.address for p in failing),
@@ -293,10 +309,16 @@ def address_zones(scene: Scene, balancer: LoadBalancer) -> Mapping[str, str]:
 _PASSED = (None, ErrorKind.READ_TIMEOUT, ErrorKind.TOO_MANY_REDIRECTS)
 
 
+def _stopped(last: Exchange) -> bool:
+    """Whether a request came no further than the load balancer."""
+    own = producer(last) is Producer.ALB and (last.status or 0) >= 502
+    return own or last.error not in _PASSED
+
+
 def _failing(scene: Scene, balancer: LoadBalancer, empty: list[str]) -> list[Probe]:
-    """Requests without an answer at addresses that are in one of these zones."""
+    """Requests without an answer from behind at addresses that are in one of these zones."""
     made = requests_made(scene.snapshot)
-    failing = [p for p in made if p.exchanges[-1].error not in _PASSED and not succeeded(scene, p)]
+    failing = [p for p in made if _stopped(p.exchanges[-1]) and not succeeded(scene, p)]
     if not failing or len(failing) == len(made) or scene.match.foreign or scene.meant:
         return []
     known = address_zones(scene, balancer)

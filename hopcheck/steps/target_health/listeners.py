@@ -52,30 +52,41 @@ def a_listener_takes_the_port(scene: Scene) -> Iterator[Finding]:
     balancer = balancer_of(scene)
     if balancer is None or not scene.listeners(balancer):
         return
-    if way_of(scene) is None:
+    way = way_of(scene)
+    if way is None or not way.listener.takes(scene.target.scheme):
         yield _no_listener(scene, balancer, scene.target.port, scene.target.scheme)
         return
     for last in (probe.exchanges[-1] for probe in sent(scene) if len(probe.exchanges) > 1):
         if last.status is not None or last.port in (None, scene.target.port):
             continue
         scheme = urlsplit(last.url).scheme
-        if last.port == standard_port(scheme) and scene.listener(balancer, last.port) is None:
-            yield _no_listener(scene, balancer, last.port, scheme)
+        there = scene.listener(balancer, last.port) if last.port == standard_port(scheme) else None
+        if last.port == standard_port(scheme) and not (there and there.takes(scheme)):
+            yield _no_listener(scene, balancer, last.port, scheme, last.url)
             return
 
 
-def _no_listener(scene: Scene, balancer: LoadBalancer, port: int, scheme: str) -> Finding:
+def _no_listener(
+    scene: Scene, balancer: LoadBalancer, port: int, scheme: str, url: str = ""
+) -> Finding:
     listeners = scene.listeners(balancer)
-    of_datagrams = next((one.protocol for one in listeners if one.port == port), None)
-    entry = scene.wanted_port(scheme)
+    protocol = next((one.protocol for one in listeners if one.port == port), None)
+    entry, alb = scene.wanted_port(scheme), balancer.type == "application"
+    variant = "https" if scheme == "https" and alb and protocol is None else None
+    if scheme == "http" and any(one.ends_tls for one in listeners):
+        variant = "told" if url and scene.target.scheme == "https" else "redirect" if alb else None
+    variant = {"HTTP": "plain", "TLS": "tls", "HTTPS": "tls"}.get(
+        protocol or "", variant if protocol is None else None
+    )
     return of_listener(
-        "TGT002" if of_datagrams is None else "TGT003",
+        "TGT002" if protocol is None else "TGT003",
         balancer,
         port,
-        variant="https" if scheme == "https" and balancer.type == "application" else None,
+        variant=variant,
         host=scene.target.host,
-        protocol=of_datagrams,
+        protocol=protocol,
         scheme=scheme,
+        location=url,
         wanted=text("said", "tcp_or_tls"),
         ports=listing(sorted(one.port for one in listeners)),
         entry=(entry.name or entry.port) if entry else scheme,
@@ -300,5 +311,5 @@ def led_elsewhere(scene: Scene, at: Chain | GroupLink, action: str, **more: Any)
         rule=chosen.priority if chosen is not None else "default",
         action=action,
         listener_arn=at.listener.listener_arn,
-        **more,
+        **({"later": ""} | more),
     )

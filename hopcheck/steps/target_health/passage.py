@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hopcheck.behaviour.aws.security_groups import admits_all, rules_for, sources_of
 from hopcheck.catalogue.catalogue import listing, make, text
-from hopcheck.model import ErrorKind, Finding, ObjectRef, Probe
+from hopcheck.model import ErrorKind, Finding, ObjectRef, Probe, Severity, Words
 from hopcheck.model.aws import IpPermission, LoadBalancer, SecurityGroup
 from hopcheck.scene.chain import Chain, TargetLink
 from hopcheck.scene.outcome import hairpinned, preserving_group, requests_made
@@ -21,7 +22,7 @@ from hopcheck.steps.bounds import between_balancer_and_nodes
 from hopcheck.steps.names import lb_ref
 from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
 from hopcheck.steps.target_health.front import of_group
-from hopcheck.steps.target_health.groups import instance_of
+from hopcheck.steps.target_health.groups import instance_of, interface_of
 from hopcheck.verdict.contradicted import Claim, Claimed
 
 # What is answered has been let through, and what AWS failed at says nothing.
@@ -59,9 +60,10 @@ def security_groups_let_the_traffic_through(scene: Scene) -> Iterator[Finding | 
     by_id = {group.group_id: group for group in listed.or_else(()) or ()}
     if not by_id or way is None or not (_silent(scene) or _all_unhealthy(way)):
         return
-    found = _of_balancer(scene, way, by_id) or _outbound(way, by_id) or _of_nodes(scene, way, by_id)
-    if found is not None:
-        yield found
+    for found in (_of_balancer, _outbound, _of_targets):
+        if stated := found(scene, way, by_id):
+            yield stated
+            return
 
 
 def _silent(scene: Scene) -> list[Probe]:
@@ -101,32 +103,50 @@ def _of_balancer(scene: Scene, way: Chain, by_id: _Groups) -> Finding | None:
     return _finding(groups[0], what, client, port, rules, lb_ref(way.balancer))
 
 
-def _outbound(way: Chain, by_id: _Groups) -> Finding | None:
+def _outbound(scene: Scene, way: Chain, by_id: _Groups) -> Finding | None:
     """Outbound rules of the load balancer, which must let it reach its targets."""
     groups = _readable(way.balancer.security_groups, by_id)
     if not groups or any(one.ip_permissions_egress is None for one in groups):
         return None
     if not _all_unhealthy(way):
         return None
+    held = [_held(scene, target) for target in way.targets]
+    to = held[0][0] if all(one == held[0] for one in held) else []
     for port in (number for group in way.groups for number in group.numbers):
-        if not rules_for(groups, port, outbound=True):
+        rules = rules_for(groups, port, outbound=True)
+        led = set(sources_of(rules))
+        astray = to and held[0][1] and all(one.startswith("sg-") for one in led)
+        if not rules or (astray and not led & {*to}):
             what = text("security_group", "outbound", name=way.balancer.load_balancer_name)
             source = text("security_group", "the_balancer")
-            return _finding(groups[0], what, source, port, [], lb_ref(way.balancer))
+            ref = lb_ref(way.balancer)
+            return _finding(groups[0], what, source, port, rules, ref, *to[:1], variant="outbound")
     return None
 
 
-# --- the nodes
+# --- the targets
 
 
-def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Claimed | None:
+def _held(scene: Scene, target: TargetLink) -> tuple[list[str], str | None]:
+    """The groups that a target has, and whose they are; None: perhaps not the target's at all.
+
+    A pod may have an interface with groups of its own: that tells, where it was read.
+    """
+    own, instance = interface_of(scene, target), instance_of(scene, target)
+    of_node = [one.group_id for one in instance.security_groups] if instance is not None else []
+    if own is not None and own.security_groups:
+        ids = [one.group_id for one in own.security_groups]
+        return ids, "nodes" if set(ids) == set(of_node) else "targets"
+    return of_node, None if target.kind == "pod" else "nodes"
+
+
+def _of_targets(scene: Scene, way: Chain, by_id: _Groups) -> Claimed | None:
     own = set(way.balancer.security_groups)
     from_outside = bool(_silent(scene)) and not scene.snapshot.vantage.in_cluster
     clients = text("security_group", "clients")
     for group, target in ((one, target) for one in way.groups for target in one.targets):
         preserved = group.attributes.get("preserve_client_ip.enabled") == "true"
-        instance = instance_of(scene, target)
-        ids = [one.group_id for one in instance.security_groups] if instance is not None else []
+        ids, whose = _held(scene, target)
         groups = _readable(ids, by_id)
         for port, traffic in _ports(scene, target) if groups else ():
             rules = rules_for(groups, port)
@@ -147,12 +167,14 @@ def _of_nodes(scene: Scene, way: Chain, by_id: _Groups) -> Claimed | None:
                 source = clients
             else:
                 continue
-            what = text("security_group", "nodes")
+            what = text("security_group", whose or "nodes")
             # A request that comes through shows its port open; of a check's port it says nothing.
             claim = Claim.STOPS_EVERYTHING if traffic else Claim.STOPS_NOTHING_NOW
             # Which addresses clients have is theirs to say who runs it.
-            admitted = way.balancer.security_groups if source != clients else ()
-            found = _finding(groups[0], what, source, port, rules, group.ref, *admitted[:1])
+            admitted = way.balancer.security_groups[:1] if source != clients and whose else ()
+            more: Words = {} if whose else {"variant": "unread", "severity": Severity.WARNING}
+            more |= {"address": target.id}
+            found = _finding(groups[0], what, source, port, rules, group.ref, *admitted, **more)
             return Claimed(claim, found)
     return None
 
@@ -189,6 +211,7 @@ def _finding(
     rules: list[IpPermission],
     related: ObjectRef,
     admitted: str = "",
+    **more: Any,
 ) -> Finding:
     sources, told = listing(sources_of(rules)), "rules" if rules else "no_rule"
     return make(
@@ -201,4 +224,5 @@ def _finding(
         port=port,
         rules=text("security_group", told, port=port, sources=sources),
         related=(related,),
+        **({"address": ""} | more),
     )

@@ -6,20 +6,27 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from hopcheck.behaviour.aws.loadbalancer import instance_of_node
+from hopcheck.behaviour.aws.loadbalancer import chosen_rule, instance_of_node, target_groups_of
 from hopcheck.behaviour.kubernetes.graph import selects
 from hopcheck.behaviour.kubernetes.objects import node_ports_of
 from hopcheck.behaviour.traefik.static import EntryPoint
 from hopcheck.catalogue.catalogue import Raw, has_text, listing, text
-from hopcheck.model import Finding, Hop, ObjectRef, Severity, Words
+from hopcheck.model import NOT_SELECTED, Finding, Hop, ObjectRef, Severity, Words
+from hopcheck.model.aws import Listener, ListenerRule
 from hopcheck.model.kubernetes import Node, Pod
-from hopcheck.scene.chain import TRANSIENT, GroupLink, Kind, TargetLink
-from hopcheck.scene.outcome import Producer, producer, requests_made, succeeded
+from hopcheck.scene.chain import TRANSIENT, Chain, GroupLink, Kind, TargetLink, chain_of
+from hopcheck.scene.outcome import (
+    Producer,
+    pods_serve,
+    producer,
+    requests_made,
+    succeeded,
+)
 from hopcheck.scene.probes import probes_at, through_traefik
 from hopcheck.scene.scene import Scene
 from hopcheck.steps.names import last_exchanges, lb_ref, ref_of, traefik_refs, workload_refs
 from hopcheck.steps.rule import BEHIND, SHOWN, WAY, rule
-from hopcheck.steps.target_health.front import of_group, service_refs
+from hopcheck.steps.target_health.front import of_group, service_refs, way_of
 from hopcheck.steps.target_health.groups import groups_of, is_strange, judged_groups, zone_of
 from hopcheck.steps.target_health.listeners import led_elsewhere
 from hopcheck.verdict.contradicted import Claim, Claimed
@@ -76,7 +83,7 @@ def _not_traefiks(
     **params: Any,
 ) -> Finding:
     """Targets that are none of this cluster's Traefik; each variant is an error."""
-    params = {"owner": "", "pods": "", "there": ""} | params
+    params = {"owner": "", "pods": "", "there": "", "address": ""} | params
     params["ns"] = scene.instance.namespace if scene.instance else ""
     if variant is not None:
         params["severity"] = Severity.ERROR
@@ -110,6 +117,48 @@ def an_alb_behind_is_there(scene: Scene) -> Iterator[Finding]:
 
 
 @rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_EVERYTHING)
+def no_rule_before_traefiks_takes_the_request(scene: Scene) -> Iterator[Finding]:
+    """The first rule of an ALB's listener that matches is the one that leads to Traefik.
+
+    Another on purpose leads past it to what serves: told only where requests fail, and where the
+    application's pods, asked directly, serve what an application answered otherwise.
+    """
+    way = way_of(scene) if scene.ends.ports else None
+    if way is None or not way.targets or any(target.leads for target in way.targets):
+        return
+    own = any(producer(last) is Producer.APPLICATION for last in last_exchanges(scene))
+    if own and not pods_serve(scene):
+        return
+    later = _rule_to_traefik(scene, way)
+    if later is None:
+        return
+    for group in way.groups:
+        names = listing(target.name for target in group.targets)
+        action = text("action", "target_group", tg=group.name, targets=names)
+        words: Words = {"variant": "before", "later": later.priority, "share": group.share}
+        words["related"] = (group.ref, *traefik_refs(scene))
+        yield led_elsewhere(scene, group, action, **words)
+
+
+def _rule_to_traefik(scene: Scene, way: Chain) -> ListenerRule | None:
+    """The first rule for the host and path that leads to a port of Traefik."""
+    told = scene.aws.rules.get(way.listener.listener_arn, NOT_SELECTED)
+    rules = list(told.or_else(()) or ())
+    while found := chosen_rule(rules, scene.target.host, scene.target.path):
+        forwards = target_groups_of(Listener(default_actions=found.actions))
+        led = chain_of(way.balancer, way.listener, forwards, scene.aws, scene.ends)
+        if any(target.leads for target in led.targets):
+            return found
+        rules.remove(found)
+    return None
+
+
+@rule(
+    reads=WAY,
+    uses=SHOWN,
+    claims=Claim.STOPS_EVERYTHING,
+    unless=(no_rule_before_traefiks_takes_the_request,),
+)
 def the_targets_are_this_clusters(scene: Scene) -> Iterator[Finding]:
     """A target at least is a node or a Traefik pod of this cluster.
 
@@ -132,7 +181,7 @@ def the_targets_are_this_clusters(scene: Scene) -> Iterator[Finding]:
 # --- their ports
 
 
-@rule(reads=WAY, uses=SHOWN)
+@rule(reads=WAY, uses=SHOWN, unless=(no_rule_before_traefiks_takes_the_request,))
 def targets_are_on_a_port_of_traefik(scene: Scene) -> Iterator[Finding | Claimed]:
     """Every target is registered on a port at which Traefik is reached."""
     for group in judged_groups(scene):
@@ -437,11 +486,14 @@ def targets_of_others_serve_the_host(scene: Scene) -> Iterator[Finding]:
     probes = (p for p in probes_at(scene, Hop.TARGET_GROUP) if p.exchanges[-1].error is None)
     failing = {(p.name, p.port): p.exchanges[-1] for p in probes if not succeeded(scene, p)}
     for group in judged_groups(scene) if failing else ():
-        these = [t for t in group.targets if t.kind is None and (t.id, t.port) in failing]
+        others = _of_other_pods(scene, group)
+        strange = [t for t in group.targets if t.kind is None and t.id not in others]
+        these = [target for target in strange if (target.id, target.port) in failing]
         last = [failing[target.id, target.port] for target in these]
         said = [f"{e.status} {e.tls.verify_error if e.tls else ''}".strip() for e in last]
         if these:
-            yield _not_traefiks(scene, group, these, "foreign", there=listing(dict.fromkeys(said)))
+            there = listing(dict.fromkeys(said))
+            yield _not_traefiks(scene, group, these, "foreign", there=there, address=these[0].id)
 
 
 def _of_other_pods(scene: Scene, group: GroupLink) -> dict[str, Pod]:
@@ -455,7 +507,12 @@ def _of_other_pods(scene: Scene, group: GroupLink) -> dict[str, Pod]:
     }
 
 
-@rule(reads=WAY, uses=SHOWN, claims=Claim.STOPS_A_PART)
+@rule(
+    reads=WAY,
+    uses=SHOWN,
+    claims=Claim.STOPS_A_PART,
+    unless=(no_rule_before_traefiks_takes_the_request,),
+)
 def no_address_is_another_pods(scene: Scene) -> Iterator[Finding]:
     """No ip target is a pod of this cluster that is not Traefik's.
 

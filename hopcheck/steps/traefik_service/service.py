@@ -390,12 +390,16 @@ def network_policies_admit_the_nodes(scene: Scene) -> Iterator[Finding]:
         return
     name, ns = policy.name, policy.namespace
     words = listing(p.address for p in silent)
+    checks = {target.check_port for target in (scene.way.targets if scene.way else ())} - {0}
+    checked = (p for p in scene.own_ports if {p.node_port, p.container_port} & checks)
+    way = (used, scene.wanted_port("http"), scene.wanted_port("https"), *checked)
+    ports = {one.container_port for one in way if one is not None and one.container_port}
     yield make(
         "SVC016",
         ObjectRef("NetworkPolicy", name, ns),
         variant="policy",
         policy=f"{ns}/{name}",
-        port=used.container_port,
+        port=listing(sorted(port for port in ports if closed_entrance(scene, port) == policy)),
         works="",
         fails=words,
         actual=words,
