@@ -1,6 +1,7 @@
 """Reports from the field: each state can be made, is what it says, and is mended; the judge."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -88,10 +89,16 @@ def test_pods_see_the_node_behind_a_node_port_and_the_client_with_policy_local(
         node, path = lab.lab.plan.nodes[0], f"/by-{policy}"
         url = f"http://{node.address}:{lab.lab.plan.node_ports['web']}{path}"
         httpx.get(url, headers={"Host": HOST}, trust_env=False)
-        lines = [line for one in lab.lab._traefik.values() for _, line in one.log()]
-        return {
-            line.partition('"ClientHost":"')[2].partition('"')[0] for line in lines if path in line
-        }
+
+        def written() -> set[str]:
+            lines = [line for one in lab.lab._traefik.values() for _, line in one.log()]
+            found = (line.partition('"ClientHost":"')[2] for line in lines if path in line)
+            return {one.partition('"')[0] for one in found}
+
+        until = time.monotonic() + 10
+        while not written() and time.monotonic() < until:
+            time.sleep(0.05)
+        return written()
 
     assert clients("Cluster") <= nodes
     assert clients("Local") == {"127.0.0.1"}

@@ -124,7 +124,7 @@ def test_who_takes_the_challenges_path_is_named() -> None:
     assert "Ingress default/lobby" in map(str, cause.related)
     assert "leave that path out" in cause.fix
     [cause] = replay(snapshot("cm-challenge-redirected")).root_causes
-    assert "leads to https://myapp.example.com:8443/" in cause.message
+    assert "no route answers https://myapp.example.com:8443/" in cause.message
 
 
 def test_a_misspelt_issuer_has_its_neighbour() -> None:

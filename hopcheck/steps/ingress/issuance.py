@@ -6,6 +6,7 @@ Said only where the certificate that is presented is refused, or its renewal is 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 
 from hopcheck.behaviour.kubernetes.issuance import (
@@ -20,7 +21,7 @@ from hopcheck.catalogue.catalogue import listing, text
 from hopcheck.model import Evidence, Finding, ObjectRef, TlsInfo, Why, Words
 from hopcheck.model.kubernetes import Certificate, Challenge, Event, Issuing, Secret
 from hopcheck.scene.chosen_route import routing_of
-from hopcheck.scene.issuance import challenge_url, covers, ingress_of, presented, tls_secrets
+from hopcheck.scene.issuance import covers, ingress_of, presented, tls_secrets
 from hopcheck.scene.outcome import certificate_fails, certificate_problem
 from hopcheck.scene.scene import Scene
 from hopcheck.steps import fixing
@@ -28,6 +29,7 @@ from hopcheck.steps.ingress.standing import route_rule
 from hopcheck.steps.names import failure, of_route, ref_of, route_ref
 
 _OVERDUE = dt.timedelta(days=1)
+_TOKEN = re.compile(r"(/acme-challenge/)[\w-]+")
 
 
 @route_rule("http")
@@ -118,7 +120,7 @@ def _stated(
         "near": fixing.near_words(fixing.near(wanted, found.among)),
         "since": obj.metadata.creation_timestamp,
         "state": (obj.status.state if isinstance(obj, Issuing) else "") or "pending",
-        "words": found.words or text("origin", "silent"),
+        "words": _short(found.words) or text("origin", "silent"),
     }
     advice = type(obj).__name__.lower() if found.key == "acme" else found.key
     return of_route(
@@ -137,6 +139,11 @@ def _stated(
     )
 
 
+def _short(words: str) -> str:
+    """The words without a challenge's token, which says nothing; the evidence has them whole."""
+    return _TOKEN.sub(r"\1…", words)
+
+
 def _tried(scene: Scene) -> tuple[str, tuple[ObjectRef, ...]]:
     """Who answers where the authority asks, in words, and the route if it is not the solver's."""
     told = scene.snapshot.http.challenge
@@ -144,7 +151,7 @@ def _tried(scene: Scene) -> tuple[str, tuple[ObjectRef, ...]]:
         return "", ()
     last = told.get().exchanges[-1]
     route = routing_of(scene.at(last.url)).selection.winner
-    words = {"url": challenge_url(scene), "last": last.url, "status": last.status or failure(last)}
+    words = {"last": _short(last.url), "status": last.status or failure(last)}
     if route is None or last.status is None:
         return text("origin_tried", "nobody", **words), ()
     obj = ingress_of(scene, route)
