@@ -747,6 +747,7 @@ class Chain(Thing, frozen=True):
 
 class Headers(Thing, frozen=True):
     custom_request_headers: Texts = field(default_factory=dict)
+    allowed_hosts: tuple[str, ...] = ()
 
 
 S = TypeVar("S", bound=Thing)

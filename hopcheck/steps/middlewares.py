@@ -60,7 +60,7 @@ _THROUGH = (Producer.APPLICATION, Producer.TRAEFIK)
 class Fault(Struct, frozen=True):
     """What is wrong with an existing Middleware; `key` names the texts that say it.
 
-    "secret", "chain", "plugin", "pages", "auth_missing", "auth_down": seen at its source.
+    "secret", "chain", "plugin", "pages", "auth_missing", "auth_down", "hosts": seen at its source.
     "refused" and "absent": Traefik's own word, where nothing of that is seen.
     """
 
@@ -129,6 +129,7 @@ def _of_one(
         *_forward_auth(scene, obj),
         *_idle(scene, obj),
         *_error_pages(scene, obj),
+        *_hosts(scene, obj),
     ]
     return found or list(_refused(scene, obj))
 
@@ -183,6 +184,16 @@ def _forward_auth(scene: Scene, obj: Middleware) -> Iterator[Fault]:
     if absent or any(refused_by_middleware(scene.snapshot, e, address) for e in last):
         key = "auth_missing" if absent else "auth_down"
         yield Fault(ref_of(obj), key, {"address": address}, related)
+
+
+def _hosts(scene: Scene, obj: Middleware) -> Iterator[Fault]:
+    """Hosts are compared whole, but for their case (github.com/unrolled/secure, secure.go)."""
+    allowed = (obj.settings("headers", Headers) or Headers()).allowed_hosts
+    host = scene.target.host
+    said = any(e.status == 500 and e.body.strip() == "Bad Host" for e in last_exchanges(scene))
+    if said and allowed and host.lower() not in (one.lower() for one in allowed):
+        words = {"host": host, "hosts": listing(allowed)}
+        yield Fault(ref_of(obj), "hosts", words)
 
 
 def _error_pages(scene: Scene, obj: Middleware) -> Iterator[Fault]:

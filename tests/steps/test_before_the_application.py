@@ -452,3 +452,14 @@ def test_a_listener_whose_certificate_lacks_its_chain() -> None:
     edit.unverified(20, "unable to get local issuer certificate")
     edit.no_other_scheme()
     root(replay(edit.snapshot()), "TGT008", "Listener myapp-nlb:443", Step.TARGET_HEALTH)
+
+
+def test_a_host_that_the_headers_middleware_does_not_allow() -> None:
+    """As the real Traefik 3.7.15 answers: 500 "Bad Host"."""
+    edit = refused({"headers": {"allowedHosts": ["old.example.com"]}}, 500, "Bad Host\n")
+    found = root(replay(edit.snapshot()), "ING014", OFFICE)
+    assert "Add myapp.example.com to headers.allowedHosts" in found.fix
+    # Hosts are the same whatever their case: then the words are the application's own.
+    edit = refused({"headers": {"allowedHosts": ["MyApp.example.com"]}}, 500, "Bad Host\n")
+    assert "ING014" not in {one.code for one in replay(edit.snapshot()).root_causes}
+    assert healthy(through({"headers": {"allowedHosts": ["myapp.example.com"]}})) == []

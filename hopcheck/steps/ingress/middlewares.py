@@ -134,6 +134,7 @@ def middlewares_are_accepted(scene: Scene, route: Route) -> Iterator[Finding]:
 @route_rule("http")
 def middlewares_let_requests_through(scene: Scene, route: Route) -> Iterator[Finding]:
     """No middleware answers clients badly where the application itself serves."""
+    yield from _broken(scene, route, "hosts")
     blame = culprits(scene, route)
     if blame is None:
         return
